@@ -1,0 +1,83 @@
+"""A trained network goes in; spikes on an emulated neuromorphic chip come out, with accuracy, energy and latency.
+
+The public names, resolved when first used so that `import neuro` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Bill": "bill",
+    "Part": "bill",
+    "Sourced": "sourced",
+    "NeuroError": "errors",
+    "Graph": "graph",
+    "Layer": "graph",
+    "Network": "network",
+    "Population": "network",
+    **dict.fromkeys(("Dense", "Sparse", "OneToOne", "Conv1d", "Conv2d", "SumPool2d"), "projections"),
+    **dict.fromkeys(
+        (
+            "Source",
+            "IntegrateAndFire",
+            "SignedIntegrateAndFire",
+            "WaitIntegrateAndFire",
+            "RadixIntegrateAndFire",
+            "Graded",
+            "CubaLif",
+            "UserNeuron",
+            "Readout",
+        ),
+        "neurons",
+    ),
+    "Run": "engine.records",
+    "run": "engine.run",
+}
+
+__all__ = ["__version__", "errors", *_WHERE]  # noqa: PLE0604  # names are strings
+
+if TYPE_CHECKING:
+    from neuro import errors as errors
+    from neuro.bill import Bill as Bill
+    from neuro.bill import Part as Part
+    from neuro.engine.records import Run as Run
+    from neuro.engine.run import run as run
+    from neuro.errors import NeuroError as NeuroError
+    from neuro.graph import Graph as Graph
+    from neuro.graph import Layer as Layer
+    from neuro.network import Network as Network
+    from neuro.network import Population as Population
+    from neuro.neurons import CubaLif as CubaLif
+    from neuro.neurons import Graded as Graded
+    from neuro.neurons import IntegrateAndFire as IntegrateAndFire
+    from neuro.neurons import RadixIntegrateAndFire as RadixIntegrateAndFire
+    from neuro.neurons import Readout as Readout
+    from neuro.neurons import SignedIntegrateAndFire as SignedIntegrateAndFire
+    from neuro.neurons import Source as Source
+    from neuro.neurons import UserNeuron as UserNeuron
+    from neuro.neurons import WaitIntegrateAndFire as WaitIntegrateAndFire
+    from neuro.projections import Conv1d as Conv1d
+    from neuro.projections import Conv2d as Conv2d
+    from neuro.projections import Dense as Dense
+    from neuro.projections import OneToOne as OneToOne
+    from neuro.projections import Sparse as Sparse
+    from neuro.projections import SumPool2d as SumPool2d
+    from neuro.sourced import Sourced as Sourced
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("neuro.errors")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'neuro' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"neuro.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

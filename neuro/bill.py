@@ -1,0 +1,74 @@
+"""Bill: what one inference costs in energy and time, by part, on any target.
+
+The one type in which the emulated chip and every other machine are priced. Knows nothing of how it was computed.
+Energies are per inference; `latency_ns` is from the start of a batch to its last answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from neuro.errors import NeuroError
+
+Kind = Literal["dynamic", "static", "management"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of a bill: energy that is spent by working (`dynamic`), by being switched on (`static`),
+    or by the host that feeds the device (`management`)."""
+
+    name: str
+    energy_pj: float
+    kind: Kind = "dynamic"
+    basis: str = "assumed"
+
+    def __post_init__(self) -> None:
+        if not self.energy_pj >= 0:
+            raise NeuroError(
+                f"bill part {self.name!r}", f"energy is {self.energy_pj} pJ", "Mend the price: it must not be negative"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Energy (pJ per inference) by part, latency (ns per batch) and throughput (inferences per second) of one target.
+
+    `energy_known` is False where no public figure allows an energy to be stated: `parts` is then empty.
+    """
+
+    target: str
+    parts: tuple[Part, ...]
+    latency_ns: float
+    throughput_per_s: float
+    batch: int = 1
+    precision: str = "int8"
+    basis: str = "assumed"
+    times_ns: tuple[tuple[str, float], ...] = ()
+    assumptions: tuple[str, ...] = ()
+    energy_known: bool = True
+
+    @property
+    def energy_pj(self) -> float:
+        """Total energy per inference: dynamic, static and management."""
+        return sum(part.energy_pj for part in self.parts) if self.energy_known else float("nan")
+
+    @property
+    def dynamic_pj(self) -> float:
+        """Energy per inference that is spent by working, without idling and without the host."""
+        if not self.energy_known:
+            return float("nan")
+        return sum(part.energy_pj for part in self.parts if part.kind == "dynamic")
+
+    def energy_by_part(self) -> dict[str, float]:
+        """Energy per inference by part, with `dynamic` and `total`."""
+        by_part = {part.name: part.energy_pj for part in self.parts}
+        return {**by_part, "dynamic": self.dynamic_pj, "total": self.energy_pj}
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row per part, ready for a table or CSV."""
+        return [
+            {"target": self.target, "part": part.name, "energy_pj": part.energy_pj, "kind": part.kind, "basis": part.basis}
+            for part in self.parts
+        ]

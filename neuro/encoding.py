@@ -1,0 +1,154 @@
+"""Input values -> messages of source neurons, step by step. Knows sources; knows nothing of engines or chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import InputError
+from neuro.network import Network, Population
+from neuro.neurons import SignedIntegrateAndFire, Source, initial_state, signed_integrate_and_fire
+from neuro.specification import INT32
+
+Messages = NDArray[np.int32]
+
+
+def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
+    """Checked inputs per source population: one array when there is one source, else a mapping from names."""
+    names = [p.name for p in network.sources]
+    if not names:
+        raise InputError("inputs", "the network has no Source population to receive them", "Add a population of neuro.Source()")
+    if isinstance(inputs, Mapping):
+        missing = sorted(set(names) ^ set(inputs))
+        if missing:
+            raise InputError("inputs", f"{missing[0]!r} is not matched", f"Pass one array for each of {', '.join(names)}")
+        arrays = {name: inputs[name] for name in names}
+    elif len(names) == 1:
+        arrays = {names[0]: inputs}
+    else:
+        raise InputError("inputs", f"the network has {len(names)} sources", f"Pass a mapping with {', '.join(names)}")
+    checked = {name: _check(network[name], array) for name, array in arrays.items()}
+    if len({len(array) for array in checked.values()}) > 1:
+        raise InputError("inputs", "sources got different numbers of samples", "Pass the same samples to all")
+    return checked
+
+
+def value_shape(population: Population) -> tuple[int, ...]:
+    """Shape of the values that drive a source: half the channels of a `twin` source."""
+    source = population.neuron
+    assert isinstance(source, Source)
+    return (population.shape[0] // 2, *population.shape[1:]) if source.twin else population.shape
+
+
+def is_stream(population: Population, inputs: NDArray[Any]) -> bool:
+    """Whether inputs hold one value per step, (samples, steps, *shape)."""
+    return inputs.ndim == len(value_shape(population)) + 2
+
+
+def _check(population: Population, inputs: Any) -> NDArray[Any]:
+    array = np.asarray(inputs)
+    where, shape = f"inputs for {population.name!r}", value_shape(population)
+    ok = array.ndim in (len(shape) + 1, len(shape) + 2) and array.shape[array.ndim - len(shape) :] == shape
+    if not ok:
+        raise InputError(
+            where,
+            f"their shape is {array.shape}, the source is {shape}",
+            f"Pass (samples, {', '.join(map(str, shape))}) or (samples, steps, {', '.join(map(str, shape))})",
+        )
+    if len(array) == 0:
+        raise InputError(where, "there are no samples", "Pass at least one")
+    if array.dtype.kind not in "buif":
+        raise InputError(where, f"their dtype is {array.dtype}", "Pass numbers")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise InputError(where, "they hold NaN or infinity", "Clean the data")
+        source = population.neuron
+        assert isinstance(source, Source)
+        if source.scale is None and not np.array_equal(array, np.rint(array)):
+            raise InputError(where, "they are fractions and the source has no scale", "Round them, or give Source a scale")
+    return array
+
+
+def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Values -> integers within the source's range, element by element (a twin's halves must be split before)."""
+    if source.scale is not None:
+        values = np.rint(np.asarray(values, np.float64) / source.scale)
+    low = -source.levels if source.messages[0] < 0 else 0
+    clipped = np.clip(values, low, source.levels)
+    if source.scale is None and not np.array_equal(clipped, values):
+        raise InputError("inputs", f"integers leave the source's range {low}..{source.levels}", "Scale them, or raise `levels`")
+    return clipped.astype(np.int64)
+
+
+def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
+    """Messages (samples, steps in the window, neurons) that a source sends for checked inputs."""
+    source = population.neuron
+    assert isinstance(source, Source)
+    samples, size = len(inputs), population.size
+    if is_stream(population, inputs):
+        return _stream(population, inputs, timesteps)
+    values = _quantised(population, inputs).reshape(samples, size)
+    steps = source.active_steps(timesteps)
+    messages = np.zeros((samples, steps, size), np.int32)
+    if source.code == "held":
+        messages[:] = values[:, None, :]
+    elif source.code == "once":
+        messages[:, 0] = values
+    elif source.code == "radix":
+        for step in range(steps):
+            messages[:, step] = (values >> (source.digits - 1 - step)) & 1
+    else:
+        _fire(source, values, messages)
+    return messages
+
+
+def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    source = population.neuron
+    assert isinstance(source, Source)
+    if source.twin:
+        signed = inputs.astype(np.float64)
+        inputs = np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1)
+    return quantise(source, inputs)
+
+
+def _stream(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
+    source = population.neuron
+    assert isinstance(source, Source)
+    steps = inputs.shape[1]
+    if steps > timesteps:
+        raise InputError(
+            f"inputs for {population.name!r}", f"{steps} steps of input, {timesteps} timesteps", "Pass more timesteps"
+        )
+    low, high = source.messages
+    scaled = np.rint(inputs / source.scale) if source.scale is not None else inputs
+    if scaled.size and (scaled.min() < low or scaled.max() > high):
+        raise InputError(f"inputs for {population.name!r}", f"a message leaves {low}..{high}", "Scale it, or raise `levels`")
+    messages = np.zeros((len(inputs), max(timesteps, steps), population.size), np.int32)
+    messages[:, :steps] = scaled.reshape(len(inputs), steps, -1)
+    return messages
+
+
+def _fire(source: Source, values: NDArray[np.int64], messages: Messages) -> None:
+    """Bias currents -> spikes: `levels` is one spike a step; the first comes early by half a period."""
+    minimum = None if source.code == "signed" else 0
+    neuron = SignedIntegrateAndFire(source.levels, initial_potential=source.levels // 2, minimum=minimum, potential_bits=31)
+    state = initial_state(neuron, values.shape)
+    for step in range(messages.shape[1]):
+        state, messages[:, step], _ = signed_integrate_and_fire(neuron, state, values, step)
+
+
+def check_timesteps(network: Network, inputs: Mapping[str, NDArray[Any]], timesteps: int | None) -> int:
+    """The window to run: what was asked for, else the stream's length, else what the network was made for."""
+    if timesteps is not None:
+        if type(timesteps) is bool or not isinstance(timesteps, int | np.integer) or not 1 <= timesteps < INT32.max:
+            raise InputError("timesteps", f"{timesteps!r} is not a positive whole number", "Pass 1 or more")
+        return int(timesteps)
+    streams = [array.shape[1] for name, array in inputs.items() if is_stream(network[name], array)]
+    if streams:
+        return int(max(1, *streams))
+    if network.timesteps is None:
+        raise InputError("timesteps", "the network has no window of its own and the inputs have no steps", "Pass timesteps=")
+    return network.timesteps

@@ -1,0 +1,1 @@
+"""What a Network does, spike for spike: one definition (reference) and engines that equal it bit for bit."""

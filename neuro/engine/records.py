@@ -1,0 +1,190 @@
+"""What a run leaves behind: spikes, potentials, logits and exact counts. Engines fill a Recorder; users get a Run.
+
+Knows populations and windows; knows nothing of how an engine computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import InputError
+from neuro.network import Network, Population
+from neuro.neurons import Readout
+
+RECORDABLE = ("raster", "potentials", "traces", "logits_by_step")
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """Totals over all samples, per step (steps,), of one population.
+
+    `synops`: stored synapses visited by messages that arrived; `messages`: sent; `updates`: neurons touched, of which
+    `driven`: something other than zero was added to the potential; `restless`: driven, or the potential was not zero.
+    Sources on the chip update, driven, all their neurons at every step.
+    """
+
+    synops: NDArray[np.int64]
+    messages: NDArray[np.int64]
+    updates: NDArray[np.int64]
+    driven: NDArray[np.int64]
+    restless: NDArray[np.int64]
+
+    @staticmethod
+    def zero(steps: int) -> StepCounts:
+        return StepCounts(*(np.zeros(steps, np.int64) for _ in range(5)))
+
+    def __add__(self, other: StepCounts) -> StepCounts:
+        return StepCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a network did with some samples.
+
+    logits (samples, classes) float32; spikes {population: (samples, neurons)} messages sent; potentials {population:
+    (samples, neurons)} at the end; counts {population: StepCounts}; `synops`, `updates` totals over everything.
+    When recorded: raster {population: (samples, steps, neurons)} payloads; traces {population: the same of potentials
+    after each step}; logits_by_step (samples, window, classes).
+    """
+
+    timesteps: int
+    steps: int
+    logits: NDArray[np.float32]
+    spikes: dict[str, NDArray[np.integer[Any]]]
+    counts: dict[str, StepCounts]
+    potentials: dict[str, NDArray[np.int32]]
+    raster: dict[str, NDArray[np.int32]]
+    traces: dict[str, NDArray[np.int32]]
+    logits_by_step: NDArray[np.float32] | None
+
+    @property
+    def samples(self) -> int:
+        return len(self.logits)
+
+    @property
+    def predictions(self) -> NDArray[np.int64]:
+        """The class with the largest logit, per sample; the first of equals."""
+        return np.asarray(self.logits.argmax(axis=1), np.int64)
+
+    @property
+    def synops(self) -> int:
+        return sum(int(c.synops.sum()) for c in self.counts.values())
+
+    @property
+    def updates(self) -> int:
+        return sum(int(c.updates.sum()) for c in self.counts.values())
+
+    @property
+    def messages(self) -> int:
+        """Messages sent by all populations, sources included."""
+        return sum(int(c.messages.sum()) for c in self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages sent by one population in a block of samples, listed sample by sample and step by step.
+
+    Those of sample s at step t (both counted from the block's first) are `neurons[offsets[i]:offsets[i + 1]]` with
+    i = s * steps + t: flat indices in C order, ascending; `payloads` likewise, or None where every payload is 1.
+    """
+
+    offsets: NDArray[np.int64]
+    neurons: NDArray[np.int32]
+    payloads: NDArray[np.int32] | None
+
+
+# Called with the number of the block's first sample and the messages of every population in the block.
+Observer = Callable[[int, dict[str, Messages]], None]
+
+
+class Recorder:
+    """Arrays that an engine fills while it runs; `finish` makes them a Run."""
+
+    def __init__(self, network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> None:
+        self.network, self.samples, self.timesteps = network, samples, timesteps
+        self.steps = network.steps(timesteps)
+        self.wanted = {what: _populations(network, what, record) for what in RECORDABLE}
+        count = np.uint8 if self.steps < 256 else np.uint16 if self.steps < 65536 else np.uint32
+        self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
+        self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
+        self.potentials = {name: self._array(name) for name in {*self.wanted["potentials"], *_names(network.readouts)}}
+        self.raster = {name: self._array(name, self.steps) for name in self.wanted["raster"]}
+        self.traces = {name: self._array(name, self.steps) for name in {*self.wanted["traces"], *self._by_step()}}
+
+    def _array(self, name: str, *steps: int) -> NDArray[np.int32]:
+        return np.zeros((self.samples, *steps, self.network[name].size), np.int32)
+
+    def _by_step(self) -> tuple[str, ...]:
+        return _names(self.network.readouts) if self.wanted["logits_by_step"] else ()
+
+    def finish(self) -> Run:
+        """The Run that these arrays describe."""
+        by_step = self._logits_by_step() if self.wanted["logits_by_step"] else None
+        return Run(
+            timesteps=self.timesteps,
+            steps=self.steps,
+            logits=self._logits(),
+            spikes=dict(self.spikes),
+            counts=self.counts,
+            potentials=self.potentials,
+            raster=self.raster,
+            traces={name: trace for name, trace in self.traces.items() if name in self.wanted["traces"]},
+            logits_by_step=by_step,
+        )
+
+    def _logits(self) -> NDArray[np.float32]:
+        readouts = self.network.readouts
+        if not readouts:
+            return self.spikes[self.network.populations[-1].name].astype(np.float32)
+        return np.concatenate([read(p, self.potentials[p.name], self.timesteps) for p in readouts], axis=1)
+
+    def _logits_by_step(self) -> NDArray[np.float32]:
+        if not self.network.readouts:
+            raise InputError("record", "logits_by_step needs a Readout population", "Add one, or record the raster")
+        parts = []
+        for p in self.network.readouts:
+            start, length = p.neuron.start_step, p.neuron.active_steps(self.timesteps)
+            window = self.traces[p.name][:, start : start + length]
+            parts.append(np.stack([read(p, window[:, t], t + 1) for t in range(length)], axis=1))
+        return np.concatenate(parts, axis=2)
+
+
+def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDArray[np.float32]:
+    """Logits of a readout population from its potentials (samples, neurons) after `elapsed` steps of its window."""
+    neuron = population.neuron
+    assert isinstance(neuron, Readout)
+    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / (elapsed if neuron.average else 1)
+    offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
+    return np.asarray(potentials * scale + offset, np.float32)
+
+
+def listed(raster: NDArray[np.int32]) -> Messages:
+    """A raster (samples, steps, neurons) of payloads as a list of messages."""
+    flat = raster.reshape(-1, raster.shape[2])
+    at, neurons = np.nonzero(flat)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(flat)))])
+    payloads = flat[at, neurons]
+    return Messages(offsets, neurons.astype(np.int32), None if (payloads == 1).all() else payloads)
+
+
+def _names(populations: Iterable[Population]) -> tuple[str, ...]:
+    return tuple(p.name for p in populations)
+
+
+def _populations(network: Network, what: str, record: Iterable[str]) -> tuple[str, ...]:
+    """Populations for which `what` is to be recorded: "raster" for all, "raster:conv1" for one."""
+    if isinstance(record, str):
+        raise InputError("record", f"{record!r} is a string", f"Pass a tuple, ({record!r},)")
+    names: list[str] = []
+    for entry in record:
+        kind, _, name = str(entry).partition(":")
+        if kind not in RECORDABLE:
+            raise InputError("record", f"{entry!r} cannot be recorded", f"Use {', '.join(RECORDABLE)}, or one with ':population'")
+        if kind == what:
+            names.extend([network[name].name] if name else _names(network.populations))
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,102 @@
+"""The reference engine: slow, plain, and the definition of what a Network does, spike for spike.
+
+For each step, each population that is switched on: deliver what was sent `delay` steps ago, then integrate and fire.
+All arithmetic is int64 on whole arrays; nothing is clever. Messages that would arrive outside the target's window are
+dropped and visit no synapse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.encoding import encode
+from neuro.engine.records import Recorder
+from neuro.network import Network, Population
+from neuro.neurons import STEP, Int64s, Neuron, Source, State, initial_state
+
+Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
+
+
+def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+    """Run every sample through the network and write what happens into `recorder`."""
+    neurons = {p.name: _flat(p) for p in network.populations}
+    matrices = [p.to_sparse(network[p.source].shape, network[p.target].shape) for p in network.projections]
+    fan_out = [np.bincount(_pre(network, i), minlength=network[p.source].size) for i, p in enumerate(network.projections)]
+    for sample in range(recorder.samples):
+        sent = _sources(network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder)
+        state = {p.name: initial_state(neurons[p.name], (p.size,)) for p in network.populations}
+        for t in range(recorder.steps):
+            for population in network.populations:
+                neuron = neurons[population.name]
+                elapsed = t - neuron.start_step
+                if not 0 <= elapsed < neuron.active_steps(recorder.timesteps):
+                    continue
+                if isinstance(neuron, Source):
+                    _record_source(recorder, sample, t, population, sent[population.name][t])
+                    continue
+                charge = np.zeros(population.size, np.int64)
+                for i, projection in enumerate(network.projections):
+                    if projection.target == population.name and t >= projection.delay:
+                        messages = sent[projection.source][t - projection.delay]
+                        charge = charge + messages @ matrices[i]
+                        recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
+                before = state[population.name]
+                after, message, drive = STEP[type(neuron)](neuron, before, charge, elapsed)
+                state[population.name], sent[population.name][t] = after, message
+                _record(recorder, sample, t, population, before, after, message, drive)
+        for name, potentials in recorder.potentials.items():
+            potentials[sample] = state[name].get("v", 0)
+
+
+def _flat(population: Population) -> Neuron:
+    """The population's neuron with per-neuron parameters spread over a flat axis."""
+    arrays = {
+        name: np.broadcast_to(np.asarray(getattr(population.neuron, name)), population.shape).ravel()
+        for name in ("bias", "initial_potential")
+        if np.ndim(getattr(population.neuron, name, 0))
+    }
+    return replace(population.neuron, **arrays) if arrays else population.neuron  # type: ignore[type-var]  # a dataclass
+
+
+def _pre(network: Network, index: int) -> NDArray[np.int64]:
+    projection = network.projections[index]
+    return projection.synapses(network[projection.source].shape, network[projection.target].shape).pre
+
+
+def _sources(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> Sent:
+    sent = {p.name: np.zeros((recorder.steps, p.size), np.int64) for p in network.populations}
+    for p in network.sources:
+        messages = encode(p, inputs[p.name], recorder.timesteps)[0]
+        sent[p.name][p.neuron.start_step : p.neuron.start_step + len(messages)] = messages
+    return sent
+
+
+def _record_source(recorder: Recorder, sample: int, t: int, population: Population, messages: Int64s) -> None:
+    counts = recorder.counts[population.name]
+    counts.messages[t] += np.count_nonzero(messages)
+    recorder.spikes[population.name][sample] += messages != 0
+    if population.name in recorder.raster:
+        recorder.raster[population.name][sample, t] = messages
+    if population.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+        for name in ("updates", "driven", "restless"):
+            getattr(counts, name)[t] += population.size
+
+
+def _record(
+    recorder: Recorder, sample: int, t: int, population: Population, before: State, after: State, message: Int64s, drive: Int64s
+) -> None:
+    name, counts = population.name, recorder.counts[population.name]
+    counts.messages[t] += np.count_nonzero(message)
+    counts.updates[t] += population.size
+    counts.driven[t] += np.count_nonzero(drive)
+    counts.restless[t] += np.count_nonzero((drive != 0) | (before.get("v", drive) != 0))
+    recorder.spikes[name][sample] += message != 0
+    if name in recorder.raster:
+        recorder.raster[name][sample, t] = message
+    if name in recorder.traces:
+        recorder.traces[name][sample, t] = after.get("v", 0)

@@ -1,0 +1,59 @@
+"""The errors a caller can cause; each says where, what is the case, and how to mend it.
+
+Knows nothing of the rest of the house.
+"""
+
+from __future__ import annotations
+
+
+class NeuroError(Exception):
+    """A mistake in what was asked for: `where` it is, the `fact`, and the `remedy`."""
+
+    def __init__(self, where: str, fact: str, remedy: str) -> None:
+        self.where = where
+        self.fact = fact
+        self.remedy = remedy
+        super().__init__(where, fact, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.fact.rstrip('.')}. {self.remedy.rstrip('.')}."
+
+
+class NetworkError(NeuroError):
+    """A spiking network that contradicts itself: shapes, names, delays, integer ranges."""
+
+
+class InputError(NeuroError):
+    """Input data of the wrong shape, type or range."""
+
+
+class EngineError(NeuroError):
+    """A run that an engine cannot do exactly."""
+
+
+class GraphError(NeuroError):
+    """A float network description that contradicts itself."""
+
+
+class ConversionError(NeuroError):
+    """A trained network, or calibration data, that cannot be converted."""
+
+
+class ChipError(NeuroError):
+    """A chip description that is unknown, incomplete or inconsistent."""
+
+
+class FitError(NeuroError):
+    """A network that breaks a limit of the chip it is placed on."""
+
+
+class MachineError(NeuroError):
+    """A machine description that is unknown, or a workload it cannot run."""
+
+
+class FormatError(NeuroError):
+    """A file that is missing, broken, or of another kind."""
+
+
+class UsageError(NeuroError):
+    """A command or call with arguments that do not go together."""

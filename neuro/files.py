@@ -1,0 +1,163 @@
+"""Networks and graphs as files: safetensors with a JSON header. Nothing is pickled, nothing executed; writes are atomic."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from neuro.errors import FormatError, NeuroError
+from neuro.graph import Graph, Layer
+from neuro.network import Network, Population
+from neuro.neurons import STEP, Source, UserNeuron
+from neuro.projections import KINDS
+
+Tensors = dict[str, NDArray[Any]]
+FORMAT = 1
+_MODELS: tuple[type[Any], ...] = (Source, *STEP)
+_NEURONS = {model.__name__: model for model in _MODELS if model is not UserNeuron}
+_PARTS: dict[str, Any] = {**_NEURONS, **KINDS, "Population": Population, "Network": Network, "Layer": Layer, "Graph": Graph}
+
+
+@contextmanager
+def atomic_path(path: Any) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FormatError(str(path), "its folder does not exist", "Make the folder first, or name another")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise FormatError(str(path), f"its folder cannot be written to ({error.strerror})", "Choose another folder") from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    except OSError as error:
+        raise FormatError(str(path), f"it could not be written ({error.strerror})", "Make room or choose another") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Any, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_network(network: Network, path: Any) -> None:
+    """Write a network; one with a UserNeuron is refused, because code is not stored."""
+    for population in network.populations:
+        if isinstance(population.neuron, UserNeuron):
+            raise FormatError(f"population {population.name!r}", "a UserNeuron's function cannot be stored", "Keep its script")
+    _save(network, path, "network")
+
+
+def load_network(path: Any) -> Network:
+    """Read a network that `save_network` wrote."""
+    network: Network = _load(path, "network", Network)
+    return network
+
+
+def save_graph(graph: Graph, path: Any) -> None:
+    """Write a graph."""
+    _save(graph, path, "graph")
+
+
+def load_graph(path: Any) -> Graph:
+    """Read a graph that `save_graph` wrote."""
+    graph: Graph = _load(path, "graph", Graph)
+    return graph
+
+
+def read_tensors(path: Any) -> Tensors:
+    """All arrays of a safetensors file, e.g. trained weights."""
+    return _read(path)[1]
+
+
+def _save(value: Any, path: Any, kind: str) -> None:
+    tensors: Tensors = {}
+    described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"neuro": described}))
+
+
+def _read(path: Any) -> tuple[dict[str, str], Tensors]:
+    if not Path(path).is_file():
+        raise FormatError(str(path), "there is no such file", "Check the path")
+    try:
+        with safe_open(str(path), framework="numpy") as opened:
+            return opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError, AttributeError) as error:
+        raise FormatError(str(path), f"it is not a readable safetensors file ({error})", "Save it again") from None
+
+
+def _load(path: Any, kind: str, wanted: type) -> Any:
+    metadata, tensors = _read(path)
+    if "neuro" not in metadata:
+        raise FormatError(str(path), f"it holds tensors but no {kind}", f"Pass a file that {wanted.__name__}.save wrote")
+    try:
+        described = json.loads(metadata["neuro"])
+        if described["format"] != FORMAT or described["kind"] != kind:
+            raise FormatError(
+                str(path), f"it holds a {described['kind']} of format {described['format']}", f"Pass a {kind} of format {FORMAT}"
+            )
+        value = _build(described["value"], tensors)
+    except NeuroError as error:
+        raise FormatError(str(path), str(error), "Save it again") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        raise FormatError(str(path), f"its description is broken ({type(error).__name__}: {error})", "Save it again") from None
+    if not isinstance(value, wanted):
+        raise FormatError(str(path), f"it describes a {type(value).__name__}", f"Pass a {kind}")
+    return value
+
+
+def _describe(value: Any, tensors: Tensors) -> Any:
+    """A JSON value; arrays go to `tensors` and leave their key."""
+    if isinstance(value, np.ndarray):
+        key = f"t{len(tensors)}"
+        tensors[key] = np.ascontiguousarray(value)
+        return {"tensor": key}
+    if type(value).__name__ in _PARTS and hasattr(value, "_values"):
+        parts = {name: _describe(v, tensors) for name, v in value._values()}
+        return {"type": type(value).__name__, "fields": parts}
+    if isinstance(value, tuple | list):
+        return [_describe(v, tensors) for v in value]
+    if isinstance(value, dict):
+        return {"map": {key: _describe(v, tensors) for key, v in value.items()}}
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _build(described: Any, tensors: Tensors) -> Any:
+    if isinstance(described, list):
+        return tuple(_build(v, tensors) for v in described)
+    if not isinstance(described, dict):
+        return described
+    if "tensor" in described:
+        return tensors[described["tensor"]]
+    if "map" in described:
+        return {key: _build(v, tensors) for key, v in described["map"].items()}
+    part = _PARTS[described["type"]]
+    known = {f.name for f in fields(part)}
+    given = {name: _build(v, tensors) for name, v in described["fields"].items()}
+    if set(given) - known or any(name.startswith("_") for name in given):
+        raise ValueError(f"unknown field of {described['type']}: {sorted(set(given) - known)}")
+    return part(**given)

@@ -1,0 +1,141 @@
+"""Network: a spiking network in chip integers, checked at birth, saved and loaded without pickle.
+
+Knows populations and projections; knows nothing of engines, chips or where the weights came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neuro.errors import NetworkError
+from neuro.neurons import STEP, Neuron, Readout, Source
+from neuro.projections import Projection
+from neuro.specification import Specification
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Population(Specification):
+    """Neurons of one model in an array of `shape`, e.g. (channels, height, width) or (neurons,)."""
+
+    name: str
+    shape: tuple[int, ...]
+    neuron: Neuron
+
+    def __post_init__(self) -> None:
+        where = f"population {self.name!r}"
+        if not self.name or not isinstance(self.name, str):
+            raise NetworkError(where, "it has no name", "Give every population a name")
+        shape = tuple(int(n) for n in np.atleast_1d(np.asarray(self.shape)))
+        object.__setattr__(self, "shape", shape)
+        if not shape or min(shape) < 1:
+            raise NetworkError(where, f"shape {self.shape} holds no neurons", "Use positive sizes")
+        if not isinstance(self.neuron, Neuron) or type(self.neuron) not in {*STEP, Source}:
+            raise NetworkError(where, f"{self.neuron!r} is not a neuron model", "Use neuro.IntegrateAndFire(...), say")
+        for name in ("bias", "initial_potential", "scale", "offset"):
+            value = getattr(self.neuron, name, 0)
+            try:
+                if value is not None:
+                    np.broadcast_to(np.asarray(value), shape)
+            except ValueError:
+                raise NetworkError(
+                    where, f"{name} of shape {np.shape(value)} does not broadcast to {shape}", "Use (channels, 1, 1)"
+                ) from None
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Network(Specification):
+    """Populations and the projections between them. `timesteps` is the window T that the network was made for, if any."""
+
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    timesteps: int | None = None
+    notes: tuple[str, ...] = ()
+    _by_name: dict[str, Population] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "populations", tuple(self.populations))
+        object.__setattr__(self, "projections", tuple(self.projections))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "_by_name", {p.name: p for p in self.populations})
+        if not self.populations:
+            raise NetworkError("network", "it has no populations", "Add at least one")
+        names = [p.name for p in self.populations]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise NetworkError(f"population {twice[0]!r}", "the name is used twice", "Give every population its own name")
+        if self.timesteps is not None and self.timesteps < 1:
+            raise NetworkError("network", f"timesteps = {self.timesteps}", "Use 1 or more")
+        for projection in self.projections:
+            self._check(projection)
+
+    def _check(self, projection: Projection) -> None:
+        for name in (projection.source, projection.target):
+            if name not in self._by_name:
+                raise NetworkError(
+                    f"projection {projection.name}", f"there is no population {name!r}", f"Use one of {', '.join(self._by_name)}"
+                )
+        source, target = self[projection.source], self[projection.target]
+        if isinstance(target.neuron, Source):
+            raise NetworkError(f"projection {projection.name}", f"{target.name!r} is driven from outside", "Project elsewhere")
+        if isinstance(source.neuron, Readout):
+            raise NetworkError(f"projection {projection.name}", f"readout {source.name!r} sends nothing", "Project elsewhere")
+        projection.check(source.shape, target.shape)
+
+    def _values(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in ("populations", "projections", "timesteps", "notes")]
+
+    def __getitem__(self, name: str) -> Population:
+        if name not in self._by_name:
+            raise NetworkError(f"population {name!r}", "there is none of that name", f"Use one of {', '.join(self._by_name)}")
+        return self._by_name[name]
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons that live on a chip: all but those of sources which the host drives."""
+        return sum(p.size for p in self.populations if not (isinstance(p.neuron, Source) and not p.neuron.on_chip))
+
+    @property
+    def synapses(self) -> int:
+        """Number of synapses, shared weights counted at every place they act."""
+        return sum(p.count(self[p.source].shape, self[p.target].shape) for p in self.projections)
+
+    @property
+    def sources(self) -> tuple[Population, ...]:
+        return tuple(p for p in self.populations if isinstance(p.neuron, Source))
+
+    @property
+    def readouts(self) -> tuple[Population, ...]:
+        return tuple(p for p in self.populations if isinstance(p.neuron, Readout))
+
+    def into(self, target: str) -> tuple[Projection, ...]:
+        """Projections that end in `target`."""
+        return tuple(p for p in self.projections if p.target == target)
+
+    def out_of(self, source: str) -> tuple[Projection, ...]:
+        """Projections that start in `source`."""
+        return tuple(p for p in self.projections if p.source == source)
+
+    def steps(self, timesteps: int) -> int:
+        """Chip steps of one sample: until the last population's window of `timesteps` closes."""
+        return max(p.neuron.start_step + p.neuron.active_steps(timesteps) for p in self.populations)
+
+    def save(self, path: Any) -> None:
+        """Write the network to `path` as safetensors with a JSON header; see `neuro.files`."""
+        from neuro.files import save_network
+
+        save_network(self, path)
+
+    @staticmethod
+    def load(path: Any) -> Network:
+        """Read a network that `save` wrote. Nothing is executed; a broken file is a FormatError."""
+        from neuro.files import load_network
+
+        return load_network(path)

@@ -1,0 +1,493 @@
+"""Neuron models as frozen parameters and as pure integer step functions: state and charge in, state and messages out.
+
+This file is the definition of each neuron's arithmetic; the engines must equal it bit for bit. It knows nothing of
+networks or time storage. Sources: Rueckauer et al. 2017, eq. 4 (reset by subtraction); Loihi's rule as published in the
+nengo-loihi emulator, Lava `fixed_pt` and brian2-loihi (all three equal element by element).
+
+Every population is switched on in a window of steps, `start_step <= t < start_step + active_steps(timesteps)`; outside it
+its neurons neither integrate nor fire, and messages that arrive are dropped. `elapsed` counts steps inside the window.
+Potentials saturate at +-(2^(potential_bits-1) - 1), as Loihi's do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import NetworkError
+from neuro.specification import INT32, IntArray, Specification, integer_or_array
+
+Int64s = NDArray[np.int64]
+State = dict[str, Int64s]
+Integers = int | IntArray
+
+_RESETS = {"subtract": "subtract", "soft": "subtract", "zero": "zero", "hard": "zero"}
+
+
+class Neuron(Specification):
+    """What every neuron model has: `start_step`, the step at which its population is switched on."""
+
+    __slots__ = ()
+    start_step: int
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        """Smallest and largest payload of a message: (0, 1) for plain spikes."""
+        return (0, 1)
+
+    def active_steps(self, timesteps: int) -> int:
+        """Length of the window in which the population is switched on."""
+        return timesteps
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Source(Neuron):
+    """Input neurons. Inputs of shape (samples, steps, *shape) are sent as they are; inputs (samples, *shape) by `code`.
+
+    - "held": the integer is sent at every step (the free "analog" input of simulators when it has more than one value);
+    - "once": one message at the first step, for a first population with `hold_input`;
+    - "rate": chip neurons with the value as bias current that fire up to once a step: `levels` fires at every step;
+    - "signed": the same, negative values send negative spikes;
+    - "radix": the value's binary digits, most significant first, one a step, `digits` of them.
+
+    `scale` turns real inputs into integers, clip(round(x / scale), -levels or 0, levels); without it inputs must be integers.
+    `twin` splits real values into a positive and a negative half along the first axis: shape (2C, ...) from inputs (C, ...).
+    """
+
+    code: Literal["held", "once", "rate", "signed", "radix"] = "held"
+    scale: float | None = None
+    levels: int = INT32.max
+    twin: bool = False
+    digits: int = 0
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.code not in ("held", "once", "rate", "signed", "radix"):
+            raise NetworkError("Source", f"code {self.code!r} is not known", "Use held, once, rate, signed or radix")
+        if not 1 <= self.levels <= INT32.max:
+            raise NetworkError("Source", f"levels = {self.levels}", "Use a positive 32-bit number")
+        if self.scale is not None and not 0 < self.scale < float("inf"):
+            raise NetworkError("Source", f"scale = {self.scale}", "Use a positive finite number")
+        if self.code == "radix" and not 1 <= self.digits <= 16:
+            raise NetworkError("Source", f"digits = {self.digits}", "Use 1 to 16 digits")
+        _check_start("Source", self.start_step)
+
+    @property
+    def on_chip(self) -> bool:
+        """Whether the source's neurons live on the chip; otherwise messages enter from the host."""
+        return self.code in ("rate", "signed", "radix")
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        if self.code in ("rate", "radix"):
+            return (0, 1)
+        return (-1, 1) if self.code == "signed" else (0 if self.twin else -self.levels, self.levels)
+
+    def active_steps(self, timesteps: int) -> int:
+        return self.digits if self.code == "radix" else timesteps
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class IntegrateAndFire(Neuron):
+    """Integrate and fire: v += charge + bias; a spike where v >= threshold; then v -= threshold, or v = 0 for reset "zero".
+
+    `hold_input`: a non-decaying current keeps every charge that arrives and adds it again at each step.
+    `bias` and `initial_potential` are integers or arrays that broadcast to the population's shape.
+    """
+
+    threshold: int
+    reset: str = "subtract"
+    bias: Integers = 0
+    initial_potential: Integers = 0
+    start_step: int = 0
+    hold_input: bool = False
+    potential_bits: int = 24
+
+    def __post_init__(self) -> None:
+        if self.reset not in _RESETS:
+            raise NetworkError("IntegrateAndFire", f"reset {self.reset!r} is not known", "Use 'subtract' or 'zero'")
+        object.__setattr__(self, "reset", _RESETS[self.reset])
+        _check_common(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SignedIntegrateAndFire(Neuron):
+    """Integrate and fire with correcting spikes: +1 where v >= threshold, -1 where v < 0 and the count is above `minimum`.
+
+    `count` is the sum of the spikes sent so far; it stays within [minimum, maximum] (None: unbounded).
+    Source: "IF with negative spikes", ST-BIF.
+    """
+
+    threshold: int
+    bias: Integers = 0
+    initial_potential: Integers = 0
+    minimum: int | None = 0
+    maximum: int | None = None
+    start_step: int = 0
+    hold_input: bool = False
+    potential_bits: int = 24
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        return (-1, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class WaitIntegrateAndFire(Neuron):
+    """Integrate `gather` steps in silence, then fire once a step while v >= threshold: exactly the quantised activation."""
+
+    threshold: int
+    gather: int
+    bias: Integers = 0
+    initial_potential: Integers = 0
+    start_step: int = 0
+    hold_input: bool = False
+    potential_bits: int = 24
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_positive("WaitIntegrateAndFire", "gather", self.gather)
+
+    def active_steps(self, timesteps: int) -> int:
+        return self.gather + timesteps - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RadixIntegrateAndFire(Neuron):
+    """Binary digits, most significant first: v = 2 v + charge for `gather` steps, then + bias once, then `digits` steps in
+    which a spike is worth threshold * 2^(digits - 1), ..., threshold."""
+
+    threshold: int
+    digits: int
+    gather: int
+    bias: Integers = 0
+    start_step: int = 0
+    potential_bits: int = 24
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        _check_positive("RadixIntegrateAndFire", "gather", self.gather)
+        if not 1 <= self.digits <= 16 or self.threshold << (self.digits - 1) > INT32.max:
+            raise NetworkError(
+                "RadixIntegrateAndFire",
+                f"{self.digits} digits of threshold {self.threshold} do not fit 32 bits",
+                "Use fewer digits or a smaller threshold",
+            )
+
+    def active_steps(self, timesteps: int) -> int:
+        return self.gather + self.digits - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Graded(Neuron):
+    """One payload message a step: clip(floor((charge + bias) / threshold), minimum, levels), sent where it is not zero.
+
+    It keeps no potential between steps. On a chip the division is a multiplication and a shift in the neuron program.
+    """
+
+    threshold: int
+    levels: int = 255
+    minimum: int = 0
+    bias: Integers = 0
+    start_step: int = 0
+    hold_input: bool = False
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        if not -INT32.max <= self.minimum <= 0 < self.levels <= INT32.max:
+            raise NetworkError("Graded", f"payloads {self.minimum}..{self.levels}", "Use minimum <= 0 < levels, within 32 bits")
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        return (self.minimum, self.levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class CubaLif(Neuron):
+    """Loihi's current-based leaky neuron, bit-exact: 12-bit decays that round toward zero, strict threshold, reset to zero.
+
+    u = dec(u, current_decay + 1) + (charge << 6), wrapped to 24 bits; v = dec(v, voltage_decay) + u + (bias << bias_exponent),
+    clipped to +-(2^23 - 1); a spike where v > (threshold << 6), then v = 0; dec(x, d) = sign(x) * ((|x| * (4096 - d)) >> 12).
+    Differs from Lava in: u wraps in two's complement, so +2^23 becomes -2^23 where Lava keeps it.
+    """
+
+    current_decay: int
+    voltage_decay: int
+    threshold: int
+    bias: Integers = 0
+    bias_exponent: int = 0
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("current_decay", "voltage_decay"):
+            if not 0 <= getattr(self, name) <= 4095:
+                raise NetworkError("CubaLif", f"{name} = {getattr(self, name)}", "Use a 12-bit decay, 0 to 4095")
+        if not 0 <= self.threshold <= 131071:
+            raise NetworkError("CubaLif", f"threshold = {self.threshold}", "Use a 17-bit mantissa, 0 to 131071")
+        if not 0 <= self.bias_exponent <= 7:
+            raise NetworkError("CubaLif", f"bias_exponent = {self.bias_exponent}", "Use 0 to 7")
+        object.__setattr__(self, "bias", integer_or_array("CubaLif", "bias", self.bias))
+        if np.size(self.bias) and np.max(np.abs(np.asarray(self.bias, np.int64))) > 4096:
+            raise NetworkError("CubaLif", "bias exceeds its 13-bit signed mantissa", "Use bias_exponent, or a smaller bias")
+        _check_start("CubaLif", self.start_step)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UserNeuron(Neuron):
+    """A neuron of the user's own: `step(charge, parameters, *state) -> (message, *state)` on plain integers.
+
+    `state` names each state variable and its initial value; `parameters` is a tuple of integers handed to `step`.
+    The engine compiles the function; one that returns other than integers, or allocates, is refused.
+    `lowest` and `highest` bound the messages it may send.
+    """
+
+    step: Callable[..., Any]
+    state: tuple[tuple[str, int], ...] = (("v", 0),)
+    parameters: tuple[int, ...] = ()
+    lowest: int = 0
+    highest: int = 1
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if not callable(self.step):
+            raise NetworkError("UserNeuron", "step is not a function", "Pass step(charge, parameters, *state)")
+        if not -INT32.max <= self.lowest <= 0 <= self.highest <= INT32.max:
+            raise NetworkError("UserNeuron", f"messages {self.lowest}..{self.highest}", "Use lowest <= 0 <= highest")
+        if not self.state or len({name for name, _ in self.state}) != len(self.state):
+            raise NetworkError("UserNeuron", "state variables are missing or named twice", "Name at least one, each once")
+        for name, value in (*self.state, *(("parameter", p) for p in self.parameters)):
+            if type(value) is not int:
+                raise NetworkError("UserNeuron", f"{name} = {value!r} is not an integer", "Use chip integers")
+        _check_start("UserNeuron", self.start_step)
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        return (self.lowest, self.highest)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Readout(Neuron):
+    """Accumulates and never fires; the host reads v as logit = offset + scale * v (a mean over steps when `average`).
+
+    `doubling`: v = 2 v + charge, for sources that send binary digits; `gather` then is their number.
+    """
+
+    scale: float | NDArray[np.float64] = 1.0
+    offset: float | NDArray[np.float64] = 0.0
+    average: bool = False
+    doubling: bool = False
+    gather: int | None = None
+    start_step: int = 0
+    potential_bits: int = 24
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            value = np.asarray(getattr(self, name), np.float64)
+            if not np.isfinite(value).all():
+                raise NetworkError("Readout", f"{name} is not finite", "Mend the weights it was made from")
+            object.__setattr__(self, name, float(value) if value.ndim == 0 else _frozen_floats(value))
+        _check_bits("Readout", self.potential_bits)
+        _check_start("Readout", self.start_step)
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        return (0, 0)
+
+    def active_steps(self, timesteps: int) -> int:
+        return timesteps if self.gather is None else self.gather
+
+
+def _frozen_floats(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    value = value.copy()
+    value.setflags(write=False)
+    return value
+
+
+def _check_start(where: str, start_step: int) -> None:
+    if start_step < 0:
+        raise NetworkError(where, f"start_step = {start_step}", "Use 0 or more")
+
+
+def _check_positive(where: str, name: str, value: int) -> None:
+    if value < 1:
+        raise NetworkError(where, f"{name} = {value}", "Use 1 or more")
+
+
+def _check_bits(where: str, bits: int) -> None:
+    if not 2 <= bits <= 31:
+        raise NetworkError(where, f"potential_bits = {bits}", "Use 2 to 31; Loihi has 24")
+
+
+def _check_common(neuron: Any) -> None:
+    where = type(neuron).__name__
+    for name in ("threshold", "gather", "digits", "levels", "minimum", "maximum"):
+        value = getattr(neuron, name, None)
+        if value is not None and (type(value) is bool or not isinstance(value, int | np.integer)):
+            raise NetworkError(where, f"{name} = {value!r} is not an integer", "Round it to chip integers")
+        if value is not None:
+            object.__setattr__(neuron, name, int(value))
+    if not 1 <= neuron.threshold <= INT32.max:
+        raise NetworkError(where, f"threshold = {neuron.threshold}", "Use a positive 32-bit integer")
+    for name in ("bias", "initial_potential"):
+        if hasattr(neuron, name):
+            object.__setattr__(neuron, name, integer_or_array(where, name, getattr(neuron, name)))
+    if hasattr(neuron, "potential_bits"):
+        _check_bits(where, neuron.potential_bits)
+    _check_start(where, neuron.start_step)
+
+
+# The arithmetic. Each function takes the neuron, its state (int64 arrays of any shape), the charge of this step and the
+# number of steps elapsed in the window; it changes nothing in place and returns the new state, the messages, and the
+# drive: what was added to the potential in this step.
+
+Step = tuple[State, Int64s, Int64s]
+
+
+def wrap24(x: Int64s) -> Int64s:
+    """Two's complement in 24 bits."""
+    return ((x + (1 << 23)) & 0xFFFFFF) - (1 << 23)
+
+
+def saturate(x: Int64s, bits: int) -> Int64s:
+    """Clip to +-(2^(bits-1) - 1)."""
+    limit = (1 << (bits - 1)) - 1
+    clipped: Int64s = np.clip(x, -limit, limit)
+    return clipped
+
+
+def decay(x: Int64s, factor: int) -> Int64s:
+    """sign(x) * ((|x| * (4096 - factor)) >> 12): rounds toward zero."""
+    decayed: Int64s = np.sign(x) * ((np.abs(x) * (4096 - factor)) >> 12)
+    return decayed
+
+
+def integrate_and_fire(n: IntegrateAndFire, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `IntegrateAndFire`."""
+    current, drive = _driven(n, state, charge)
+    v = saturate(state["v"] + drive, n.potential_bits)
+    fired = v >= n.threshold
+    v = np.where(fired, v - n.threshold if n.reset == "subtract" else 0, v)
+    return {**current, "v": v}, fired.astype(np.int64), drive
+
+
+def signed_integrate_and_fire(n: SignedIntegrateAndFire, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `SignedIntegrateAndFire`."""
+    current, drive = _driven(n, state, charge)
+    v, count = saturate(state["v"] + drive, n.potential_bits), state["count"]
+    up = (v >= n.threshold) & (True if n.maximum is None else count < n.maximum)
+    down = (v < 0) & (True if n.minimum is None else count > n.minimum)
+    message = up.astype(np.int64) - down
+    return {**current, "v": v - n.threshold * message, "count": count + message}, message, drive
+
+
+def wait_integrate_and_fire(n: WaitIntegrateAndFire, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `WaitIntegrateAndFire`."""
+    current, drive = _driven(n, state, charge)
+    if elapsed >= n.gather:
+        current, drive = {}, np.zeros_like(charge)
+    v = saturate(state["v"] + drive, n.potential_bits)
+    fired = (v >= n.threshold) & (elapsed >= n.gather - 1)
+    return {**state, **current, "v": v - n.threshold * fired}, fired.astype(np.int64), drive
+
+
+def radix_integrate_and_fire(n: RadixIntegrateAndFire, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `RadixIntegrateAndFire`."""
+    v, drive = state["v"], np.zeros_like(charge)
+    if elapsed < n.gather:
+        drive = charge + (np.asarray(n.bias, np.int64) if elapsed == n.gather - 1 else 0)
+        v = saturate(2 * v + drive, n.potential_bits)
+    if elapsed < n.gather - 1:
+        return {"v": v}, np.zeros_like(v), drive
+    worth = n.threshold << (n.digits - 1 - (elapsed - n.gather + 1))
+    fired = v >= worth
+    return {"v": v - worth * fired}, fired.astype(np.int64), drive
+
+
+def graded(n: Graded, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `Graded`."""
+    current, drive = _driven(n, state, charge)
+    return {**state, **current}, np.clip(drive // n.threshold, n.minimum, n.levels), drive
+
+
+def cuba_lif(n: CubaLif, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `CubaLif`."""
+    u = wrap24(decay(state["u"], n.current_decay + 1) + (charge << 6))
+    drive = u + (np.asarray(n.bias, np.int64) << n.bias_exponent)
+    v = saturate(decay(state["v"], n.voltage_decay) + drive, 24)
+    fired = v > (n.threshold << 6)
+    return {"u": u, "v": np.where(fired, 0, v)}, fired.astype(np.int64), drive
+
+
+def user_neuron(n: UserNeuron, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `UserNeuron`, neuron by neuron in plain Python; state wraps to 32 bits."""
+    new = {name: values.copy() for name, values in state.items()}
+    message = np.zeros_like(charge)
+    for i in np.ndindex(charge.shape):
+        result = n.step(int(charge[i]), n.parameters, *(int(values[i]) for values in state.values()))
+        if type(result) is not tuple or len(result) != 1 + len(new) or any(type(r) not in (int, bool) for r in result):
+            raise NetworkError(
+                "UserNeuron", f"step returned {result!r}", f"Return integers (message, {', '.join(new)}), without division"
+            )
+        if not n.lowest <= result[0] <= n.highest:
+            raise NetworkError(
+                "UserNeuron", f"step sent the message {result[0]}", f"Stay within {n.lowest}..{n.highest}, or widen the bounds"
+            )
+        message[i] = result[0]
+        for values, value in zip(new.values(), result[1:], strict=True):
+            values[i] = _wrap32(value)
+    return new, message, charge
+
+
+def readout(n: Readout, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `Readout`."""
+    v = (2 * state["v"] if n.doubling else state["v"]) + charge
+    return {"v": saturate(v, n.potential_bits)}, np.zeros_like(v), charge
+
+
+def _wrap32(value: int) -> int:
+    return (int(value) + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def _driven(n: Any, state: State, charge: Int64s) -> tuple[State, Int64s]:
+    """The held current, if the neuron has one, and what drives the potential in this step."""
+    if not n.hold_input:
+        return {}, charge + np.asarray(n.bias, np.int64)
+    current = state["current"] + charge
+    return {"current": current}, current + np.asarray(n.bias, np.int64)
+
+
+StepFunction = Callable[[Any, State, Int64s, int], Step]
+
+STEP: dict[type[Neuron], StepFunction] = {
+    IntegrateAndFire: integrate_and_fire,
+    SignedIntegrateAndFire: signed_integrate_and_fire,
+    WaitIntegrateAndFire: wait_integrate_and_fire,
+    RadixIntegrateAndFire: radix_integrate_and_fire,
+    Graded: graded,
+    CubaLif: cuba_lif,
+    UserNeuron: user_neuron,
+    Readout: readout,
+}
+
+
+def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
+    """The state of a population of this shape before its first step."""
+    names: dict[str, Any]
+    if isinstance(neuron, UserNeuron):
+        names = dict(neuron.state)
+    elif isinstance(neuron, CubaLif):
+        names = {"u": 0, "v": 0}
+    else:
+        names = {"v": getattr(neuron, "initial_potential", 0)}
+        if isinstance(neuron, SignedIntegrateAndFire):
+            names["count"] = 0
+        if getattr(neuron, "hold_input", False):
+            names["current"] = 0
+    return {name: np.broadcast_to(np.asarray(value, np.int64), shape).copy() for name, value in names.items()}

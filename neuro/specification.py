@@ -1,0 +1,89 @@
+"""What every frozen specification shares: integer arrays that cannot be changed, equality, and a repr that can be evaluated.
+
+Knows nothing of what is specified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import NeuroError
+
+IntArray = NDArray[np.integer[Any]]
+INT32 = np.iinfo(np.int32)
+_SHORT = 4096  # values that a repr still spells out
+
+
+def frozen_array(values: Any, dtype: Any = None) -> NDArray[Any]:
+    """A C-ordered array that cannot be written to; values that are frozen already are shared."""
+    array: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
+    if np.ndim(values) == 0:
+        array = array.reshape(())
+    if array.flags.writeable:
+        array = array.copy() if array is values or array.base is not None else array
+        array.setflags(write=False)
+    return array
+
+
+def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
+    """`value` as an int, or as a frozen int32 array; refuses fractions, NaN and values beyond 32 bits."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise NeuroError(where, f"{name} must be integers, got {array.dtype}", "Round to chip integers first")
+    if array.size and (array.min() < INT32.min or array.max() > INT32.max):
+        raise NeuroError(where, f"{name} exceeds 32 bits", "Scale it down")
+    return int(array) if array.ndim == 0 else frozen_array(array, np.int32)
+
+
+class Specification:
+    """Equality, hash and repr by value for frozen dataclasses whose fields may be arrays."""
+
+    __slots__ = ()
+
+    def _values(self) -> list[tuple[str, Any]]:
+        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every heir is a dataclass
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        pairs = zip(self._values(), other._values(), strict=True)
+        return all(_same(mine, theirs) for (_, mine), (_, theirs) in pairs)
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, *(_hashable(value) for _, value in self._values())))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={_spelt(value)}' for name, value in self._values())})"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b))
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return bool(a == b)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_hashable, value))
+    if isinstance(value, np.ndarray):
+        return (value.shape, hashlib.sha1(value.astype(np.float64 if value.dtype.kind == "f" else np.int64).tobytes()).digest())
+    return value
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_spelt, value))}{',' if len(value) == 1 else ''})"
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size > _SHORT:
+        return f"<{value.dtype} array {value.shape}>"
+    return f"np.array({value.tolist()!r}, dtype=np.{value.dtype})"
