@@ -36,6 +36,14 @@ _WHERE = {
     ),
     "Run": "engine.records",
     "run": "engine.run",
+    "Workload": "machines.workload",
+    "weigh": "machines.workload",
+    "Machine": "machines.machine",
+    "list_machines": "machines.machine",
+    "load_machine": "machines.machine",
+    "cost": "machines.costing",
+    "Comparison": "comparison",
+    "compare": "comparison",
 }
 
 __all__ = ["__version__", "errors", *_WHERE]  # noqa: PLE0604  # names are strings
@@ -44,11 +52,19 @@ if TYPE_CHECKING:
     from neuro import errors as errors
     from neuro.bill import Bill as Bill
     from neuro.bill import Part as Part
+    from neuro.comparison import Comparison as Comparison
+    from neuro.comparison import compare as compare
     from neuro.engine.records import Run as Run
     from neuro.engine.run import run as run
     from neuro.errors import NeuroError as NeuroError
     from neuro.graph import Graph as Graph
     from neuro.graph import Layer as Layer
+    from neuro.machines.costing import cost as cost
+    from neuro.machines.machine import Machine as Machine
+    from neuro.machines.machine import list_machines as list_machines
+    from neuro.machines.machine import load_machine as load_machine
+    from neuro.machines.workload import Workload as Workload
+    from neuro.machines.workload import weigh as weigh
     from neuro.network import Network as Network
     from neuro.network import Population as Population
     from neuro.neurons import CubaLif as CubaLif

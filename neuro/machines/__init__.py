@@ -1,0 +1,1 @@
+"""The same workload on other machines: GPU, TPU, FPGA, CPU, microcontroller."""

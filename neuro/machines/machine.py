@@ -1,0 +1,195 @@
+"""Machine: a device described by sourced figures, read from a TOML file. Knows nothing of workloads.
+
+A file holds `name`, `title`, `kind`, `family`, `year`, `precision` (the default), optionally `validated` (which measurement backs
+the model; left out: none does), `devices` (names under which measurements list it) and `note`, and the figures in sections, each
+`{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the figures there are. What is not known stays out.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from neuro.errors import MachineError, NeuroError
+from neuro.sourced import Sourced
+
+KINDS = {
+    "gpu": "graphics processor: many cores, kernels launched by a host",
+    "systolic": "matrix unit of R x C cells fed from on-chip memory",
+    "dataflow": "FPGA pipeline, one stage of hardware per layer",
+    "cpu": "server or embedded processor with vector units",
+    "mcu": "microcontroller or always-on accelerator, rates by operation type",
+}
+BITS = {"int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32}
+FIGURES = {  # name -> unit; the sections of the file are the parts before the dot
+    **{f"peak.{precision}": "TOPS" for precision in BITS},
+    "memory.bandwidth": "GB/s",
+    "memory.capacity": "GiB",
+    "memory.cache": "MiB",
+    "power.idle": "W",
+    "power.busy": "W",
+    "core.units": "count",
+    "core.clock": "MHz",
+    "core.rows": "count",
+    "core.columns": "count",
+    "time.launch": "us",
+    "time.start": "us",
+    "efficiency.compute": "share",
+    "efficiency.memory": "share",
+    "efficiency.half_size": "GFLOP",
+}
+_NEEDED = ("memory.bandwidth",)
+_TEXTS = {"name": True, "title": True, "kind": True, "family": True, "precision": True, "validated": False, "note": False}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Machine:
+    """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there."""
+
+    name: str
+    title: str
+    kind: str
+    family: str
+    year: int
+    precision: str
+    figures: Mapping[str, Sourced] = field(default_factory=dict)
+    validated: str = ""
+    devices: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"machine {self.name!r}"
+        if self.kind not in KINDS:
+            raise MachineError(f"{where}, kind", f"{self.kind!r} is not known", f"Use one of {', '.join(KINDS)}")
+        for name, figure in self.figures.items():
+            _check_figure(f"{where}, {name}", name, figure)
+        for name in _NEEDED:
+            if name not in self.figures:
+                raise MachineError(f"{where}, {name}", "the figure is missing", f"Give it in {FIGURES[name]}, with its source")
+        if self.precision not in self.precisions:
+            raise MachineError(
+                f"{where}, precision",
+                f"{self.precision!r} has no peak.{self.precision}",
+                f"Give that peak, or use one of {', '.join(self.precisions) or '(no peak is given)'}",
+            )
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Number formats that the machine has a peak rate for."""
+        return tuple(precision for precision in BITS if f"peak.{precision}" in self.figures)
+
+    def value(self, name: str, default: float | None = None) -> float:
+        """The figure `name`, or `default`; a MachineError where there is neither."""
+        if name in self.figures:
+            return self.figures[name].value
+        if default is None:
+            raise MachineError(
+                f"machine {self.name!r}, {name}", "no public figure is given", f"Add it in {FIGURES[name]} to a machine file"
+            )
+        return default
+
+    def peak_macs(self, precision: str) -> float:
+        """Peak multiply-accumulates per second (a peak of 2 TOPS is 1e12 MAC/s)."""
+        if precision not in self.precisions:
+            raise MachineError(
+                f"machine {self.name!r}", f"no peak rate is known for {precision}", f"Use one of {', '.join(self.precisions)}"
+            )
+        return self.value(f"peak.{precision}") * 1e12 / 2
+
+
+def _check_figure(where: str, name: str, figure: Sourced) -> None:
+    if name not in FIGURES:
+        raise MachineError(where, "there is no such figure", f"Use one of {', '.join(FIGURES)}")
+    if figure.unit != FIGURES[name]:
+        raise MachineError(where, f"its unit is {figure.unit!r}", f"Give it in {FIGURES[name]}")
+    if not 0 <= figure.value < float("inf") or (figure.value == 0 and not name.startswith(("power", "time"))):
+        raise MachineError(where, f"its value is {figure.value}", "Give a positive number")
+
+
+def list_machines() -> tuple[str, ...]:
+    """Names of the machines in the catalogue."""
+    return tuple(sorted(_catalogue()))
+
+
+def load_machine(name: str | Path) -> Machine:
+    """A machine of the catalogue by name, or one read from a TOML file. A mistake in the file is named by its field."""
+    if isinstance(name, Path) or name.endswith(".toml"):
+        return _read(Path(name))
+    if name not in _catalogue():
+        raise MachineError(
+            f"machine {name!r}", "it is not in the catalogue", f"Use a .toml file or one of {', '.join(list_machines())}"
+        )
+    return _shipped(name)
+
+
+@cache
+def _catalogue() -> dict[str, Traversable]:
+    folder = resources.files("neuro.machines") / "catalogue"
+    return {path.name.removesuffix(".toml"): path for path in folder.iterdir() if path.name.endswith(".toml")}
+
+
+@cache
+def _shipped(name: str) -> Machine:
+    return _read(_catalogue()[name])
+
+
+def _read(path: Traversable | Path) -> Machine:
+    where = f"machine file {path.name}"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MachineError(f"machine file {path}", "there is no such file", "Give a path, or a name of the catalogue") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MachineError(where, f"it cannot be read as TOML: {error}", "Mend the line named") from None
+    return _machine(where, data)
+
+
+def _machine(where: str, data: dict[str, Any]) -> Machine:
+    texts = {key: _text(where, data, key, needed) for key, needed in _TEXTS.items() if needed or key in data}
+    year = data.pop("year", None)
+    if not isinstance(year, int) or isinstance(year, bool):
+        raise MachineError(f"{where}, year", f"it is {year!r}", "Give the year the device came out, as an integer")
+    devices = data.pop("devices", [])
+    if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
+        raise MachineError(f"{where}, devices", "it is not a list of names", 'Write devices = ["1x NAME"]')
+    figures: dict[str, Sourced] = {}
+    for section, entries in data.items():
+        if not isinstance(entries, dict):
+            raise MachineError(f"{where}, {section}", "there is no such field", f"Use {', '.join((*_TEXTS, 'year', 'devices'))}")
+        for key, entry in entries.items():
+            figures[f"{section}.{key}"] = _sourced(f"{where}, {section}.{key}", entry)
+    try:
+        return Machine(**texts, year=year, devices=tuple(devices), figures=figures)
+    except MachineError as error:
+        raise MachineError(f"{where}: {error.where}", error.fact, error.remedy) from None
+
+
+def _text(where: str, data: dict[str, Any], key: str, needed: bool) -> str:
+    text = data.pop(key, None)
+    if not isinstance(text, str) or (needed and not text.strip()):
+        raise MachineError(f"{where}, {key}", f"it is {text!r}", f'Write {key} = "..."')
+    return text
+
+
+def _sourced(where: str, entry: Any) -> Sourced:
+    wanted = {"value", "unit", "basis", "source"}
+    if not isinstance(entry, dict) or set(entry) != wanted:
+        wrong = sorted(wanted ^ set(entry)) if isinstance(entry, dict) else sorted(wanted)
+        raise MachineError(
+            where,
+            f"{', '.join(wrong)} missing or unknown",
+            'Write {value = 1.0, unit = "...", basis = "measured|fitted|simulated|derived|vendor|assumed", source = "..."}',
+        )
+    value = entry["value"]
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise MachineError(where, f"its value is {value!r}", "Give a number")
+    try:
+        return Sourced(float(value), str(entry["unit"]), entry["basis"], str(entry["source"]))
+    except NeuroError as error:
+        raise MachineError(where, error.fact, error.remedy) from None

@@ -1,0 +1,229 @@
+"""Workload: what one inference of a float network asks of a machine, layer by layer.
+
+Knows counts and shapes only; knows nothing of machines or prices. One multiply-accumulate is a MAC (= 2 FLOP).
+Elementwise layers that every compiler fuses (batch norm, activation, reshape) move no memory of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import MachineError
+from neuro.graph import Graph, Layer
+
+Kind = Literal["conv", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One layer as `groups` products of (m, k) by (k, n), done `repeats` times for one inference.
+
+    `adds` counts additions and comparisons beside the MACs, `parameters` trained values, `inputs` and `outputs` the activation
+    values moved. `weights` are the stored values that must be read once per batch; None: all parameters.
+    """
+
+    name: str
+    kind: Kind
+    m: int = 0
+    k: int = 0
+    n: int = 0
+    groups: int = 1
+    repeats: int = 1
+    adds: int = 0
+    parameters: int = 0
+    weights: int | None = None
+    inputs: int = 0
+    outputs: int = 0
+
+    def __post_init__(self) -> None:
+        where = f"operation {self.name!r}"
+        if self.kind not in KINDS:
+            raise MachineError(where, f"kind {self.kind!r} is not known", f"Use one of {', '.join(KINDS)}")
+        counts = (self.m, self.k, self.n, self.adds, self.parameters, self.weights or 0, self.inputs, self.outputs)
+        if min(counts) < 0 or min(self.groups, self.repeats) < 1:
+            raise MachineError(where, "a count is negative, or groups or repeats is below 1", "Count again")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per inference, all repeats."""
+        return self.m * self.k * self.n * self.groups * self.repeats
+
+    @property
+    def weight_reads(self) -> int:
+        """Stored values read once per batch, all repeats."""
+        return (self.parameters if self.weights is None else self.weights) * self.repeats
+
+
+Columns = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The operations of one inference, in order. `assumptions` says what was counted how."""
+
+    name: str
+    ops: tuple[Op, ...]
+    assumptions: tuple[str, ...] = ()
+    columns: Columns = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", tuple(self.ops))
+        if not self.ops or not any(op.macs for op in self.ops):
+            raise MachineError(
+                f"workload {self.name!r}", "it holds no multiply-accumulate", "Give at least one layer with weights"
+            )
+        object.__setattr__(self, "columns", _columns(self.ops))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per inference (FLOP = 2 x MAC)."""
+        return sum(op.macs for op in self.ops)
+
+    @property
+    def adds(self) -> int:
+        """Additions and comparisons per inference that are not part of a MAC."""
+        return sum(op.adds * op.repeats for op in self.ops)
+
+    @property
+    def parameters(self) -> int:
+        """Trained values, each counted once."""
+        return sum(op.parameters * op.repeats for op in self.ops)
+
+    def bytes_moved(self, bits: int, batch: int = 1) -> float:
+        """Bytes per batch when every layer reads its weights once and its inputs and outputs pass through memory."""
+        c = self.columns
+        return float((c["weights"] + batch * (c["inputs"] + c["outputs"])).sum()) * bits / 8
+
+    def intensity(self, bits: int, batch: int = 1) -> float:
+        """Arithmetic intensity in FLOP (= 2 x MAC) per byte."""
+        return 2 * self.macs * batch / self.bytes_moved(bits, batch)
+
+    def to_rows(self, bits: int = 8, batch: int = 1) -> list[dict[str, Any]]:
+        """One row per operation: MACs, adds, parameters, bytes and GEMM shape per batch."""
+        return [
+            {
+                "layer": op.name,
+                "kind": op.kind,
+                "macs": op.macs * batch,
+                "adds": op.adds * op.repeats * batch,
+                "parameters": op.parameters * op.repeats,
+                "weight_bytes": op.weight_reads * bits / 8,
+                "input_bytes": op.inputs * op.repeats * batch * bits / 8,
+                "output_bytes": op.outputs * op.repeats * batch * bits / 8,
+                "m": op.m * batch,
+                "k": op.k,
+                "n": op.n,
+                "groups": op.groups,
+                "repeats": op.repeats,
+            }
+            for op in self.ops
+        ]
+
+
+def _columns(ops: tuple[Op, ...]) -> Columns:
+    """The ops as arrays (ops,), totals over repeats; m, k, n, groups and repeats as they are."""
+    table = np.array(
+        [
+            (o.macs, o.adds * o.repeats, o.weight_reads, o.inputs * o.repeats, o.outputs * o.repeats)
+            + (o.m, o.k, o.n, o.groups, o.repeats, KINDS.index(o.kind))
+            for o in ops
+        ],
+        np.float64,
+    )
+    table.setflags(write=False)
+    names = ("macs", "adds", "weights", "inputs", "outputs", "m", "k", "n", "groups", "repeats", "kind")
+    return dict(zip(names, table.T, strict=True))
+
+
+def weigh(graph: Graph) -> Workload:
+    """What one inference of `graph` asks: one Op per layer that computes or moves data."""
+    ops: list[Op] = []
+    for layer in graph.layers:
+        ops.extend(_COUNT[layer.op](layer, [graph[name].shape for name in layer.inputs]))
+    return Workload(graph.name, tuple(ops), ("batch norm, activations and reshapes are fused into the layer before",))
+
+
+def _size(shape: Iterable[int]) -> int:
+    return int(np.prod(tuple(shape), dtype=np.int64))
+
+
+def _trained(layer: Layer) -> int:
+    return sum(array.size for name, array in layer.arrays.items() if name not in ("mean", "variance"))
+
+
+def _conv(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    out, per_group, *kernel = layer.arrays["weight"].shape
+    groups = int(layer.options["groups"])
+    kind: Kind = "depthwise" if groups > 1 and per_group == 1 else "conv"
+    outputs = _size(layer.shape)
+    return [
+        Op(
+            layer.name,
+            kind,
+            m=_size(layer.shape[1:]),
+            k=per_group * _size(kernel),
+            n=out // groups,
+            groups=groups,
+            adds=outputs if "bias" in layer.arrays else 0,
+            parameters=_trained(layer),
+            inputs=_size(inputs[0]),
+            outputs=outputs,
+        )
+    ]
+
+
+def _linear(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    out, k = layer.arrays["weight"].shape
+    outputs = _size(layer.shape)
+    adds = outputs if "bias" in layer.arrays else 0
+    m = _size(layer.shape[:-1])
+    return [Op(layer.name, "fc", m, k, out, adds=adds, parameters=_trained(layer), inputs=_size(inputs[0]), outputs=outputs)]
+
+
+def _pool(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    outputs = _size(layer.shape)
+    adds = outputs * _size(layer.options["kernel"])
+    return [Op(layer.name, "pool", adds=adds, inputs=_size(inputs[0]), outputs=outputs)]
+
+
+def _add(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    others = sum(_size(shape) for shape in inputs[1:])  # the first operand is still at hand when the sum is fused
+    return [Op(layer.name, "elementwise", adds=_size(layer.shape) * (len(inputs) - 1), inputs=others)]
+
+
+def _fused(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    parameters = _trained(layer)
+    adds = _size(layer.shape) if layer.op != "identity" else 0
+    return [Op(layer.name, "elementwise", adds=adds, parameters=parameters, weights=0)]
+
+
+def _nothing(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    return []
+
+
+def _moved(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    return [Op(layer.name, "elementwise", inputs=sum(map(_size, inputs)), outputs=_size(layer.shape))]
+
+
+_COUNT = {
+    "input": _nothing,
+    "conv": _conv,
+    "linear": _linear,
+    "batch_norm": _fused,
+    "relu": _fused,
+    "scale": _fused,
+    "avg_pool": _pool,
+    "max_pool": _pool,
+    "add": _add,
+    "concat": _nothing,
+    "reshape": _nothing,
+    "permute": _moved,
+    "pad": _nothing,
+    "identity": _nothing,
+}
