@@ -1,14 +1,18 @@
-# Each target does everything it needs from a bare clone: `make demo` and `make test` first make .venv and install into it.
+# Each target does everything it needs from a bare clone: the first one makes .venv and installs into it, nothing else is touched.
+# PYTHON chooses the interpreter (3.11 or newer): `make demo PYTHON=python3.12`.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+INSTALLED := .venv/installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: demo test test-all lint bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@echo "installing into .venv (the first time takes a few minutes: torch is large)"
+	@$(PIP) --editable '.[test,lint]'
+	@touch $@
 
 demo: $(INSTALLED)
 	$(BIN)/neuro demo

@@ -12,11 +12,11 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "sweep", "keywords"},
+    {"comparison", "sweep", "keywords", "digits"},
     {"report"},
     {"cli", "__main__"},
 ]
-TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "converters/")
+TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")
 
 
 def floor(room: str) -> int:

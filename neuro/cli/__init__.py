@@ -1,0 +1,65 @@
+"""The `neuro` command. This file knows the list of commands and how a command ends; each command has a module of its own.
+
+Nothing heavy is imported here or at the top of a command's module, so that `neuro --help` stays quick.
+Exit status: 0 done, 2 a mistake of the caller's (one paragraph on standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from neuro.cli import demo
+from neuro.cli.interrupt import ends_within_a_second
+from neuro.errors import NeuroError
+
+EXAMPLES = """
+Examples:
+
+\b
+  neuro demo
+      train, convert, emulate and compare on handwritten digits
+  neuro run mine:net --weights w.safetensors --data test.npz
+      the same for a network of your own; --data holds arrays x and, for the accuracy, y
+  neuro run network.safetensors --data test.npz --chip loihi1 --report out.html --json out.json
+      a saved spiking network on another chip, results as a page and as JSON
+"""
+
+app = typer.Typer(
+    help="A trained network goes in; spikes on an emulated neuromorphic chip come out, with accuracy, energy and latency.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for command in (demo.demo,):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from neuro import __version__
+
+        typer.echo(f"neuro-emulator {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)]
+
+
+@app.callback()
+def _before_every_command(version: Version = False) -> None:
+    """Options that stand before a command."""
+
+
+def main() -> None:
+    """Run one command and end the process with its exit status."""
+    try:
+        with ends_within_a_second():
+            app(prog_name="neuro")
+    except NeuroError as error:
+        print(f"neuro: {error}", file=sys.stderr)
+        sys.exit(2)

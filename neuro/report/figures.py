@@ -1,0 +1,130 @@
+"""The report's figures, drawn from plain numbers. Knows what each figure says; knows nothing of runs, chips or pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from neuro.report import units
+from neuro.report.svg import COLOURS, HEIGHT_IN, INK, draw
+
+_MOST_DOTS = 2500  # of a raster: more would make the page heavy and the figure no clearer
+
+
+def accuracy_over_time(by_step: NDArray[np.float64], reference: float | None) -> str:
+    """Accuracy (steps,) read off after each step of the readout's window, and the float network's as a line."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot(np.arange(1, len(by_step) + 1), 100 * by_step, color=COLOURS[0], linewidth=2)
+        if reference is not None:
+            axes.axhline(100 * reference, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.text(len(by_step), 100 * reference - 1.5, "float network", ha="right", va="top")
+        axes.set(xlabel="timesteps seen by the readout", ylabel="accuracy (%)", ylim=(0, 103))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return draw("time", "Accuracy against timesteps", paint)
+
+
+def front(points: Sequence[tuple[str, float, float]], reference: float | None) -> str:
+    """Settings (name, energy in pJ, accuracy as a fraction): accuracy against energy."""
+
+    def paint(axes: Axes) -> None:
+        for index, (name, energy_pj, accuracy) in enumerate(points):
+            axes.plot(energy_pj, 100 * accuracy, "o", color=COLOURS[index % len(COLOURS)], markersize=7)
+            axes.annotate(name, (energy_pj, 100 * accuracy), (0, 7), textcoords="offset points", ha="center", va="bottom")
+        if reference is not None:
+            axes.axhline(100 * reference, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlabel="energy per inference", ylabel="accuracy (%)", xscale="log")
+        _log_ticks(axes, [energy_pj for _, energy_pj, _ in points])
+        axes.margins(x=0.15, y=0.3)
+
+    return draw("front", "Accuracy against energy", paint)
+
+
+def bars(name: str, title: str, values: Mapping[str, float], *, unit: str = "energy") -> str:
+    """Horizontal bars, largest first, each with its number and share. `unit`: "energy" (pJ), "time" (ns) or "count"."""
+    ordered = sorted(((label, value) for label, value in values.items() if value > 0), key=lambda item: item[1])
+    write = {"energy": units.energy, "time": units.time, "count": units.count}[unit]
+    total = sum(value for _, value in ordered) or 1.0
+
+    def paint(axes: Axes) -> None:
+        drawn = axes.barh([label for label, _ in ordered], [value for _, value in ordered], color=COLOURS[0], height=0.7)
+        axes.bar_label(drawn, [f"{write(value)} · {value / total:.0%}" for _, value in ordered], padding=4)
+        axes.set_xlim(0, 1.45 * max((value for _, value in ordered), default=1.0))
+        axes.xaxis.set_visible(False)
+        axes.spines["bottom"].set_visible(False)
+
+    return draw(name, title, paint, height_in=0.5 + 0.27 * max(len(ordered), 1))
+
+
+def raster(spikes: Mapping[str, NDArray[np.integer]]) -> str:
+    """One sample's messages, population by population (steps, neurons) from bottom to top; thinned to what an eye can see."""
+    total = sum(int(np.count_nonzero(block)) for block in spikes.values())
+    keep = min(1.0, _MOST_DOTS / max(total, 1))
+    rng = np.random.default_rng(0)
+
+    def paint(axes: Axes) -> None:
+        base, ticks = 0, []
+        for index, (name, block) in enumerate(spikes.items()):
+            steps, neurons = np.nonzero(block)
+            shown = rng.random(len(steps)) < keep
+            axes.plot(steps[shown], base + neurons[shown], ".", color=COLOURS[index % len(COLOURS)], markersize=2, rasterized=False)
+            ticks.append((base + block.shape[1] / 2, name))
+            base += block.shape[1]
+        axes.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlabel="chip step", ylim=(-base * 0.01, base * 1.01))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return draw("raster", "Spikes of one sample", paint, height_in=HEIGHT_IN + 0.4)
+
+
+def raster_share(spikes: Mapping[str, NDArray[np.integer]]) -> float:
+    """The fraction of messages that `raster` draws."""
+    return min(1.0, _MOST_DOTS / max(1, sum(int(np.count_nonzero(block)) for block in spikes.values())))
+
+
+def machines(rows: Sequence[tuple[str, float, float, bool]]) -> str:
+    """Targets (label, energy in pJ, latency in ns, whether it is the chip): energy against latency, both logarithmic."""
+
+    def paint(axes: Axes) -> None:
+        names: dict[str, str] = {}
+        for label, energy_pj, latency_ns, chip in rows:
+            machine = label.split(" @ ")[0]
+            colour = names.setdefault(machine, COLOURS[len(names) % len(COLOURS)])
+            axes.plot(latency_ns, energy_pj, "D" if chip else "o", color=colour, markersize=9 if chip else 7)
+            axes.annotate(label.split(" @ ")[-1], (latency_ns, energy_pj), (5, 5), textcoords="offset points", fontsize=8)
+        axes.set(xlabel="latency of a batch", ylabel="total energy per inference", xscale="log", yscale="log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.time(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.energy(value)))
+        axes.margins(0.15)
+        axes.legend(handles=[Patch(color=colour, label=name) for name, colour in names.items()], fontsize=8, loc="best")
+
+    return draw("machines", "Energy against latency on every target", paint, height_in=HEIGHT_IN + 0.6)
+
+
+def heat(name: str, title: str, values: NDArray[np.float64], label: str) -> str:
+    """A grid (rows, columns) of numbers as coloured cells with a scale."""
+
+    def paint(axes: Axes) -> None:
+        image = axes.pcolormesh(np.ma.masked_less_equal(values, 0), cmap="viridis", edgecolors=INK, linewidth=0.3)
+        axes.set_aspect("equal")
+        axes.set(xticks=[], yticks=[])
+        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+
+    return draw(name, title, paint)
+
+
+def _log_ticks(axes: Axes, energies_pj: Sequence[float]) -> None:
+    """Ticks in J at 1, 2 and 5 times powers of ten, within the data's range and a bit beyond."""
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.energy(value)))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    if energies_pj and max(energies_pj) / min(energies_pj) < 30:
+        low, high = np.log10(min(energies_pj)) - 0.3, np.log10(max(energies_pj)) + 0.3
+        ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
+        axes.set_xticks([t for t in ticks if 10**low <= t <= 10**high])
