@@ -73,7 +73,9 @@ def raster(spikes: Mapping[str, NDArray[np.integer]]) -> str:
         for index, (name, block) in enumerate(spikes.items()):
             steps, neurons = np.nonzero(block)
             shown = rng.random(len(steps)) < keep
-            axes.plot(steps[shown], base + neurons[shown], ".", color=COLOURS[index % len(COLOURS)], markersize=2, rasterized=False)
+            axes.plot(
+                steps[shown], base + neurons[shown], ".", color=COLOURS[index % len(COLOURS)], markersize=2, rasterized=False
+            )
             ticks.append((base + block.shape[1] / 2, name))
             base += block.shape[1]
         axes.set_yticks([at for at, _ in ticks], [name for _, name in ticks])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 WIDTH_IN, HEIGHT_IN = 4.8, 3.0
 INK = "#010203"  # drawn with, then replaced by the page's own text colour
 COLOURS = ("#2f7fd1", "#e07b28", "#3a9d5d", "#b5519c", "#8a7a2a", "#c8473f", "#5c6ac4", "#1d9aa0")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "neuro",
     "font.family": "sans-serif",

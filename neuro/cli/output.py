@@ -1,0 +1,79 @@
+"""Where a command's results go: the terminal, JSON, files. Knows nothing of the results themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuro.errors import FormatError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
+
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
+Report = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one HTML page that needs no network.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def console(*, quiet: bool = False) -> Console:
+    """A console on standard output: no colour when piped, silent when `quiet`."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(quiet=quiet, width=width, highlight=False)
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse, before any work is done, a result file that could not be written at the end."""
+    for path in paths:
+        if path is None or str(path) == "-":
+            continue
+        if path.is_dir():
+            raise FormatError(str(path), "it is a folder", "Name a file")
+        if not path.parent.is_dir():
+            raise FormatError(str(path), "its folder does not exist", "Make the folder first, or name another")
+        if not os.access(path.parent, os.W_OK):
+            raise FormatError(str(path), "its folder cannot be written to", "Choose another folder")
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Write `value` as JSON to a file, whole or not at all, or to standard output for "-"."""
+    if path is None:
+        return
+    from neuro.files import write_text
+
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(path, text)
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left on standard error, where that is a terminal; yields `advance(done, total)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task(what, total=1)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
