@@ -1,4 +1,4 @@
-"""A torch module named on the command line: imported, given its weights, and asked for its answers.
+"""A torch module named on the command line: imported, and given its weights.
 
 Knows torch and files; knows nothing of graphs or spikes. Weights are safetensors: nothing is unpickled.
 """
@@ -12,14 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from neuro.errors import ConversionError, FormatError, InputError, NeuroError, UsageError
+from neuro.errors import ConversionError, FormatError, NeuroError, UsageError
 
 _REMEDY_WEIGHTS = "Save them with safetensors.torch.save_file(model.state_dict(), path)"
 
@@ -40,22 +37,6 @@ def load_module(name: str, *, weights: Path | None = None) -> nn.Module:
     if weights is not None:
         _load_weights(made, weights)
     return made.eval()
-
-
-def answers(model: nn.Module, x: NDArray[Any], *, batch: int = 256) -> NDArray[np.float32]:
-    """The float network's outputs (samples, classes) for x (samples, *shape), in evaluation mode and without gradients."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            parts = [model(torch.from_numpy(np.array(x[i : i + batch], np.float32))) for i in range(0, len(x), batch)]
-        return np.asarray(torch.cat(parts).flatten(1).numpy(), np.float32)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            "model", f"it does not take inputs of shape {x.shape[1:]} ({_first_line(error)})", "Pass data of its input shape"
-        ) from None
-    finally:
-        model.train(training)
 
 
 def _find(name: str, package: str, attribute: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import demo
+from neuro.cli import inspect, machines
 from neuro.cli.interrupt import ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (demo.demo,):
+for command in (inspect.inspect, machines.machines):
     app.command()(command)
 
 

@@ -1,0 +1,89 @@
+"""The `neuro` command as a person meets it: help, lists, bad input, Ctrl-C."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import neuro
+
+ROOT = Path(__file__).parent.parent
+NEURO = (sys.executable, "-m", "neuro")
+
+
+def call(*arguments: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    return subprocess.run(
+        [*NEURO, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Status 2 and one paragraph that holds these words, no traceback."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("neuro: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "torch", "rich", "matplotlib", "scipy", "numba", "jinja2")
+    program = f"import sys, neuro.cli; sys.exit(', '.join(name for name in {heavy} if name in sys.modules) or None)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_shows_examples_and_every_command() -> None:
+    shown = call("--help").stdout
+    assert "Examples:" in shown
+    for command in ("inspect", "machines"):
+        assert command in shown
+        assert call(command, "--help").returncode == 0
+
+
+def test_version() -> None:
+    assert call("--version").stdout == f"neuro-emulator {neuro.__version__}\n"
+
+
+def test_no_colour_when_piped() -> None:
+    assert "\x1b" not in call("machines").stdout
+
+
+def test_machines_as_json() -> None:
+    listed = json.loads(call("machines", "--json", "-").stdout)
+    assert {"a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon"} <= {machine["name"] for machine in listed}
+    assert all(figure["source"] for machine in listed for figure in machine["figures"].values())
+
+
+def test_inspect_a_saved_network(tmp_path) -> None:
+    network = neuro.Network(
+        populations=(
+            neuro.Population("in", (3,), neuro.Source()),
+            neuro.Population("out", (2,), neuro.IntegrateAndFire(threshold=4)),
+        ),
+        projections=(neuro.Dense("in", "out", np.array([[1, -2], [3, 4], [5, 6]])),),
+        timesteps=7,
+    )
+    network.save(tmp_path / "net.safetensors")
+    shown = json.loads(call("inspect", tmp_path / "net.safetensors", "--json", "-").stdout)
+    assert (shown["synapses"], shown["timesteps"], shown["projections"][0]["least_weight"]) == (6, 7, -2)
+    assert "in -> out" in call("inspect", tmp_path / "net.safetensors").stdout
+
+
+def test_unknown_names_are_refused(tmp_path) -> None:
+    refused(call("machines", "abacus"), "abacus", "a100")
+    refused(call("inspect", tmp_path / "none.safetensors"), "there is no such file")
+    (tmp_path / "bad.safetensors").write_bytes(b"not tensors")
+    refused(call("inspect", tmp_path / "bad.safetensors"), "not a readable safetensors file")
+
+
+def test_unknown_option_is_a_usage_error() -> None:
+    result = call("machines", "--colour")
+    assert result.returncode == 2
+    assert "--colour" in result.stderr
+    assert "Traceback" not in result.stderr

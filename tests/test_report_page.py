@@ -1,0 +1,70 @@
+"""The page escapes text, needs no network, and its figures share it without clashing."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+
+from neuro.report import figures
+from neuro.report.page import Card, Cell, Figure, Page, Section, grid, render
+
+RNG = np.random.default_rng(0)
+DRAWN = {
+    "time": figures.accuracy_over_time(np.linspace(0.1, 0.99, 16), 0.995),
+    "front": figures.front([("rate", 3e6, 0.98), ("graded", 5e5, 0.99)], 0.995),
+    "parts": figures.bars("parts", "Energy by part", {"synapses": 2e6, "neurons": 1e6, "nothing": 0.0}),
+    "raster": figures.raster({"in": RNG.random((20, 64)) < 0.1, "conv <1>": RNG.random((20, 900)) < 0.3}),
+    "machines": figures.machines([("loihi2", 3e6, 4e4, True), ("a100 @ 1", 2e10, 5e5, False)]),
+    "map": figures.heat("map", "Chip map", np.arange(32.0).reshape(4, 8), "synops"),
+}
+
+
+def page() -> Page:
+    drawn = tuple(Figure(Markup(svg), name) for name, svg in DRAWN.items())
+    table = grid(("machine", "energy"), [("a100", Cell("3 µJ", 3e6, "win")), ("<b>", "x")], numbers=("energy",), own=0)
+    section = Section("all", "All & everything", ("A <script>alert(1)</script>.",), drawn, (table,), ("one point",))
+    return Page("Digits <on> a chip", ("first line",), (Card("accuracy", "99 %"),), ("the chip loses",), (section,))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_are_well_formed_and_use_the_page_ink(name) -> None:
+    root = ElementTree.fromstring(DRAWN[name])
+    assert root.get("role") == "img"
+    assert root.get("aria-label")
+    assert "currentColor" in DRAWN[name]
+    assert len(DRAWN[name]) < 150_000
+
+
+def test_same_numbers_same_figure() -> None:
+    assert figures.accuracy_over_time(np.linspace(0.1, 0.99, 16), 0.995) == DRAWN["time"]
+
+
+def test_ids_are_unique_on_the_page() -> None:
+    ids = re.findall(r'\bid="([^"]+)"', "".join(DRAWN.values()))
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'(?:href="#|url\(#)([^")]+)', "".join(DRAWN.values()))
+    assert used
+    assert set(used) <= set(ids)
+
+
+def test_text_is_escaped() -> None:
+    html = render(page())
+    assert "<script>alert" not in html
+    assert "Digits &lt;on&gt; a chip" in html
+    assert "&lt;b&gt;" in html
+
+
+def test_page_asks_for_nothing() -> None:
+    html = re.sub(r'xmlns="[^"]*"', "", render(page()))
+    assert "http://" not in html
+    assert "https://" not in html
+    assert all(used.startswith("data:") for used in re.findall(r'(?:src|href)="([^"#][^"]*)"', html))
+    assert len(html) < 400_000
+
+
+def test_a_raster_too_full_is_thinned() -> None:
+    full = {"a": np.ones((50, 400), bool)}
+    assert figures.raster_share(full) == pytest.approx(0.125)
+    assert len(figures.raster(full)) < 150_000
