@@ -95,7 +95,7 @@ def fit(
     for step, (features, targets) in zip(range(steps), batches, strict=False):
         loss = F.cross_entropy(model(_tensor(features)), torch.from_numpy(targets), label_smoothing=0.05)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         optimiser.step()
         schedule.step()
         if progress:
