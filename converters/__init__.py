@@ -1,0 +1,6 @@
+"""A trained network -> a spiking network in chip integers: trace, fold, calibrate, encode. torch lives here."""
+
+from converters.frontend import trace
+from converters.pipeline import Conversion, convert
+
+__all__ = ["Conversion", "convert", "trace"]

@@ -1,0 +1,153 @@
+"""One pass over sample data -> Ranges: per-channel histograms that do not depend on order or batch size; and thresholds.
+
+Histogram bins are fixed beforehand, 32 to an octave, so that adding up is all there is to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.evaluation import evaluate
+from neuro.errors import ConversionError
+from neuro.graph import Graph
+
+Floats = NDArray[np.float64]
+PER_OCTAVE = 32
+LOWEST, HIGHEST = -20, 20  # exponents of two that bins cover; smaller values count as the smallest, larger as the largest
+BINS = (HIGHEST - LOWEST) * PER_OCTAVE
+CENTRES: Floats = 2.0**LOWEST * 2.0 ** (np.arange(BINS) // PER_OCTAVE) * (1 + (np.arange(BINS) % PER_OCTAVE + 0.5) / PER_OCTAVE)
+PERCENTILE = 99.9
+_GRID = np.linspace(0.1, 1.0, 46)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What one layer's pre-activations were: per channel, counts of positive values by bin, extremes, and values seen."""
+
+    counts: NDArray[np.int64]
+    smallest: Floats
+    largest: Floats
+    seen: int
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """Channels that were never positive."""
+        return self.largest <= 0
+
+
+@numba.njit(cache=True)
+def _count(values: Any, counts: Any, smallest: Any, largest: Any) -> None:
+    """Add values (samples, channels, positions), seen as float32 and as the int32 of the same bits, to a histogram."""
+    floats, bits = values.view(np.float32), values
+    samples, channels, positions = values.shape
+    base = (127 + LOWEST) * PER_OCTAVE
+    for c in range(channels):
+        low, high = smallest[c], largest[c]
+        for n in range(samples):
+            for p in range(positions):
+                x = floats[n, c, p]
+                if x > 0:
+                    i = (bits[n, c, p] >> 18) - base
+                    counts[c, min(max(i, 0), BINS - 1)] += 1
+                    high = max(high, x)
+                else:
+                    low = min(low, x)
+        smallest[c], largest[c] = low, high
+
+
+class Histogram:
+    """Collects one layer's Range."""
+
+    def __init__(self, channels: int) -> None:
+        self.counts = np.zeros((channels, BINS), np.int64)
+        self.smallest, self.largest = np.zeros(channels), np.zeros(channels)
+        self.seen = 0
+
+    def add(self, values: torch.Tensor) -> None:
+        """Add values (samples, channels, ...)."""
+        array = np.ascontiguousarray(values.numpy()).reshape(len(values), len(self.counts), -1)
+        _count(array.view(np.int32), self.counts, self.smallest, self.largest)
+        self.seen += array.shape[0] * array.shape[2]
+
+    def finish(self) -> Range:
+        return Range(self.counts, self.smallest, self.largest, self.seen)
+
+
+def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
+    """Calibration data as float32 (samples, *input shape), or the error that says what is wrong with them."""
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+    array, shape = np.asarray(samples), graph.inputs[0].shape
+    where = "calibration data"
+    if array.dtype.kind not in "buif":
+        raise ConversionError(where, f"their dtype is {array.dtype}", "Pass an array of numbers")
+    if array.ndim == 0 or len(array) == 0:
+        raise ConversionError(where, "there are no samples", "Pass a few hundred typical inputs")
+    if array.shape[1:] != shape:
+        raise ConversionError(
+            where, f"one sample has shape {array.shape[1:]}, the network takes {shape}", "Pass (samples, *shape)"
+        )
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
+        raise ConversionError(where, f"{bad} of {len(array)} samples hold NaN or infinity", "Clean the data")
+    if not array.any():
+        raise ConversionError(where, "every value is zero", "Pass typical inputs, scaled as in training")
+    return array
+
+
+def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Range]:
+    """Ranges of the values of some layers, `layers` {key: layer name}, in one pass over the samples."""
+    histograms = {key: Histogram(graph[name].shape[0]) for key, name in layers.items()}
+    wanted = set(layers.values())
+    for start in range(0, len(samples), batch):
+        x = torch.as_tensor(samples[start : start + batch])
+        values = evaluate(graph, {graph.inputs[0].name: x}, wanted)
+        for key, name in layers.items():
+            histograms[key].add(values[name])
+    return {key: histogram.finish() for key, histogram in histograms.items()}
+
+
+def thresholds(found: Range, method: str, levels: int, ceiling: float | None = None) -> Floats:
+    """Threshold per channel (channels,): the value of `levels` counts. Channels never positive get the layer's median.
+
+    "max": the largest value seen; "percentile": the 99.9th of all values; "mse": least mean square error of
+    (theta / n) clip(floor(a n / theta + 1/2), 0, n) for n = levels, over 46 candidates from 0.1 to 1 of the largest value.
+    """
+    theta = {"max": _largest, "percentile": _percentile, "mse": _least_squares}[method](found, levels)
+    alive = ~found.dead & (theta > 0)
+    theta = np.where(alive, theta, np.median(theta[alive]) if alive.any() else 1.0)
+    return np.minimum(theta, ceiling) if ceiling is not None else theta
+
+
+def _largest(found: Range, levels: int) -> Floats:
+    return found.largest.copy()
+
+
+def _percentile(found: Range, levels: int) -> Floats:
+    above = found.counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+    over = above > found.seen * (1 - PERCENTILE / 100)
+    last = BINS - 1 - over[:, ::-1].argmax(axis=1)
+    return np.where(over.any(axis=1), np.minimum(CENTRES[last], found.largest), found.largest)
+
+
+def _least_squares(found: Range, levels: int) -> Floats:
+    used = np.flatnonzero(found.counts.any(axis=0))
+    if not used.size:
+        return found.largest.copy()
+    values, counts = np.minimum(CENTRES[None, used], found.largest[:, None]), found.counts[:, used].astype(np.float64)
+    best, error = np.zeros(len(counts)), np.full(len(counts), np.inf)
+    for part in _GRID:
+        theta = np.maximum(part * found.largest, 1e-30)[:, None]
+        quantised = theta / levels * np.clip(np.floor(values * (levels / theta) + 0.5), 0, levels)
+        candidate = (counts * (quantised - values) ** 2).sum(axis=1)
+        better = candidate < error
+        best, error = np.where(better, theta[:, 0], best), np.where(better, candidate, error)
+    return best

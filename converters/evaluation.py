@@ -1,0 +1,148 @@
+"""A Graph's float arithmetic in torch, layer by layer. Knows no spikes; the graph itself is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from neuro.graph import Graph, Layer
+
+Tensor = torch.Tensor
+
+
+def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+    """Values (samples, *shape) of the wanted layers, given those of enough layers before them.
+
+    A layer whose value is given is not computed; values are dropped once nothing needs them.
+    """
+    wanted = tuple(wanted)
+    needed = _needed(graph, set(inputs), wanted)
+    uses = {name: sum(name in layer.inputs for layer in needed) + (name in wanted) for name in graph_names(graph)}
+    values = dict(inputs)
+    with torch.no_grad():
+        for layer in needed:
+            values[layer.name] = apply(layer, [values[name] for name in layer.inputs])
+            for name in set(layer.inputs):
+                uses[name] -= 1
+                if not uses[name]:
+                    del values[name]
+    return {name: values[name] for name in wanted}
+
+
+def graph_names(graph: Graph) -> tuple[str, ...]:
+    """Names of all layers, in order."""
+    return tuple(layer.name for layer in graph.layers)
+
+
+def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.float32]:
+    """Outputs (samples, *output shape) of the float network."""
+    name = graph.inputs[0].name
+    parts = []
+    for start in range(0, len(inputs), batch):
+        x = torch.as_tensor(np.asarray(inputs[start : start + batch], np.float32))
+        parts.append(evaluate(graph, {name: x}, (graph.output.name,))[graph.output.name].numpy())
+    return np.concatenate(parts)
+
+
+def apply(layer: Layer, values: list[Tensor]) -> Tensor:
+    """The layer's output for its inputs' values (samples, *shape)."""
+    return _APPLY[layer.op](layer, *values)
+
+
+def _needed(graph: Graph, given: set[str], wanted: tuple[str, ...]) -> list[Layer]:
+    need, layers = set(wanted), []
+    for layer in reversed(graph.layers):
+        if layer.name in need and layer.name not in given:
+            layers.append(layer)
+            need.update(layer.inputs)
+    return layers[::-1]
+
+
+def tensor(layer: Layer, name: str) -> Tensor | None:
+    """One of the layer's arrays as a tensor, None where it has none."""
+    return torch.tensor(layer.arrays[name]) if name in layer.arrays else None
+
+
+def _spatial(layer: Layer, x: Tensor, value: float = 0.0) -> Tensor:
+    """The image with the layer's padding around it."""
+    flat = [n for side in reversed(layer.options["padding"]) for n in side]
+    return F.pad(x, flat, value=value) if any(flat) else x
+
+
+def _conv(layer: Layer, x: Tensor) -> Tensor:
+    function: Any = (F.conv1d, F.conv2d)[x.ndim - 3]
+    o = layer.options
+    weight, bias = tensor(layer, "weight"), tensor(layer, "bias")
+    symmetric = all(before == after for before, after in o["padding"])
+    if symmetric:
+        result: Tensor = function(x, weight, bias, o["stride"], [a for a, _ in o["padding"]], o["dilation"], o["groups"])
+    else:
+        result = function(_spatial(layer, x), weight, bias, o["stride"], 0, o["dilation"], o["groups"])
+    return result
+
+
+def _batch_norm(layer: Layer, x: Tensor) -> Tensor:
+    mean, variance, weight, bias = (tensor(layer, name) for name in ("mean", "variance", "weight", "bias"))
+    return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, layer.options["epsilon"])
+
+
+def _relu(layer: Layer, x: Tensor) -> Tensor:
+    return torch.clamp(x, 0.0, layer.options["ceiling"])
+
+
+def _avg_pool(layer: Layer, x: Tensor) -> Tensor:
+    o = layer.options
+    total: Tensor = _window_sum(_spatial(layer, x), o)
+    return total / (o["divisor"] or _window_sum(_spatial(layer, torch.ones_like(x[:1, :1])), o))
+
+
+def _window_sum(x: Tensor, options: Mapping[str, Any]) -> Tensor:
+    function: Any = (F.avg_pool1d, F.avg_pool2d)[x.ndim - 3]
+    mean: Tensor = function(x, options["kernel"], options["stride"])
+    return mean * int(np.prod(options["kernel"]))
+
+
+def _max_pool(layer: Layer, x: Tensor) -> Tensor:
+    function: Any = (F.max_pool1d, F.max_pool2d)[x.ndim - 3]
+    o = layer.options
+    result: Tensor = function(_spatial(layer, x, -float("inf")), o["kernel"], o["stride"], 0, o["dilation"])
+    return result
+
+
+def _add(layer: Layer, *values: Tensor) -> Tensor:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _pad(layer: Layer, x: Tensor) -> Tensor:
+    return _spatial(layer, x, layer.options["value"])
+
+
+def _scale(layer: Layer, x: Tensor) -> Tensor:
+    factor, shift = tensor(layer, "factor"), tensor(layer, "shift")
+    x = x if factor is None else x * factor
+    return x if shift is None else x + shift
+
+
+_APPLY: dict[str, Callable[..., Tensor]] = {
+    "conv": _conv,
+    "linear": lambda layer, x: F.linear(x, tensor(layer, "weight"), tensor(layer, "bias")),  # type: ignore[arg-type]
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "avg_pool": _avg_pool,
+    "max_pool": _max_pool,
+    "add": _add,
+    "concat": lambda layer, *values: torch.cat(values, 1 + layer.options["axis"]),
+    "reshape": lambda layer, x: x.reshape(len(x), *layer.shape),
+    "permute": lambda layer, x: x.permute(0, *(1 + axis for axis in layer.options["axes"])),
+    "pad": _pad,
+    "scale": _scale,
+    "identity": lambda layer, x: x,
+}

@@ -1,0 +1,135 @@
+"""Graph -> Graph passes that change how a network is written, never what it computes.
+
+Afterwards a graph holds no identity and no batch norm, and every max pool reads values that were rectified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from neuro.graph import Graph, Layer
+
+Pass = Callable[[Graph], Graph]
+
+
+def fold(graph: Graph) -> Graph:
+    """All passes, repeated until nothing changes."""
+    while True:
+        before = graph
+        for step in (drop_identities, fold_batch_norms, rectify_before_joining, merge_rectifiers):
+            graph = step(graph)
+        if graph is before:
+            return graph
+
+
+def rewire(graph: Graph, gone: dict[str, str], changed: dict[str, Layer]) -> Graph:
+    """The graph without the layers in `gone`, whose consumers read another one, and with some layers replaced."""
+    if not gone and not changed:
+        return graph
+
+    def follow(name: str) -> str:
+        while name in gone:
+            name = gone[name]
+        return name
+
+    layers = [changed.get(layer.name, layer) for layer in graph.layers if layer.name not in gone]
+    layers = [replace(layer, inputs=tuple(follow(name) for name in layer.inputs)) for layer in layers]
+    output = follow(graph.output.name)
+    if layers[-1].name != output:
+        layers.append(Layer("output", "identity", (output,), next(a.shape for a in layers if a.name == output)))
+    return Graph(tuple(layers), graph.name)
+
+
+def drop_identities(graph: Graph) -> Graph:
+    """Without identities, and without reshapes, pads and scales that change nothing; one that ends the graph stays."""
+    gone = {}
+    for layer in graph.layers[:-1]:
+        same = bool(layer.inputs) and graph[layer.inputs[0]].shape == layer.shape
+        empty_pad = layer.op == "pad" and not any(map(any, layer.options["padding"]))
+        single = layer.op in ("add", "concat") and len(layer.inputs) == 1
+        if layer.op == "identity" or empty_pad or single or (same and layer.op == "reshape") or _unit_scale(layer):
+            gone[layer.name] = layer.inputs[0]
+    return rewire(graph, gone, {})
+
+
+def _unit_scale(layer: Layer) -> bool:
+    return layer.op == "scale" and bool(np.all(layer.arrays.get("factor", 1) == 1) and np.all(layer.arrays.get("shift", 0) == 0))
+
+
+def fold_batch_norms(graph: Graph) -> Graph:
+    """Batch norms inside the convolution or linear layer before them, or as channel-wise scales where there is none.
+
+    W' = W g / sqrt(var + eps); b' = (b - mean) g / sqrt(var + eps) + beta.
+    """
+    gone, changed = {}, {}
+    for layer in graph.layers:
+        if layer.op != "batch_norm":
+            continue
+        a = {name: np.asarray(value, np.float64) for name, value in layer.arrays.items()}
+        factor = a["weight"] / np.sqrt(a["variance"] + layer.options["epsilon"])
+        shift = a["bias"] - a["mean"] * factor
+        before = graph[layer.inputs[0]]
+        per_channel = before.op == "conv" or (before.op == "linear" and len(before.shape) == 1)
+        if per_channel and len(graph.consumers(before.name)) == 1 and before.name not in changed:
+            weight = before.arrays["weight"] * factor.reshape(-1, *[1] * (before.arrays["weight"].ndim - 1))
+            bias = before.arrays.get("bias", np.zeros(1)) * factor + shift
+            changed[before.name] = replace(before, arrays={"weight": weight, "bias": bias})
+            gone[layer.name] = before.name
+        else:
+            column = (-1, *[1] * (len(layer.shape) - 1))
+            arrays = {"factor": factor.reshape(column), "shift": shift.reshape(column)}
+            changed[layer.name] = replace(layer, op="scale", arrays=arrays, options={})
+    return rewire(graph, gone, changed)
+
+
+def rectify_before_joining(graph: Graph) -> Graph:
+    """relu(max_pool(x)) as max_pool(relu(x)), relu(concat(x, y)) as concat(relu(x), relu(y)): equal, since relu is monotone."""
+    for relu in graph.layers:
+        if relu.op != "relu":
+            continue
+        join = graph[relu.inputs[0]]
+        if join.op in ("max_pool", "concat", "reshape", "permute") and len(graph.consumers(join.name)) == 1:
+            first = [
+                replace(
+                    relu,
+                    name=_free(graph, f"{relu.name}.{i}" if i else f"{relu.name}.0"),
+                    inputs=(name,),
+                    shape=graph[name].shape,
+                )
+                for i, name in enumerate(join.inputs)
+            ]
+            moved = replace(join, name=relu.name, inputs=tuple(layer.name for layer in first))
+            return _substitute(graph, {join.name: first, relu.name: [moved]})
+    return graph
+
+
+def merge_rectifiers(graph: Graph) -> Graph:
+    """One relu for two in a row, or for one behind a max pool of rectified values."""
+    gone = {}
+    for relu in graph.layers:
+        if relu.op != "relu" or relu.inputs[0] in gone:
+            continue
+        before = graph[relu.inputs[0]]
+        while before.op in ("max_pool", "reshape", "permute"):
+            before = graph[before.inputs[0]]
+        ceiling, own = before.options.get("ceiling"), relu.options["ceiling"]
+        if before.op == "relu" and (own is None or (ceiling is not None and ceiling <= own)):
+            gone[relu.name] = relu.inputs[0]
+    return rewire(graph, gone, {})
+
+
+def _free(graph: Graph, name: str) -> str:
+    taken = {layer.name for layer in graph.layers}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _substitute(graph: Graph, new: dict[str, list[Layer]]) -> Graph:
+    layers: list[Layer] = []
+    for layer in graph.layers:
+        layers.extend(new.get(layer.name, [layer]))
+    return Graph(tuple(layers), graph.name)

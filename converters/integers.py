@@ -1,0 +1,95 @@
+"""Float operators between thresholds -> integer projections, one integer threshold per population.
+
+W_int = round(W * unit of the source / unit of the target * threshold), where a unit is the real value of one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import linear
+from converters.linear import Matrix, Operator, Window
+from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+
+Floats = NDArray[np.float64]
+_DENSE = 0.5  # share of non-zero weights from which a matrix is stored as dense rows
+
+
+def largest_weight(operators: Sequence[Operator]) -> float:
+    """The largest absolute weight."""
+    parts = [op.weight.data if isinstance(op, Matrix) else op.weight for op in operators]
+    return max((float(np.abs(part).max()) for part in parts if part.size), default=0.0)
+
+
+def largest_by_channel(operators: Sequence[Operator]) -> Floats:
+    """The largest absolute weight into each target channel (first axis), (channels,)."""
+    found = []
+    for op in operators:
+        channels = op.target[0]
+        if isinstance(op, Window):
+            found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1))
+        else:
+            columns = abs(op.weight).max(axis=0).toarray().ravel()
+            found.append(columns.reshape(channels, -1).max(axis=1))
+    largest: Floats = np.max(found, axis=0)
+    return largest
+
+
+def rounded(operator: Operator, limit: int) -> Operator:
+    """Weights rounded to the nearest integer within +-limit."""
+    if isinstance(operator, Window):
+        return Window(
+            operator.source, operator.target, np.clip(np.rint(operator.weight), -limit, limit),
+            operator.stride, operator.padding, operator.dilation, operator.groups,
+        )  # fmt: skip
+    weight = operator.weight.tocsr(copy=True)
+    weight.data = np.clip(np.rint(weight.data), -limit, limit)
+    weight.eliminate_zeros()
+    return Matrix(operator.source, operator.target, weight)
+
+
+def twin(operator: Operator) -> Operator:
+    """The operator for a source split into a positive and a negative half along its first axis."""
+    shape = (2 * operator.source[0], *operator.source[1:])
+    if isinstance(operator, Window) and operator.groups == 1:
+        weight = np.concatenate([operator.weight, -operator.weight], axis=1)
+        return Window(
+            shape, operator.target, weight, operator.stride, operator.padding, operator.dilation, 1
+        )  # fmt: skip
+    from scipy import sparse
+
+    weight = linear.to_matrix(operator).weight
+    return Matrix(shape, operator.target, sparse.vstack([weight, -weight], format="csr"))
+
+
+def projection(source: str, target: str, operator: Operator, delay: int) -> Projection:
+    """The projection that stores an integer operator with the fewest synapses."""
+    if isinstance(operator, Matrix):
+        return _matrix_projection(source, target, operator, delay)
+    weight = operator.weight.astype(np.int64)
+    plain = set(operator.stride) == {1} and not any(map(any, operator.padding)) and weight[0, 0].size == 1
+    depthwise = operator.groups == operator.source[0] == operator.target[0]
+    if depthwise and plain:
+        values = weight.ravel()
+        return OneToOne(source, target, int(values[0]) if (values == values[0]).all() else values, delay=delay)
+    if depthwise and weight.ndim == 4 and (weight == weight.flat[0]).all():
+        kernel = (int(weight.shape[2]), int(weight.shape[3]))
+        stride = (operator.stride[0], operator.stride[1])
+        return SumPool2d(source, target, kernel, stride, operator.padding, int(weight.flat[0]), delay)
+    kind: Any = Conv2d if weight.ndim == 4 else Conv1d
+    stride, dilation = (operator.stride, operator.dilation) if weight.ndim == 4 else (operator.stride[0], operator.dilation[0])  # type: ignore[assignment]
+    padding = operator.padding if weight.ndim == 4 else operator.padding[0]
+    made: Projection = kind(source, target, weight, stride, padding, dilation, operator.groups, delay)
+    return made
+
+
+def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -> Projection:
+    matrix = operator.weight.tocoo()
+    size = int(np.prod(operator.source)) * int(np.prod(operator.target))
+    if matrix.nnz > _DENSE * size:
+        return Dense(source, target, matrix.toarray().astype(np.int64), delay)
+    return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

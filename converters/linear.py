@@ -1,0 +1,233 @@
+"""What lies between two populations, as one linear operator: a shared window where that is exact, else a matrix.
+
+Knows the linear layers of a Graph and how to compose them; knows no thresholds and no integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from neuro.graph import Layer
+from neuro.projections import Conv2d, Shape, Sides, window_output
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A convolution over (channels, *image): weight (out, in / groups, *kernel), as in torch."""
+
+    source: Shape
+    target: Shape
+    weight: Floats
+    stride: tuple[int, ...]
+    padding: Sides
+    dilation: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Any linear map: weight (source neurons, target neurons), a sparse array."""
+
+    source: Shape
+    target: Shape
+    weight: Any
+
+
+Operator = Window | Matrix
+
+
+def identity(shape: Shape) -> Operator:
+    """The operator that changes nothing."""
+    if len(shape) not in (2, 3):
+        return Matrix(shape, shape, sparse.eye_array(int(np.prod(shape)), format="csr"))
+    ones = (1,) * (len(shape) - 1)
+    return Window(shape, shape, np.ones((shape[0], 1, *ones)), ones, ((0, 0),) * len(ones), ones, shape[0])
+
+
+def follow(operator: Operator, layer: Layer, part: int = 0, before: tuple[Shape, ...] = ()) -> Operator:
+    """The operator followed by a linear layer without its constants; `part` is which input of a concat it enters."""
+    if layer.op in ("identity", "add"):
+        return operator
+    if layer.op == "reshape":
+        return replace(to_matrix(operator), target=layer.shape)
+    if layer.op == "permute":
+        order = np.arange(int(np.prod(layer.shape))).reshape(operator.target).transpose(layer.options["axes"]).ravel()
+        matrix = to_matrix(operator)
+        return Matrix(matrix.source, layer.shape, matrix.weight[:, order])
+    if layer.op == "concat":
+        axis = layer.options["axis"]
+        start = sum(shape[axis] for shape in before[:part])
+        sides = [(0, 0)] * len(layer.shape)
+        sides[axis] = (start, layer.shape[axis] - start - operator.target[axis])
+        return _placed(operator, tuple(sides), layer.shape)
+    if layer.op == "pad":
+        sides = layer.options["padding"]
+        if isinstance(operator, Matrix) or any(sides[0]) or min(map(min, sides)) < 0:
+            return _placed(operator, sides, layer.shape)
+    if layer.op == "linear":
+        return _after_linear(to_matrix(operator), layer)
+    if layer.op == "scale":
+        return times(operator, 1.0, layer.arrays.get("factor", np.ones(1)))
+    second = as_window(layer, operator.target)
+    joined = _join(operator, second) if isinstance(operator, Window) else None
+    result: Operator = joined or _product(to_matrix(operator), to_matrix(second))
+    if layer.op == "avg_pool" and layer.options["divisor"] is None and any(map(any, layer.options["padding"])):
+        inside = to_matrix(second).weight.sum(axis=0)
+        return times(result, 1.0, (1 / inside).reshape(layer.shape))
+    return result
+
+
+def as_window(layer: Layer, source: Shape) -> Window:
+    """A convolution, pooling or padding layer as a window."""
+    o = layer.options
+    channels, ones = source[0], (1,) * (len(source) - 1)
+    if layer.op == "conv":
+        weight = np.asarray(layer.arrays["weight"], np.float64)
+        return Window(source, layer.shape, weight, o["stride"], o["padding"], o["dilation"], o["groups"])
+    if layer.op == "pad":
+        return Window(source, layer.shape, np.ones((channels, 1, *ones)), ones, tuple(o["padding"][1:]), ones, channels)
+    padded = any(map(any, o["padding"]))
+    divisor = o["divisor"] or (1 if padded else int(np.prod(o["kernel"])))
+    weight = np.full((channels, 1, *o["kernel"]), 1 / divisor)
+    return Window(source, layer.shape, weight, o["stride"], o["padding"], ones, channels)
+
+
+def times(operator: Operator, before: Any, after: Any) -> Operator:
+    """The operator with factors on its inputs and outputs; each broadcasts to the shape there."""
+    pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
+    if isinstance(operator, Window):
+        channels = [_per_channel(values) for values in (pre, post)]
+        if channels[0] is not None and channels[1] is not None:
+            out, per_group = operator.weight.shape[:2]
+            group = np.arange(out) // (out // operator.groups)
+            inputs = channels[0][group[:, None] * per_group + np.arange(per_group)]
+            tail = (1,) * (operator.weight.ndim - 2)
+            return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
+    matrix = to_matrix(operator)
+    scaled = sparse.diags_array(pre.ravel()) @ matrix.weight @ sparse.diags_array(post.ravel())
+    return Matrix(matrix.source, matrix.target, scaled.tocsr())
+
+
+def to_matrix(operator: Operator) -> Matrix:
+    """The operator as an explicit matrix."""
+    if isinstance(operator, Matrix):
+        return operator
+    two = _as_2d(operator)
+    numbers = np.arange(1, two.weight.size + 1).reshape(two.weight.shape)
+    listed = Conv2d("a", "b", numbers, two.stride, two.padding, two.dilation, two.groups).synapses(two.source, two.target)  # type: ignore[arg-type]
+    size = (int(np.prod(two.source)), int(np.prod(two.target)))
+    weight = sparse.csr_array((two.weight.ravel()[listed.weight - 1], (listed.pre, listed.post)), shape=size)
+    return Matrix(operator.source, operator.target, weight)
+
+
+def _as_2d(w: Window) -> Window:
+    if len(w.source) == 3:
+        return w
+    return Window(
+        (w.source[0], 1, *w.source[1:]), (w.target[0], 1, *w.target[1:]), w.weight[:, :, None],
+        (1, *w.stride), ((0, 0), *w.padding), (1, *w.dilation), w.groups,
+    )  # fmt: skip
+
+
+def _factors(value: Any, shape: Shape) -> Floats:
+    return np.broadcast_to(np.asarray(value, np.float64), shape)
+
+
+def _per_channel(values: Floats) -> Floats | None:
+    """One factor per channel, or None where they differ within a channel."""
+    flat = values.reshape(len(values), -1)
+    return flat[:, 0].copy() if (flat == flat[:, :1]).all() else None
+
+
+def _product(first: Matrix, second: Matrix) -> Matrix:
+    return Matrix(first.source, second.target, (first.weight @ second.weight).tocsr())
+
+
+def _after_linear(matrix: Matrix, layer: Layer) -> Matrix:
+    weight = np.asarray(layer.arrays["weight"], np.float64).T
+    outer = int(np.prod(layer.shape[:-1]))
+    second = sparse.csr_array(weight) if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
+    return Matrix(matrix.source, layer.shape, (matrix.weight @ second).tocsr())
+
+
+def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
+    """The operator's outputs inside a larger (or, for negative sides, smaller) shape."""
+    places = np.full([n + 2 * max(max(a, b), 0) for n, (a, b) in zip(operator.target, sides, strict=True)], -1)
+    inner = tuple(slice(max(max(a, b), 0), max(max(a, b), 0) + n) for n, (a, b) in zip(operator.target, sides, strict=True))
+    places[inner] = np.arange(int(np.prod(operator.target))).reshape(operator.target)
+    outer = tuple(slice(i.start - a, i.start - a + n) for i, (a, _), n in zip(inner, sides, target, strict=True))
+    order = places[outer].ravel()
+    at = np.flatnonzero(order >= 0)
+    select = sparse.csr_array((np.ones(at.size), (order[at], at)), shape=(int(np.prod(operator.target)), order.size))
+    matrix = to_matrix(operator)
+    return Matrix(matrix.source, target, (matrix.weight @ select).tocsr())
+
+
+def _join(first: Window, second: Window) -> Window | None:
+    """Two windows as one, or None where that would not be exact: where the second would read what lies beyond the first."""
+    groups = _joined_groups(first, second)
+    if groups is None:
+        return None
+    size, middle = first.source[1:], first.target[1:]
+    parts = zip(size, middle, second.target[1:], first.stride, first.padding, first.dilation, first.weight.shape[2:],
+                second.stride, second.padding, second.dilation, second.weight.shape[2:], strict=True)  # fmt: skip
+    stride, padding, dilation, kernel = [], [], [], []
+    for n, m, out, s1, (p1, _), d1, k1, s2, (p2, _), d2, k2 in parts:
+        lowest, highest = -p2, (out - 1) * s2 - p2 + d2 * (k2 - 1)
+        if lowest < 0 and -s1 - p1 + (k1 - 1) * d1 >= 0:
+            return None  # the window just before the first one reaches into the image
+        if highest >= m and m * s1 - p1 < n:
+            return None  # the window just after the last one does
+        k, d = ((k1 - 1) * d1 + (k2 - 1) * d2 * s1 + 1, 1) if k1 > 1 and k2 > 1 else (k2, d2 * s1) if k1 == 1 else (k1, d1)
+        s, before = s1 * s2, p1 + s1 * p2
+        after = max((out - 1) * s + d * (k - 1) + 1 - n - before, 0)
+        if before < 0 or window_output((n,), (k,), (s,), ((before, after),), (d,)) != (out,):
+            return None
+        stride.append(s), padding.append((before, after)), dilation.append(d), kernel.append(k)  # type: ignore[func-returns-value]
+    weight = _joined_weight(first, second, tuple(kernel), groups)
+    return Window(first.source, second.target, weight, tuple(stride), tuple(padding), tuple(dilation), groups)
+
+
+def _joined_groups(first: Window, second: Window) -> int | None:
+    channels = first.target[0]
+    if first.groups == 1 and second.groups == 1:
+        return 1
+    if first.groups == first.source[0] == channels:
+        return second.groups
+    return first.groups if second.groups == channels == second.target[0] else None
+
+
+def _joined_weight(first: Window, second: Window, kernel: tuple[int, ...], groups: int) -> Floats:
+    """Sum over the taps of the second window of the first window's kernel, shifted."""
+    a, b = first.weight, second.weight
+    out, per_group = second.target[0], first.source[0] // groups
+    weight = np.zeros((out, per_group, *kernel))
+    for tap in np.ndindex(*b.shape[2:]):
+        factor = b[(slice(None), slice(None), *tap)]
+        if groups == first.groups == second.groups == 1 and not first.groups == first.source[0] == first.target[0]:
+            piece = np.einsum("om,mi...->oi...", factor, a)
+        elif first.groups == first.source[0] == first.target[0]:
+            group = np.arange(out) // (out // groups)
+            piece = factor.reshape(out, per_group, *[1] * (a.ndim - 2)) * a[group[:, None] * per_group + np.arange(per_group), 0]
+        else:
+            piece = factor.reshape(out, 1, *[1] * (a.ndim - 2)) * a
+        at = []
+        for t, k1, k2, s1, d1, d2 in zip(
+            tap, a.shape[2:], b.shape[2:], first.stride, first.dilation, second.dilation, strict=True
+        ):
+            at.append(
+                slice(t * d2 * s1, t * d2 * s1 + (k1 - 1) * d1 + 1, d1)
+                if k1 > 1 and k2 > 1
+                else slice(t, t + 1)
+                if k1 == 1
+                else slice(None)
+            )
+        weight[(slice(None), slice(None), *at)] += piece
+    return weight

@@ -1,0 +1,171 @@
+"""convert(model, calibration, ...) -> Conversion: trace, fold, calibrate, encode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import coding, quantised
+from converters.calibration import Range, calibrate, check_samples, thresholds
+from converters.coding import Code, Made, Settings
+from converters.folding import fold
+from converters.frontend import sample_pair, trace
+from converters.stages import Stage, stages
+from neuro.errors import ConversionError
+from neuro.graph import Graph
+from neuro.network import Network
+from neuro.neurons import Source
+
+Floats = NDArray[np.float64]
+CODES: tuple[str, ...] = get_args(Code)
+METHODS = ("mse", "percentile", "max")
+INPUTS = ("auto", "spikes", "graded", "ideal")
+MOST_DIGITS = 8
+FEW_SAMPLES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A spiking network, the float graph it came from (folded), and what was noticed on the way."""
+
+    network: Network
+    graph: Graph
+    code: str
+    timesteps: int
+    notes: tuple[str, ...]
+
+    def quantised(self, inputs: Any) -> NDArray[np.float32]:
+        """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
+
+        inputs (samples, *shape). Raises ConversionError for rate and signed codes, whose counts depend on timing.
+        """
+        return quantised.evaluate(self.network, inputs).logits
+
+
+def convert(
+    model: Any,
+    calibration: Any,
+    *,
+    code: Code = "rate",
+    timesteps: int = 16,
+    threshold: Literal["mse", "percentile", "max"] = "mse",
+    weight_bits: int = 8,
+    correct_bias: bool = True,
+    input: Literal["auto", "spikes", "graded", "ideal"] = "auto",
+) -> Conversion:
+    """Convert a trained network into a spiking network in chip integers.
+
+    model: torch.nn.Module, or a Graph. calibration: typical inputs (samples, *shape); a few hundred are enough.
+    code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: not applied yet. input: how samples enter, see the documentation.
+    Raises ConversionError that names the layer or the data, the fact and the remedy.
+    """
+    for name, value, allowed in (("code", code, CODES), ("threshold", threshold, METHODS), ("input", input, INPUTS)):
+        if value not in allowed:
+            raise ConversionError(name, f"{value!r} is not known", f"Use one of {', '.join(allowed)}")
+    if type(weight_bits) is not int or not 2 <= weight_bits <= 8:
+        raise ConversionError("weight_bits", f"{weight_bits!r} is not 2 to 8", "Use 8, 6 or 4")
+    if type(timesteps) is not int or not 1 <= timesteps <= 4096:
+        raise ConversionError("timesteps", f"{timesteps!r} is not a whole number from 1 to 4096", "Use 4 to 64")
+    graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(calibration)))
+    samples = check_samples(graph, calibration)
+    settings, notes = _settings(samples, code, timesteps, weight_bits, input)
+    parts = stages(graph)
+    ranges = calibrate(graph, {s.name: s.pre_activation for s in parts if s.kind in ("relu", "readout")}, samples)
+    notes += _remarks(ranges, len(samples))
+    network = build(parts, ranges, settings, threshold)
+    return Conversion(replace(network, notes=notes), graph, code, settings.timesteps, notes)
+
+
+def build(parts: tuple[Stage, ...], ranges: dict[str, Range], settings: Settings, threshold: str) -> Network:
+    """The network of all stages, in order."""
+    made: dict[str, Made] = {}
+    for stage in parts:
+        if stage.kind == "input":
+            made[stage.name] = coding.source_population(stage, settings)
+            continue
+        senders = _senders(stage, made, settings)
+        found = ranges[stage.name]
+        extent = np.maximum(np.abs(found.smallest), found.largest)
+        if stage.kind == "readout":
+            made[stage.name] = coding.encode_readout(stage, senders, extent, settings)
+        else:
+            theta = thresholds(found, threshold, settings.levels, stage.layer.options["ceiling"])
+            made[stage.name] = coding.encode(stage, senders, theta, float((extent / theta).max()), settings)
+    projections = [p for one in made.values() for p in one.projections]
+    return Network(tuple(one.population for one in made.values()), tuple(projections), settings.timesteps)
+
+
+def _senders(stage: Stage, made: dict[str, Made], settings: Settings) -> list[coding.Sender]:
+    """The populations that feed a stage; where a graded input joins spike trains, a relay in its place."""
+    senders = [made[path.source].sender for path in stage.paths]
+    mixed = settings.counts and any(s.once for s in senders) and not all(s.once for s in senders)
+    if not mixed:
+        return senders
+    for i, sender in enumerate(senders):
+        if sender.once:
+            name = f"{sender.name}.relay"
+            if name not in made:
+                made[name] = coding.relay(sender, made[sender.name].population)
+            senders[i] = made[name].sender
+    return senders
+
+
+def _settings(
+    samples: NDArray[np.float32], code: Code, timesteps: int, weight_bits: int, how: str
+) -> tuple[Settings, tuple[str, ...]]:
+    notes: tuple[str, ...] = ()
+    if code == "radix" and timesteps > MOST_DIGITS:
+        notes = (f"radix sends binary digits: {timesteps} timesteps became {MOST_DIGITS} digits",)
+        timesteps = MOST_DIGITS
+    if code == "graded":
+        timesteps = 1
+    source = input_source(samples, code, timesteps, how)
+    return Settings(code, timesteps, weight_bits, source), notes
+
+
+def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: str) -> Source:
+    """The source that carries inputs like the samples in a code."""
+    largest, negative = float(np.abs(samples).max()), bool((samples < 0).any())
+    if how == "spikes":
+        if code == "graded":
+            raise ConversionError("input='spikes'", "the graded code sends payloads, not spikes", "Use input='graded' or 'auto'")
+        levels = 2**timesteps - 1 if code == "radix" else 255
+        kind: Any = {"radix": "radix", "signed": "signed"}.get(code, "rate")
+        twin = negative and code != "signed"
+        digits = timesteps if code == "radix" else 0
+        return Source(kind, largest / levels, levels, twin=twin, digits=digits)
+    levels = 127 if negative else 255
+    held = how == "ideal" and code in ("rate", "signed", "wait")
+    return Source("held" if held else "once", _grid_step(samples, levels) or largest / levels, levels)
+
+
+def _grid_step(samples: NDArray[np.float32], levels: int) -> float | None:
+    """The spacing of values that lie on an even grid of at most `levels` steps from zero (images, counts), else None."""
+    values = np.unique(np.abs(samples))
+    if len(values) > levels + 1:
+        return None
+    step = float(np.diff(values, prepend=0.0 if values[0] else values[0])[values > 0].min())
+    multiples = values / step
+    on_grid = multiples.max() <= levels + 0.5 and np.abs(multiples - np.rint(multiples)).max() < 1e-3
+    return float(values[-1] / np.rint(multiples[-1])) if on_grid else None
+
+
+def _remarks(ranges: dict[str, Range], samples: int) -> tuple[str, ...]:
+    notes: list[str] = []
+    if samples < FEW_SAMPLES:
+        notes.append(f"calibrated on {samples} samples only: thresholds may be off, pass {FEW_SAMPLES} or more")
+    for name, found in list(ranges.items())[:-1]:
+        if found.dead.all():
+            raise ConversionError(
+                f"layer {name!r}", "it is dead: no calibration sample makes any neuron positive",
+                "Check that inputs are scaled as in training, or that the layer was trained",
+            )  # fmt: skip
+        if found.dead.any():
+            notes.append(
+                f"layer {name!r}: {int(found.dead.sum())} of {found.dead.size} channels were never active in calibration"
+            )
+    return tuple(notes)
