@@ -60,7 +60,8 @@ def convert(
 
     model: torch.nn.Module, or a Graph. calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: not applied yet. input: how samples enter, see the documentation.
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: not applied yet.
+    input: how samples enter, see the documentation.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     for name, value, allowed in (("code", code, CODES), ("threshold", threshold, METHODS), ("input", input, INPUTS)):
