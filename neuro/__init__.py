@@ -44,6 +44,10 @@ _WHERE = {
     "cost": "machines.costing",
     "Comparison": "comparison",
     "compare": "comparison",
+    **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
+    "Chip": "chip.spec",
+    **dict.fromkeys(("Placement", "place"), "chip.placement"),
+    **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
 }
 
 __all__ = ["__version__", "errors", *_WHERE]  # noqa: PLE0604  # names are strings
@@ -52,6 +56,13 @@ if TYPE_CHECKING:
     from neuro import errors as errors
     from neuro.bill import Bill as Bill
     from neuro.bill import Part as Part
+    from neuro.chip.emulator import ChipRun as ChipRun
+    from neuro.chip.emulator import emulate as emulate
+    from neuro.chip.files import list_chips as list_chips
+    from neuro.chip.files import load_chip as load_chip
+    from neuro.chip.placement import Placement as Placement
+    from neuro.chip.placement import place as place
+    from neuro.chip.spec import Chip as Chip
     from neuro.comparison import Comparison as Comparison
     from neuro.comparison import compare as compare
     from neuro.engine.records import Run as Run

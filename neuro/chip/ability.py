@@ -1,0 +1,98 @@
+"""Whether a chip's neurons can do what a network's neurons do; each refusal names what to convert differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neuro.chip.limits import subtracts
+from neuro.chip.spec import Chip, Program
+from neuro.errors import FitError
+from neuro.network import Network, Population
+from neuro.neurons import (
+    CubaLif,
+    Graded,
+    IntegrateAndFire,
+    Neuron,
+    RadixIntegrateAndFire,
+    Readout,
+    SignedIntegrateAndFire,
+    Source,
+    UserNeuron,
+    WaitIntegrateAndFire,
+)
+
+_PROGRAM: dict[type[Neuron], Program] = {
+    IntegrateAndFire: "if",
+    SignedIntegrateAndFire: "signed",
+    WaitIntegrateAndFire: "wait",
+    RadixIntegrateAndFire: "radix",
+    Graded: "graded",
+    CubaLif: "cuba_lif",
+    UserNeuron: "user",
+    Readout: "if",
+}
+_SOURCE_PROGRAM: dict[str, Program] = {"rate": "if", "signed": "signed", "radix": "radix"}
+
+
+def check_ability(network: Network, chip: Chip) -> None:
+    """Raise FitError for the first population or projection that the chip's neurons cannot do."""
+    for population in network.populations:
+        for fact, remedy in _refusals(population, chip):
+            raise FitError(f"population {population.name!r} on chip {chip.name!r}", fact, remedy)
+    for projection in network.projections:
+        if projection.delay > chip.core.delay_steps:
+            raise FitError(
+                f"projection {projection.name} on chip {chip.name!r}",
+                f"its delay of {projection.delay} steps exceeds {chip.core.delay_steps}",
+                "Use fewer steps a layer, or a shorter skip path",
+            )
+
+
+def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
+    neuron, able = population.neuron, chip.neuron
+    if isinstance(neuron, Source) and not neuron.on_chip:
+        yield from _payload(neuron, chip)
+        return
+    program = _SOURCE_PROGRAM[neuron.code] if isinstance(neuron, Source) else _PROGRAM[type(neuron)]
+    if program not in able.programs:
+        code = "rate" if "if" in able.programs else able.programs[0]
+        yield f"its neurons ({program}) have no program there", f'Convert with code="{code}", or use another chip'
+    if subtracts(neuron) and able.subtract == "none":
+        yield "the chip cannot reset by subtraction", 'Use reset="zero", or another chip'
+    if getattr(neuron, "hold_input", False) and not able.hold_input:
+        yield "the chip cannot hold an input current", 'Convert with input="spikes"'
+    yield from _payload(neuron, chip)
+    yield from _widths(neuron, chip)
+
+
+def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
+    low, high = neuron.messages
+    remedy = 'Convert with input="spikes"' if isinstance(neuron, Source) else 'Convert with code="rate"'
+    if low < 0 and not chip.neuron.signed_payload:
+        yield f"messages of {low}..{high} need a sign, the chip's have none", remedy
+    bits = max(high, -low).bit_length()
+    if max(high, -low) > 1 and bits > chip.neuron.payload_bits:
+        room = chip.neuron.payload_bits
+        yield f"messages of {low}..{high} carry {bits} bits, the chip's carry {room or 'none'}", remedy
+
+
+def _widths(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
+    able, reduce = chip.neuron, "Convert with fewer weight_bits, or scale thresholds and weights down"
+    bits = getattr(neuron, "potential_bits", 0)
+    if bits > able.potential_bits:
+        yield f"its potential has {bits} bits, the chip's has {able.potential_bits}", reduce
+    threshold = int(getattr(neuron, "threshold", 0))
+    if able.threshold_bits is not None and not isinstance(neuron, CubaLif) and threshold.bit_length() > able.threshold_bits:
+        yield f"its threshold {threshold} exceeds {able.threshold_bits} bits", reduce
+    if able.bias_bits is not None and not isinstance(neuron, CubaLif):
+        yield from _bias(getattr(neuron, "bias", 0), able.bias_bits, able.bias_exponent or 0, reduce)
+
+
+def _bias(bias: Any, bits: int, exponent: int, remedy: str) -> Iterator[tuple[str, str]]:
+    values = np.abs(np.atleast_1d(np.asarray(bias, np.int64)))
+    largest = int(values.max(initial=0))
+    if largest > ((1 << (bits - 1)) << exponent):
+        yield f"its bias of up to {largest} exceeds a mantissa of {bits} bits with exponent {exponent}", remedy

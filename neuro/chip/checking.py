@@ -1,0 +1,145 @@
+"""The independent check of a placement: what each core holds, recomputed from the placed tables, against every limit.
+
+It shares the size of one list of synapses with the partition, and nothing else: neurons are counted from labels, axons from
+the wires, kernels from the source neurons that reach each core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.cuts import Cut, Ints, as_window, with_rows
+from neuro.chip.limits import compartments, encoding, limits, list_bits, state_words, synapse_bits
+from neuro.chip.partition import on_cores
+from neuro.chip.spec import Chip
+from neuro.chip.wiring import Wires
+from neuro.network import Network
+from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
+
+
+def fill(
+    network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints], wires: Mapping[str, Wires]
+) -> dict[str, Ints]:
+    """Per core in use (ascending): compartments, axons, bits and configurations."""
+    lives = [p for p in network.populations if on_cores(p)]
+    used = np.unique(np.concatenate([cores[p.name] for p in lives])) if lives else np.zeros(0, np.int64)
+    names = ("neurons", "in_axons", "out_axons", "synapse_bits", "memory_bits", "neuron_configs", "synapse_configs")
+    total = {name: np.zeros(len(used), np.int64) for name in names}
+    for p in lives:
+        at = np.searchsorted(used, cores[p.name])
+        held = np.bincount(at[cuts[p.name].labels()], minlength=len(used)) * compartments(p, chip)
+        total["neurons"] += held
+        total["memory_bits"] += held * state_words(p, network) * (chip.core.state_word_bits or 0)
+        total["neuron_configs"][np.unique(at)] += 1
+        for projection in network.into(p.name):
+            total["synapse_configs"][np.unique(at)] += 1
+            for k in range(cuts[p.name].slices):
+                axons, bits = _into_slice(projection, network, chip, cuts[p.name], k)
+                total["in_axons"][at[k]] += axons
+                total["synapse_bits"][at[k]] += bits
+        if p.name in wires:
+            w = wires[p.name]
+            members = np.bincount(w.classes, minlength=len(w.cores))
+            np.add.at(total["out_axons"], np.searchsorted(used, w.cores), members * np.diff(w.packet_starts))
+    core = chip.core
+    total["memory_bits"] += total["synapse_bits"] + total["in_axons"] * (core.in_axon_bits or 0)
+    total["memory_bits"] += total["out_axons"] * (core.out_axon_bits or 0)
+    return total
+
+
+def overfull(
+    network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints], wires: Mapping[str, Wires]
+) -> list[str]:
+    """A sentence for each limit that a core breaks, and for each slice on a core that may not be used."""
+    held = fill(network, chip, cuts, cores, wires)
+    lives = [p for p in network.populations if on_cores(p)]
+    used = np.unique(np.concatenate([cores[p.name] for p in lives])) if lives else np.zeros(0, np.int64)
+    room: dict[str, int | None] = dict(limits(chip))
+    room.update(neuron_configs=chip.core.neuron_configs, synapse_configs=chip.core.synapse_configs)
+    broken = []
+    for name, most in room.items():
+        if most is not None and len(used) and held[name].max() > most:
+            k = int(held[name].argmax())
+            on = [p.name for p in lives if used[k] in cores[p.name]]
+            what = name.replace("_", " ")
+            broken.append(f"core {used[k]} ({', '.join(on)}) holds {held[name][k]:,} {what}, its limit is {most:,}")
+    broken.extend(f"core {core} is reserved or does not exist" for core in used if not _may_use(int(core), chip))
+    for p in lives:
+        if len(np.unique(cores[p.name])) < len(cores[p.name]):
+            broken.append(f"two slices of population {p.name!r} share a core")
+    return broken
+
+
+def _may_use(core: int, chip: Chip) -> bool:
+    mesh = chip.mesh
+    tile, place = divmod(core, mesh.cores_per_tile)
+    y, x = divmod(tile, mesh.width * mesh.chips_x)
+    within = ((y % mesh.height) * mesh.width + x % mesh.width) * mesh.cores_per_tile + place
+    return 0 <= y < mesh.height * mesh.chips_y and within < chip.cores_per_chip - mesh.reserved_cores
+
+
+def _into_slice(projection: Projection, network: Network, chip: Chip, cut: Cut, k: int) -> tuple[int, int]:
+    """Incoming axons and bits of synaptic memory of one projection in one slice, from the neurons it holds."""
+    source = network[projection.source]
+    inside = cut.labels() == k
+    bits = synapse_bits(projection, chip, int(inside.sum()))
+    window = as_window(projection, source.shape)
+    if encoding(projection, chip) != "conv":
+        visited = _synapses_into(projection, network, inside)
+        return int(np.count_nonzero(visited)), int(list_bits(visited[visited > 0], bits, chip).sum())
+    if window is None:
+        assert isinstance(projection, OneToOne)
+        touched = int(inside[projection.offset : projection.offset + source.size].sum())
+        return touched, min(touched, int(np.size(projection.weights))) * int(list_bits(1, bits, chip))
+    return _kernel_lists(window, with_rows(source.shape), inside.reshape(with_rows(cut.shape)), bits, chip, projection)
+
+
+def _synapses_into(projection: Projection, network: Network, inside: NDArray[Any]) -> Ints:
+    """Synapses from each source neuron into the marked target neurons."""
+    source, target = network[projection.source], network[projection.target]
+    if isinstance(projection, Dense):
+        return np.full(source.size, int(inside.sum()))
+    synapses = projection.synapses(source.shape, target.shape)
+    return np.bincount(synapses.pre[inside[synapses.post]], minlength=source.size)
+
+
+def _kernel_lists(
+    window: Conv2d,
+    source: tuple[int, ...],
+    inside: NDArray[Any],
+    bits: int,
+    chip: Chip,
+    projection: Projection,
+) -> tuple[int, int]:
+    """Source positions that reach a box of targets, and the bits of their different lists, position by position."""
+    channels, rows, columns = (np.unique(axis) for axis in np.nonzero(inside))
+    taps = [_taps(window, axis, source[1 + axis], box) for axis, box in ((0, rows), (1, columns))]
+    positions = len(taps[0]) * len(taps[1])
+    out, per_group = window.weights.shape[:2]
+    lists = {(i, y, x) for i in range(source[0]) for y in set(taps[0].values()) for x in set(taps[1].values())}
+    total, seen = 0, set()
+    for i, y, x in lists:
+        group = i // per_group
+        outputs = sum(1 for c in channels if c // (out // window.groups) == group)
+        key = (y, x) if isinstance(projection, SumPool2d) else (i, y, x)
+        if outputs and key not in seen:
+            seen.add(key)
+            total += int(list_bits(len(y) * len(x) * outputs, bits, chip))
+    return positions, total
+
+
+def _taps(window: Conv2d, axis: int, size: int, targets: Ints) -> dict[int, tuple[int, ...]]:
+    """For each source row (or column) that reaches the targets: the taps by which it does."""
+    found: dict[int, list[int]] = {}
+    stride = window.stride[axis]  # type: ignore[index]
+    dilation = window.dilation[axis]  # type: ignore[index]
+    for target in targets:
+        for tap in range(window.weights.shape[2 + axis]):
+            row = int(target) * stride - window.padding[axis][0] + tap * dilation
+            if 0 <= row < size:
+                found.setdefault(row, []).append(tap)
+    return {row: tuple(sorted(set(taps))) for row, taps in found.items()}

@@ -1,0 +1,184 @@
+"""Counts: what a run did on the cores and links of a placed network, in whole numbers; prices come later.
+
+Knows placements and messages; knows nothing of energy or time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.cuts import Ints
+from neuro.chip.limits import compartments
+from neuro.chip.partition import on_cores
+from neuro.chip.placement import Placement
+from neuro.chip.routes import crosses, routes, tile_of
+from neuro.chip.spec import ENCODINGS
+from neuro.chip.tally import ClassTable, Sums, tally
+from neuro.chip.wiring import HOST
+from neuro.engine.records import Messages, Run
+
+_MOST_BYTES = 256 << 20  # for tables that keep every sample apart
+SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Exact counts. Rows are `cores` (core numbers, the last one is the host's port, -1); totals add up all samples.
+
+    spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received, compartments touched.
+    synops {encoding: (steps, rows)} at the step in which they act. driven, restless (steps,): updates that add something to
+    the potential, and those or with a potential that is not zero. hops (steps, 4): along x, along y, packets that stay in
+    their tile, crossings from chip to chip. links (links,): packets over each link, numbered tile * 4 + direction.
+    `timed` holds the samples that are also kept apart: each (samples, steps, rows, 6) spikes, packets out, packets in,
+    synops by encoding at the step of sending; heaviest (samples, steps, 2): packets on the busiest link within a chip and
+    from chip to chip; far (samples, steps, 3): hops along x, y and crossings of the packet that went farthest.
+    """
+
+    samples: int
+    steps: int
+    cores: Ints
+    tiles: int
+    chips: int
+    spikes: Ints
+    packets_out: Ints
+    packets_in: Ints
+    synops: dict[str, Ints]
+    updates: Ints
+    driven: Ints
+    restless: Ints
+    hops: Ints
+    links: Ints
+    host_reads: int
+    timed: Ints
+    each: NDArray[np.int32]
+    heaviest: NDArray[np.int32]
+    far: NDArray[np.int32]
+
+    @property
+    def packets(self) -> int:
+        """Packets of all samples: one for each message and core that it goes to; the host's included."""
+        return int(self.packets_out.sum())
+
+
+class Counter:
+    """Takes the messages of a run block by block; `finish` makes them Counts."""
+
+    def __init__(self, placement: Placement, samples: int, timesteps: int) -> None:
+        network, chip = placement.network, placement.chip
+        self.placement, self.samples, self.timesteps = placement, samples, timesteps
+        self.steps = network.steps(timesteps)
+        self.cores = np.append(placement.used, HOST)
+        mesh = chip.mesh
+        self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
+        self.across = crosses(np.arange(self.link_count), mesh)
+        bytes_each = self.steps * len(self.cores) * 6 * 4
+        kept = int(np.clip(_MOST_BYTES // bytes_each, 1, samples))
+        self.timed = np.unique(np.arange(kept) * samples // kept)
+        self.totals = np.zeros((self.steps, len(self.cores), 6), np.int64)
+        self.hops = np.zeros((self.steps, 4), np.int64)
+        self.links = np.zeros(self.link_count, np.int64)
+        self.each = np.zeros((len(self.timed), self.steps, len(self.cores), 6), np.int32)
+        self.far = np.zeros((len(self.timed), self.steps, 3), np.int32)
+        self.heaviest = np.zeros((len(self.timed), self.steps, 2), np.int32)
+        self.windows = np.array([self._window(p) for p in network.projections], np.int64).reshape(-1, 3)
+        self.tables = {name: self._table(name) for name in placement.wires}
+
+    def _window(self, projection: Any) -> tuple[int, int, int]:
+        target = self.placement.network[projection.target].neuron
+        end = min(target.start_step + target.active_steps(self.timesteps), self.steps)
+        return projection.delay, target.start_step, end
+
+    def _row(self, cores: Ints) -> Ints:
+        return np.where(cores == HOST, len(self.cores) - 1, np.searchsorted(self.cores[:-1], cores))
+
+    def _table(self, name: str) -> ClassTable:
+        wires = self.placement.wires[name]
+        way = routes(wires, self.placement.chip)
+        visits = wires.visits.copy()
+        visits[:, 0] = self._row(visits[:, 0])
+        return ClassTable(
+            classes=wires.classes,
+            rows=self._row(wires.cores),
+            packet_starts=wires.packet_starts,
+            packet_rows=self._row(wires.packets),
+            visit_starts=wires.visit_starts,
+            visits=visits,
+            windows=self.windows,
+            hops=way.hops,
+            far=way.far,
+            link_starts=way.starts,
+            links=way.links,
+            loads=way.loads,
+        )
+
+    def observe(self, first: int, messages: dict[str, Messages]) -> None:
+        """Count the messages of one block of samples, the first of which is number `first`."""
+        block = (len(next(iter(messages.values())).offsets) - 1) // self.steps
+        low, high = np.searchsorted(self.timed, [first, first + block])
+        row = np.full(block, -1, np.int64)
+        row[self.timed[low:high] - first] = np.arange(low, high)
+        for some in _pieces(block, self.steps * self.link_count * 4):
+            inside = row[some]
+            kept = inside[inside >= 0]
+            start = int(kept[0]) if len(kept) else 0
+            loads = np.zeros((max(len(kept), 1), self.steps, self.link_count), np.int32)
+            each, far = self.each[start : start + len(loads)], self.far[start : start + len(loads)]
+            local = np.where(inside >= 0, inside - start, -1)
+            sums = Sums(self.totals, self.hops, self.links, each, far, loads)
+            for name, table in self.tables.items():
+                offsets = messages[name].offsets[some.start * self.steps : some.stop * self.steps + 1]
+                tally(offsets, messages[name].neurons, table, local, sums)
+            if len(kept):
+                self.heaviest[kept, :, 0] = np.where(self.across, 0, loads).max(axis=2)
+                self.heaviest[kept, :, 1] = np.where(self.across, loads, 0).max(axis=2)
+
+    def finish(self, run: Run) -> Counts:
+        """The counts, with the updates that the run counted itself."""
+        placement, network = self.placement, self.placement.network
+        updates = np.zeros((self.steps, len(self.cores)), np.int64)
+        driven, restless = np.zeros(self.steps, np.int64), np.zeros(self.steps, np.int64)
+        for p in (p for p in network.populations if on_cores(p)):
+            share = compartments(p, placement.chip)
+            end = p.neuron.start_step + p.neuron.active_steps(self.timesteps)
+            cores = self._row(placement.cores[p.name])
+            updates[p.neuron.start_step : end, cores] += placement.cuts[p.name].sizes() * share * self.samples
+            driven += run.counts[p.name].driven * share
+            restless += run.counts[p.name].restless * share
+        tiles = np.unique(tile_of(placement.used, placement.chip.mesh))
+        return Counts(
+            samples=self.samples,
+            steps=self.steps,
+            cores=self.cores,
+            tiles=len(tiles),
+            chips=len(np.unique(_chip_of(tiles, placement))),
+            spikes=self.totals[..., SPIKES],
+            packets_out=self.totals[..., OUT],
+            packets_in=self.totals[..., IN],
+            synops={form: self.totals[..., SYNOPS + i] for i, form in enumerate(ENCODINGS)},
+            updates=updates,
+            driven=driven,
+            restless=restless,
+            hops=self.hops,
+            links=self.links,
+            host_reads=self.samples * sum(p.size for p in network.readouts),
+            timed=self.timed,
+            each=self.each,
+            heaviest=self.heaviest,
+            far=self.far,
+        )
+
+
+def _chip_of(tiles: Ints, placement: Placement) -> Ints:
+    mesh = placement.chip.mesh
+    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    return np.asarray(y // mesh.height * mesh.chips_x + x // mesh.width)
+
+
+def _pieces(samples: int, bytes_each: int) -> list[slice]:
+    """Runs of samples whose link loads stay within a quarter of the memory for per-sample tables."""
+    size = int(np.clip(_MOST_BYTES // 4 // bytes_each, 1, samples))
+    return [slice(i, min(i + size, samples)) for i in range(0, samples, size)]

@@ -1,0 +1,190 @@
+"""Chip files: TOML in, Chip out; every mistake is explained by its field. Knows nothing of networks."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
+from neuro.errors import ChipError
+from neuro.sourced import BASES
+
+Mistake = tuple[str, str, str]  # field, fact, remedy
+Tables = dict[str, dict[str, Any]]
+_META = ("name", "title", "scope", "caution")
+_ENTRY = {"value", "unit", "basis", "source"}
+_DEPTH = 4  # files that may build upon each other
+
+
+def list_chips() -> list[str]:
+    """Names of the chips that come with the package."""
+    names = [entry.name for entry in resources.files("neuro.chip").joinpath("presets").iterdir()]
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_chip(name: Any) -> Chip:
+    """A chip by the name of a preset, or from a TOML file of the same form. Raises ChipError with the first mistake."""
+    tables = _tables(name, _DEPTH)
+    found = _mistakes(tables)
+    if found:
+        where, fact, remedy = found[0]
+        more = f" ({len(found) - 1} more mistakes)" if len(found) > 1 else ""
+        raise ChipError(f"chip {str(name)!r}, {where}", fact + more, remedy)
+    return _build(tables)
+
+
+def check_chip(name: Any) -> list[Mistake]:
+    """Every mistake of a chip file: (field, fact, remedy); an empty list if there is none."""
+    try:
+        tables = _tables(name, _DEPTH)
+        found = _mistakes(tables)
+        if not found:
+            _build(tables)
+    except ChipError as error:
+        return [(error.where, error.fact, error.remedy)]
+    return found
+
+
+def describe(chip: Chip) -> list[dict[str, Any]]:
+    """One row per field: its value, unit, basis, source and meaning; unknown ones have the value None."""
+    rows = []
+    for key in all_keys():
+        origin, info = chip.origin.get(key), about(key)
+        rows.append(
+            {
+                "field": key,
+                "value": chip.value(key),
+                "unit": info["unit"],
+                "basis": origin.basis if origin else "unknown",
+                "source": origin.source if origin else "no public figure",
+                "meaning": info["doc"],
+            }
+        )
+    return rows
+
+
+def _tables(name: Any, depth: int) -> Tables:
+    """The file's tables, laid over those of the preset it builds upon."""
+    tables = _parse(name)
+    base = tables.get("chip", {}).get("base") if isinstance(tables.get("chip"), dict) else None
+    if base is None:
+        return tables
+    if depth == 0 or not isinstance(base, str):
+        raise ChipError(f"chip {str(name)!r}, chip.base", f"{base!r} leads nowhere", f"Use one of {', '.join(list_chips())}")
+    below = _tables(base, depth - 1)
+    merged = {section: {**below.get(section, {}), **tables.get(section, {})} for section in {**below, **tables}}
+    for section, entries in tables.items():
+        unknown = [key for key, value in entries.items() if value == {}] if isinstance(entries, dict) else []
+        for key in unknown:
+            del merged[section][key]
+    return merged
+
+
+def _parse(name: Any) -> Tables:
+    path = Path(str(name))
+    if str(name) in list_chips():
+        text = resources.files("neuro.chip").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
+    elif path.suffix == ".toml" and path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ChipError(f"chip file {str(name)!r}", f"it cannot be read ({error})", "Check the file") from None
+    else:
+        known = ", ".join(list_chips())
+        raise ChipError(f"chip {str(name)!r}", "there is no chip or TOML file of that name", f"Use one of {known}, or a path")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ChipError(f"chip file {str(name)!r}", f"it is not valid TOML ({error})", "Mend that line") from None
+
+
+def _mistakes(tables: Tables) -> list[Mistake]:
+    found: list[Mistake] = []
+    for section in tables:
+        if section not in ("chip", *SECTIONS):
+            found.append((section, "there is no such section", f"Use chip, {', '.join(SECTIONS)}"))
+        elif not isinstance(tables[section], dict):
+            found.append((section, "it is not a section", f"Write [{section}]"))
+    if found:
+        return found
+    meta = tables.get("chip", {})
+    found.extend((f"chip.{k}", "it is missing", f'Write {k} = "..." under [chip]') for k in _META if not _text(meta.get(k)))
+    found.extend(
+        (f"chip.{k}", "there is no such field", f"Use {', '.join(_META)}, base") for k in meta if k not in (*_META, "base")
+    )
+    keys = set(all_keys())
+    for section in SECTIONS:
+        for name in tables.get(section, {}):
+            if f"{section}.{name}" not in keys:
+                names = ", ".join(k.partition(".")[2] for k in all_keys() if k.startswith(section + "."))
+                found.append((f"{section}.{name}", "there is no such field", f"Use one of {names}"))
+    for key in all_keys():
+        section, _, name = key.partition(".")
+        entry = tables.get(section, {}).get(name)
+        found.extend((key, fact, remedy) for fact, remedy in _entry_mistakes(key, entry))
+    return found
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _entry_mistakes(key: str, entry: Any) -> list[tuple[str, str]]:
+    info = about(key)
+    shape = f'{{ value = ..., unit = "{info["unit"]}", basis = "...", source = "..." }}'
+    if entry is None:
+        return [] if info["optional"] else [("it is missing", f"Write it as {shape}: {info['doc']}")]
+    if not isinstance(entry, dict) or not _ENTRY - {"unit"} <= set(entry) <= _ENTRY:
+        return [("it is not a value with its source", f"Write it as {shape}")]
+    found = []
+    if entry["basis"] not in BASES:
+        found.append((f"basis {entry['basis']!r} is not known", f"Use one of {', '.join(BASES)}"))
+    if not _text(entry["source"]):
+        found.append(("it has no source", "Say where the value comes from"))
+    if entry.get("unit", "") != info["unit"]:
+        found.append((f"its unit is {entry.get('unit', '')!r}", f"Give it in {info['unit'] or 'no unit'!r}"))
+    return found + _value_mistakes(kind_of(key), entry["value"], info["least"])
+
+
+def _value_mistakes(kind: Any, value: Any, least: float) -> list[tuple[str, str]]:
+    if choices(kind):
+        return [] if value in choices(kind) else [(f"{value!r} is not known", f"Use one of {', '.join(choices(kind))}")]
+    if kind is bool:
+        return [] if isinstance(value, bool) else [(f"{value!r} is not true or false", "Use true or false")]
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            return [(f"{value!r} is not a list", "Use [..., ...]")]
+        inner = get_args(kind)
+        if inner[-1] is Ellipsis:
+            return [mistake for item in value for mistake in _value_mistakes(inner[0], item, least)]
+        if len(value) != len(inner):
+            return [(f"{value!r} has {len(value)} entries", f"Use {len(inner)}")]
+        return [mistake for part, item in zip(inner, value, strict=True) for mistake in _value_mistakes(part, item, least)]
+    allowed = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed) or value != value:
+        return [(f"{value!r} is not a {'whole number' if kind is int else 'number'}", "Leave the field out if it is unknown")]
+    return [] if least <= value < float("inf") else [(f"{value} is out of range", f"Use {least:g} or more")]
+
+
+def _build(tables: Tables) -> Chip:
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    origin: dict[str, Origin] = {}
+    for key in all_keys():
+        section, _, name = key.partition(".")
+        entry = tables.get(section, {}).get(name)
+        if entry is None:
+            continue
+        values[section][name] = _typed(kind_of(key), entry["value"])
+        origin[key] = Origin(entry.get("unit", ""), entry["basis"], entry["source"])
+    sections = {section: kind(**values[section]) for section, kind in SECTIONS.items()}
+    return Chip(**{name: tables["chip"][name] for name in _META}, **sections, origin=origin)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if isinstance(value, list):
+        inner = get_args(kind)
+        parts = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_typed(part, item) for part, item in zip(parts, value, strict=True))
+    return float(value) if kind is float else value

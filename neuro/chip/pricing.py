@@ -1,0 +1,184 @@
+"""price(counts, chip) -> Bill: counts times prices. Pure; the same counts can be priced by any chip file.
+
+A step takes barrier + management + the longest of: the busiest core's sending, the busiest core's receiving, the network.
+Energy parts stay apart, so that the dynamic and the whole-board figure are both there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.bill import Bill, Kind, Part
+from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
+from neuro.chip.spec import ENCODINGS, Chip
+from neuro.errors import ChipError
+
+Floats = NDArray[np.float64]
+_WATT_NS_IN_PJ = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Times (ns) of each timed sample and step, (samples, steps) each; a step takes barrier + management + the longest."""
+
+    barrier: Floats
+    management: Floats
+    send: Floats
+    receive: Floats
+    network: Floats
+
+    @property
+    def work(self) -> Floats:
+        """The longest of sending, receiving and the network."""
+        longest: Floats = np.maximum(np.maximum(self.send, self.receive), self.network)
+        return longest
+
+    @property
+    def total(self) -> Floats:
+        """Time of each step."""
+        return self.barrier + self.management + self.work
+
+    def by_cause(self) -> tuple[tuple[str, float], ...]:
+        """Time of an average inference by what the steps waited for; adds up to the latency."""
+        longest = np.stack([self.send, self.receive, self.network]).argmax(axis=0)
+        work = self.work
+        causes = [("send", 0), ("receive", 1), ("network", 2)]
+        parts = [(name, float(np.where(longest == i, work, 0).sum(axis=1).mean())) for name, i in causes]
+        fixed = [("barrier", float(self.barrier.sum(axis=1).mean())), ("management", float(self.management.sum(axis=1).mean()))]
+        return tuple(fixed + parts)
+
+
+def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bill:
+    """The bill of an average inference. drained_ns (samples, steps): the network's time, where packets were simulated."""
+    times = step_times(counts, chip, drained_ns=drained_ns)
+    latency = float(times.total.sum(axis=1).mean()) + (chip.time.management_inference or 0.0)
+    return Bill(
+        target=chip.name,
+        parts=tuple(_parts(counts, chip, latency)),
+        latency_ns=latency,
+        throughput_per_s=1e9 / latency,
+        precision="spikes",
+        basis=_basis(chip, _used_keys(counts, chip)),
+        times_ns=(*times.by_cause(), *_host_time(chip)),
+        assumptions=assumptions(counts, chip),
+    )
+
+
+def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> StepTimes:
+    """Times of every timed sample and step."""
+    t, shape = chip.time, counts.far.shape[:2]
+    each = counts.each
+    neuron = (t.neuron_access or 0.0) + (t.neuron_update or 0.0)
+    send = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
+    send += counts.updates / counts.samples * neuron
+    send[..., -1] = each[..., -1, OUT] * (t.link_service or 0.0)
+    receive = each[..., IN] * (t.axon_in or 0.0)
+    for i, form in enumerate(ENCODINGS):
+        receive += each[..., SYNOPS + i] * (getattr(t, f"synop_{form}") or 0.0)
+    network = drained_ns if drained_ns is not None else _analytic(counts, chip)
+    return StepTimes(
+        barrier=np.full(shape, barrier_ns(chip, counts.tiles)),
+        management=np.full(shape, t.management_step or 0.0),
+        send=send.max(axis=2),
+        receive=receive.max(axis=2),
+        network=network,
+    )
+
+
+def barrier_ns(chip: Chip, tiles: int) -> float:
+    """Time of the barrier: the entry of the largest number of tiles that is not above `tiles`."""
+    fitting = [ns for least, ns in chip.time.barrier or () if least <= tiles]
+    return fitting[-1] if fitting else 0.0
+
+
+def _analytic(counts: Counts, chip: Chip) -> Floats:
+    """The busiest link one packet after the other, then the longest way on an empty mesh."""
+    t, fabrics = chip.time, chip.mesh.fabrics
+    busiest = counts.heaviest[..., 0] * (t.link_service or 0.0) / fabrics
+    across = counts.heaviest[..., 1] * (t.chip_link_service or t.link_service or 0.0)
+    way = counts.far @ np.array([t.hop_x or 0.0, t.hop_y or 0.0, t.chip_link or 0.0])
+    any_packet = counts.each[..., OUT].sum(axis=2) > 0
+    network: Floats = np.maximum(busiest, across) + way + any_packet * (t.local or 0.0)
+    return network
+
+
+def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
+    e, n = chip.energy, counts.samples
+    synops = {f"energy.synop_{form}": table.sum() for form, table in counts.synops.items()}
+    changed = counts.restless if e.update_when == "restless" else counts.driven
+    on_chip = counts.spikes[:, :-1].sum()
+    lines: list[tuple[str, dict[str, float]]] = [
+        ("synapse", synops),
+        ("neuron", {"energy.neuron_access": counts.updates.sum(), "energy.neuron_update": changed.sum()}),
+        ("spike", {"energy.spike": on_chip}),
+        ("axon_out", {"energy.axon_out": counts.packets_out[:, :-1].sum()}),
+        ("axon_in", {"energy.axon_in": counts.packets_in.sum()}),
+        ("hops", dict(zip(_HOPS, counts.hops.sum(axis=0), strict=True))),
+        ("barrier", {"energy.barrier": counts.steps * counts.chips * n}),
+    ]
+    for name, terms in lines:
+        energy = sum(float(chip.value(key) or 0.0) * float(count) for key, count in terms.items()) / n
+        yield Part(name, energy, "dynamic", _basis(chip, [key for key, count in terms.items() if count]))
+    always: list[tuple[str, str, Kind, float]] = [
+        ("static", "power.static", "static", counts.chips),
+        ("management", "power.management", "management", 1),
+    ]
+    for name, key, kind, times in always:
+        yield Part(name, (chip.value(key) or 0.0) * times * latency * _WATT_NS_IN_PJ, kind, _basis(chip, [key]))
+
+
+_HOPS = ("energy.hop_x", "energy.hop_y", "energy.local", "energy.chip_link")
+
+
+def _host_time(chip: Chip) -> tuple[tuple[str, float], ...]:
+    spent = chip.time.management_inference
+    return (("host", spent),) if spent else ()
+
+
+def _used_keys(counts: Counts, chip: Chip) -> list[str]:
+    """The prices that the counts call for."""
+    forms = [form for form in ENCODINGS if counts.synops[form].any()]
+    operations = [f"synop_{form}" for form in forms] + ["neuron_access", "neuron_update", "spike", "axon_out", "axon_in"]
+    hops = [key for key, count in zip(_HOPS, counts.hops.sum(axis=0), strict=True) if count]
+    names = operations + [key.partition(".")[2] for key in hops]
+    keys = [f"energy.{name}" for name in [*names, "barrier"]] + [f"time.{name}" for name in [*names, "local"]]
+    keys += ["time.link_service", "time.barrier", "time.management_step", "power.static", "power.management"]
+    if counts.chips > 1:
+        keys += ["energy.chip_link", "time.chip_link", "time.chip_link_service"]
+    return list(dict.fromkeys(keys))
+
+
+def assumptions(counts: Counts, chip: Chip) -> tuple[str, ...]:
+    """A sentence for each price that was assumed or is unknown and that the counts call for, and for each simplification."""
+    said = []
+    for key in _used_keys(counts, chip):
+        value, origin = chip.value(key), chip.origin.get(key)
+        if value is None:
+            said.append(f"{chip.name}: {key} is unknown and counts as nothing.")
+        elif origin is not None and origin.basis == "assumed":
+            said.append(f"{chip.name}: {key} = {_spelt(value)} {origin.unit} is assumed ({origin.source}).".replace("  ", " "))
+    said.append("Time of a core's neurons: each one is taken to change in each step (an upper bound).")
+    if len(counts.timed) < counts.samples:
+        said.append(f"Latency: mean over {len(counts.timed)} of {counts.samples} samples, evenly spread; energy: over all.")
+    return tuple(said)
+
+
+def _spelt(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _basis(chip: Chip, keys: Iterable[str]) -> str:
+    """The weakest basis among some constants, "unknown" if none is known."""
+    order = ("measured", "vendor", "fitted", "simulated", "derived", "assumed")
+    bases = [chip.origin[key].basis for key in keys if key in chip.origin and chip.value(key) is not None]
+    return max(bases, key=order.index) if bases else "unknown"
+
+
+def check_noc(noc: str) -> None:
+    """Refuse a network model that does not exist."""
+    if noc not in ("analytic",):
+        raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic"')

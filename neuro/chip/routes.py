@@ -1,0 +1,93 @@
+"""Routes: the links that the packets of each class of neurons take across the mesh, first along x, then along y.
+
+Knows tiles, links and cores; knows nothing of neurons, time or prices. Links are numbered tile * 4 + direction, the tile
+being the one that a packet leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.cuts import Ints
+from neuro.chip.spec import Chip, Mesh
+from neuro.chip.wiring import HOST, Wires
+
+EAST, WEST, SOUTH, NORTH = range(4)
+DIRECTIONS = ("east", "west", "south", "north")
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """For each class of a population's neurons: what one message does to the network.
+
+    hops (classes, 4): packets times hops along x, along y, packets that stay in their tile, crossings from chip to chip.
+    far (classes, 3): hops along x, along y and crossings of the packet that goes farthest.
+    links[starts[k]:starts[k + 1]] are the links that class k's packets load, `loads` how often each.
+    """
+
+    hops: Ints
+    far: Ints
+    starts: Ints
+    links: Ints
+    loads: Ints
+
+
+def tile_of(cores: Ints, mesh: Mesh) -> Ints:
+    """Tile of each core; the host's tile for HOST."""
+    host = mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x
+    return np.where(cores == HOST, host, cores // mesh.cores_per_tile)
+
+
+def routes(wires: Wires, chip: Chip) -> Routes:
+    """Routes of all classes of a population."""
+    mesh = chip.mesh
+    width = mesh.width * mesh.chips_x
+    counts = np.diff(wires.packet_starts)
+    at = np.repeat(np.arange(len(counts)), counts)
+    sy, sx = np.divmod(tile_of(wires.cores, mesh)[at], width)
+    ty, tx = np.divmod(tile_of(wires.packets, mesh), width)
+    hops_x, hops_y = np.abs(tx - sx), np.abs(ty - sy)
+    crossings = np.abs(tx // mesh.width - sx // mesh.width) + np.abs(ty // mesh.height - sy // mesh.height)
+    row_x, links_x = _walk(sx, tx, EAST, WEST)
+    row_y, links_y = _walk(sy, ty, SOUTH, NORTH)
+    links_x = (sy[row_x] * width + links_x // 4) * 4 + links_x % 4
+    links_y = (links_y // 4 * width + tx[row_y]) * 4 + links_y % 4
+    key = np.concatenate([at[row_x], at[row_y]]) * (width * mesh.height * mesh.chips_y * 4) + np.concatenate([links_x, links_y])
+    unique, loads = np.unique(key, return_counts=True)
+    classes, links = np.divmod(unique, width * mesh.height * mesh.chips_y * 4)
+    tree = mesh.multicast == "tree"
+    if tree:
+        loads = np.ones_like(loads)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(classes, minlength=len(counts)))])
+    local = (hops_x + hops_y == 0).astype(np.int64)
+    east_west = np.bincount(classes, loads * (links % 4 < SOUTH), len(counts)).astype(np.int64)
+    south_north = np.bincount(classes, loads * (links % 4 >= SOUTH), len(counts)).astype(np.int64)
+    crossed = np.bincount(classes, loads * crosses(links, mesh), len(counts)).astype(np.int64)
+    stay = np.bincount(at, local, len(counts)).astype(np.int64)
+    far = np.zeros((len(counts), 3), np.int64)
+    order = np.argsort(hops_x + hops_y, kind="stable")
+    far[at[order]] = np.stack([hops_x, hops_y, crossings], axis=1)[order]
+    return Routes(np.stack([east_west, south_north, stay, crossed], axis=1), far, starts, links, loads.astype(np.int64))
+
+
+def crosses(links: Ints, mesh: Mesh) -> NDArray[Any]:
+    """Whether each link leads from one chip to the next."""
+    tile, direction = np.divmod(links, 4)
+    y, x = np.divmod(tile, mesh.width * mesh.chips_x)
+    east, west = (x % mesh.width == mesh.width - 1), (x % mesh.width == 0)
+    south, north = (y % mesh.height == mesh.height - 1), (y % mesh.height == 0)
+    return np.select([direction == EAST, direction == WEST, direction == SOUTH], [east, west, south], north)
+
+
+def _walk(start: Ints, end: Ints, up: int, down: int) -> tuple[Ints, Ints]:
+    """(packet, coordinate * 4 + direction) of every link along one axis."""
+    length = np.abs(end - start)
+    row = np.repeat(np.arange(len(start)), length)
+    step = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+    sign = np.sign(end - start)[row]
+    at = start[row] + sign * step
+    return row, at * 4 + np.where(sign > 0, up, down)

@@ -1,0 +1,92 @@
+"""Wiring: for each source neuron of a placed network, the cores that its messages go to and the synapses they visit there.
+
+Source neurons that share all destinations form a class, so that counting works on classes. Knows cuts and cores; knows
+nothing of limits, prices or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuro.chip.cuts import Cut, Fan, Ints, Labels, fan
+from neuro.chip.limits import encoding
+from neuro.chip.partition import on_cores
+from neuro.chip.spec import ENCODINGS, Chip
+from neuro.network import Network
+from neuro.neurons import Readout
+
+HOST = -1  # stands for the host's port among cores
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """Where the messages of one population go.
+
+    classes (neurons,) class of each neuron. Class k is sent by the core `cores[k]` (HOST for a source that the host drives),
+    as one packet to each of the cores packets[packet_starts[k]:packet_starts[k + 1]], and visits synapses listed in
+    visits[visit_starts[k]:visit_starts[k + 1]] as rows (core, projection, encoding, synops).
+    """
+
+    classes: Labels
+    cores: Ints
+    packet_starts: Ints
+    packets: Ints
+    visit_starts: Ints
+    visits: Ints
+
+
+def wire(network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints]) -> dict[str, Wires]:
+    """The wires of every population that fires, in the order of the network's populations."""
+    fire = [p for p in network.populations if not isinstance(p.neuron, Readout)]
+    return {p.name: _wires(network, chip, p.name, cuts, cores) for p in fire}
+
+
+def _wires(network: Network, chip: Chip, name: str, cuts: Mapping[str, Cut], cores: Mapping[str, Ints]) -> Wires:
+    out = [(i, p, fan(p, network, cuts[p.target])) for i, p in enumerate(network.projections) if p.source == name]
+    here = cores[name] if on_cores(network[name]) else np.array([HOST])
+    slices = cuts[name].labels().astype(np.int64)
+    key, parts = slices, [(np.arange(cuts[name].slices))]
+    for _, _, leads in out:
+        key, parts = _combined(key, parts, leads)
+    sender = parts[0]
+    visits = [np.zeros((0, 5), np.int64)]
+    for (i, projection, leads), of in zip(out, parts[1:], strict=True):
+        at, entries = _gather(leads, of)
+        form = ENCODINGS.index(encoding(projection, chip))
+        target = cores[projection.target][leads.slices[entries]]
+        same = np.ones_like(at)
+        visits.append(np.stack([at, target, same * i, same * form, leads.synops[entries]], axis=1))
+    table = np.concatenate(visits)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    packets = np.unique(table[:, :2], axis=0)
+    return Wires(
+        classes=key.astype(np.int32),
+        cores=here[sender],
+        packet_starts=_starts(packets[:, 0], len(sender)),
+        packets=np.ascontiguousarray(packets[:, 1]),
+        visit_starts=_starts(table[:, 0], len(sender)),
+        visits=np.ascontiguousarray(table[:, 1:]),
+    )
+
+
+def _combined(key: Ints, parts: list[Ints], leads: Fan) -> tuple[Ints, list[Ints]]:
+    """Classes so far refined by those of one more projection; `parts` holds each new class's old classes."""
+    width = len(leads.starts) - 1
+    values, key = np.unique(key * width + leads.classes, return_inverse=True)
+    old, new = np.divmod(values, width)
+    return key.reshape(-1).astype(np.int64), [*(part[old] for part in parts), new]
+
+
+def _gather(leads: Fan, of: Ints) -> tuple[Ints, Ints]:
+    """(class, entry of `leads`) for every class whose class in `leads` is `of`."""
+    counts = np.diff(leads.starts)[of]
+    at = np.repeat(np.arange(len(of)), counts)
+    offset = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return at, np.repeat(leads.starts[:-1][of], counts) + offset
+
+
+def _starts(sorted_keys: Ints, count: int) -> Ints:
+    return np.concatenate([[0], np.cumsum(np.bincount(sorted_keys, minlength=count))]).astype(np.int64)

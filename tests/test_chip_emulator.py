@@ -1,0 +1,128 @@
+"""Emulation: counts equal the run's own and a hand count, prices multiply them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neuro
+from neuro.chip.limits import compartments
+from neuro.errors import NeuroError
+from tests.chips import random_inputs, random_network, small
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_sums_over_cores_equal_the_run(seed: int) -> None:
+    network = random_network(seed)
+    chip = small(neurons=30, mesh={"width": 5, "height": 5}, memory_bits=None)
+    chip_run = neuro.emulate(network, neuro.place(network, chip), random_inputs(network, 3, seed), engine="reference")
+    run, counts = chip_run.run, chip_run.counts
+    by_step = {name: sum(getattr(c, name) for c in run.counts.values()) for name in ("synops", "messages", "updates")}
+    assert np.array_equal(sum(table.sum(axis=1) for table in counts.synops.values()), by_step["synops"])
+    assert np.array_equal(counts.spikes.sum(axis=1), by_step["messages"])
+    assert np.array_equal(counts.updates.sum(axis=1), by_step["updates"])
+    assert counts.packets_out.sum() == counts.packets_in.sum()
+    assert counts.each[..., 0].sum() == counts.spikes.sum()
+    assert counts.each[..., 3:].sum() == run.synops
+    assert counts.hops[:, :2].sum() == counts.links.sum()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_packets_and_hops_equal_a_plain_count(seed: int) -> None:
+    network = random_network(seed)
+    chip = small(neurons=40, mesh={"width": 5, "height": 4, "cores_per_tile": 2 + seed % 3}, memory_bits=None)
+    placement = neuro.place(network, chip)
+    chip_run = neuro.emulate(network, placement, random_inputs(network, 2, seed), engine="reference")
+    packets = hops_x = hops_y = local = 0
+    for p in network.populations:
+        sent = chip_run.run.spikes[p.name].sum(axis=0)
+        for i in np.flatnonzero(sent):
+            here = placement.core_map[p.name][i] // chip.mesh.cores_per_tile if p.name in placement.core_map else 0
+            to = set()
+            for projection in network.out_of(p.name):
+                synapses = projection.synapses(p.shape, network[projection.target].shape)
+                to |= set(placement.core_map[projection.target][synapses.post[synapses.pre == i]].tolist())
+            for core in to:
+                tile = core // chip.mesh.cores_per_tile
+                dx, dy = abs(tile % 5 - here % 5), abs(tile // 5 - here // 5)
+                packets, hops_x, hops_y = packets + sent[i], hops_x + dx * sent[i], hops_y + dy * sent[i]
+                local += (dx + dy == 0) * sent[i]
+    assert chip_run.counts.packets == packets
+    assert chip_run.counts.hops.sum(axis=0).tolist()[:3] == [hops_x, hops_y, local]
+
+
+def pair(weights=((3, 1), (0, 4)), *, source=None) -> neuro.Network:
+    return neuro.Network(
+        (
+            neuro.Population("in", (2,), source or neuro.Source()),
+            neuro.Population("a", (2,), neuro.IntegrateAndFire(5)),
+            neuro.Population("out", (1,), neuro.Readout()),
+        ),
+        (neuro.Dense("in", "a", np.array(weights)), neuro.Dense("a", "out", np.array([[1], [1]]))),
+        timesteps=4,
+    )
+
+
+def test_a_bill_reckoned_by_hand() -> None:
+    energy = {name: None for name in ("synop_dense", "neuron_access", "neuron_update", "spike", "axon_out", "hop_x", "hop_y")}
+    prices = dict(zip(energy, (100.0, 10.0, 1.0, 1000.0, 5.0, 7.0, 9.0), strict=True))
+    time = dict.fromkeys(("neuron_access", "neuron_update", "spike", "axon_out", "axon_in", "synop_dense"), 1.0)
+    time |= {"hop_x": 2.0, "local": 3.0, "link_service": 4.0, "barrier": ((1, 50.0), (2, 60.0))}
+    mesh = {"width": 2, "height": 1, "cores_per_tile": 1, "fabrics": 1}
+    chip = small(energy=prices, time=time, mesh=mesh)
+    network = pair()
+    inputs = np.array([[[1, 0], [1, 1], [0, 0], [0, 1]]])
+    chip_run = neuro.emulate(network, neuro.place(network, chip), inputs, engine="reference")
+    # messages of the host: 1, 2, 0, 1, each to the core of 'a' (tile 0); 'a' fires both neurons at step 2, to tile 1
+    counts, bill = chip_run.counts, chip_run.bill
+    assert counts.packets_out.tolist() == [[0, 0, 1], [0, 0, 2], [2, 0, 0], [0, 0, 1]]
+    assert counts.packets_in.tolist() == [[1, 0, 0], [2, 0, 0], [0, 2, 0], [1, 0, 0]]
+    assert counts.synops["dense"].tolist() == [[0, 0, 0], [2, 0, 0], [4, 0, 0], [0, 2, 0]]
+    assert counts.updates.tolist() == [[2, 1, 0]] * 4
+    assert counts.hops.tolist() == [[0, 0, 1, 0], [0, 0, 2, 0], [2, 0, 0, 0], [0, 0, 1, 0]]
+    energy = bill.energy_by_part()
+    assert energy["synapse"] == 800
+    assert energy["spike"] == 2000
+    assert energy["axon_out"] == 10
+    assert energy["hops"] == 14
+    assert energy["neuron"] == 12 * 10 + (0 + 2 + 2 + 2) + 1  # 'a' holds potential from step 1 on, 'out' gets input at step 3
+    # busiest core: two neurons updated (4 ns), and spiking two packets (+ 4 ns); received: packets + synops; link: 2 x 4 + 2 + 3
+    times = chip_run.step_times
+    assert times.send[0].tolist() == [4, 8, 8, 4]
+    assert times.receive[0].tolist() == [1 + 2, 2 + 4, 2 + 2, 1]
+    assert times.network[0].tolist() == [3, 3, 8 + 2 + 3, 3]
+    assert bill.latency_ns == 4 * 60 + 4 + 8 + 13 + 4
+    assert sum(ns for _, ns in bill.times_ns) == bill.latency_ns
+    assert energy["static"] == pytest.approx(0.104 * bill.latency_ns * 1000)
+    assert energy["total"] == pytest.approx(sum(part.energy_pj for part in bill.parts))
+
+
+def test_another_chip_prices_the_same_counts() -> None:
+    network = pair(source=neuro.Source("rate", levels=3))
+    chip = neuro.load_chip("loihi2")
+    chip_run = neuro.emulate(network, neuro.place(network, chip), np.array([[3, 2]]), engine="reference")
+    other = chip_run.price(neuro.load_chip("loihi1-nahuku"))
+    assert other.dynamic_pj == pytest.approx(chip_run.bill.dynamic_pj)  # Loihi 2 takes over the energies of Loihi 1
+    assert other.latency_ns > chip_run.bill.latency_ns
+    assert any("assumed" in line for line in chip_run.bill.assumptions)
+    assert not any("synop_dense = " in line for line in other.assumptions)
+    assert {part.kind for part in other.parts} == {"dynamic", "static", "management"}
+
+
+def test_two_compartments_update_twice() -> None:
+    network = pair(source=neuro.Source("rate", levels=3))
+    chip = neuro.load_chip("loihi1-nahuku")
+    chip_run = neuro.emulate(network, neuro.place(network, chip), np.array([[3, 2]]), engine="reference")
+    expected = sum(compartments(p, chip) * int(chip_run.run.counts[p.name].updates.sum()) for p in network.populations)
+    assert chip_run.counts.updates.sum() == expected > chip_run.run.updates
+
+
+@pytest.mark.parametrize("noc", ["magic", "packet"])
+def test_what_cannot_be_emulated_is_refused(noc) -> None:
+    placement = neuro.place(pair(), neuro.load_chip("loihi2"))
+    with pytest.raises(NeuroError, match="noc"):
+        neuro.emulate(pair(), placement, np.ones((1, 2), int), noc=noc)
+    with pytest.raises(NeuroError, match="another network"):
+        neuro.emulate(pair(((1, 1), (1, 1))), placement, np.ones((1, 2), int))
