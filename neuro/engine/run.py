@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from neuro.encoding import by_source, check_timesteps
-from neuro.engine import reference
+from neuro.engine import event, reference
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError
 from neuro.network import Network
@@ -40,6 +40,9 @@ def run(
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
     if engine not in ("event", "reference"):
         raise EngineError(f"engine {engine!r}", "there is none of that name", "Use event or reference")
+    if engine == "event":
+        event.simulate(network, arrays, recorder, threads=threads or 1, observe=observe, progress=progress)
+        return recorder.finish()
     reference.simulate(network, arrays, recorder)
     if observe:
         observe(0, {name: listed(raster) for name, raster in recorder.raster.items()})

@@ -1,0 +1,206 @@
+"""The event engine: block of samples by block, population by population, each through all its steps before the next.
+
+Populations in a cycle advance together, as many steps at a time as the shortest delay among them. Threads take samples, or,
+when samples are few, rows of one population. The arithmetic is integer and every neuron is written by one thread, so the
+bits are the same for any number of threads and any block size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.encoding import encode
+from neuro.engine import tables as T
+from neuro.engine.advance import advance
+from neuro.engine.plan import Payloads, Plan, make_plan
+from neuro.engine.records import Observer, Recorder
+from neuro.engine.store import Store, bytes_per_sample, list_messages, make_store
+from neuro.network import Network
+from neuro.neurons import Source
+
+BLOCK_BYTES = 8 << 20  # worst-case memory of one block; most of it is never touched
+BLOCK_SAMPLES = 64
+
+
+class Worker:
+    """One thread's scratch memory and totals."""
+
+    def __init__(self, plan: Plan, steps: int) -> None:
+        lanes = plan.scratch_lanes
+        most = int(max(p["lanes"] for p in plan.populations)) + 16
+        kernel_rows = int(max(plan.projections["kernel_rows"].max(), 1))
+        self.scratch = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32), np.zeros((kernel_rows, 2), np.int64))
+        self.masks = (np.zeros((most + 7) & ~7, np.uint8), np.zeros(most, np.int32))
+        self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
+
+    def advance(self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]) -> None:
+        """Take some rows of one population through some steps."""
+        plan = store.plan
+        advance(
+            store.populations[index],
+            plan.projections,
+            store.populations,
+            plan.arenas,
+            plan.bias,
+            store.state,
+            store.spikes,
+            store.counts,
+            store.traces,
+            self.totals[index],
+            self.scratch,
+            self.masks,
+            samples,
+            rows,
+            (*steps, 0),
+        )
+
+
+def simulate(
+    network: Network,
+    inputs: Mapping[str, NDArray[Any]],
+    recorder: Recorder,
+    *,
+    threads: int,
+    observe: Observer | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run every sample through the network and write what happens into `recorder`."""
+    plan = make_plan(network, input_payloads(network, inputs))
+    traced = frozenset(i for i, p in enumerate(network.populations) if p.name in recorder.traces)
+    populations = plan.populations
+    for index, p in enumerate(network.populations):
+        populations[index]["stop"] = p.neuron.start_step + p.neuron.active_steps(recorder.timesteps)
+    each = bytes_per_sample(plan, recorder.steps, traces=traced)
+    block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
+    starts = range(0, recorder.samples, block)
+    by_sample = len(starts) >= threads
+    workers = [Worker(plan, recorder.steps) for _ in range(threads)]
+    stores = [make_store(plan, block, recorder.steps, traces=traced) for _ in range(threads if by_sample else 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        job = Job(plan, inputs, recorder, observe)
+        if by_sample and threads > 1:
+            free = list(zip(workers, stores, strict=True))
+            for done in pool.map(lambda start: job.with_free(free, start, block), starts):
+                if progress:
+                    progress(done, recorder.samples)
+        else:
+            for start in starts:
+                done = job.block(stores[0], workers, pool if threads > 1 else None, start, block)
+                if progress:
+                    progress(done, recorder.samples)
+    total = sum(worker.totals for worker in workers)
+    for index, p in enumerate(network.populations):
+        counts = recorder.counts[p.name]
+        for row, name in enumerate(("synops", "messages", "updates", "driven", "restless")):
+            getattr(counts, name)[:] = total[index, row]
+
+
+def input_payloads(network: Network, inputs: Mapping[str, NDArray[Any]]) -> Payloads:
+    """The payloads that sources will really send: plain where all are 0 or 1, else rounded out to a power of two."""
+    found: Payloads = {}
+    for p in network.sources:
+        values = inputs[p.name]
+        low, high = p.neuron.messages
+        if isinstance(p.neuron, Source) and (not p.neuron.on_chip or values.ndim == len(p.shape) + 2) and (low, high) != (0, 1):
+            scale = p.neuron.scale or 1.0
+            least, most = float(values.min(initial=0)) / scale, float(values.max(initial=0)) / scale
+            if p.neuron.twin:
+                least, most = 0.0, max(-least, most)
+            low, high = max(low, _outward(least)), min(high, _outward(most))
+        found[p.name] = (0, 1) if (low, high) == (0, 0) else (low, high)
+    return found
+
+
+def _outward(value: float) -> int:
+    """0, 1, -1, or the next power of two away from zero."""
+    size = int(np.ceil(abs(np.rint(value))))
+    rounded = size if size <= 1 else 1 << (size - 1).bit_length()
+    return rounded if value > 0 else -rounded
+
+
+class Job:
+    """What the blocks of one run share."""
+
+    def __init__(self, plan: Plan, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, observe: Observer | None) -> None:
+        self.plan, self.inputs, self.recorder, self.observe = plan, inputs, recorder, observe
+
+    def with_free(self, free: list[tuple[Worker, Store]], start: int, block: int) -> int:
+        """One block on whatever worker is free."""
+        worker, store = free.pop()
+        try:
+            return self.block(store, [worker], None, start, block)
+        finally:
+            free.append((worker, store))
+
+    def block(self, store: Store, workers: list[Worker], pool: ThreadPoolExecutor | None, start: int, block: int) -> int:
+        """Run samples [start, start + block) and record them; returns how many samples lie behind."""
+        samples = min(block, self.recorder.samples - start)
+        store.reset()
+        for group, stride in self.plan.groups:
+            if len(group) == 1 and stride == 0:
+                self._advance(store, workers, pool, group[0], start, samples, (0, self.recorder.steps))
+                continue
+            for t in range(0, self.recorder.steps, stride):
+                for index in group:
+                    self._advance(store, workers, pool, index, start, samples, (t, min(t + stride, self.recorder.steps)))
+        self._record(store, start, samples)
+        return start + samples
+
+    def _advance(
+        self, store: Store, workers: list[Worker], pool: ThreadPoolExecutor | None, index: int, start: int, samples: int, steps: Any
+    ) -> None:
+        p = store.populations[index]
+        if p["model"] == T.SOURCE:
+            self._send(store, workers[0], index, start, samples)
+            return
+        parts = _row_parts(int(p["rows"]), int(p["block_rows"]), len(workers)) if pool else [(0, int(p["rows"]))]
+        if pool is None or len(parts) == 1:
+            workers[0].advance(store, index, (0, samples), (0, int(p["rows"])), steps)
+            return
+        tasks = [
+            pool.submit(worker.advance, store, index, (0, samples), rows, steps)
+            for worker, rows in zip(workers, parts, strict=False)
+        ]
+        for task in tasks:
+            task.result()
+
+    def _send(self, store: Store, worker: Worker, index: int, start: int, samples: int) -> None:
+        population = self.plan.network.populations[index]
+        source = population.neuron
+        assert isinstance(source, Source)
+        messages = encode(population, self.inputs[population.name][start : start + samples], self.recorder.timesteps)
+        in_memory = self.plan.layouts[index].to_memory(messages)
+        p, totals = store.populations[index], worker.totals[index]
+        list_messages(p, in_memory, 0, *store.spikes, store.counts, totals, source.start_step)
+        if source.on_chip:
+            totals[2:, p["start"] : p["stop"]] += population.size * samples
+
+    def _record(self, store: Store, start: int, samples: int) -> None:
+        recorder, chosen = self.recorder, slice(start, start + samples)
+        for index, population in enumerate(self.plan.network.populations):
+            name, layout = population.name, self.plan.layouts[index]
+            if store.populations[index]["count_at"] >= 0:
+                recorder.spikes[name][chosen] = layout.to_user(store.slice_of(index, "count_at", store.counts, samples))
+            if name in recorder.potentials:
+                recorder.potentials[name][chosen] = layout.to_user(store.slice_of(index, "v_at", store.state, samples))
+            if name in recorder.raster:
+                recorder.raster[name][chosen] = store.raster(index, samples) if store.populations[index]["count_at"] >= 0 else 0
+            if name in recorder.traces:
+                p = store.populations[index]
+                traced = store.traces[p["trace_at"] : p["trace_at"] + samples * p["trace_sample"]]
+                recorder.traces[name][chosen] = layout.to_user(traced.reshape(samples, recorder.steps, -1))
+        if self.observe:
+            spiking = [i for i, p in enumerate(store.populations) if p["count_at"] >= 0]
+            self.observe(start, {self.plan.network.populations[i].name: store.messages(i, samples) for i in spiking})
+
+
+def _row_parts(rows: int, block_rows: int, parts: int) -> list[tuple[int, int]]:
+    """Row ranges for threads, cut at whole blocks."""
+    blocks = -(-rows // block_rows)
+    cuts = [min(rows, blocks * k // parts * block_rows) for k in range(parts + 1)]
+    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]

@@ -1,0 +1,212 @@
+"""Compiled neuron models: one row of neurons integrates its charges and marks who fires. The arithmetic of `neuro.neurons`.
+
+Each takes the population's table, potentials and second state of the row, accumulators from lane `a`, biases from `b`, the
+number of neurons, `fired` (1 where a message is sent) and `sent` (its payload, written only by models that have payloads),
+and returns how many neurons were driven and restless. Loops are plain so that they vectorise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from neuro.engine.tables import CUBA, GRADED, IF, RADIX, READOUT, SIGNED, WAIT
+
+I32 = np.int32
+
+
+@njit(cache=True, nogil=True)
+def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    threshold, limit = I32(p.threshold), I32(p.limit)
+    keep = I32(-1) if p.subtract else I32(0)
+    for j in range(n):
+        before = v[j]
+        drive = I32(acc[a + j]) + bias[b + j]
+        x = min(max(before + drive, -limit), limit)
+        fires = x >= threshold
+        fired[j] = fires
+        v[j] = ((x - threshold) & keep) if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+    """Integrate and fire with a current that keeps every charge."""
+    driven, restless = I32(0), I32(0)
+    threshold, limit = I32(p.threshold), I32(p.limit)
+    keep = I32(-1) if p.subtract else I32(0)
+    for j in range(n):
+        before = v[j]
+        current[j] += I32(acc[a + j])
+        drive = current[j] + bias[b + j]
+        x = min(max(before + drive, -limit), limit)
+        fires = x >= threshold
+        fired[j] = fires
+        v[j] = ((x - threshold) & keep) if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
+    for j in range(n):
+        before = v[j]
+        drive = I32(acc[a + j]) + bias[b + j]
+        if p.hold:
+            current[j] += I32(acc[a + j])
+            drive = current[j] + bias[b + j]
+        x = min(max(before + drive, -limit), limit)
+        message = I32((x >= threshold) & (count[j] < highest)) - I32((x < 0) & (count[j] > lowest))
+        v[j] = x - threshold * message
+        count[j] += message
+        fired[j] = message != 0
+        sent[j] = message
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    limit = I32(p.limit)
+    gathering = elapsed < p.gather
+    threshold = I32(p.threshold) if elapsed >= p.gather - 1 else I32(2**31 - 1)
+    for j in range(n):
+        before = v[j]
+        drive = I32(0)
+        if gathering:
+            if p.hold:
+                current[j] += I32(acc[a + j])
+                drive = current[j] + bias[b + j]
+            else:
+                drive = I32(acc[a + j]) + bias[b + j]
+        x = min(max(before + drive, -limit), limit)
+        fires = x >= threshold
+        fired[j] = fires
+        v[j] = x - threshold if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    limit = np.int64(p.limit)
+    gathering = elapsed < p.gather
+    last = elapsed == p.gather - 1
+    worth = np.int64(p.threshold) << max(p.digits - 1 - (elapsed - p.gather + 1), 0)
+    emitting = elapsed >= p.gather - 1
+    for j in range(n):
+        before = np.int64(v[j])
+        drive = np.int64(0)
+        x = before
+        if gathering:
+            drive = np.int64(acc[a + j]) + (np.int64(bias[b + j]) if last else 0)
+            x = min(max(2 * before + drive, -limit), limit)
+        fires = emitting & (x >= worth)
+        fired[j] = fires
+        v[j] = x - worth if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
+    driven = I32(0)
+    for j in range(n):
+        drive = I32(acc[a + j]) + bias[b + j]
+        if p.hold:
+            current[j] += I32(acc[a + j])
+            drive = current[j] + bias[b + j]
+        payload = min(max(np.int64(drive) // p.threshold, p.minimum), p.maximum)
+        fired[j] = payload != 0
+        sent[j] = payload
+        driven += I32(drive != 0)
+    return driven, driven
+
+
+@njit(cache=True, nogil=True)
+def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
+    threshold, limit, half = np.int64(p.threshold) << 6, np.int64(p.limit), np.int64(1 << 23)
+    for j in range(n):
+        before = np.int64(v[j])
+        old = np.int64(u[j])
+        size = (abs(old) * du) >> 12
+        now = (size if old >= 0 else -size) + (np.int64(acc[a + j]) << 6)
+        now = ((now + half) & 0xFFFFFF) - half
+        u[j] = now
+        drive = now + (np.int64(bias[b + j]) << p.shift)
+        size = (abs(before) * dv) >> 12
+        x = min(max((size if before >= 0 else -size) + drive, -limit), limit)
+        fires = x > threshold
+        fired[j] = fires
+        v[j] = 0 if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> tuple[int, int]:
+    driven, restless = I32(0), I32(0)
+    limit = np.int64(p.limit)
+    for j in range(n):
+        before = np.int64(v[j])
+        drive = np.int64(acc[a + j])
+        x = (before << p.doubling) + drive
+        v[j] = min(max(x, -limit), limit)
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@njit(cache=True, nogil=True)
+def fire_row(
+    p: Any, elapsed: int, v: Any, aux: Any, second: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any
+) -> tuple[int, int]:
+    """One step of one row of a population of any built-in model; `aux` holds current, u or count, `second` a held current
+    beside a count."""
+    if p.model == IF:
+        if p.hold:
+            return held(p, v, aux, acc, a, bias, b, n, fired)
+        return integrate_and_fire(p, v, acc, a, bias, b, n, fired)
+    if p.model == SIGNED:
+        return signed(p, v, aux, second, acc, a, bias, b, n, fired, sent)
+    if p.model == WAIT:
+        return wait(p, v, aux, elapsed, acc, a, bias, b, n, fired)
+    if p.model == RADIX:
+        return radix(p, v, elapsed, acc, a, bias, b, n, fired)
+    if p.model == GRADED:
+        return graded(p, aux, acc, a, bias, b, n, fired, sent)
+    if p.model == CUBA:
+        return cuba(p, v, aux, acc, a, bias, b, n, fired)
+    if p.model == READOUT:
+        return readout(p, v, acc, a, n)
+    return 0, 0
+
+
+@njit(cache=True, nogil=True)
+def gather_fired(fired: Any, n: int, lists: Any, at: int) -> int:
+    """Write the lanes that fired, ascending, to lists[at:]; returns how many. `fired` is padded with zeros to eights."""
+    words = fired.view(np.uint64)
+    found = at
+    for q in range((n + 7) >> 3):
+        word = words[q]
+        if word:
+            for k in range(8):
+                lists[found] = (q << 3) + k
+                found += np.int64((word >> np.uint64(8 * k)) & np.uint64(1))
+    return found - at

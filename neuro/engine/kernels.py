@@ -1,0 +1,209 @@
+"""Compiled loops: deliver messages into accumulators (convolution, depthwise, dense, sparse) for a block of target rows.
+
+Every function adds weight x payload for the messages of one step and returns the synapses visited. Knows the tables of
+`engine.tables`; knows nothing of neurons. Offsets are unsigned because signed ones cost numba a test each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from neuro.engine.lanes import LANES, add1, add2, add4, add8, scaled1
+from neuro.engine.tables import COLUMN
+
+U = np.uint64
+
+
+@njit(cache=True, nogil=True)
+def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> int:
+    """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
+    reach[:, 1] with their accumulator offsets, and returns how many."""
+    found = 0
+    for ky in range(projection.kernel_rows):
+        at = source_row + projection.pad_y - ky * projection.dilation_y
+        if at % projection.stride_y == 0:
+            y = at // projection.stride_y
+            if first <= y < last:
+                reach[found, 0] = ky
+                reach[found, 1] = (y - first) * acc_row
+                found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, reach: Any, reached: int) -> int:
+    """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
+    synops = 0
+    channels = U(projection.channels)
+    if projection.taps != 1 or projection.groups_at >= 0:
+        return convolve_taps(acc, weights, tables, projection, messages, messages, False, reach, reached)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
+    i, n = U(0), U(len(messages))
+    while i < n:
+        x = (U(messages[i]) * reciprocal) >> U(40)
+        base = x * channels
+        end = base + channels
+        j = i + U(1)
+        while j < n and U(messages[j]) < end:
+            j += U(1)
+        column = projection.columns_at + COLUMN * np.int64(x)
+        lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
+        synops += np.int64(tables[column + 3]) * np.int64(j - i) * reached
+        blocks, row = run // U(LANES), channels * run
+        while j - i >= U(8):
+            o0, o1, o2, o3 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run), row_of(messages, i + U(2), base, run), row_of(messages, i + U(3), base, run)
+            o4, o5, o6, o7 = row_of(messages, i + U(4), base, run), row_of(messages, i + U(5), base, run), row_of(messages, i + U(6), base, run), row_of(messages, i + U(7), base, run)
+            for r in range(reached):
+                o = begin + U(reach[r, 0]) * row
+                add8(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7)
+            i += U(8)
+        if j - i >= U(4):
+            o0, o1, o2, o3 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run), row_of(messages, i + U(2), base, run), row_of(messages, i + U(3), base, run)
+            for r in range(reached):
+                o = begin + U(reach[r, 0]) * row
+                add4(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3)
+            i += U(4)
+        if j - i >= U(2):
+            o0, o1 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run)
+            for r in range(reached):
+                o = begin + U(reach[r, 0]) * row
+                add2(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1)
+            i += U(2)
+        if j > i:
+            o0 = row_of(messages, i, base, run)
+            for r in range(reached):
+                add1(acc, lane + U(reach[r, 1]), weights, blocks, begin + U(reach[r, 0]) * row + o0)
+            i += U(1)
+    return synops
+
+
+@njit(cache=True, nogil=True, inline="always")
+def row_of(messages: Any, i: Any, base: Any, run: Any) -> Any:
+    """Offset of the weight row of message i among its column's rows."""
+    return (U(messages[i]) - base) * run
+
+
+@njit(cache=True, nogil=True)
+def convolve_taps(
+    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
+) -> int:
+    """Messages of one source row through shared kernels, one by one: payloads, groups, taps that are not neighbours."""
+    synops = 0
+    channels, taps, step = U(projection.channels), U(projection.taps), U(projection.tap_lanes)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
+    for i in range(len(messages)):
+        x = (U(messages[i]) * reciprocal) >> U(40)
+        channel = U(messages[i]) - x * channels
+        column = projection.columns_at + COLUMN * np.int64(x)
+        lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
+        synops += np.int64(tables[column + 3]) * reached
+        if projection.groups_at >= 0:
+            lane += U(tables[projection.groups_at + np.int64(channel)])
+        for r in range(reached):
+            at = lane + U(reach[r, 1])
+            row = begin + (U(reach[r, 0]) * channels + channel) * taps * run
+            for tap in range(taps):
+                if scaled:
+                    scaled1(acc, at + tap * step, weights, run // U(LANES), row + tap * run, np.int64(payloads[i]))
+                else:
+                    add1(acc, at + tap * step, weights, run // U(LANES), row + tap * run)
+    return synops
+
+
+@njit(cache=True, nogil=True)
+def depthwise(
+    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
+) -> int:
+    """Messages of one source row, each to its own channel only; columns hold lane, first tap's weight, taps, channels."""
+    synops = 0
+    channels = U(projection.channels)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
+    lane_step, weight_step = U(projection.tap_lanes), U(projection.tap_weights)
+    for i in range(len(messages)):
+        x = (U(messages[i]) * reciprocal) >> U(40)
+        channel = U(messages[i]) - x * channels
+        column = projection.columns_at + COLUMN * np.int64(x)
+        lane, begin, taps = U(tables[column]) + channel, U(tables[column + 1]) + channel, np.int64(tables[column + 2])
+        payload = np.int64(payloads[i]) if scaled else 1
+        for r in range(reached):
+            at, o = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * U(projection.row_weights)
+            for tap in range(U(taps)):
+                acc[at + tap * lane_step] += weights[o + tap * weight_step] * payload
+        synops += taps * reached
+    return synops
+
+
+@njit(cache=True, nogil=True)
+def dense(acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any) -> None:
+    """Plain messages to every neuron of target rows [first, last), up to eight weight rows at a time."""
+    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
+    stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
+    i, n, base = U(0), U(len(messages)), U(source_base)
+    while i < n:
+        count = U(8) if n - i >= U(8) else U(4) if n - i >= U(4) else U(2) if n - i >= U(2) else U(1)
+        for y in range(first, last):
+            at = U((y - first) * acc_row + halo)
+            o = begin + U(y) * lanes
+            o0 = o + (base + U(messages[i])) * stride
+            if count == U(1):
+                add1(acc, at, weights, blocks, o0)
+                continue
+            o1 = o + (base + U(messages[i + U(1)])) * stride
+            if count == U(2):
+                add2(acc, at, weights, blocks, o0, o1)
+                continue
+            o2, o3 = o + (base + U(messages[i + U(2)])) * stride, o + (base + U(messages[i + U(3)])) * stride
+            if count == U(4):
+                add4(acc, at, weights, blocks, o0, o1, o2, o3)
+                continue
+            o4, o5 = o + (base + U(messages[i + U(4)])) * stride, o + (base + U(messages[i + U(5)])) * stride
+            o6, o7 = o + (base + U(messages[i + U(6)])) * stride, o + (base + U(messages[i + U(7)])) * stride
+            add8(acc, at, weights, blocks, o0, o1, o2, o3, o4, o5, o6, o7)
+        i += count
+
+
+@njit(cache=True, nogil=True)
+def dense_scaled(
+    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any, payloads: Any
+) -> None:
+    """Messages with payloads to every neuron of target rows [first, last)."""
+    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
+    stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
+    for i in range(len(messages)):
+        for y in range(first, last):
+            o = begin + U(y) * lanes + (U(source_base) + U(messages[i])) * stride
+            scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i]))
+
+
+@njit(cache=True, nogil=True)
+def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, messages: Any) -> int:
+    """Synapses that messages visit in target rows [first, last) of a dense projection."""
+    if projection.fan_at < 0:
+        return len(messages) * (min(last * lanes, size) - first * lanes)
+    total = 0
+    for i in range(len(messages)):
+        for y in range(first, last):
+            total += tables[projection.fan_at + (source_base + messages[i]) * projection.target_rows + y]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def sparse(
+    acc: Any, weights: Any, targets: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int, source_base: int,
+    messages: Any, payloads: Any, scaled: bool,
+) -> int:  # fmt: skip
+    """Messages along listed synapses into target rows [first, last); targets are lanes within a row."""
+    synops = 0
+    for y in range(first, last):
+        row = U(projection.pointers_at + y * projection.sources + source_base)
+        base, shift = U((y - first) * acc_row), U(projection.weights_at)
+        for i in range(len(messages)):
+            begin, end = U(pointers[row + U(messages[i])]), U(pointers[row + U(messages[i]) + U(1)])
+            synops += np.int64(end - begin)
+            payload = np.int32(payloads[i]) if scaled else np.int32(1)
+            for k in range(begin, end):
+                acc[base + U(targets[k])] += np.int32(weights[k + shift]) * payload
+    return synops

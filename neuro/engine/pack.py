@@ -1,0 +1,277 @@
+"""Projections in the storage forms of the compiled kernels, packed into flat arenas; and the bounds of what they can add.
+
+A convolution keeps, for every source column phase, kernel row and source channel, its taps side by side in one row of
+(taps x target channels) weights; messages of any column then add one contiguous row. Borders need no test: accumulators have
+a halo. Depthwise kernels, sums and one-to-one projections keep single weights. Dense rows are padded to whole vectors.
+Sparse synapses are listed per target row and source neuron with 16-bit targets; when more than one pair in `DENSE_BELOW` is
+a synapse they are executed as dense rows (their fan-out is still counted synapse by synapse).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.engine import tables as T
+from neuro.engine.lanes import LANES
+from neuro.engine.layout import Layout
+from neuro.network import Network
+from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, SumPool2d
+
+INT16 = 2**15 - 1
+DENSE_BELOW = 12
+DENSE_LIMIT = 1 << 27  # weights that a sparse projection may be padded to
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Largest magnitude that a projection's messages can add to one accumulator: in a step, and in the part between flushes."""
+
+    step: int
+    part: int
+    needs_wide: bool
+
+
+def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
+    """The proof: sums of positive and of negative weights per target neuron, times the largest payload."""
+    conv = as_convolution(projection, network)
+    largest = max(abs(payloads[0]), abs(payloads[1]))
+    weights = projection.stored_weights
+    biggest = int(np.abs(weights.astype(np.int64)).max(initial=0))
+    wide = largest > 1 or biggest > INT16
+    if conv is not None:
+        step = _worst(conv.weights, (1, 2, 3), payloads)
+        part = max(_worst(conv.weights[:, :, ky], (1, 2), payloads) for ky in range(conv.weights.shape[2]))
+        return Bound(step, part, wide)
+    if isinstance(projection, Dense):
+        return Bound(_worst(projection.weights, (0,), payloads), biggest, wide)
+    synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
+    up = np.bincount(synapses.post, np.maximum(synapses.weight, 0)).max(initial=0)
+    down = np.bincount(synapses.post, np.maximum(-synapses.weight.astype(np.int64), 0)).max(initial=0)
+    total = int(up + down if payloads[0] < 0 else max(up, down)) * largest
+    return Bound(total, total, wide)
+
+
+def _worst(weights: NDArray[Any], axes: tuple[int, ...], payloads: tuple[int, int]) -> int:
+    wide = weights.astype(np.int64)
+    up, down = np.maximum(wide, 0).sum(axis=axes), np.maximum(-wide, 0).sum(axis=axes)
+    both = up + down if payloads[0] < 0 else np.maximum(up, down)
+    return int(both.max(initial=0)) * max(abs(payloads[0]), abs(payloads[1]))
+
+
+def as_convolution(projection: Projection, network: Network) -> Conv2d | None:
+    """The projection as a 2-d convolution with 16-bit weights, where it is one."""
+    source, target = network[projection.source].shape, network[projection.target].shape
+    conv: Conv2d | None = None
+    if isinstance(projection, Conv2d):
+        conv = projection
+    elif isinstance(projection, Conv1d):
+        conv = projection.as_2d()
+    elif isinstance(projection, SumPool2d):
+        conv = projection.as_conv(source[0])
+    elif isinstance(projection, OneToOne) and len(source) == len(target) in (2, 3) and source[1:] == target[1:] and projection.offset == 0:
+        weights = np.broadcast_to(np.asarray(projection.weights, np.int32).ravel(), (source[0],)).reshape(-1, 1, 1, 1)
+        if source[0] == target[0]:
+            conv = Conv2d(projection.source, projection.target, weights, groups=source[0], delay=projection.delay)
+    if conv is not None and np.abs(conv.weights.astype(np.int64)).max(initial=0) > INT16:
+        return None
+    return conv
+
+
+def is_depthwise(conv: Conv2d) -> bool:
+    """Whether every source channel reaches its own target channel only."""
+    return conv.groups == conv.weights.shape[0] and conv.weights.shape[1] == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """For each source column: target columns it reaches, ascending, through kernel columns `taps` (descending)."""
+
+    targets: list[list[int]]
+    taps: list[list[int]]
+
+    @staticmethod
+    def of(conv: Conv2d, width: int) -> Columns:
+        stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]  # settled to pairs at birth
+        targets, taps = [], []
+        for x in range(width):
+            pairs = [
+                ((x + conv.padding[1][0] - k * dilation) // stride, k)
+                for k in reversed(range(conv.weights.shape[3]))
+                if (x + conv.padding[1][0] - k * dilation) % stride == 0
+            ]
+            targets.append([p[0] for p in pairs])
+            taps.append([p[1] for p in pairs])
+        return Columns(targets, taps)
+
+
+class Packer:
+    """Collects the arenas while a plan is made."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[NDArray[Any]]] = {
+            name: [np.zeros(0, kind)]
+            for name, kind in (
+                ("narrow", np.int16),
+                ("tables", np.int32),
+                ("small", np.int16),
+                ("wide", np.int32),
+                ("targets", np.uint32),
+                ("pointers", np.int64),
+            )
+        }
+        self._length = dict.fromkeys(self._parts, 0)
+
+    def arenas(self) -> tuple[NDArray[Any], ...]:
+        """narrow, tables, small, wide, targets (16 bits where all fit), pointers; never empty."""
+        joined = {name: np.concatenate([*parts, np.zeros(LANES, parts[0].dtype)]) for name, parts in self._parts.items()}
+        if joined["targets"].max() < 1 << 16:
+            joined["targets"] = joined["targets"].astype(np.uint16)
+        return tuple(joined.values())
+
+    def _add(self, arena: str, values: NDArray[Any]) -> int:
+        at = self._length[arena]
+        flat = np.ascontiguousarray(values, self._parts[arena][0].dtype).ravel()
+        self._parts[arena].append(flat)
+        self._length[arena] += len(flat)
+        return at
+
+    def halo(self, incoming: tuple[Projection, ...], network: Network, layout: Layout) -> tuple[int, int]:
+        """Columns that the accumulators need left and right of the image."""
+        left = right = 0
+        for projection in incoming:
+            conv = as_convolution(projection, network)
+            if conv is None or is_depthwise(conv):
+                continue
+            reach = [t for ts in Columns.of(conv, Layout.of(network[conv.source].shape).width).targets for t in _padded(conv, ts)]
+            left, right = max(left, -min(reach, default=0)), max(right, max(reach, default=0) - layout.width + 1)
+        return left, right
+
+    def pack(self, projection: Projection, network: Network, source: Layout, target: Layout, population: Any) -> Any:
+        """The projection's record; its weights and tables go to the arenas."""
+        row = np.zeros((), T.PROJECTION)
+        row["delay"], row["groups_at"], row["fan_at"] = projection.delay, -1, -1
+        conv = as_convolution(projection, network)
+        if conv is not None:
+            self._pack_convolution(row, conv, source, target, int(population["halo"]))
+        elif isinstance(projection, Dense) and np.abs(projection.weights.astype(np.int64)).max(initial=0) <= INT16:
+            self._pack_dense(row, projection.weights, source, target)
+        else:
+            self._pack_listed(row, projection, network, source, target, int(population["halo"]))
+        return row
+
+    def _pack_convolution(self, row: Any, conv: Conv2d, source: Layout, target: Layout, halo: int) -> None:
+        out, per_group, kernel_rows, kernel_columns = conv.weights.shape
+        columns = Columns.of(conv, source.width)
+        row["kernel_rows"], row["channels"] = kernel_rows, source.channels
+        row["stride_y"], row["dilation_y"], row["pad_y"] = conv.stride[0], conv.dilation[0], conv.padding[0][0]  # type: ignore[index]
+        if is_depthwise(conv):
+            row["kind"], row["row_weights"] = T.DEPTHWISE, kernel_columns * out
+            at = self._add("narrow", conv.weights[:, 0].transpose(1, 2, 0))
+            row["tap_lanes"], row["tap_weights"] = self._depthwise_columns(row, columns, target, halo, at, out)
+            return
+        row["kind"] = T.CONV
+        merged = conv.groups == 1 and _neighbours(conv)
+        row["taps"], row["tap_lanes"] = (1, 0) if merged else (_most_taps(columns), _tap_step(conv) * target.channels)
+        group_size = out // conv.groups
+        if conv.groups > 1:
+            row["groups_at"] = self._add("tables", np.arange(source.channels) // per_group * group_size)
+        table = np.zeros((source.width, T.COLUMN), np.int64)
+        phases: dict[tuple[int, ...], tuple[int, int]] = {}
+        for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):
+            if tuple(taps) not in phases:
+                phases[tuple(taps)] = self._pack_phase(conv, taps, merged, int(row["taps"]))
+            begin, run = phases[tuple(taps)]
+            inside = sum(0 <= t < target.width for t in targets)
+            table[x] = (halo + (targets[0] if targets else 0) * target.channels, begin, run, inside * group_size)
+        row["columns_at"] = self._add("tables", table)
+
+    def _pack_phase(self, conv: Conv2d, taps: list[int], merged: bool, most: int) -> tuple[int, int]:
+        """Weights [kernel row, source channel, taps x target channels] of one phase: where they begin, lanes of a run."""
+        out, per_group, kernel_rows, _ = conv.weights.shape
+        group_size, channels = out // conv.groups, per_group * conv.groups
+        weights = conv.weights.reshape(conv.groups, group_size, per_group, kernel_rows, -1)[..., taps]
+        weights = weights.transpose(3, 0, 2, 4, 1).reshape(kernel_rows, channels, len(taps), group_size)
+        if merged:
+            weights = weights.reshape(kernel_rows, channels, 1, len(taps) * group_size)
+        run = -(-weights.shape[3] // LANES) * LANES
+        padded = np.zeros((kernel_rows, channels, 1 if merged else most, run), np.int16)
+        padded[:, :, : weights.shape[2], : weights.shape[3]] = weights
+        return self._add("narrow", padded), run
+
+    def _depthwise_columns(self, row: Any, columns: Columns, target: Layout, halo: int, at: int, channels: int) -> tuple[int, int]:
+        table = np.zeros((len(columns.taps), T.COLUMN), np.int64)
+        steps = (0, 0)
+        for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):
+            valid = [(t, k) for t, k in zip(targets, taps, strict=True) if 0 <= t < target.width]
+            if len(valid) > 1:
+                steps = ((valid[1][0] - valid[0][0]) * target.channels, (valid[1][1] - valid[0][1]) * channels)
+            if valid:
+                table[x] = (halo + valid[0][0] * target.channels, at + valid[0][1] * channels, len(valid), 0)
+        row["columns_at"] = self._add("tables", table)
+        return steps
+
+    def _pack_dense(self, row: Any, weights: NDArray[Any], source: Layout, target: Layout) -> None:
+        lanes = -(-target.lanes // LANES) * LANES
+        in_memory = target.to_memory(source.to_memory(weights.T).T)
+        padded = np.zeros((source.rows * source.lanes, target.rows, lanes), np.int16)
+        flat = np.zeros((source.size, target.rows * target.lanes), np.int16)
+        flat[:, : target.size] = in_memory
+        padded[: source.size, :, : target.lanes] = flat.reshape(source.size, target.rows, target.lanes)
+        row["kind"], row["row_weights"], row["target_rows"] = T.DENSE, lanes, target.rows
+        row["flush_every"] = max(1, INT16 // max(1, int(np.abs(weights.astype(np.int64)).max(initial=0))))
+        row["weights_at"] = self._add("narrow", padded)
+
+    def _pack_listed(self, row: Any, projection: Projection, network: Network, source: Layout, target: Layout, halo: int) -> None:
+        synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
+        pre, post = source.memory_index[synapses.pre], target.memory_index[synapses.post]
+        room = source.size * target.size
+        twice = len(np.unique(pre * target.size + post)) < len(pre)
+        small = np.abs(synapses.weight.astype(np.int64)).max(initial=0) <= INT16
+        if small and not twice and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT:
+            self._pack_dense_listed(row, pre, post, synapses.weight, source, target)
+            return
+        target_row, lane = post // target.lanes, halo + post % target.lanes
+        order = np.lexsort((lane, pre, target_row))
+        keys = (target_row * source.size + pre)[order]
+        row["kind"] = T.SPARSE if small else T.SPARSE_WIDE
+        row["sources"] = source.size
+        starts = np.searchsorted(keys, np.arange(target.rows * source.size + 1))
+        at = self._add("targets", lane[order])
+        row["pointers_at"] = self._add("pointers", starts + at)
+        row["weights_at"] = self._add("small" if small else "wide", synapses.weight[order]) - at
+
+    def _pack_dense_listed(self, row: Any, pre: Any, post: Any, weight: Any, source: Layout, target: Layout) -> None:
+        lanes = -(-target.lanes // LANES) * LANES
+        padded = np.zeros((source.rows * source.lanes, target.rows, lanes), np.int16)
+        padded[pre, post // target.lanes, post % target.lanes] = weight
+        fan = np.zeros((source.rows * source.lanes, target.rows), np.int32)
+        np.add.at(fan, (pre, post // target.lanes), 1)
+        row["kind"], row["row_weights"], row["target_rows"] = T.DENSE, lanes, target.rows
+        row["flush_every"] = max(1, INT16 // max(1, int(np.abs(weight.astype(np.int64)).max(initial=0))))
+        row["weights_at"] = self._add("narrow", padded)
+        row["fan_at"] = self._add("tables", fan)
+
+
+def _neighbours(conv: Conv2d) -> bool:
+    """Whether the target columns of successive taps are neighbours, so that taps merge into one row."""
+    return _tap_step(conv) == 1
+
+
+def _tap_step(conv: Conv2d) -> int:
+    stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]
+    return int(dilation // np.gcd(stride, dilation))
+
+
+def _most_taps(columns: Columns) -> int:
+    return max(1, *(len(taps) for taps in columns.taps))
+
+
+def _padded(conv: Conv2d, targets: list[int]) -> list[int]:
+    """Target columns of one source column, with those that zero-padded taps would reach."""
+    if not targets:
+        return targets
+    return [*targets, targets[0] + (conv.weights.shape[3] - 1) * _tap_step(conv)]

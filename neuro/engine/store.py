@@ -1,0 +1,216 @@
+"""The memory of a block of samples while the event engine works on it: spike lists, neuron state, totals.
+
+Everything is a flat arena, allocated once and reused for every block; the largest it can get is known before the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from neuro.engine import tables as T
+from neuro.engine.plan import Plan
+from neuro.engine.records import Messages
+from neuro.neurons import initial_state
+
+SLACK = 8  # places that the compaction of fired neurons may write beyond the last
+MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`populations` is the plan's table with this store's offsets filled in."""
+
+    plan: Plan
+    samples: int
+    steps: int
+    populations: NDArray[Any]
+    lists: NDArray[np.uint32]
+    payloads: NDArray[np.int32]
+    begins: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    state: NDArray[np.int32]
+    fresh: NDArray[np.int32]
+    counts: NDArray[np.uint16]
+    traces: NDArray[np.int32]
+
+    @property
+    def spikes(self) -> tuple[NDArray[Any], ...]:
+        return self.lists, self.payloads, self.begins, self.ends
+
+    def reset(self) -> None:
+        """Every neuron to its initial state, no messages, nothing counted."""
+        self.state[:] = self.fresh
+        self.begins[:] = 0
+        self.ends[:] = 0
+        self.counts[:] = 0
+
+    def slice_of(self, index: int, field: str, arena: NDArray[Any], samples: int) -> NDArray[Any]:
+        """(samples, neurons) of one population's arena, in memory order."""
+        p = self.populations[index]
+        return arena[p[field] : p[field] + samples * p["size"]].reshape(samples, -1)
+
+    def messages(self, index: int, samples: int) -> Messages:
+        """The messages of one population in C order of the user's shape."""
+        p = self.populations[index]
+        user = self.plan.layouts[index].to_user(np.arange(int(p["size"])))
+        memory = np.argsort(user, kind="stable") if self.plan.layouts[index].spatial else user
+        total = int(_count(p, self.begins, self.ends, samples, self.steps))
+        offsets = np.zeros(samples * self.steps + 1, np.int64)
+        neurons, payloads = np.empty(total, np.int32), np.empty(total if p["payload"] else 0, np.int32)
+        scratch = np.zeros(int(p["size"]), np.int32)
+        _collect(p, *self.spikes, samples, self.steps, memory, scratch, offsets, neurons, payloads)
+        return Messages(offsets, neurons, payloads if p["payload"] else None)
+
+    def raster(self, index: int, samples: int) -> NDArray[np.int32]:
+        """Payloads (samples, steps, neurons in C order) of one population."""
+        p = self.populations[index]
+        raster = np.zeros((samples, self.steps, int(p["size"])), np.int32)
+        _unlist(p, *self.spikes, raster)
+        return self.plan.layouts[index].to_user(raster)
+
+
+def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozenset()) -> int:
+    """The most memory that one sample of a block can need: every neuron firing at every step."""
+    total = 0
+    for index, p in enumerate(plan.populations):
+        spikes = p["count_at"] >= 0
+        places = int(p["rows"] * (p["lanes"] * steps + SLACK)) if spikes else 0
+        total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
+        total += int(p["size"]) * (4 * 2 * _states(p) + 2 * spikes + (4 * steps if index in traces else 0))
+    return total
+
+
+def make_store(plan: Plan, samples: int, steps: int, *, traces: frozenset[int] = frozenset()) -> Store:
+    """Arenas for blocks of up to `samples` samples of `steps` steps; potentials of `traces` are kept at every step."""
+    populations = plan.populations.copy()
+    at = dict.fromkeys(("list", "payload", "segment", "state", "count", "trace"), 0)
+    fresh = []
+    for index, p in enumerate(populations):
+        spikes = p["count_at"] >= 0
+        p["list_row"] = p["lanes"] * steps + SLACK if spikes else 0
+        p["list_sample"] = p["rows"] * p["list_row"]
+        p["list_at"], p["payload_at"] = at["list"], at["payload"]
+        at["list"] += int(p["list_sample"]) * samples
+        at["payload"] += int(p["list_sample"]) * samples if p["payload"] else 0
+        p["segment_row"], p["segment_sample"], p["segment_at"] = steps, p["rows"] * steps, at["segment"]
+        at["segment"] += int(p["rows"]) * steps * samples
+        if spikes:
+            p["count_at"] = at["count"]
+            at["count"] += int(p["size"]) * samples
+        if index in traces:
+            p["trace_at"], p["trace_sample"] = at["trace"], p["size"] * steps
+            at["trace"] += int(p["size"]) * steps * samples
+        for field, values in zip(("v_at", "aux_at", "second_at"), _initial(plan, index), strict=True):
+            if values is None:
+                p[field] = p["v_at"]
+                continue
+            p[field] = at["state"]
+            at["state"] += values.size * samples
+            fresh.append(np.tile(values, samples))
+    return Store(
+        plan,
+        samples,
+        steps,
+        populations,
+        lists=np.empty(max(at["list"], 1), np.uint32),
+        payloads=np.empty(max(at["payload"], 1), np.int32),
+        begins=np.zeros(at["segment"], np.int64),
+        ends=np.zeros(at["segment"], np.int64),
+        state=np.empty(at["state"], np.int32),
+        fresh=np.concatenate(fresh).astype(np.int32),
+        counts=np.zeros(max(at["count"], 1), np.uint16),
+        traces=np.zeros(max(at["trace"], 1), np.int32),
+    )
+
+
+def _states(p: Any) -> int:
+    """State variables per neuron."""
+    return 1 + int(p["model"] in (T.SIGNED, T.CUBA)) + int(p["hold"])
+
+
+def _initial(plan: Plan, index: int) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
+    """Initial potential, second and third state variable in memory order; None where there is none."""
+    population, layout = plan.network.populations[index], plan.layouts[index]
+    state = initial_state(population.neuron, population.shape)
+    values = [layout.to_memory(array.reshape(1, -1))[0] for name in ("v", "u", "count", "current") if (array := state.get(name)) is not None]
+    first, second, third, *_ = [*values, None, None, None]
+    return (np.zeros(layout.size, np.int64) if first is None else first), second, third
+
+
+@njit(cache=True, nogil=True)
+def list_messages(
+    p: Any, messages: Any, base: int, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, totals: Any, first: int
+) -> None:
+    """Enter a source's messages (samples, steps, neurons in memory order), sent from step `first` on, into its lists."""
+    for sample in range(messages.shape[0]):
+        for y in range(p.rows):
+            n = min(p.lanes, p.size - y * p.lanes)
+            lane = y * p.lanes
+            for s in range(messages.shape[1]):
+                slot = first + s - base
+                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
+                at = p.list_at + sample * p.list_sample + y * p.list_row
+                if slot > 0:
+                    at = max(at, ends[segment - 1])
+                begins[segment] = at
+                for j in range(n):
+                    value = messages[sample, s, lane + j]
+                    if value != 0:
+                        lists[at] = j
+                        if p.payload:
+                            payloads[at - p.list_at + p.payload_at] = value
+                        counts[p.count_at + sample * p.size + lane + j] += 1
+                        at += 1
+                ends[segment] = at
+                totals[1, first + s] += at - begins[segment]
+
+
+@njit(cache=True, nogil=True)
+def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> int:
+    total = 0
+    for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
+        total += ends[s] - begins[s]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: Any) -> None:
+    for sample in range(raster.shape[0]):
+        for y in range(p.rows):
+            for t in range(raster.shape[1]):
+                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + t
+                for k in range(begins[segment], ends[segment]):
+                    value = payloads[k - p.list_at + p.payload_at] if p.payload else 1
+                    raster[sample, t, y * p.lanes + lists[k]] = value
+
+
+@njit(cache=True, nogil=True)
+def _collect(
+    p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, samples: int, steps: int, memory: Any, scratch: Any,
+    offsets: Any, neurons: Any, values: Any,
+) -> None:  # fmt: skip
+    """Messages in C order: mark those of one step in memory order, then walk the neurons in the user's order."""
+    found = 0
+    for sample in range(samples):
+        for t in range(steps):
+            any_sent = False
+            for y in range(p.rows):
+                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + t
+                for k in range(begins[segment], ends[segment]):
+                    scratch[y * p.lanes + lists[k]] = payloads[k - p.list_at + p.payload_at] if p.payload else 1
+                    any_sent = True
+            if any_sent:
+                for i in range(p.size):
+                    m = memory[i]
+                    if scratch[m] != 0:
+                        neurons[found] = i
+                        if p.payload:
+                            values[found] = scratch[m]
+                        scratch[m] = 0
+                        found += 1
+            offsets[sample * steps + t + 1] = found
