@@ -13,12 +13,12 @@ from numba import njit
 
 from neuro.engine.fire import fire_row, gather_fired
 from neuro.engine.kernels import convolve, convolve_taps, dense, dense_scaled, depthwise, fan_out, rows_reached, sparse
-from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, WIDE
+from neuro.engine.tables import COMPILED, CONV, DENSE, DEPTHWISE, FLUSHED, INLINED, NARROW, SPARSE_WIDE, WIDE
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def flush(narrow: Any, wide: Any, lanes: int) -> None:
     """Empty 16-bit accumulators into the 32-bit ones."""
     for j in range(lanes):
@@ -26,34 +26,36 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
     narrow[:lanes] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(**INLINED)
 def deliver_row(
-    kind: int, acc: Any, q: Any, p: Any, arenas: Any, messages: Any, payloads: Any, source_row: int, source_base: int,
-    first: int, last: int, reach: Any,
-) -> int:  # fmt: skip
-    """Deliver the messages of one source row into target rows [first, last) of one accumulator width."""
+    acc: Any, q: Any, p: Any, arenas: Any, messages: Any, payloads: Any, row: int, base: int, first: int, last: int, reach: Any
+) -> int:
+    """Deliver the messages of one source row into target rows [first, last); returns the synapses visited."""
     narrow, tables, small, wide, targets, pointers = arenas
-    if kind == CONV or kind == DEPTHWISE:
-        reached = rows_reached(q, source_row, first, last, p.acc_row, reach)
-        if reached == 0:
-            return 0
-        if kind == DEPTHWISE:
-            return depthwise(acc, narrow, tables, q, messages, payloads, q.scaled != 0, reach, reached)
-        if q.scaled:
-            return convolve_taps(acc, narrow, tables, q, messages, payloads, True, reach, reached)
-        return convolve(acc, narrow, tables, q, messages, reach, reached)
-    if kind == DENSE:
-        if q.scaled:
-            dense_scaled(acc, narrow, q, first, last, p.acc_row, p.halo, source_base, messages, payloads)
+    scaled = q.scaled != 0
+    synops = 0
+    if q.kind == CONV or q.kind == DEPTHWISE:
+        reached = rows_reached(q, row, first, last, p.acc_row, reach)
+        if q.kind == DEPTHWISE:
+            synops = depthwise(acc, narrow, tables, q, messages, payloads, scaled, reach, reached)
+        elif scaled or q.taps != 1 or q.groups_at >= 0:
+            synops = convolve_taps(acc, narrow, tables, q, messages, payloads, scaled, reach, reached)
         else:
-            dense(acc, narrow, q, first, last, p.acc_row, p.halo, source_base, messages)
-        return fan_out(tables, q, first, last, p.lanes, p.size, source_base, messages)
-    if kind == SPARSE_WIDE:
-        return sparse(acc, wide, targets, pointers, q, first, last, p.acc_row, source_base, messages, payloads, q.scaled != 0)
-    return sparse(acc, small, targets, pointers, q, first, last, p.acc_row, source_base, messages, payloads, q.scaled != 0)
+            synops = convolve(acc, narrow, tables, q, messages, reach, reached)
+    elif q.kind == DENSE:
+        synops = fan_out(tables, q, first, last, p.lanes, p.size, base, messages)
+        if scaled:
+            dense_scaled(acc, narrow, q, first, last, p.acc_row, p.halo, base, messages, payloads)
+        else:
+            dense(acc, narrow, q, first, last, p.acc_row, p.halo, base, messages)
+    elif q.kind == SPARSE_WIDE:
+        synops = sparse(acc, wide, targets, pointers, q, first, last, p.acc_row, base, messages, payloads, scaled)
+    else:
+        synops = sparse(acc, small, targets, pointers, q, first, last, p.acc_row, base, messages, payloads, scaled)
+    return synops
 
 
-@njit(cache=True, nogil=True)
+@njit(**INLINED)
 def deliver(
     p: Any, projections: Any, populations: Any, arenas: Any, store: Any, scratch: Any, sample: int, t: int, base: int, first: int, last: int
 ) -> int:
@@ -87,16 +89,16 @@ def deliver(
                 payload = payloads[begin - source.list_at + source.payload_at : stop - source.list_at + source.payload_at]
                 base_lane = row * source.lanes
                 if p.accumulator == WIDE:
-                    synops += deliver_row(q.kind, wide, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
+                    synops += deliver_row(wide, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
                 else:
-                    synops += deliver_row(q.kind, narrow, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
+                    synops += deliver_row(narrow, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
                 if p.accumulator == FLUSHED:
                     flush(narrow, wide, lanes)
                 begin = stop
     return synops
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def advance(
     p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any,
     scratch: Any, masks: Any, samples: Any, rows: Any, steps: Any,
@@ -130,10 +132,7 @@ def advance(
                     aux = state[p.aux_at + lane : p.aux_at + lane + n]
                     second = state[p.second_at + lane : p.second_at + lane + n]
                     a, b = (y - first) * p.acc_row + p.halo, p.bias_at + y * p.bias_row
-                    if p.accumulator == NARROW:
-                        driven, restless = fire_row(p, t - p.start, v, aux, second, narrow, a, bias, b, n, fired, sent)
-                    else:
-                        driven, restless = fire_row(p, t - p.start, v, aux, second, wide, a, bias, b, n, fired, sent)
+                    driven, restless = fire_row(p, t - p.start, v, aux, second, narrow, wide, a, bias, b, n, masks)
                     totals[UPDATES, t] += n
                     totals[DRIVEN, t] += driven
                     totals[RESTLESS, t] += restless
@@ -148,10 +147,11 @@ def advance(
                                 payloads[k - p.list_at + p.payload_at] = sent[lists[k]]
                     if p.trace_at >= 0:
                         into = p.trace_at + sample * p.trace_sample + t * p.size + y * p.lanes
-                        traces[into : into + n] = v
+                        for j in range(n):
+                            traces[into + j] = v[j]
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def count_fired(p: Any, counts: Any, fired: Any, n: int) -> None:
     """One more message for every neuron that fired."""
     for j in range(n):

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from neuro.engine.tables import CUBA, GRADED, IF, RADIX, READOUT, SIGNED, WAIT
+from neuro.engine.tables import COMPILED, CUBA, GRADED, IF, INLINED, NARROW, RADIX, READOUT, SIGNED, WAIT
 
 I32 = np.int32
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     threshold, limit = I32(p.threshold), I32(p.limit)
@@ -34,7 +34,7 @@ def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: i
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
     """Integrate and fire with a current that keeps every charge."""
     driven, restless = I32(0), I32(0)
@@ -53,7 +53,7 @@ def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: i
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
@@ -74,7 +74,7 @@ def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     limit = I32(p.limit)
@@ -98,7 +98,7 @@ def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
@@ -121,7 +121,7 @@ def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: 
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
     driven = I32(0)
     for j in range(n):
@@ -136,7 +136,7 @@ def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fi
     return driven, driven
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
@@ -159,7 +159,7 @@ def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fi
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> tuple[int, int]:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
@@ -173,32 +173,39 @@ def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> tuple[int, int]:
     return driven, restless
 
 
-@njit(cache=True, nogil=True)
+@njit(**INLINED)
 def fire_row(
-    p: Any, elapsed: int, v: Any, aux: Any, second: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any
+    p: Any, elapsed: int, v: Any, aux: Any, second: Any, narrow: Any, wide: Any, a: int, bias: Any, b: int, n: int, masks: Any
 ) -> tuple[int, int]:
-    """One step of one row of a population of any built-in model; `aux` holds current, u or count, `second` a held current
-    beside a count."""
-    if p.model == IF:
-        if p.hold:
-            return held(p, v, aux, acc, a, bias, b, n, fired)
-        return integrate_and_fire(p, v, acc, a, bias, b, n, fired)
-    if p.model == SIGNED:
-        return signed(p, v, aux, second, acc, a, bias, b, n, fired, sent)
-    if p.model == WAIT:
-        return wait(p, v, aux, elapsed, acc, a, bias, b, n, fired)
-    if p.model == RADIX:
-        return radix(p, v, elapsed, acc, a, bias, b, n, fired)
-    if p.model == GRADED:
-        return graded(p, aux, acc, a, bias, b, n, fired, sent)
-    if p.model == CUBA:
-        return cuba(p, v, aux, acc, a, bias, b, n, fired)
-    if p.model == READOUT:
-        return readout(p, v, acc, a, n)
-    return 0, 0
+    """One step of one row of a population of any built-in model, from whichever accumulators hold its charge.
+
+    `aux` holds current, u or count, `second` a held current beside a count. Only the commonest models read 16-bit
+    accumulators directly, to compile less.
+    """
+    fired, sent = masks
+    if p.accumulator == NARROW and p.model != IF:
+        for j in range(n):
+            wide[a + j] = narrow[a + j]
+    if p.model == IF and p.accumulator == NARROW:
+        counted = held(p, v, aux, narrow, a, bias, b, n, fired) if p.hold else integrate_and_fire(p, v, narrow, a, bias, b, n, fired)
+    elif p.model == IF:
+        counted = held(p, v, aux, wide, a, bias, b, n, fired) if p.hold else integrate_and_fire(p, v, wide, a, bias, b, n, fired)
+    elif p.model == SIGNED:
+        counted = signed(p, v, aux, second, wide, a, bias, b, n, fired, sent)
+    elif p.model == WAIT:
+        counted = wait(p, v, aux, elapsed, wide, a, bias, b, n, fired)
+    elif p.model == RADIX:
+        counted = radix(p, v, elapsed, wide, a, bias, b, n, fired)
+    elif p.model == GRADED:
+        counted = graded(p, aux, wide, a, bias, b, n, fired, sent)
+    elif p.model == CUBA:
+        counted = cuba(p, v, aux, wide, a, bias, b, n, fired)
+    else:
+        counted = readout(p, v, wide, a, n)
+    return counted
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def gather_fired(fired: Any, n: int, lists: Any, at: int) -> int:
     """Write the lanes that fired, ascending, to lists[at:]; returns how many. `fired` is padded with zeros to eights."""
     words = fired.view(np.uint64)

@@ -12,12 +12,12 @@ import numpy as np
 from numba import njit
 
 from neuro.engine.lanes import LANES, add1, add2, add4, add8, scaled1
-from neuro.engine.tables import COLUMN
+from neuro.engine.tables import COLUMN, COMPILED, INLINED
 
 U = np.uint64
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> int:
     """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
     reach[:, 1] with their accumulator offsets, and returns how many."""
@@ -33,13 +33,11 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, reach: Any, reached: int) -> int:
     """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
     synops = 0
     channels = U(projection.channels)
-    if projection.taps != 1 or projection.groups_at >= 0:
-        return convolve_taps(acc, weights, tables, projection, messages, messages, False, reach, reached)
     reciprocal = (U(1) << U(40)) // channels + U(1)
     i, n = U(0), U(len(messages))
     while i < n:
@@ -80,13 +78,13 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
     return synops
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(**INLINED)
 def row_of(messages: Any, i: Any, base: Any, run: Any) -> Any:
     """Offset of the weight row of message i among its column's rows."""
     return (U(messages[i]) - base) * run
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def convolve_taps(
     acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
 ) -> int:
@@ -113,7 +111,7 @@ def convolve_taps(
     return synops
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def depthwise(
     acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
 ) -> int:
@@ -136,7 +134,7 @@ def depthwise(
     return synops
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def dense(acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any) -> None:
     """Plain messages to every neuron of target rows [first, last), up to eight weight rows at a time."""
     blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
@@ -165,7 +163,7 @@ def dense(acc: Any, weights: Any, projection: Any, first: int, last: int, acc_ro
         i += count
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def dense_scaled(
     acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any, payloads: Any
 ) -> None:
@@ -178,7 +176,7 @@ def dense_scaled(
             scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i]))
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, messages: Any) -> int:
     """Synapses that messages visit in target rows [first, last) of a dense projection."""
     if projection.fan_at < 0:
@@ -190,7 +188,7 @@ def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, siz
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def sparse(
     acc: Any, weights: Any, targets: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int, source_base: int,
     messages: Any, payloads: Any, scaled: bool,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
+from neuro.engine.tables import COMPILED
 from neuro.neurons import initial_state
 
 SLACK = 8  # places that the compaction of fired neurons may write beyond the last
@@ -142,7 +143,7 @@ def _initial(plan: Plan, index: int) -> tuple[NDArray[Any] | None, NDArray[Any] 
     return (np.zeros(layout.size, np.int64) if first is None else first), second, third
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def list_messages(
     p: Any, messages: Any, base: int, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, totals: Any, first: int
 ) -> None:
@@ -170,7 +171,7 @@ def list_messages(
                 totals[1, first + s] += at - begins[segment]
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> int:
     total = 0
     for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
@@ -178,7 +179,7 @@ def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: Any) -> None:
     for sample in range(raster.shape[0]):
         for y in range(p.rows):
@@ -189,7 +190,7 @@ def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: A
                     raster[sample, t, y * p.lanes + lists[k]] = value
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def _collect(
     p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, samples: int, steps: int, memory: Any, scratch: Any,
     offsets: Any, neurons: Any, values: Any,

@@ -5,7 +5,13 @@ All offsets point into the flat arenas of `engine.plan.Plan` (weights, tables) a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+# How every kernel is compiled: kept on disk, without the interpreter's lock, division as the machine does it.
+COMPILED: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
+INLINED: Any = COMPILED | {"inline": "always"}  # merged into the caller, because each level of calls is optimised again
 
 # Projection kinds.
 CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE = range(5)

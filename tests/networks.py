@@ -1,0 +1,126 @@
+"""Random networks for hypothesis: any topology, projection, neuron model and delay, extreme weights, any input."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+import neuro
+
+
+@st.composite
+def neurons(draw, *, exact: bool = False) -> object:
+    """Any neuron model but UserNeuron; `exact` leaves out hard reset and leak."""
+    threshold = draw(st.integers(1, 400))
+    start = draw(st.integers(0, 3))
+    bias = draw(st.integers(-40, 40))
+    initial = draw(st.integers(-20, 200))
+    hold = draw(st.booleans())
+    kind = draw(st.sampled_from(["if", "hard", "signed", "wait", "radix", "graded", "cuba"]))
+    bits = draw(st.sampled_from([9, 12, 24]))
+    common = {"bias": bias, "start_step": start}
+    if kind in ("if", "hard"):
+        reset = "zero" if kind == "hard" else "subtract"
+        return neuro.IntegrateAndFire(threshold, reset, initial_potential=initial, hold_input=hold, potential_bits=bits, **common)
+    if kind == "signed":
+        low, high = draw(st.sampled_from([(0, None), (None, None), (0, 3), (-2, 2)]))
+        return neuro.SignedIntegrateAndFire(threshold, minimum=low, maximum=high, initial_potential=initial, hold_input=hold, **common)
+    if kind == "wait":
+        return neuro.WaitIntegrateAndFire(threshold, draw(st.integers(1, 6)), initial_potential=initial, hold_input=hold, **common)
+    if kind == "radix":
+        return neuro.RadixIntegrateAndFire(threshold, draw(st.integers(1, 6)), draw(st.integers(1, 6)), **common)
+    if kind == "graded":
+        return neuro.Graded(threshold, levels=draw(st.sampled_from([1, 15, 255])), minimum=draw(st.sampled_from([0, -9])), hold_input=hold, **common)
+    du, dv = draw(st.tuples(st.sampled_from([0, 300, 4095]), st.sampled_from([0, 128, 4095])))
+    return neuro.CubaLif(du, dv, threshold, bias, draw(st.integers(0, 7)), start_step=start)
+
+
+SHAPES = [(5,), (40,), (2, 7), (4, 6, 5), (3, 4, 4), (1, 1, 1), (6, 1, 9)]
+
+
+def _weights(draw, shape, scale):
+    seed = draw(st.integers(0, 10**6))
+    return np.random.default_rng(seed).integers(-scale, scale + 1, shape)
+
+
+@st.composite
+def projections(draw, source, target):
+    """A projection of any kind that fits the two populations."""
+    delay = draw(st.sampled_from([1, 1, 1, 2, 3, 17, 62]))
+    scale = draw(st.sampled_from([3, 60, 127, 5000, 40_000]))
+    a, b = source.shape, target.shape
+    kinds = ["dense", "sparse"]
+    if len(a) == len(b) == 3:
+        kinds += ["conv", "conv"]
+    if len(a) == len(b) == 2:
+        kinds.append("conv1d")
+    if len(a) == len(b) == 3 and a == b:
+        kinds += ["depthwise", "pool"]
+    if source.size <= target.size:
+        kinds.append("one")
+    kind = draw(st.sampled_from(kinds))
+    if kind == "conv":
+        return _conv(draw, source, target, scale, delay)
+    if kind == "conv1d":
+        conv = _conv(draw, source, target, scale, delay)
+        return neuro.Conv1d(source.name, target.name, conv.weights[:, :, 0], conv.stride[1], conv.padding[1], conv.dilation[1], conv.groups, delay)
+    if kind == "depthwise":
+        return neuro.Conv2d(source.name, target.name, _weights(draw, (a[0], 1, 3, 3), scale), padding=1, groups=a[0], delay=delay)
+    if kind == "pool":
+        return neuro.SumPool2d(source.name, target.name, 3, 1, 1, weight=draw(st.integers(-9, 9)), delay=delay)
+    if kind == "one":
+        per_channel = draw(st.booleans())
+        weights = _weights(draw, (a[0],), scale) if per_channel else draw(st.integers(-scale, scale))
+        return neuro.OneToOne(source.name, target.name, weights, draw(st.integers(0, target.size - source.size)), delay)
+    if kind == "dense":
+        return neuro.Dense(source.name, target.name, _weights(draw, (source.size, target.size), scale), delay)
+    count = draw(st.sampled_from([0, 1, 30, source.size * target.size // 3]))
+    seed = draw(st.integers(0, 10**6))
+    rng = np.random.default_rng(seed)
+    pairs = (rng.integers(0, source.size, count), rng.integers(0, target.size, count))
+    return neuro.Sparse(source.name, target.name, (*pairs, rng.integers(-scale, scale + 1, count)), delay)
+
+
+def _conv(draw, source, target, scale, delay):
+    """A convolution between given shapes: padding is whatever makes them fit."""
+    flat = len(source.shape) == 2
+    sizes = [((1,), (1,))] if flat else [((source.shape[1],), (target.shape[1],))]
+    sizes.append(((source.shape[-1],), (target.shape[-1],)))
+    stride, dilation, kernel, padding = [], [], [], []
+    for (n,), (m,) in sizes:
+        s, d = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        k = 1 if n == m == 1 and flat else draw(st.integers(1, 4))
+        need = (m - 1) * s + d * (k - 1) + 1 - n  # total padding for which the output has m places
+        if need < 0:
+            k += -(-(-need) // d)
+            need = (m - 1) * s + d * (k - 1) + 1 - n
+        before = draw(st.integers(0, need))
+        stride.append(s), dilation.append(d), kernel.append(k), padding.append((before, need - before))
+    groups = draw(st.sampled_from([g for g in (1, 2, 3) if source.shape[0] % g == 0 and target.shape[0] % g == 0]))
+    weights = _weights(draw, (target.shape[0], source.shape[0] // groups, *kernel), scale)
+    return neuro.Conv2d(source.name, target.name, weights, tuple(stride), tuple(padding), tuple(dilation), groups, delay)
+
+
+@st.composite
+def cases(draw, *, cycles: bool = True):
+    """A network, inputs for it and a number of timesteps."""
+    code = draw(st.sampled_from(["held", "once", "rate", "signed", "radix", "stream", "binary stream"]))
+    source = {"radix": neuro.Source("radix", levels=15, digits=4), "rate": neuro.Source("rate", levels=9), "signed": neuro.Source("signed", levels=9)}
+    shape = draw(st.sampled_from(SHAPES))
+    populations = [neuro.Population("in", shape, source.get(code, neuro.Source("held" if code != "once" else "once")))]
+    for i in range(draw(st.integers(1, 4))):
+        populations.append(neuro.Population(f"p{i}", draw(st.sampled_from(SHAPES)), draw(neurons())))
+    if draw(st.booleans()):
+        populations.append(neuro.Population("out", (draw(st.integers(1, 5)),), neuro.Readout(doubling=draw(st.booleans()))))
+    chosen = []
+    for i, target in enumerate(populations[1:], 1):
+        sources = populations[: len(populations)] if cycles else populations[:i]
+        sources = [s for s in sources if not isinstance(s.neuron, neuro.Readout)]
+        for source in draw(st.lists(st.sampled_from(sources), min_size=1, max_size=3)):
+            chosen.append(draw(projections(source, target)))
+    timesteps = draw(st.integers(1, 9)) + 60 * draw(st.sampled_from([0, 0, 0, 1]))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    samples = draw(st.integers(1, 4))
+    low = 0 if code in ("rate", "radix", "binary stream") else -9
+    high = {"radix": 15, "binary stream": 1}.get(code, 9)
+    steps = (timesteps,) if "stream" in code else ()
+    inputs = rng.integers(low, high + 1, (samples, *steps, *shape)) * (rng.random((samples, *steps, *shape)) < draw(st.sampled_from([0.0, 0.3, 1.0])))
+    return neuro.Network(tuple(populations), tuple(chosen)), inputs, timesteps
