@@ -477,6 +477,11 @@ STEP: dict[type[Neuron], StepFunction] = {
 }
 
 
+def potential(neuron: Neuron, state: State) -> Int64s:
+    """The membrane potential in a state: `v`, or the first variable of a UserNeuron."""
+    return state[neuron.state[0][0] if isinstance(neuron, UserNeuron) else "v"]
+
+
 def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
     """The state of a population of this shape before its first step."""
     names: dict[str, Any]

@@ -14,7 +14,7 @@ def neurons(draw, *, exact: bool = False) -> object:
     bias = draw(st.integers(-40, 40))
     initial = draw(st.integers(-20, 200))
     hold = draw(st.booleans())
-    kind = draw(st.sampled_from(["if", "hard", "signed", "wait", "radix", "graded", "cuba"]))
+    kind = draw(st.sampled_from(["if", "hard", "signed", "wait", "radix", "graded", "cuba", "user"]))
     bits = draw(st.sampled_from([9, 12, 24]))
     common = {"bias": bias, "start_step": start}
     if kind in ("if", "hard"):
@@ -22,13 +22,27 @@ def neurons(draw, *, exact: bool = False) -> object:
         return neuro.IntegrateAndFire(threshold, reset, initial_potential=initial, hold_input=hold, potential_bits=bits, **common)
     if kind == "signed":
         low, high = draw(st.sampled_from([(0, None), (None, None), (0, 3), (-2, 2)]))
-        return neuro.SignedIntegrateAndFire(threshold, minimum=low, maximum=high, initial_potential=initial, hold_input=hold, **common)
+        return neuro.SignedIntegrateAndFire(
+            threshold, minimum=low, maximum=high, initial_potential=initial, hold_input=hold, **common
+        )
     if kind == "wait":
-        return neuro.WaitIntegrateAndFire(threshold, draw(st.integers(1, 6)), initial_potential=initial, hold_input=hold, **common)
+        return neuro.WaitIntegrateAndFire(
+            threshold, draw(st.integers(1, 6)), initial_potential=initial, hold_input=hold, **common
+        )
     if kind == "radix":
         return neuro.RadixIntegrateAndFire(threshold, draw(st.integers(1, 6)), draw(st.integers(1, 6)), **common)
     if kind == "graded":
-        return neuro.Graded(threshold, levels=draw(st.sampled_from([1, 15, 255])), minimum=draw(st.sampled_from([0, -9])), hold_input=hold, **common)
+        return neuro.Graded(
+            threshold,
+            levels=draw(st.sampled_from([1, 15, 255])),
+            minimum=draw(st.sampled_from([0, -9])),
+            hold_input=hold,
+            **common,
+        )
+    if kind == "user":
+        if draw(st.booleans()):
+            return neuro.UserNeuron(leaky, (("v", initial), ("refractory", 0)), (threshold, 2), start_step=start)
+        return neuro.UserNeuron(echo, (("total", 0),), lowest=-128, highest=127, start_step=start)
     du, dv = draw(st.tuples(st.sampled_from([0, 300, 4095]), st.sampled_from([0, 128, 4095])))
     return neuro.CubaLif(du, dv, threshold, bias, draw(st.integers(0, 7)), start_step=start)
 
@@ -61,7 +75,9 @@ def projections(draw, source, target):
         return _conv(draw, source, target, scale, delay)
     if kind == "conv1d":
         conv = _conv(draw, source, target, scale, delay)
-        return neuro.Conv1d(source.name, target.name, conv.weights[:, :, 0], conv.stride[1], conv.padding[1], conv.dilation[1], conv.groups, delay)
+        return neuro.Conv1d(
+            source.name, target.name, conv.weights[:, :, 0], conv.stride[1], conv.padding[1], conv.dilation[1], conv.groups, delay
+        )
     if kind == "depthwise":
         return neuro.Conv2d(source.name, target.name, _weights(draw, (a[0], 1, 3, 3), scale), padding=1, groups=a[0], delay=delay)
     if kind == "pool":
@@ -90,7 +106,7 @@ def _conv(draw, source, target, scale, delay):
         k = 1 if n == m == 1 and flat else draw(st.integers(1, 4))
         need = (m - 1) * s + d * (k - 1) + 1 - n  # total padding for which the output has m places
         if need < 0:
-            k += -(-(-need) // d)
+            k += (-need + d - 1) // d
             need = (m - 1) * s + d * (k - 1) + 1 - n
         before = draw(st.integers(0, need))
         stride.append(s), dilation.append(d), kernel.append(k), padding.append((before, need - before))
@@ -103,7 +119,11 @@ def _conv(draw, source, target, scale, delay):
 def cases(draw, *, cycles: bool = True):
     """A network, inputs for it and a number of timesteps."""
     code = draw(st.sampled_from(["held", "once", "rate", "signed", "radix", "stream", "binary stream"]))
-    source = {"radix": neuro.Source("radix", levels=15, digits=4), "rate": neuro.Source("rate", levels=9), "signed": neuro.Source("signed", levels=9)}
+    source = {
+        "radix": neuro.Source("radix", levels=15, digits=4),
+        "rate": neuro.Source("rate", levels=9),
+        "signed": neuro.Source("signed", levels=9),
+    }
     shape = draw(st.sampled_from(SHAPES))
     populations = [neuro.Population("in", shape, source.get(code, neuro.Source("held" if code != "once" else "once")))]
     for i in range(draw(st.integers(1, 4))):
@@ -122,5 +142,22 @@ def cases(draw, *, cycles: bool = True):
     low = 0 if code in ("rate", "radix", "binary stream") else -9
     high = {"radix": 15, "binary stream": 1}.get(code, 9)
     steps = (timesteps,) if "stream" in code else ()
-    inputs = rng.integers(low, high + 1, (samples, *steps, *shape)) * (rng.random((samples, *steps, *shape)) < draw(st.sampled_from([0.0, 0.3, 1.0])))
+    inputs = rng.integers(low, high + 1, (samples, *steps, *shape)) * (
+        rng.random((samples, *steps, *shape)) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    )
     return neuro.Network(tuple(populations), tuple(chosen)), inputs, timesteps
+
+
+def leaky(charge, parameters, v, refractory):
+    """A user's neuron: leaks an eighth, fires above parameters[0], then rests parameters[1] steps."""
+    v = v - (v >> 3) + charge
+    if refractory > 0:
+        return 0, v, refractory - 1
+    if v > parameters[0]:
+        return 1, v - parameters[0], parameters[1]
+    return 0, v, 0
+
+
+def echo(charge, parameters, total):
+    """Another: sends what arrived, cut to a byte."""
+    return min(max(charge, -128), 127), total + charge

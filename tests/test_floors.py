@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification"},
+    {"errors", "sourced", "bill", "specification", "compiled"},
     {"graph", "network", "neurons", "projections", "encoding", "files"},
     {"engine"},
     {"chip"},

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from neuro.compiled import compiled, inlined, recompiled
 from neuro.engine.fire import fire_row, gather_fired
 from neuro.engine.kernels import convolve, convolve_taps, dense, dense_scaled, depthwise, fan_out, rows_reached, sparse
-from neuro.engine.tables import COMPILED, CONV, DENSE, DEPTHWISE, FLUSHED, INLINED, NARROW, SPARSE_WIDE, WIDE
+from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
 
-@njit(**COMPILED)
+@compiled
 def flush(narrow: Any, wide: Any, lanes: int) -> None:
     """Empty 16-bit accumulators into the 32-bit ones."""
     for j in range(lanes):
@@ -26,10 +26,10 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
     narrow[:lanes] = 0
 
 
-@njit(**INLINED)
+@inlined
 def deliver_row(
     acc: Any, q: Any, p: Any, arenas: Any, messages: Any, payloads: Any, row: int, base: int, first: int, last: int, reach: Any
-) -> int:
+) -> Any:
     """Deliver the messages of one source row into target rows [first, last); returns the synapses visited."""
     narrow, tables, small, wide, targets, pointers = arenas
     scaled = q.scaled != 0
@@ -55,13 +55,23 @@ def deliver_row(
     return synops
 
 
-@njit(**INLINED)
+@inlined
 def deliver(
-    p: Any, projections: Any, populations: Any, arenas: Any, store: Any, scratch: Any, sample: int, t: int, base: int, first: int, last: int
-) -> int:
+    p: Any,
+    projections: Any,
+    populations: Any,
+    arenas: Any,
+    store: Any,
+    accumulators: Any,
+    sample: int,
+    t: int,
+    base: int,
+    first: int,
+    last: int,
+) -> Any:
     """Everything that arrives at step t in target rows [first, last); the sums end in the accumulators that `p` names."""
     lists, payloads, begins, ends = store
-    narrow, wide, reach = scratch
+    narrow, wide, reach = accumulators
     lanes = (last - first) * p.acc_row
     if p.accumulator != WIDE:
         narrow[:lanes] = 0
@@ -98,61 +108,118 @@ def deliver(
     return synops
 
 
-@njit(**COMPILED)
+@compiled
+def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int) -> Any:
+    """An empty segment for one row and step, behind that of the step before; returns its number."""
+    segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
+    at = ends[segment - 1] if slot > 0 else p.list_at + sample * p.list_sample + y * p.list_row
+    begins[segment] = at
+    ends[segment] = at
+    return segment
+
+
+@compiled
+def list_fired(p: Any, fired: Any, sent: Any, n: int, store: Any, counts: Any, lane: int, segment: int) -> Any:
+    """Write the neurons of a row that fired into its segment and count them; returns how many."""
+    lists, payloads, begins, ends = store
+    fired[n : (n + 7) & ~7] = 0
+    at = begins[segment]
+    found = gather_fired(fired, n, lists, at)
+    ends[segment] = at + found
+    for j in range(n):
+        counts[p.count_at + lane + j] += fired[j]
+    if p.payload:
+        for k in range(at, at + found):
+            payloads[k - p.list_at + p.payload_at] = sent[lists[k]]
+    return found
+
+
+@inlined
+def live(
+    p: Any, t: int, y: int, lane: int, n: int, bias: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any,
+    accumulators: Any, a: int, masks: Any, segment: int, base: int,
+) -> None:  # fmt: skip
+    """One row through one step, once its charge lies in the accumulators."""
+    narrow, wide, _ = accumulators
+    v = state[p.v_at + lane : p.v_at + lane + n]
+    aux = state[p.aux_at + lane : p.aux_at + lane + n]
+    second = state[p.second_at + lane : p.second_at + lane + n]
+    b = p.bias_at + y * p.bias_row
+    driven, restless = fire_row(p, t - p.start, v, aux, second, narrow, wide, a, bias, b, n, masks)
+    totals[UPDATES, t] += n
+    totals[DRIVEN, t] += driven
+    totals[RESTLESS, t] += restless
+    if p.count_at >= 0:
+        totals[MESSAGES, t] += list_fired(p, masks[0], masks[1], n, store, counts, lane, segment)
+    if p.trace_at >= 0:
+        for j in range(n):
+            traces[p.trace_at + (t - base) * p.trace_stride + lane + j] = v[j]
+
+
+@compiled
 def advance(
-    p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any,
-    scratch: Any, masks: Any, samples: Any, rows: Any, steps: Any,
+    p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any,
+    totals: Any, accumulators: Any, masks: Any, samples: Any, rows: Any, steps: Any,
 ) -> None:  # fmt: skip
     """Take rows [rows[0], rows[1]) of population `p` through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
 
     steps[2] is the step of the store's first segment. totals (5, steps) collects synops, messages, updates, driven, restless.
     """
-    lists, payloads, begins, ends = store
-    narrow, wide, _ = scratch
-    fired, sent = masks
+    _, _, begins, ends = store
+    base = steps[2]
     for sample in range(samples[0], samples[1]):
         for first in range(rows[0], rows[1], p.block_rows):
             last = min(first + p.block_rows, rows[1])
             for t in range(steps[0], steps[1]):
                 on = p.start <= t < p.stop
                 if on:
-                    totals[SYNOPS, t] += deliver(p, projections, populations, arenas, store, scratch, sample, t, steps[2], first, last)
+                    totals[SYNOPS, t] += deliver(
+                        p, projections, populations, arenas, store, accumulators, sample, t, base, first, last
+                    )
                 for y in range(first, last):
+                    segment = open_segment(p, begins, ends, sample, y, t - base)
                     n = min(p.lanes, p.size - y * p.lanes)
-                    segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + t - steps[2]
-                    at = p.list_at + sample * p.list_sample + y * p.list_row
-                    if t > steps[2]:
-                        at = ends[segment - 1]
-                    begins[segment] = at
-                    ends[segment] = at
-                    if not on:
-                        continue
-                    lane = sample * p.size + y * p.lanes
-                    v = state[p.v_at + lane : p.v_at + lane + n]
-                    aux = state[p.aux_at + lane : p.aux_at + lane + n]
-                    second = state[p.second_at + lane : p.second_at + lane + n]
-                    a, b = (y - first) * p.acc_row + p.halo, p.bias_at + y * p.bias_row
-                    driven, restless = fire_row(p, t - p.start, v, aux, second, narrow, wide, a, bias, b, n, masks)
-                    totals[UPDATES, t] += n
-                    totals[DRIVEN, t] += driven
-                    totals[RESTLESS, t] += restless
-                    if p.count_at >= 0:
-                        fired[n : (n + 7) & ~7] = 0
-                        found = gather_fired(fired, n, lists, at)
-                        ends[segment] = at + found
-                        totals[MESSAGES, t] += found
-                        count_fired(p, counts[p.count_at + lane : p.count_at + lane + n], fired, n)
-                        if p.payload:
-                            for k in range(at, at + found):
-                                payloads[k - p.list_at + p.payload_at] = sent[lists[k]]
-                    if p.trace_at >= 0:
-                        into = p.trace_at + sample * p.trace_sample + t * p.size + y * p.lanes
+                    lane, a = sample * p.size + y * p.lanes, (y - first) * p.acc_row + p.halo
+                    if on and p.model == USER:
                         for j in range(n):
-                            traces[into + j] = v[j]
+                            traces[p.trace_at + (t - base) * p.trace_stride + lane + j] = accumulators[1][a + j]
+                    elif on:
+                        live(p, t, y, lane, n, bias, state, store, counts, traces, totals, accumulators, a, masks, segment, base)
 
 
-@njit(**COMPILED)
-def count_fired(p: Any, counts: Any, fired: Any, n: int) -> None:
-    """One more message for every neuron that fired."""
-    for j in range(n):
-        counts[j] += fired[j]
+@recompiled
+def advance_user(
+    step: Any, p: Any, parameters: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any, masks: Any, samples: Any,
+    rows: Any, steps: Any,
+) -> Any:  # fmt: skip
+    """The same for a population of a UserNeuron, whose charges `advance` has left in the traces; potentials replace them.
+
+    `step(j, charge, parameters, state, at, stride)` updates the state in place and returns the message. Returns the
+    first message out of bounds, or 0.
+    """
+    _, _, begins, ends = store
+    fired, sent = masks
+    base = steps[2]
+    for sample in range(samples[0], samples[1]):
+        for y in range(rows[0], rows[1]):
+            n = min(p.lanes, p.size - y * p.lanes)
+            lane = sample * p.size + y * p.lanes
+            for t in range(steps[0], steps[1]):
+                segment = open_segment(p, begins, ends, sample, y, t - base)
+                if not p.start <= t < p.stop:
+                    continue
+                at = p.trace_at + (t - base) * p.trace_stride + lane
+                for j in range(n):
+                    charge = traces[at + j]
+                    before = state[p.v_at + lane + j]
+                    message = step(charge, parameters, state, p.v_at + lane + j, p.state_stride)
+                    if message < p.minimum or message > p.maximum:
+                        return message
+                    fired[j] = message != 0
+                    sent[j] = message
+                    totals[DRIVEN, t] += charge != 0
+                    totals[RESTLESS, t] += (charge != 0) or (before != 0)
+                    traces[at + j] = state[p.v_at + lane + j]
+                totals[UPDATES, t] += n
+                totals[MESSAGES, t] += list_fired(p, fired, sent, n, store, counts, lane, segment)
+    return 0

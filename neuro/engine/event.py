@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from neuro.encoding import encode
 from neuro.engine import tables as T
-from neuro.engine.advance import advance
+from neuro.engine.advance import advance, advance_user
 from neuro.engine.plan import Payloads, Plan, make_plan
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.store import Store, bytes_per_sample, list_messages, make_store
+from neuro.engine.user import compile_step
+from neuro.errors import EngineError
 from neuro.network import Network
-from neuro.neurons import Source
+from neuro.neurons import Source, UserNeuron
 
 BLOCK_BYTES = 8 << 20  # worst-case memory of one block; most of it is never touched
 BLOCK_SAMPLES = 64
@@ -58,6 +60,36 @@ class Worker:
             rows,
             (*steps, 0),
         )
+        neuron = plan.network.populations[index].neuron
+        if isinstance(neuron, UserNeuron):
+            self._advance_user(store, index, samples, rows, steps)
+
+    def _advance_user(
+        self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
+    ) -> None:
+        population = store.plan.network.populations[index]
+        neuron = population.neuron
+        assert isinstance(neuron, UserNeuron)
+        bad = advance_user(
+            compile_step(neuron, population.name),
+            store.populations[index],
+            neuron.parameters,
+            store.state,
+            store.spikes,
+            store.counts,
+            store.traces,
+            self.totals[index],
+            self.masks,
+            samples,
+            rows,
+            (*steps, 0),
+        )
+        if bad:
+            raise EngineError(
+                f"population {population.name!r}",
+                f"its step sent the message {bad}",
+                f"Stay within {neuron.lowest}..{neuron.highest}, or widen the bounds",
+            )
 
 
 def simulate(
@@ -71,7 +103,9 @@ def simulate(
 ) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
     plan = make_plan(network, input_payloads(network, inputs))
-    traced = frozenset(i for i, p in enumerate(network.populations) if p.name in recorder.traces)
+    traced = frozenset(
+        i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, UserNeuron)
+    )
     populations = plan.populations
     for index, p in enumerate(network.populations):
         populations[index]["stop"] = p.neuron.start_step + p.neuron.active_steps(recorder.timesteps)
@@ -93,7 +127,7 @@ def simulate(
                 done = job.block(stores[0], workers, pool if threads > 1 else None, start, block)
                 if progress:
                     progress(done, recorder.samples)
-    total = sum(worker.totals for worker in workers)
+    total = np.sum([worker.totals for worker in workers], axis=0)
     for index, p in enumerate(network.populations):
         counts = recorder.counts[p.name]
         for row, name in enumerate(("synops", "messages", "updates", "driven", "restless")):
@@ -152,7 +186,14 @@ class Job:
         return start + samples
 
     def _advance(
-        self, store: Store, workers: list[Worker], pool: ThreadPoolExecutor | None, index: int, start: int, samples: int, steps: Any
+        self,
+        store: Store,
+        workers: list[Worker],
+        pool: ThreadPoolExecutor | None,
+        index: int,
+        start: int,
+        samples: int,
+        steps: Any,
     ) -> None:
         p = store.populations[index]
         if p["model"] == T.SOURCE:
@@ -192,8 +233,9 @@ class Job:
                 recorder.raster[name][chosen] = store.raster(index, samples) if store.populations[index]["count_at"] >= 0 else 0
             if name in recorder.traces:
                 p = store.populations[index]
-                traced = store.traces[p["trace_at"] : p["trace_at"] + samples * p["trace_sample"]]
-                recorder.traces[name][chosen] = layout.to_user(traced.reshape(samples, recorder.steps, -1))
+                traced = store.traces[p["trace_at"] : p["trace_at"] + recorder.steps * p["trace_stride"]]
+                by_sample = traced.reshape(recorder.steps, store.samples, -1)[:, :samples].swapaxes(0, 1)
+                recorder.traces[name][chosen] = layout.to_user(by_sample)
         if self.observe:
             spiking = [i for i, p in enumerate(store.populations) if p["count_at"] >= 0]
             self.observe(start, {self.plan.network.populations[i].name: store.messages(i, samples) for i in spiking})

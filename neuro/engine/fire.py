@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from neuro.engine.tables import COMPILED, CUBA, GRADED, IF, INLINED, NARROW, RADIX, READOUT, SIGNED, WAIT
+from neuro.compiled import compiled, inlined
+from neuro.engine.tables import CUBA, GRADED, IF, NARROW, RADIX, SIGNED, WAIT
 
 I32 = np.int32
 
 
-@njit(**COMPILED)
-def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+@compiled
+def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> Any:
     driven, restless = I32(0), I32(0)
     threshold, limit = I32(p.threshold), I32(p.limit)
     keep = I32(-1) if p.subtract else I32(0)
@@ -34,8 +34,8 @@ def integrate_and_fire(p: Any, v: Any, acc: Any, a: int, bias: Any, b: int, n: i
     return driven, restless
 
 
-@njit(**COMPILED)
-def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+@compiled
+def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> Any:
     """Integrate and fire with a current that keeps every charge."""
     driven, restless = I32(0), I32(0)
     threshold, limit = I32(p.threshold), I32(p.limit)
@@ -53,8 +53,8 @@ def held(p: Any, v: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: i
     return driven, restless
 
 
-@njit(**COMPILED)
-def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
+@compiled
+def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> Any:
     driven, restless = I32(0), I32(0)
     threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
     for j in range(n):
@@ -74,8 +74,8 @@ def signed(p: Any, v: Any, count: Any, current: Any, acc: Any, a: int, bias: Any
     return driven, restless
 
 
-@njit(**COMPILED)
-def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+@compiled
+def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = I32(p.limit)
     gathering = elapsed < p.gather
@@ -98,8 +98,8 @@ def wait(p: Any, v: Any, current: Any, elapsed: int, acc: Any, a: int, bias: Any
     return driven, restless
 
 
-@njit(**COMPILED)
-def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+@compiled
+def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
     gathering = elapsed < p.gather
@@ -121,8 +121,8 @@ def radix(p: Any, v: Any, elapsed: int, acc: Any, a: int, bias: Any, b: int, n: 
     return driven, restless
 
 
-@njit(**COMPILED)
-def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> tuple[int, int]:
+@compiled
+def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any, sent: Any) -> Any:
     driven = I32(0)
     for j in range(n):
         drive = I32(acc[a + j]) + bias[b + j]
@@ -136,8 +136,8 @@ def graded(p: Any, current: Any, acc: Any, a: int, bias: Any, b: int, n: int, fi
     return driven, driven
 
 
-@njit(**COMPILED)
-def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> tuple[int, int]:
+@compiled
+def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fired: Any) -> Any:
     driven, restless = I32(0), I32(0)
     du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
     threshold, limit, half = np.int64(p.threshold) << 6, np.int64(p.limit), np.int64(1 << 23)
@@ -159,8 +159,8 @@ def cuba(p: Any, v: Any, u: Any, acc: Any, a: int, bias: Any, b: int, n: int, fi
     return driven, restless
 
 
-@njit(**COMPILED)
-def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> tuple[int, int]:
+@compiled
+def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
     for j in range(n):
@@ -173,10 +173,10 @@ def readout(p: Any, v: Any, acc: Any, a: int, n: int) -> tuple[int, int]:
     return driven, restless
 
 
-@njit(**INLINED)
+@inlined
 def fire_row(
     p: Any, elapsed: int, v: Any, aux: Any, second: Any, narrow: Any, wide: Any, a: int, bias: Any, b: int, n: int, masks: Any
-) -> tuple[int, int]:
+) -> Any:
     """One step of one row of a population of any built-in model, from whichever accumulators hold its charge.
 
     `aux` holds current, u or count, `second` a held current beside a count. Only the commonest models read 16-bit
@@ -187,7 +187,9 @@ def fire_row(
         for j in range(n):
             wide[a + j] = narrow[a + j]
     if p.model == IF and p.accumulator == NARROW:
-        counted = held(p, v, aux, narrow, a, bias, b, n, fired) if p.hold else integrate_and_fire(p, v, narrow, a, bias, b, n, fired)
+        counted = (
+            held(p, v, aux, narrow, a, bias, b, n, fired) if p.hold else integrate_and_fire(p, v, narrow, a, bias, b, n, fired)
+        )
     elif p.model == IF:
         counted = held(p, v, aux, wide, a, bias, b, n, fired) if p.hold else integrate_and_fire(p, v, wide, a, bias, b, n, fired)
     elif p.model == SIGNED:
@@ -205,11 +207,11 @@ def fire_row(
     return counted
 
 
-@njit(**COMPILED)
-def gather_fired(fired: Any, n: int, lists: Any, at: int) -> int:
+@compiled
+def gather_fired(fired: Any, n: int, lists: Any, at: int) -> Any:
     """Write the lanes that fired, ascending, to lists[at:]; returns how many. `fired` is padded with zeros to eights."""
     words = fired.view(np.uint64)
-    found = at
+    found = np.int64(at)
     for q in range((n + 7) >> 3):
         word = words[q]
         if word:

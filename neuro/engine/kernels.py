@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import LANES, add1, add2, add4, add8, scaled1
-from neuro.engine.tables import COLUMN, COMPILED, INLINED
+from neuro.engine.tables import COLUMN
 
 U = np.uint64
 
 
-@njit(**COMPILED)
-def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> int:
+@compiled
+def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> Any:
     """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
     reach[:, 1] with their accumulator offsets, and returns how many."""
     found = 0
@@ -33,10 +33,10 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
     return found
 
 
-@njit(**COMPILED)
-def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, reach: Any, reached: int) -> int:
+@compiled
+def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, reach: Any, reached: int) -> Any:
     """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
-    synops = 0
+    synops = np.int64(0)
     channels = U(projection.channels)
     reciprocal = (U(1) << U(40)) // channels + U(1)
     i, n = U(0), U(len(messages))
@@ -52,14 +52,29 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
         synops += np.int64(tables[column + 3]) * np.int64(j - i) * reached
         blocks, row = run // U(LANES), channels * run
         while j - i >= U(8):
-            o0, o1, o2, o3 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run), row_of(messages, i + U(2), base, run), row_of(messages, i + U(3), base, run)
-            o4, o5, o6, o7 = row_of(messages, i + U(4), base, run), row_of(messages, i + U(5), base, run), row_of(messages, i + U(6), base, run), row_of(messages, i + U(7), base, run)
+            o0, o1, o2, o3 = (
+                row_of(messages, i, base, run),
+                row_of(messages, i + U(1), base, run),
+                row_of(messages, i + U(2), base, run),
+                row_of(messages, i + U(3), base, run),
+            )
+            o4, o5, o6, o7 = (
+                row_of(messages, i + U(4), base, run),
+                row_of(messages, i + U(5), base, run),
+                row_of(messages, i + U(6), base, run),
+                row_of(messages, i + U(7), base, run),
+            )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add8(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7)
             i += U(8)
         if j - i >= U(4):
-            o0, o1, o2, o3 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run), row_of(messages, i + U(2), base, run), row_of(messages, i + U(3), base, run)
+            o0, o1, o2, o3 = (
+                row_of(messages, i, base, run),
+                row_of(messages, i + U(1), base, run),
+                row_of(messages, i + U(2), base, run),
+                row_of(messages, i + U(3), base, run),
+            )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add4(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3)
@@ -78,18 +93,18 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
     return synops
 
 
-@njit(**INLINED)
+@inlined
 def row_of(messages: Any, i: Any, base: Any, run: Any) -> Any:
     """Offset of the weight row of message i among its column's rows."""
     return (U(messages[i]) - base) * run
 
 
-@njit(**COMPILED)
+@compiled
 def convolve_taps(
     acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
-) -> int:
+) -> Any:
     """Messages of one source row through shared kernels, one by one: payloads, groups, taps that are not neighbours."""
-    synops = 0
+    synops = np.int64(0)
     channels, taps, step = U(projection.channels), U(projection.taps), U(projection.tap_lanes)
     reciprocal = (U(1) << U(40)) // channels + U(1)
     for i in range(len(messages)):
@@ -111,12 +126,12 @@ def convolve_taps(
     return synops
 
 
-@njit(**COMPILED)
+@compiled
 def depthwise(
     acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
-) -> int:
+) -> Any:
     """Messages of one source row, each to its own channel only; columns hold lane, first tap's weight, taps, channels."""
-    synops = 0
+    synops = np.int64(0)
     channels = U(projection.channels)
     reciprocal = (U(1) << U(40)) // channels + U(1)
     lane_step, weight_step = U(projection.tap_lanes), U(projection.tap_weights)
@@ -134,8 +149,10 @@ def depthwise(
     return synops
 
 
-@njit(**COMPILED)
-def dense(acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any) -> None:
+@compiled
+def dense(
+    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any
+) -> None:
     """Plain messages to every neuron of target rows [first, last), up to eight weight rows at a time."""
     blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
     stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
@@ -163,9 +180,18 @@ def dense(acc: Any, weights: Any, projection: Any, first: int, last: int, acc_ro
         i += count
 
 
-@njit(**COMPILED)
+@compiled
 def dense_scaled(
-    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any, payloads: Any
+    acc: Any,
+    weights: Any,
+    projection: Any,
+    first: int,
+    last: int,
+    acc_row: int,
+    halo: int,
+    source_base: int,
+    messages: Any,
+    payloads: Any,
 ) -> None:
     """Messages with payloads to every neuron of target rows [first, last)."""
     blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
@@ -176,25 +202,25 @@ def dense_scaled(
             scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i]))
 
 
-@njit(**COMPILED)
-def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, messages: Any) -> int:
+@compiled
+def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, messages: Any) -> Any:
     """Synapses that messages visit in target rows [first, last) of a dense projection."""
     if projection.fan_at < 0:
         return len(messages) * (min(last * lanes, size) - first * lanes)
-    total = 0
+    total = np.int64(0)
     for i in range(len(messages)):
         for y in range(first, last):
             total += tables[projection.fan_at + (source_base + messages[i]) * projection.target_rows + y]
     return total
 
 
-@njit(**COMPILED)
+@compiled
 def sparse(
     acc: Any, weights: Any, targets: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int, source_base: int,
     messages: Any, payloads: Any, scaled: bool,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Messages along listed synapses into target rows [first, last); targets are lanes within a row."""
-    synops = 0
+    synops = np.int64(0)
     for y in range(first, last):
         row = U(projection.pointers_at + y * projection.sources + source_base)
         base, shift = U((y - first) * acc_row), U(projection.weights_at)

@@ -1,7 +1,7 @@
 """Vector additions of weight rows into accumulators, as LLVM vectors of 32 lanes whatever the machine's width.
 
 `add1 .. add8(acc, at, weights, blocks, o0, ...)` add 1, 2, 4 or 8 rows of `32 * blocks` weights that begin at o0, ... to
-acc[at:]; `scaled1 .. scaled4` first multiply each row by its payload. Weights are widened to the accumulator's type.
+acc[at:]; `scaled1` first multiplies the row by a payload. Weights are widened to the accumulator's type.
 Loops that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -52,17 +53,15 @@ def _rows(count: int, scaled: bool) -> Callable[..., Any]:
             builder.store(builder.add(total, terms[0]), at, align=acc_type.bitwidth // 8)
         return context.get_dummy_value()
 
-    if scaled:
-        return {
-            1: lambda typingctx, acc, at, weights, blocks, o0, p0: (typing(acc, weights), codegen),
-            2: lambda typingctx, acc, at, weights, blocks, o0, o1, p0, p1: (typing(acc, weights), codegen),
-        }[count]
-    return {
+    arities: dict[int, Callable[..., Any]] = {
         1: lambda typingctx, acc, at, weights, blocks, o0: (typing(acc, weights), codegen),
         2: lambda typingctx, acc, at, weights, blocks, o0, o1: (typing(acc, weights), codegen),
         4: lambda typingctx, acc, at, weights, blocks, o0, o1, o2, o3: (typing(acc, weights), codegen),
         8: lambda typingctx, acc, at, weights, blocks, o0, o1, o2, o3, o4, o5, o6, o7: (typing(acc, weights), codegen),
-    }[count]
+    }
+    if scaled:
+        return lambda typingctx, acc, at, weights, blocks, o0, p0: (typing(acc, weights), codegen)
+    return arities[count]
 
 
 def _splat(builder: Any, kind: Any, value: Any) -> Any:
@@ -86,9 +85,9 @@ def _plain(count: int, scaled: bool) -> Callable[..., None]:
 
 
 def _addition(count: int, *, scaled: bool = False) -> Callable[..., Any]:
-    added: Callable[..., Any] = _plain(count, scaled) if config.DISABLE_JIT else intrinsic(_rows(count, scaled))
+    added: Callable[..., Any] = _plain(count, scaled) if numba.config.DISABLE_JIT else intrinsic(_rows(count, scaled))
     return added
 
 
 add1, add2, add4, add8 = (_addition(count) for count in (1, 2, 4, 8))
-scaled1, scaled2 = (_addition(count, scaled=True) for count in (1, 2))
+scaled1 = _addition(1, scaled=True)

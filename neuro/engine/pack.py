@@ -72,7 +72,12 @@ def as_convolution(projection: Projection, network: Network) -> Conv2d | None:
         conv = projection.as_2d()
     elif isinstance(projection, SumPool2d):
         conv = projection.as_conv(source[0])
-    elif isinstance(projection, OneToOne) and len(source) == len(target) in (2, 3) and source[1:] == target[1:] and projection.offset == 0:
+    elif (
+        isinstance(projection, OneToOne)
+        and len(source) == len(target) in (2, 3)
+        and source[1:] == target[1:]
+        and projection.offset == 0
+    ):
         weights = np.broadcast_to(np.asarray(projection.weights, np.int32).ravel(), (source[0],)).reshape(-1, 1, 1, 1)
         if source[0] == target[0]:
             conv = Conv2d(projection.source, projection.target, weights, groups=source[0], delay=projection.delay)
@@ -83,7 +88,7 @@ def as_convolution(projection: Projection, network: Network) -> Conv2d | None:
 
 def is_depthwise(conv: Conv2d) -> bool:
     """Whether every source channel reaches its own target channel only."""
-    return conv.groups == conv.weights.shape[0] and conv.weights.shape[1] == 1
+    return bool(conv.groups == conv.weights.shape[0] and conv.weights.shape[1] == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +207,9 @@ class Packer:
         padded[:, :, : weights.shape[2], : weights.shape[3]] = weights
         return self._add("narrow", padded), run
 
-    def _depthwise_columns(self, row: Any, columns: Columns, target: Layout, halo: int, at: int, channels: int) -> tuple[int, int]:
+    def _depthwise_columns(
+        self, row: Any, columns: Columns, target: Layout, halo: int, at: int, channels: int
+    ) -> tuple[int, int]:
         table = np.zeros((len(columns.taps), T.COLUMN), np.int64)
         steps = (0, 0)
         for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):

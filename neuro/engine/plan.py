@@ -86,9 +86,14 @@ def make_plan(network: Network, payloads: Payloads) -> Plan:
         incoming = network.into(population.name)
         _describe(row, population, layouts[index], payloads[population.name])
         halo = packer.halo(incoming, network, layouts[index])
-        row["halo"], row["acc_row"] = halo[0] * layouts[index].channels, (sum(halo) + layouts[index].width) * layouts[index].channels
+        row["halo"], row["acc_row"] = (
+            halo[0] * layouts[index].channels,
+            (sum(halo) + layouts[index].width) * layouts[index].channels,
+        )
         row["accumulator"] = _accumulator(network, population, incoming, payloads)
-        row["block_rows"] = max(1, min(row["rows"], 1 if row["accumulator"] == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"])))
+        row["block_rows"] = max(
+            1, min(row["rows"], 1 if row["accumulator"] == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"]))
+        )
         row["first_projection"], row["projections"] = len(projections), len(incoming)
         for projection in incoming:
             packed_row = packer.pack(projection, network, layouts[order[projection.source]], layouts[index], row)
@@ -116,6 +121,8 @@ def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[
     row["current_decay"], row["voltage_decay"] = getattr(neuron, "current_decay", 0), getattr(neuron, "voltage_decay", 0)
     row["shift"] = getattr(neuron, "bias_exponent", 0)
     minimum, maximum = getattr(neuron, "minimum", 0), getattr(neuron, "levels", getattr(neuron, "maximum", 1))
+    if isinstance(neuron, UserNeuron):
+        minimum, maximum = neuron.messages
     row["minimum"] = -INT32 if minimum is None else minimum
     row["maximum"] = INT32 if maximum is None else maximum
     row["payload"] = payloads not in PLAIN
@@ -148,7 +155,7 @@ def _accumulator(network: Network, population: Population, incoming: Any, payloa
             f"one step could bring a charge of {total + bias:,}, beyond its 32-bit accumulator",
             "Use smaller weights or payloads, or fewer inputs per neuron",
         )
-    if any(b.needs_wide for b in reached):
+    if isinstance(neuron, UserNeuron) or any(b.needs_wide for b in reached):
         return T.WIDE
     if total <= INT16:
         return T.NARROW

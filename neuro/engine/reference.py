@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuro.encoding import encode
 from neuro.engine.records import Recorder
 from neuro.network import Network, Population
-from neuro.neurons import STEP, Int64s, Neuron, Source, State, initial_state
+from neuro.neurons import STEP, Int64s, Neuron, Source, State, initial_state, potential
 
 Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
 
@@ -50,7 +50,8 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 state[population.name], sent[population.name][t] = after, message
                 _record(recorder, sample, t, population, before, after, message, drive)
         for name, potentials in recorder.potentials.items():
-            potentials[sample] = state[name].get("v", 0)
+            if not isinstance(neurons[name], Source):
+                potentials[sample] = potential(neurons[name], state[name])
 
 
 def _flat(population: Population) -> Neuron:
@@ -94,9 +95,9 @@ def _record(
     counts.messages[t] += np.count_nonzero(message)
     counts.updates[t] += population.size
     counts.driven[t] += np.count_nonzero(drive)
-    counts.restless[t] += np.count_nonzero((drive != 0) | (before.get("v", drive) != 0))
+    counts.restless[t] += np.count_nonzero((drive != 0) | (potential(population.neuron, before) != 0))
     recorder.spikes[name][sample] += message != 0
     if name in recorder.raster:
         recorder.raster[name][sample, t] = message
     if name in recorder.traces:
-        recorder.traces[name][sample, t] = after.get("v", 0)
+        recorder.traces[name][sample, t] = potential(population.neuron, after)

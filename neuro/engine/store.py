@@ -6,17 +6,16 @@ Everything is a flat arena, allocated once and reused for every block; the large
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from neuro.engine import tables as T
+from neuro.compiled import compiled
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
-from neuro.engine.tables import COMPILED
-from neuro.neurons import initial_state
+from neuro.neurons import UserNeuron, initial_state
 
 SLACK = 8  # places that the compaction of fired neurons may write beyond the last
 MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
@@ -40,7 +39,8 @@ class Store:
     traces: NDArray[np.int32]
 
     @property
-    def spikes(self) -> tuple[NDArray[Any], ...]:
+    def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Lists, payloads, and where segments begin and end."""
         return self.lists, self.payloads, self.begins, self.ends
 
     def reset(self) -> None:
@@ -75,14 +75,18 @@ class Store:
         return self.plan.layouts[index].to_user(raster)
 
 
-def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozenset()) -> int:
+def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozenset()) -> Any:
     """The most memory that one sample of a block can need: every neuron firing at every step."""
     total = 0
     for index, p in enumerate(plan.populations):
         spikes = p["count_at"] >= 0
         places = int(p["rows"] * (p["lanes"] * steps + SLACK)) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
-        total += int(p["size"]) * (4 * 2 * _states(p) + 2 * spikes + (4 * steps if index in traces else 0))
+        total += int(p["size"]) * (
+            4 * 2 * len(initial_state(plan.network.populations[index].neuron, (1,)))
+            + 2 * spikes
+            + (4 * steps if index in traces else 0)
+        )
     return total
 
 
@@ -104,15 +108,16 @@ def make_store(plan: Plan, samples: int, steps: int, *, traces: frozenset[int] =
             p["count_at"] = at["count"]
             at["count"] += int(p["size"]) * samples
         if index in traces:
-            p["trace_at"], p["trace_sample"] = at["trace"], p["size"] * steps
+            p["trace_at"], p["trace_stride"] = at["trace"], p["size"] * samples
             at["trace"] += int(p["size"]) * steps * samples
-        for field, values in zip(("v_at", "aux_at", "second_at"), _initial(plan, index), strict=True):
-            if values is None:
-                p[field] = p["v_at"]
-                continue
-            p[field] = at["state"]
-            at["state"] += values.size * samples
-            fresh.append(np.tile(values, samples))
+        p["v_at"] = p["aux_at"] = p["second_at"] = at["state"]
+        p["state_stride"] = p["size"] * samples
+        for field, values in zip_longest(("v_at", "aux_at", "second_at"), _initial(plan, index)):
+            if values is not None:
+                if field:
+                    p[field] = at["state"]
+                at["state"] += values.size * samples
+                fresh.append(np.tile(values, samples))
     return Store(
         plan,
         samples,
@@ -129,21 +134,15 @@ def make_store(plan: Plan, samples: int, steps: int, *, traces: frozenset[int] =
     )
 
 
-def _states(p: Any) -> int:
-    """State variables per neuron."""
-    return 1 + int(p["model"] in (T.SIGNED, T.CUBA)) + int(p["hold"])
-
-
-def _initial(plan: Plan, index: int) -> tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]:
-    """Initial potential, second and third state variable in memory order; None where there is none."""
+def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
+    """Initial state variables in memory order, the potential first, a held current last."""
     population, layout = plan.network.populations[index], plan.layouts[index]
     state = initial_state(population.neuron, population.shape)
-    values = [layout.to_memory(array.reshape(1, -1))[0] for name in ("v", "u", "count", "current") if (array := state.get(name)) is not None]
-    first, second, third, *_ = [*values, None, None, None]
-    return (np.zeros(layout.size, np.int64) if first is None else first), second, third
+    names = list(state) if isinstance(population.neuron, UserNeuron) else ["v", "u", "count", "current"]
+    return [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
 
 
-@njit(**COMPILED)
+@compiled
 def list_messages(
     p: Any, messages: Any, base: int, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, totals: Any, first: int
 ) -> None:
@@ -171,15 +170,15 @@ def list_messages(
                 totals[1, first + s] += at - begins[segment]
 
 
-@njit(**COMPILED)
-def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> int:
+@compiled
+def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
     total = 0
     for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
         total += ends[s] - begins[s]
     return total
 
 
-@njit(**COMPILED)
+@compiled
 def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: Any) -> None:
     for sample in range(raster.shape[0]):
         for y in range(p.rows):
@@ -190,7 +189,7 @@ def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: A
                     raster[sample, t, y * p.lanes + lists[k]] = value
 
 
-@njit(**COMPILED)
+@compiled
 def _collect(
     p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, samples: int, steps: int, memory: Any, scratch: Any,
     offsets: Any, neurons: Any, values: Any,

@@ -1,0 +1,63 @@
+"""UserNeuron functions compiled for the event engine; those that are not plain integer functions are refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.errors import NumbaError
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from neuro.errors import EngineError
+from neuro.neurons import UserNeuron
+
+
+@lru_cache(maxsize=64)
+def compile_step(neuron: UserNeuron, population: str) -> Callable[..., int]:
+    """step(charge, parameters, state, at, stride) -> message; the state variables lie `stride` apart from `at` on."""
+    variables = len(neuron.state)
+    where = f"population {population!r}"
+    arguments = (types.int64, types.UniTuple(types.int64, len(neuron.parameters)), *(types.int64,) * variables)
+    remedy = f"Return integers (message, {', '.join(name for name, _ in neuron.state)}) using integer arithmetic only"
+    try:
+        probe = njit(neuron.step, error_model="numpy")
+        probe.compile(arguments)
+        returned = probe.overloads[arguments].signature.return_type
+    except NumbaError as error:
+        raise EngineError(where, f"its step does not compile ({_first_line(error)})", remedy) from None
+    if not _integers(returned, variables + 1):
+        raise EngineError(where, f"its step returns {returned}", remedy)
+    if "NRT_Allocate" in probe.inspect_llvm(arguments) or "NRT_MemInfo_alloc" in probe.inspect_llvm(arguments):
+        raise EngineError(where, "its step allocates memory", "Use scalars only: no arrays, lists or strings")
+    step = njit(types.UniTuple(types.int64, variables + 1)(*arguments), error_model="numpy")(neuron.step)
+    return _on_arrays(step, variables)
+
+
+def _on_arrays(step: Any, variables: int) -> Callable[..., int]:
+    zeros = (np.int64(0),) * variables
+
+    def on_arrays(charge: Any, parameters: Any, state: Any, at: int, stride: int) -> Any:
+        values = zeros
+        for i in range(variables):
+            values = tuple_setitem(values, i, np.int64(state[at + i * stride]))
+        result = step(np.int64(charge), parameters, *values)
+        for i in range(variables):
+            state[at + i * stride] = result[i + 1]
+        return result[0]
+
+    compiled: Callable[..., int] = njit(on_arrays, nogil=True)
+    return compiled
+
+
+def _integers(returned: Any, length: int) -> bool:
+    if not isinstance(returned, types.BaseTuple) or len(returned) != length:
+        return False
+    return all(isinstance(kind, types.Integer | types.Boolean) for kind in returned)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith(("Failed in", "During:", "File", "-"))), "unknown")
