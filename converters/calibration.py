@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from converters.evaluation import evaluate
+from neuro.compiled import compiled
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 
@@ -42,7 +42,7 @@ class Range:
         return self.largest <= 0
 
 
-@numba.njit(cache=True)
+@compiled
 def _count(values: Any, counts: Any, smallest: Any, largest: Any) -> None:
     """Add values (samples, channels, positions), seen as float32 and as the int32 of the same bits, to a histogram."""
     floats, bits = values.view(np.float32), values

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from neuro.compiled import compiled
 from neuro.errors import InputError, NeuroError, UsageError
 
 Floats = NDArray[np.float32]
@@ -165,7 +165,7 @@ def _frames(settings: FeatureSettings, samples: Floats) -> Floats:
     return np.asarray(cepstra / np.float32(np.sqrt(2 * settings.bands)), np.float32)
 
 
-@numba.njit(cache=True)
+@compiled
 def _log_mel(spectrum: Any, first: Any, weights: Any, floor: Any, squared: bool, out: Any) -> None:
     """ln(sum of weighted magnitudes + floor) of each frame and band, every sum in the order of the bins."""
     bins = spectrum.shape[1]
