@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,11 +50,13 @@ def emulate(
     faults: None = None,
     engine: str = "event",
     threads: int | None = None,
+    record: Iterable[str] = (),
     progress: Progress | None = None,
 ) -> ChipRun:
     """Run samples through a placed network and count what happens on every core and link.
 
-    inputs, timesteps, engine, threads, progress: as for `neuro.run`. noc: "analytic", the busiest link and the longest way.
+    inputs, timesteps, engine, threads, record, progress: as for `neuro.run`. noc: "analytic", the busiest
+    link and the longest way.
     Raises FitError when the placement is of another network, ChipError for an unknown network model.
     """
     if network != placement.network:
@@ -68,6 +71,7 @@ def emulate(
     def observe(first: int, messages: dict[str, Messages]) -> None:
         counter.observe(first, messages)
 
-    result = run(network, inputs, timesteps=window, engine=engine, threads=threads, progress=progress, observe=observe)
+    how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
+    result = run(network, inputs, timesteps=window, observe=observe, **how)
     counts = counter.finish(result)
     return ChipRun(placement, result, counts, price(counts, placement.chip), noc)

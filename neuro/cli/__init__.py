@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import inspect, machines
-from neuro.cli.interrupt import ends_within_a_second
+from neuro.cli import chips, demo, inspect, machines, run
+from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
 EXAMPLES = """
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (inspect.inspect, machines.machines):
+for command in (demo.demo, run.run, inspect.inspect, chips.chips, machines.machines):
     app.command()(command)
 
 
@@ -63,3 +63,7 @@ def main() -> None:
     except NeuroError as error:
         print(f"neuro: {error}", file=sys.stderr)
         sys.exit(2)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            end_now()
+        raise

@@ -21,6 +21,9 @@ PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
 Report = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one HTML page that needs no network.")]
+Chip = Annotated[str, typer.Option(metavar="CHIP", help="A chip by name (see `neuro chips`), or a .toml file.")]
+CODE = typer.Option(metavar="CODE", help="How values become spikes: rate, signed, wait, radix or graded.")
+TIMESTEPS = typer.Option(metavar="T", help="Timesteps in which a value is sent.", min=1)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
@@ -77,3 +80,15 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int],
     with bar:
         task = bar.add_task(what, total=1)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def status(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A line on standard error that says what is being done, where that is a terminal; yields a function that changes it."""
+    from rich.console import Console
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    with Console(stderr=True).status(f"{what} ...") as line:
+        yield lambda text: line.update(f"{text} ...")

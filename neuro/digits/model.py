@@ -5,6 +5,7 @@ Knows torch and arrays; knows nothing of spikes. The network is an ordinary one:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,11 +21,14 @@ Progress = Callable[[int, int], None]
 
 def digits_cnn() -> nn.Sequential:
     """Three convolutions with batch norm and ReLU, two average pools and one linear layer: (1, 8, 8) -> 10 logits."""
-    layers: list[nn.Module] = []
-    for before, after, pooled in ((1, 16, False), (16, 32, True), (32, 32, True)):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        layers += [nn.AvgPool2d(2)] if pooled else []
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 10))
+    layers: dict[str, nn.Module] = {}
+    for n, (before, after) in enumerate(((1, 16), (16, 32), (32, 32)), start=1):
+        layers[f"conv{n}"] = nn.Conv2d(before, after, 3, padding=1, bias=False)
+        layers[f"norm{n}"] = nn.BatchNorm2d(after)
+        layers[f"relu{n}"] = nn.ReLU()
+        if n > 1:
+            layers[f"pool{n}"] = nn.AvgPool2d(2)
+    return nn.Sequential(OrderedDict(layers, flat=nn.Flatten(), answer=nn.Linear(128, 10)))
 
 
 def train(digits: Digits, *, seed: int = 0, epochs: int = EPOCHS, progress: Progress | None = None) -> nn.Sequential:

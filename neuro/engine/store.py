@@ -80,12 +80,11 @@ def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozens
     total = 0
     for index, p in enumerate(plan.populations):
         spikes = p["count_at"] >= 0
+        population = plan.network.populations[index]
         places = int(p["rows"] * (p["lanes"] * steps + SLACK)) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
         total += int(p["size"]) * (
-            4 * 2 * len(initial_state(plan.network.populations[index].neuron, (1,)))
-            + 2 * spikes
-            + (4 * steps if index in traces else 0)
+            4 * 2 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
         )
     return total
 

@@ -42,7 +42,9 @@ def front(points: Sequence[tuple[str, float, float]], reference: float | None) -
             axes.axhline(100 * reference, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlabel="energy per inference", ylabel="accuracy (%)", xscale="log")
         _log_ticks(axes, [energy_pj for _, energy_pj, _ in points])
-        axes.margins(x=0.15, y=0.3)
+        shown = [100 * accuracy for _, _, accuracy in points] + ([] if reference is None else [100 * reference])
+        axes.set_ylim(min(shown) - 1.5, min(max(shown) + 1.5, 101))
+        axes.margins(x=0.15)
 
     return draw("front", "Accuracy against energy", paint)
 

@@ -102,11 +102,15 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def grid(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, numbers: Sequence[str] = (), caption: str = "", own: int = -1
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Cell]],
+    *,
+    numbers: Sequence[str] = (),
+    caption: str = "",
+    own: int = -1,
+    sortable: bool = False,
 ) -> Grid:
     """A table of texts; `numbers` names the columns flush right, `own` the row that is marked."""
-    return Grid(
-        tuple(Column(name, name in numbers) for name in columns),
-        tuple(TableRow(tuple(c if isinstance(c, Cell) else Cell(c) for c in cells), i == own) for i, cells in enumerate(rows)),
-        caption,
-    )
+    made = (tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells) for cells in rows)
+    marked = tuple(TableRow(cells, i == own) for i, cells in enumerate(made))
+    return Grid(tuple(Column(name, name in numbers) for name in columns), marked, caption, sortable)

@@ -1,0 +1,48 @@
+"""`neuro chips`: what can be emulated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from neuro.cli.output import Json, Quiet, console, write_json
+
+Name = Annotated[str | None, typer.Argument(help="Show every figure of this chip: a name, or a .toml file.", show_default=False)]
+
+
+def chips(name: Name = None, json: Json = None, quiet: Quiet = False) -> None:
+    """List the chips that can be emulated, or one chip's limits and prices with their sources."""
+    from neuro.chip.files import describe, list_chips, load_chip
+    from neuro.report.tables import table
+
+    shown = console(quiet=quiet or str(json) == "-")
+    if name is not None:
+        chip = load_chip(name)
+        rows = describe(chip)
+        cells = [(row["field"], _spelt(row["value"]), row["unit"], row["basis"], row["source"]) for row in rows]
+        shown.print(table(f"{chip.title} ({chip.name})", ("field", "value", "unit", "basis", "source"), cells))
+        shown.print(f"Scope: {chip.scope}\nCaution: {chip.caution}")
+        write_json(json, {"name": chip.name, "title": chip.title, "scope": chip.scope, "caution": chip.caution, "fields": rows})
+        return
+    found = [load_chip(entry) for entry in list_chips()]
+    columns = ("name", "chip", "cores", "neurons per core", "synaptic memory per core", "codes")
+    listed = [
+        (
+            c.name,
+            c.title,
+            f"{c.usable_cores:,}",
+            f"{c.core.neurons:,}",
+            f"{c.core.synapse_bits // 8192} KiB",
+            ", ".join(c.neuron.programs),
+        )
+        for c in found
+    ]
+    shown.print(table("Chips", columns, listed, right=columns[2:5]))
+    write_json(json, [dict(zip(columns, row, strict=True)) for row in listed])
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(" ".join(map(_spelt, item)) if isinstance(item, tuple) else _spelt(item) for item in value)
+    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,61 @@
+"""`neuro demo`: the main job on data that is already there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, check_writable, progress, status
+
+Code = Annotated[str, CODE]
+Timesteps = Annotated[int, TIMESTEPS]
+Seed = Annotated[int, typer.Option(help="Of the split of the data and of the training.")]
+Report = Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")]
+Json = Annotated[Path, typer.Option("--json", metavar="FILE", help="The JSON object to write; - is standard output.")]
+
+
+def demo(
+    chip: Chip = "loihi2",
+    code: Code = "rate",
+    timesteps: Timesteps = 16,
+    seed: Seed = 0,
+    report: Report = Path("report.html"),
+    json: Json = Path("result.json"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a small network on handwritten digits, convert it, emulate it on a chip, and compare.
+
+    Everything happens here and now: 1,347 images to train on, 450 held out, five codes, five machines.
+    """
+    check_writable(report, json)
+    with status("loading", quiet=quiet):
+        from neuro.chip.files import load_chip
+        from neuro.cli.inputs import Data
+        from neuro.cli.job import Settings, study
+        from neuro.cli.tell import tell
+        from neuro.digits.data import load_digits
+        from neuro.digits.model import train
+
+        settings = Settings.of(code, timesteps, all_codes=True)
+        target, digits = load_chip(chip), load_digits(seed=seed)
+    with progress("training", quiet=quiet) as advance:
+        model = train(digits, seed=seed, progress=advance)
+    held_out = Data(digits.x_held_out, digits.y_held_out)
+    with status("converting", quiet=quiet) as step:
+        outcome = study(
+            model,
+            digits.x_train[:512],
+            target,
+            held_out,
+            settings,
+            title=f"Handwritten digits as spikes on {target.name}",
+            facts=(
+                f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
+                "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",
+            ),
+            seed=seed,
+            step=step,
+        )
+    tell(outcome, report=report, json=json, quiet=quiet)

@@ -1,0 +1,123 @@
+"""The main job: a network placed on a chip, run over all samples, priced and compared. Knows the order; prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import converters
+from converters.coding import Code
+from converters.evaluation import logits
+from converters.pipeline import CODES, Conversion
+from neuro.chip.emulator import emulate
+from neuro.chip.placement import place
+from neuro.chip.spec import Chip
+from neuro.cli.inputs import Data
+from neuro.comparison import compare
+from neuro.engine.records import Run
+from neuro.engine.run import run as neuro_run
+from neuro.errors import InputError, NeuroError, UsageError
+from neuro.graph import Graph
+from neuro.network import Network
+from neuro.report.outcome import Outcome, Trial
+
+Input = Literal["auto", "spikes"]
+TIMESTEPS = 16
+_INPUT_BITS = 8  # of a graded message that carries an input value
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How float networks become spikes: the headline's code and its window T, other codes to try beside it."""
+
+    code: str
+    timesteps: int
+    others: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(code: str | None, timesteps: int | None, *, all_codes: bool) -> Settings:
+        """Settings where None stands for the default, with every other code or none."""
+        code = code or "rate"
+        if code not in CODES:
+            raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}")
+        return Settings(code, timesteps or TIMESTEPS, tuple(name for name in CODES if name != code) if all_codes else ())
+
+
+def try_network(network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None) -> Trial:
+    """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
+    record = ("logits_by_step",) if network.readouts else ()
+    chip_run = emulate(network, place(network, chip), data.x, timesteps=timesteps, record=record)
+    classes = chip_run.run.logits.shape[1]
+    if data.y is not None and data.y.max() >= classes:
+        raise InputError("data, y", f"class {data.y.max()} for a network of {classes} classes", f"Use 0 to {classes - 1}")
+    return Trial(code, chip_run, data.y)
+
+
+def study_network(network: Network, chip: Chip, data: Data, *, timesteps: int | None, title: str, step: Step) -> Outcome:
+    """Emulate and price a spiking network as it is."""
+    step(f"running {len(data):,} samples")
+    trial = try_network(network, chip, data, code="-", timesteps=timesteps)
+    return Outcome(title=title, trial=trial, example=_example(trial, data), diagnosis=network.notes)
+
+
+def study(
+    model: Any,
+    calibration: Any,
+    chip: Chip,
+    data: Data,
+    settings: Settings,
+    *,
+    title: str,
+    facts: tuple[str, ...] = (),
+    seed: int | None = None,
+    step: Step,
+) -> Outcome:
+    """Convert a float network (torch module or Graph) in every wanted code, emulate, price and compare.
+
+    `step(what)` is called before each piece of work. A code that cannot be had is told in `Outcome.refused`, unless it is the
+    headline's, whose error is raised.
+    """
+    step(f"{settings.code}: converting")
+    conversion = _convert(model, calibration, settings.code, settings.timesteps, chip)
+    step(f"{settings.code}: running {len(data):,} samples")
+    trial = try_network(conversion.network, chip, data, code=settings.code)
+    others, refused = [], {}
+    for code in settings.others:
+        step(f"{code}: converting and running {len(data):,} samples")
+        try:
+            made = _convert(conversion.graph, calibration, code, settings.timesteps, chip)
+            others.append(try_network(made.network, chip, data, code=code))
+        except NeuroError as error:
+            refused[code] = str(error)
+    step("comparing")
+    return Outcome(
+        title=title,
+        trial=trial,
+        accuracy_ann=_accuracy(conversion.graph, data),
+        comparison=compare(conversion.graph, trial.chip_run),
+        example=_example(trial, data),
+        others=tuple(others),
+        refused=refused,
+        diagnosis=conversion.notes,
+        facts=facts,
+        seed=seed,
+    )
+
+
+def _convert(model: Any, calibration: Any, code: str, timesteps: int, chip: Chip) -> Conversion:
+    able = chip.neuron
+    graded = able.hold_input and able.signed_payload and able.payload_bits >= _INPUT_BITS
+    enters: Input = "auto" if graded or code == "graded" else "spikes"
+    return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, input=enters)
+
+
+def _example(trial: Trial, data: Data) -> Run:
+    """The first sample again, with every message recorded."""
+    run = trial.chip_run.run
+    return neuro_run(trial.placement.network, data.x[:1], timesteps=run.timesteps, record=("raster",))
+
+
+def _accuracy(graph: Graph, data: Data) -> float | None:
+    return None if data.y is None else float((logits(graph, data.x).argmax(axis=1) == data.y).mean())

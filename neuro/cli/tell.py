@@ -1,0 +1,24 @@
+"""How an Outcome is told: tables on the terminal, a page, a JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from neuro.cli.output import console, write_json
+from neuro.report.outcome import Outcome
+from neuro.report.result import result
+from neuro.report.study import write_study
+from neuro.report.terminal import tables
+
+
+def tell(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: bool) -> None:
+    """Print the outcome unless `quiet`, and write the page and the JSON object where wanted ("-": standard output)."""
+    found = result(outcome)
+    shown = console(quiet=quiet or str(json) == "-")
+    shown.print(tables(found))
+    if report is not None:
+        write_study(report, outcome)
+    write_json(json, found)
+    written = [str(path) for path in (report, json) if path is not None and str(path) != "-"]
+    if written:
+        shown.print(f"\nWrote {' and '.join(written)}.")

@@ -1,0 +1,71 @@
+"""What a job found, as one value: the network's runs on the chip, the float network's accuracy, the comparison.
+
+Terminal, JSON and HTML page are all written from it. Knows nothing of how they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.emulator import ChipRun
+from neuro.chip.placement import Placement
+from neuro.comparison import Comparison
+from neuro.engine.records import Run
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One network on one chip: its code ("-" where it is not known), what it did, and the classes of the samples."""
+
+    code: str
+    chip_run: ChipRun
+    labels: Labels | None = None
+
+    @property
+    def placement(self) -> Placement:
+        return self.chip_run.placement
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of samples whose largest logit is the label's; None without labels."""
+        return None if self.labels is None else float((self.chip_run.run.predictions == self.labels).mean())
+
+    @property
+    def accuracy_by_step(self) -> NDArray[np.float64] | None:
+        """Accuracy (steps,) if the readout had been read after each step of its window; None if that was not recorded."""
+        by_step = self.chip_run.run.logits_by_step
+        if by_step is None or self.labels is None:
+            return None
+        return np.asarray((by_step.argmax(axis=2) == self.labels[:, None]).mean(axis=0), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that a command has to tell.
+
+    `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
+    that were tried and why they could not be had. `example` is a run of one sample with its raster. `facts` are lines such as
+    where the data came from.
+    """
+
+    title: str
+    trial: Trial
+    accuracy_ann: float | None = None
+    comparison: Comparison | None = None
+    example: Run | None = None
+    others: tuple[Trial, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    diagnosis: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    seed: int | None = None
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All runs, the headline's first."""
+        return (self.trial, *self.others)

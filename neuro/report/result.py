@@ -1,0 +1,105 @@
+"""An Outcome as one JSON object, energies in pJ and times in ns, per inference unless a name says otherwise."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from neuro import __version__
+from neuro.comparison import Comparison, Row
+from neuro.report import units
+from neuro.report.outcome import Outcome, Trial
+
+FORMAT = 1
+_PACKAGES = ("numpy", "numba", "scipy", "torch")
+
+
+def result(outcome: Outcome) -> dict[str, Any]:
+    """Everything that the outcome holds, in plain values: no NaN, no arrays. Unknown values are None."""
+    comparison = outcome.comparison
+    return {
+        "format": FORMAT,
+        "title": outcome.title,
+        "facts": list(outcome.facts),
+        "accuracy_ann": outcome.accuracy_ann,
+        **trial_row(outcome.trial),
+        "energy_kinds": {part.name: part.kind for part in outcome.trial.chip_run.bill.parts},
+        "energy_basis": {part.name: part.basis for part in outcome.trial.chip_run.bill.parts},
+        "times_ns": dict(outcome.trial.chip_run.bill.times_ns),
+        "assumptions": list(outcome.trial.chip_run.bill.assumptions),
+        "codes": [trial_row(trial) for trial in outcome.trials],
+        "refused_codes": dict(outcome.refused),
+        "comparison": [] if comparison is None else [_plain(row) for row in comparison.to_rows()],
+        "verdict": verdict(comparison),
+        "conditions": [] if comparison is None else list(comparison.conditions),
+        "diagnosis": list(outcome.diagnosis),
+        "versions": versions(),
+        "seed": outcome.seed,
+    }
+
+
+def trial_row(trial: Trial) -> dict[str, Any]:
+    """One network on one chip; counts, energy and time are per inference."""
+    run, bill, network = trial.chip_run.run, trial.chip_run.bill, trial.placement.network
+    return {
+        "code": trial.code,
+        "chip": trial.placement.chip.name,
+        "timesteps": run.timesteps,
+        "steps": run.steps,
+        "samples": run.samples,
+        "accuracy_snn": trial.accuracy,
+        "neurons": network.neurons,
+        "synapses": network.synapses,
+        "cores_used": trial.placement.cores_used,
+        "spikes": run.messages / run.samples,
+        "synops": run.synops / run.samples,
+        "updates": run.updates / run.samples,
+        "packets": trial.chip_run.counts.packets / run.samples,
+        "latency_ns": bill.latency_ns,
+        "throughput_per_s": bill.throughput_per_s,
+        "energy_pj": _plain(bill.energy_by_part()),
+    }
+
+
+def verdict(comparison: Comparison | None) -> list[str]:
+    """Where the chip loses, in sentences: total energy first, then throughput, then latency."""
+    if comparison is None:
+        return []
+    chip, *others = comparison.rows
+    said = [comparison.crossing]
+    quicker = _ahead({row: row.throughput_per_s / chip.throughput_per_s for row in others})
+    if quicker:
+        said.append(f"Throughput: {chip.machine} answers {units.rate(chip.throughput_per_s)}. {' '.join(quicker)}")
+    sooner = _ahead({row: chip.latency_ns / row.latency_ns for row in others if row.batch == 1})
+    if sooner:
+        said.append(f"Latency: {chip.machine} takes {units.time(chip.latency_ns)} for one inference. {' '.join(sooner)}")
+    return said
+
+
+def _ahead(ratios: Mapping[Row, float]) -> list[str]:
+    """Who is ahead and how far, batch by batch: "At batch 1 better: xeon and tpu-v4 16×, a100 1.8×."."""
+    said = []
+    for batch in sorted({row.batch for row in ratios}):
+        groups: dict[str, list[str]] = {}
+        for row in sorted((row for row in ratios if row.batch == batch and ratios[row] > 1), key=lambda row: -ratios[row]):
+            groups.setdefault(units.times(ratios[row]), []).append(row.machine)
+        if groups:
+            said.append(f"At batch {batch} better: {', '.join(f'{_and(names)} {ratio}' for ratio, names in groups.items())}.")
+    return said
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def versions() -> dict[str, str]:
+    """Versions that the numbers depend on."""
+    found = {name: metadata.version(name) for name in _PACKAGES}
+    return {"neuro-emulator": __version__, "python": platform.python_version(), **found}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}

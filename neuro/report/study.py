@@ -1,0 +1,231 @@
+"""An Outcome as one HTML page. Knows what belongs on the page and in which order; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from neuro.comparison import Row
+from neuro.report import figures, units
+from neuro.report.outcome import Outcome, Trial
+from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
+from neuro.report.result import result
+from neuro.report.terminal import accuracy, energy
+
+
+def write_study(path: Path, outcome: Outcome) -> None:
+    """Write the outcome as one offline HTML file, whole or not at all."""
+    write_page(path, page(outcome))
+
+
+def page(outcome: Outcome) -> Page:
+    """The page of an outcome; a section whose data is not there is left out."""
+    found = result(outcome)
+    sections = (_accuracy, _energy, _chip, _spikes, _comparison, _diagnosis, _constants, _reproduce)
+    made = [section for build in sections for section in build(outcome, found)]
+    return Page(outcome.title, outcome.facts, tuple(_cards(outcome, found)), tuple(found["verdict"]), tuple(made))
+
+
+def _cards(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Card]:
+    if found["accuracy_snn"] is not None:
+        note = "" if outcome.accuracy_ann is None else f"float network {accuracy(outcome.accuracy_ann)}"
+        yield Card(f"accuracy on {found['samples']:,} samples", accuracy(found["accuracy_snn"]), note)
+    joules = found["energy_pj"]
+    yield Card("energy of one inference", energy(joules["total"]), f"{energy(joules['dynamic'])} dynamic, batch 1")
+    yield Card("latency", units.time(found["latency_ns"]), f"{found['steps']} chip steps, code {found['code']}")
+    yield Card("synaptic operations", units.count(round(found["synops"])), f"{units.count(round(found['spikes']))} spikes")
+    yield Card("chip", found["chip"], f"{found['cores_used']} cores, {found['neurons']:,} neurons")
+
+
+def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    drawn = []
+    by_step = outcome.trial.accuracy_by_step
+    if by_step is not None and len(by_step) > 1:
+        caption = f"Code {outcome.trial.code}: the readout read off after each step of its window."
+        drawn.append(_figure(figures.accuracy_over_time(by_step, outcome.accuracy_ann), caption))
+    points = [(t.code, t.chip_run.bill.energy_pj, t.accuracy) for t in outcome.trials if t.accuracy is not None]
+    if len(points) > 1:
+        caption = "Every code on the same chip and samples; total energy of one inference."
+        drawn.append(_figure(figures.front(points, outcome.accuracy_ann), caption))
+    names = ("code", "accuracy", "steps", "spikes", "synops", "updates", "packets", "cores", "latency", "dynamic", "total")
+    rows = [_code_row(row) for row in found["codes"]]
+    table = grid(names, rows, numbers=names[1:], caption="Counts, latency and energy of one inference.", own=0)
+    refused = tuple(f"{code}: {why}" for code, why in outcome.refused.items())
+    yield Section("accuracy", "Accuracy, time and energy", figures=tuple(drawn), tables=(table,), points=refused)
+
+
+def _code_row(row: Mapping[str, Any]) -> list[str | Cell]:
+    counted = [Cell(units.count(round(row[name])), row[name]) for name in ("spikes", "synops", "updates", "packets")]
+    joules = [Cell(energy(row["energy_pj"][name]), row["energy_pj"][name]) for name in ("dynamic", "total")]
+    steps, cores = str(row["steps"]), str(row["cores_used"])
+    return [row["code"], accuracy(row["accuracy_snn"]), steps, *counted, cores, Cell(units.time(row["latency_ns"])), *joules]
+
+
+def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    bill, run = outcome.trial.chip_run.bill, outcome.trial.chip_run.run
+    drawn = [
+        _figure(
+            figures.bars("parts", "Energy by part", {part.name: part.energy_pj for part in bill.parts}),
+            "Energy of one inference by part; static and management power run for as long as the inference takes.",
+        )
+    ]
+    if bill.times_ns:
+        caption = "What the steps of one inference waited for."
+        drawn.append(_figure(figures.bars("times", "Time by cause", dict(bill.times_ns), unit="time"), caption))
+    names = ("population", "neurons", "spikes", "synops into it", "updates", "of them driven")
+    rows = [
+        (
+            p.name,
+            units.count(p.size),
+            *(units.count(round(n)) for n in _per_inference(outcome.trial, p.name)),
+        )
+        for p in outcome.trial.placement.network.populations
+    ]
+    caption = f"Activity of one inference by population, averaged over {run.samples:,} samples."
+    yield Section(
+        "energy", "Energy and time by part", figures=tuple(drawn), tables=(grid(names, rows, numbers=names[1:], caption=caption),)
+    )
+
+
+def _per_inference(trial: Trial, name: str) -> list[float]:
+    counts = trial.chip_run.run.counts[name]
+    totals = (counts.messages, counts.synops, counts.updates, counts.driven)
+    return [float(total.sum()) / trial.chip_run.run.samples for total in totals]
+
+
+def _chip(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    placement, counts = outcome.trial.placement, outcome.trial.chip_run.counts
+    synops = np.sum([table.sum(axis=0) for table in counts.synops.values()], axis=0)[:-1] / counts.samples
+    drawn = (
+        _figure(
+            figures.heat("cores", "Chip map", _tiles(outcome.trial, counts.cores[:-1], synops), "synops"),
+            "Synaptic operations of one inference on each tile; empty tiles hold no core in use.",
+        ),
+        _figure(
+            figures.heat("links", "Link load", _links(outcome.trial), "packets"),
+            "Packets of one inference over the busiest of the four links that leave each tile.",
+        ),
+    )
+    text = (
+        f"{placement.cores_used} cores of {placement.chip.usable_cores} are in use; "
+        f"{units.percent(placement.utilisation)} of their neuron compartments are taken. {placement.chip.scope}",
+    )
+    yield Section("chip", f"On the chip: {placement.chip.title}", text, drawn)
+
+
+def _shape(trial: Trial) -> tuple[int, int]:
+    mesh = trial.placement.chip.mesh
+    return mesh.height * mesh.chips_y, mesh.width * mesh.chips_x
+
+
+def _tiles(trial: Trial, cores: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    height, width = _shape(trial)
+    per_tile = np.bincount(cores // trial.placement.chip.mesh.cores_per_tile, values, minlength=height * width)
+    return np.asarray(per_tile.reshape(height, width), np.float64)
+
+
+def _links(trial: Trial) -> NDArray[np.float64]:
+    counts = trial.chip_run.counts
+    busiest = counts.links.reshape(-1, 4).max(axis=1).reshape(_shape(trial)) / counts.samples
+    return np.asarray(busiest, np.float64)
+
+
+def _spikes(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if outcome.example is None or not outcome.example.raster:
+        return
+    raster = {name: block[0] for name, block in outcome.example.raster.items() if block[0].any()}
+    share = figures.raster_share(raster)
+    thinned = "" if share == 1 else f"; a random {units.percent(share)} of them are drawn"
+    caption = f"Every message of the first sample, population by population{thinned}."
+    yield Section("spikes", "Spikes of one sample", figures=(_figure(figures.raster(raster), caption),))
+
+
+def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if outcome.comparison is None:
+        return
+    rows = outcome.comparison.rows
+    dots = [(_label(row), row.energy_pj, row.latency_ns, i == 0) for i, row in enumerate(rows) if row.energy_pj is not None]
+    drawn = (_figure(figures.machines(dots), "Each machine at each batch; the number at a dot is the batch size."),)
+    names = (
+        "target",
+        "batch",
+        "precision",
+        "latency",
+        "throughput",
+        "dynamic energy",
+        "total energy",
+        "total, chip = 1",
+        "basis",
+    )
+    table = grid(
+        names,
+        [_machine_row(row, rows[0]) for row in rows],
+        numbers=("batch", "latency", "throughput", "dynamic energy", "total energy", "total, chip = 1"),
+        caption="Energy is per inference, latency is of a whole batch. Green: the machine needs more than the chip; red: less.",
+        own=0,
+        sortable=True,
+    )
+    conditions = tuple(outcome.comparison.conditions)
+    yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
+
+
+def _label(row: Row) -> str:
+    return f"{row.machine} @ {row.batch}"
+
+
+def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
+    ratio = Cell("-")
+    if row.energy_pj is not None and chip.energy_pj:
+        times = row.energy_pj / chip.energy_pj
+        ratio = Cell(units.times(times), times, "" if row is chip else "win" if times > 1 else "lose")
+    return [
+        row.machine,
+        Cell(str(row.batch), row.batch),
+        row.precision,
+        Cell(units.time(row.latency_ns), row.latency_ns),
+        Cell(units.rate(row.throughput_per_s), row.throughput_per_s),
+        Cell(energy(row.dynamic_pj), row.dynamic_pj or -1.0),
+        Cell(energy(row.energy_pj), row.energy_pj or -1.0),
+        ratio,
+        row.basis,
+    ]
+
+
+def _diagnosis(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if outcome.diagnosis:
+        yield Section("diagnosis", "What was noticed on the way", points=outcome.diagnosis)
+
+
+def _constants(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    chip = outcome.trial.placement.chip
+    used = [key for key in chip.origin if key.startswith(("energy.", "time.", "power.")) and chip.value(key) is not None]
+    rows = [
+        (key, _spelt(chip.value(key)), chip.origin[key].unit, chip.origin[key].basis, chip.origin[key].source) for key in used
+    ]
+    table = grid(("constant", "value", "unit", "basis", "source"), rows, caption=chip.caution)
+    yield Section("constants", "Where the chip's prices come from", tables=(table,), points=tuple(found["assumptions"]))
+
+
+def _spelt(value: Any) -> str:
+    return (
+        ", ".join(f"{a}: {b:g}" for a, b in value)
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _reproduce(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    told = [f"{name} {version}" for name, version in found["versions"].items()]
+    seed = () if outcome.seed is None else (f"seed {outcome.seed}",)
+    yield Section("reproduce", "To reproduce", points=(", ".join(told), *seed))
+
+
+def _figure(svg: str, caption: str) -> Figure:
+    return Figure(Markup(svg), caption)

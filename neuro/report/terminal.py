@@ -1,0 +1,127 @@
+"""An Outcome's JSON object as tables for the terminal. Prints what is in the object and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from neuro.report import units
+from neuro.report.tables import table
+
+Result = Mapping[str, Any]
+
+
+def tables(result: Result) -> Group:
+    """Everything a person wants to see at once: headline, codes, energy by part, comparison, what was assumed."""
+    return Group(*_blocks(result))
+
+
+def _blocks(result: Result) -> Iterator[RenderableType]:
+    yield _headline(result)
+    yield _codes(result)
+    yield _parts(result)
+    if result["comparison"]:
+        yield _comparison(result)
+    for sentence in result["verdict"]:
+        yield Padding(Text(sentence, style="yellow"), (0, 0, 0, 2))
+    yield Text()
+    yield Text("What these numbers hold for", style="bold")
+    for sentence in _conditions(result):
+        yield Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2))
+
+
+def _conditions(result: Result) -> Iterator[str]:
+    """The general conditions, then how many figures of each target are assumed or unknown; the page lists them one by one."""
+    targets = dict.fromkeys(row["machine"] for row in result["comparison"]) or {result["chip"]: None}
+    figures = {name: 0 for name in targets}
+    for sentence in dict.fromkeys((*result["conditions"], *result["assumptions"])):
+        target = sentence.partition(":")[0]
+        if target in figures:
+            figures[target] += 1
+        else:
+            yield sentence
+    counted = ", ".join(f"{target} {number}" for target, number in figures.items() if number)
+    if counted:
+        yield f"figures that are assumed or unknown: {counted}; each is named, with its source, in the report and the JSON object"
+
+
+def _headline(result: Result) -> Text:
+    text = Text(f"{result['title']}\n", style="bold")
+    for fact in result["facts"]:
+        text.append(f"{fact}\n", style="not bold dim")
+    return text
+
+
+def _codes(result: Result) -> RenderableType:
+    columns = ("code", "accuracy", "steps", "spikes", "synops", "updates", "packets", "cores", "latency", "dynamic", "total")
+    rows = [
+        (
+            row["code"],
+            accuracy(row["accuracy_snn"]),
+            f"{row['steps']}",
+            *(units.count(round(row[name])) for name in ("spikes", "synops", "updates", "packets")),
+            f"{row['cores_used']}",
+            units.time(row["latency_ns"]),
+            energy(row["energy_pj"]["dynamic"]),
+            energy(row["energy_pj"]["total"]),
+        )
+        for row in result["codes"]
+    ]
+    title = f"Spikes on {result['chip']}, per inference; the float network has {accuracy(result['accuracy_ann'])}"
+    return table(title, columns, rows, right=columns[1:])
+
+
+def _parts(result: Result) -> RenderableType:
+    total = result["energy_pj"]["total"]
+    rows = [
+        (
+            part,
+            energy(pj),
+            units.percent(pj / total) if total else "-",
+            result["energy_kinds"][part],
+            result["energy_basis"][part],
+        )
+        for part, pj in result["energy_pj"].items()
+        if part in result["energy_kinds"]
+    ]
+    title = f"Energy of one inference on {result['chip']}, code {result['code']}"
+    return table(title, ("part", "energy", "share", "kind", "basis"), rows, right=("energy", "share"))
+
+
+def _comparison(result: Result) -> RenderableType:
+    columns = ("target", "batch", "precision", "latency", "throughput", "dynamic", "total energy", "basis")
+    rows = [
+        (
+            row["machine"],
+            f"{row['batch']}",
+            row["precision"],
+            units.time(row["latency_ns"]),
+            units.rate(row["throughput_per_s"]),
+            energy(row["dynamic_pj"]),
+            energy(row["energy_pj"]),
+            row["basis"],
+        )
+        for row in result["comparison"]
+    ]
+    title = "The same network on other machines; energy per inference, latency of a batch"
+    return table(title, columns, rows, right=("batch", "latency", "throughput", "dynamic", "total energy"))
+
+
+def _known(result: Result, part: str) -> float | None:
+    """A part's energy; None where no price is public, which counts as nothing."""
+    value: float = result["energy_pj"][part]
+    return None if result["energy_basis"][part] == "unknown" else value
+
+
+def accuracy(value: float | None) -> str:
+    """An accuracy, or a dash where there were no labels."""
+    return "-" if value is None else units.percent(value)
+
+
+def energy(value: float | None) -> str:
+    """An energy, or the word for one that no public figure allows."""
+    return units.UNKNOWN if value is None else units.energy(value)

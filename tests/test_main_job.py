@@ -1,0 +1,210 @@
+"""The main job end to end, as commands: `neuro demo` on the digits, `neuro run` on a network of the user's own."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import neuro
+from neuro.cli import main
+from neuro.digits.data import load_digits
+
+ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+NEURO = (sys.executable, "-m", "neuro")
+KEYS = {"accuracy_ann", "accuracy_snn", "samples", "chip", "code", "timesteps", "neurons", "synapses", "cores_used", "spikes"}
+KEYS |= {"synops", "updates", "packets", "latency_ns", "energy_pj", "assumptions", "comparison", "versions", "seed"}
+COMPARED = {"machine", "batch", "precision", "latency_ns", "throughput_per_s", "energy_pj", "energy_kind", "basis"}
+NETS = """
+import torch
+def small():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.ReLU(), torch.nn.Linear(20, 10))
+def broken():
+    raise ValueError("no weights today")
+def odd():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.GELU(), torch.nn.Linear(20, 10))
+number = 3
+"""
+
+
+def here(monkeypatch, capsys, folder: Path, *arguments: object) -> tuple[int, str, str]:
+    """Status, output and errors of the command, run in this process because starting torch takes seconds."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["neuro", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [*NEURO, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    done = call(folder, "demo", "--timesteps", 8)
+    assert done.returncode == 0, done.stderr
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A user's folder: a module, data, weights, a saved network."""
+    folder = tmp_path_factory.mktemp("desk")
+    digits = load_digits()
+    (folder / "nets.py").write_text(NETS)
+    np.savez(folder / "few.npz", x=digits.x_held_out[:40], y=digits.y_held_out[:40])
+    np.savez(folder / "flat.npz", x=digits.x_held_out[:40].reshape(40, 64))
+    network = neuro.Network(
+        populations=(
+            neuro.Population("in", (1, 8, 8), neuro.Source(code="rate", scale=1 / 16, levels=16)),
+            neuro.Population("hidden", (4, 6, 6), neuro.IntegrateAndFire(threshold=30, start_step=1)),
+            neuro.Population("out", (10,), neuro.Readout(start_step=2)),
+        ),
+        projections=(
+            neuro.Conv2d("in", "hidden", np.random.default_rng(0).integers(-9, 20, (4, 1, 3, 3))),
+            neuro.Dense("hidden", "out", np.random.default_rng(1).integers(-9, 9, (144, 10))),
+        ),
+        timesteps=6,
+    )
+    network.save(folder / "net.safetensors")
+    return folder
+
+
+def test_demo_keeps_its_promises(demo) -> None:
+    found = json.loads((demo / "result.json").read_text())
+    assert set(found) >= KEYS
+    assert found["samples"] == 450
+    assert found["accuracy_ann"] >= 0.97
+    assert found["accuracy_snn"] >= found["accuracy_ann"] - 0.01
+    assert {"total", "dynamic"} < set(found["energy_pj"])
+    assert all(set(row) >= COMPARED for row in found["comparison"])
+    targets = [(row["machine"], row["batch"]) for row in found["comparison"]]
+    assert targets[0] == ("loihi2", 1)
+    assert set(targets[1:]) == {(m, b) for m in ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon") for b in (1, 64)}
+    assert {row["code"] for row in found["codes"]} == {"rate", "signed", "wait", "radix", "graded"}
+    assert found["seed"] == 0
+
+
+def test_demo_numbers_agree_with_each_other(demo) -> None:
+    found = json.loads((demo / "result.json").read_text())
+    joules = found["energy_pj"]
+    parts = {name: pj for name, pj in joules.items() if name not in ("total", "dynamic")}
+    assert math.isclose(sum(parts.values()), joules["total"])
+    assert math.isclose(sum(pj for name, pj in parts.items() if found["energy_kinds"][name] == "dynamic"), joules["dynamic"])
+    assert found["comparison"][0]["energy_pj"] == joules["total"]
+    assert math.isclose(sum(found["times_ns"].values()), found["latency_ns"])
+    assert found["synops"] > found["spikes"] > 0
+    assert found["packets"] >= 1
+
+
+def test_demo_prints_what_it_must_not_hide(demo) -> None:
+    printed = (demo / "printed.txt").read_text()
+    for word in ("batch", "dynamic", "total", "assumed", "MAC", "Throughput:", "report.html", "result.json"):
+        assert word in printed
+    assert "\x1b" not in printed
+    assert max(map(len, printed.splitlines())) <= 110
+
+
+def test_demo_page_is_small_and_complete(demo) -> None:
+    page = (demo / "report.html").read_text()
+    assert len(page.encode()) < 400_000
+    for name in ("accuracy", "energy", "chip", "spikes", "comparison", "constants", "reproduce"):
+        assert f'<section id="{name}">' in page
+    assert page.count("<svg ") >= 8
+
+
+def test_run_a_module_from_the_current_folder(desk) -> None:
+    done = call(desk, "run", "nets:small", "--data", "few.npz", "--json", "out.json", "--report", "out.html", "--quiet")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    found = json.loads((desk / "out.json").read_text())
+    assert set(found) >= KEYS
+    assert (found["samples"], found["code"], len(found["comparison"])) == (40, "rate", 11)
+    assert (desk / "out.html").stat().st_size < 400_000
+
+
+def test_run_takes_weights_and_another_chip(desk, monkeypatch, capsys) -> None:
+    weights = {
+        "1.weight": torch.ones(20, 64),
+        "1.bias": torch.zeros(20),
+        "3.weight": torch.ones(10, 20),
+        "3.bias": torch.zeros(10),
+    }
+    weights["3.bias"][7] = 40.0
+    save_file(weights, desk / "w.safetensors")
+    flags = ("--weights", "w.safetensors", "--chip", "loihi1-nahuku", "--timesteps", 8, "--json", "-")
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "nets:small", "--data", "few.npz", *flags)
+    assert status == 0, errors
+    found = json.loads(printed)
+    sevens = np.load(desk / "few.npz")["y"] == 7
+    assert found["accuracy_ann"] == found["accuracy_snn"] == sevens.mean()
+    assert found["chip"] == "loihi1-nahuku"
+
+
+def test_run_a_saved_network(desk, monkeypatch, capsys) -> None:
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "net.safetensors", "--data", "few.npz", "--json", "-")
+    assert status == 0, errors
+    found = json.loads(printed)
+    assert (found["timesteps"], found["steps"], found["accuracy_ann"]) == (6, 8, None)
+    run = neuro.run(neuro.Network.load(desk / "net.safetensors"), np.load(desk / "few.npz")["x"])
+    assert found["synops"] == run.synops / 40
+    assert found["accuracy_snn"] == (run.predictions == np.load(desk / "few.npz")["y"]).mean()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nets:small", "--data", "none.npz"), ("none.npz", "there is no such file")),
+        (("run", "nets:small", "--data", "nets.py"), ("nets.py", "cannot be read as .npz")),
+        (("run", "nets:small", "--data", "few.npz", "--chip", "loihi9"), ("loihi9", "loihi2")),
+        (("run", "nets:small", "--data", "few.npz", "--code", "morse"), ("morse", "radix")),
+        (("run", "nets:small", "--data", "few.npz", "--weights", "few.npz"), ("few.npz", "safetensors")),
+        (("run", "nets:small", "--data", "few.npz", "--report", "nowhere/out.html"), ("nowhere", "folder does not exist")),
+        (("run", "nets:small", "--data", "few.npz", "--json", "."), ("it is a folder",)),
+        (("run", "nets:nothing", "--data", "few.npz"), ("nothing", "small")),
+        (("run", "nets:number", "--data", "few.npz"), ("int, not a callable",)),
+        (("run", "nets:broken", "--data", "few.npz"), ("ValueError: no weights today, nets.py:7",)),
+        (("run", "nets:odd", "--data", "few.npz"), ("GELU", "ReLU")),
+        (("run", "nett:small", "--data", "few.npz"), ("there is no module 'nett'",)),
+        (("run", "small", "--data", "few.npz"), ("neither a file nor package.module:callable",)),
+        (("run", "gone.safetensors", "--data", "few.npz"), ("gone.safetensors", "there is no such file")),
+        (("run", "net.safetensors", "--data", "flat.npz"), ("(40, 64)",)),
+        (("run", "net.safetensors", "--data", "few.npz", "--code", "rate"), ("--code", "saved spiking network")),
+        (("demo", "--chip", "loihi9"), ("loihi9",)),
+        (("demo", "--code", "morse"), ("morse",)),
+    ],
+    ids=lambda value: " ".join(map(str, value))[:60],
+)
+def test_mistakes_get_one_paragraph(desk, arguments, words, monkeypatch, capsys) -> None:
+    before = sorted(desk.iterdir())
+    status, printed, errors = here(monkeypatch, capsys, desk, *arguments)
+    assert (status, printed, errors.count("\n")) == (2, "", 1), errors
+    assert errors.startswith("neuro: ")
+    for word in words:
+        assert word in errors
+    assert [path for path in sorted(desk.iterdir()) if path not in before and path.name != "__pycache__"] == []
+
+
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path, seconds) -> None:
+    started = subprocess.Popen([*NEURO, "demo"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(seconds)
+    started.send_signal(signal.SIGINT)
+    _, errors = started.communicate(timeout=10)
+    assert started.returncode == 130
+    assert errors.strip() == b"neuro: interrupted"
+    assert list(tmp_path.iterdir()) == []
