@@ -119,7 +119,7 @@ def test_two_compartments_update_twice() -> None:
     assert chip_run.counts.updates.sum() == expected > chip_run.run.updates
 
 
-@pytest.mark.parametrize("noc", ["magic", "packet"])
+@pytest.mark.parametrize("noc", ["magic", ""])
 def test_what_cannot_be_emulated_is_refused(noc) -> None:
     placement = neuro.place(pair(), neuro.load_chip("loihi2"))
     with pytest.raises(NeuroError, match="noc"):

@@ -5,8 +5,7 @@ Knows placements and messages; knows nothing of energy or time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, Sums, tally
 from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages, Run
+from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
@@ -40,6 +40,7 @@ class Counts:
 
     samples: int
     steps: int
+    fabrics: int
     cores: Ints
     tiles: int
     chips: int
@@ -58,55 +59,46 @@ class Counts:
     heaviest: NDArray[np.int32]
     far: NDArray[np.int32]
 
+    def of_samples(self, samples: Ints) -> Counts:
+        """The same counts with only some of the samples kept apart."""
+        rows = np.searchsorted(self.timed, samples)
+        return replace(self, timed=samples, each=self.each[rows], heaviest=self.heaviest[rows], far=self.far[rows])
+
     @property
     def packets(self) -> int:
         """Packets of all samples: one for each message and core that it goes to; the host's included."""
         return int(self.packets_out.sum())
 
 
-class Counter:
-    """Takes the messages of a run block by block; `finish` makes them Counts."""
+class Tables:
+    """A placement in the numbers that counting works on: rows of cores, class tables of populations, windows of projections."""
 
-    def __init__(self, placement: Placement, samples: int, timesteps: int) -> None:
-        network, chip = placement.network, placement.chip
-        self.placement, self.samples, self.timesteps = placement, samples, timesteps
-        self.steps = network.steps(timesteps)
+    def __init__(self, placement: Placement, timesteps: int) -> None:
+        self.placement, self.timesteps = placement, timesteps
+        self.steps = placement.network.steps(timesteps)
         self.cores = np.append(placement.used, HOST)
-        mesh = chip.mesh
-        self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
-        self.across = crosses(np.arange(self.link_count), mesh)
-        bytes_each = self.steps * len(self.cores) * 6 * 4
-        kept = int(np.clip(_MOST_BYTES // bytes_each, 1, samples))
-        self.timed = np.unique(np.arange(kept) * samples // kept)
-        self.totals = np.zeros((self.steps, len(self.cores), 6), np.int64)
-        self.hops = np.zeros((self.steps, 4), np.int64)
-        self.links = np.zeros(self.link_count, np.int64)
-        self.each = np.zeros((len(self.timed), self.steps, len(self.cores), 6), np.int32)
-        self.far = np.zeros((len(self.timed), self.steps, 3), np.int32)
-        self.heaviest = np.zeros((len(self.timed), self.steps, 2), np.int32)
-        self.windows = np.array([self._window(p) for p in network.projections], np.int64).reshape(-1, 3)
-        self.tables = {name: self._table(name) for name in placement.wires}
+        self.windows = np.array([self._window(p) for p in placement.network.projections], np.int64).reshape(-1, 3)
+        self.of = {name: self._table(name) for name in placement.wires}
 
-    def _window(self, projection: Any) -> tuple[int, int, int]:
+    def _window(self, projection: Projection) -> tuple[int, int, int]:
         target = self.placement.network[projection.target].neuron
         end = min(target.start_step + target.active_steps(self.timesteps), self.steps)
         return projection.delay, target.start_step, end
 
-    def _row(self, cores: Ints) -> Ints:
+    def row_of(self, cores: Ints) -> Ints:
+        """Row of each core."""
         return np.where(cores == HOST, len(self.cores) - 1, np.searchsorted(self.cores[:-1], cores))
 
     def _table(self, name: str) -> ClassTable:
         wires = self.placement.wires[name]
         way = routes(wires, self.placement.chip)
-        visits = wires.visits.copy()
-        visits[:, 0] = self._row(visits[:, 0])
         return ClassTable(
             classes=wires.classes,
-            rows=self._row(wires.cores),
+            rows=self.row_of(wires.cores),
             packet_starts=wires.packet_starts,
-            packet_rows=self._row(wires.packets),
+            packet_rows=self.row_of(wires.packets),
             visit_starts=wires.visit_starts,
-            visits=visits,
+            visits=wires.visits,
             windows=self.windows,
             hops=way.hops,
             far=way.far,
@@ -115,44 +107,63 @@ class Counter:
             loads=way.loads,
         )
 
+
+class Counter:
+    """Takes the messages of a run block by block; `finish` makes them Counts."""
+
+    def __init__(self, tables: Tables, samples: int) -> None:
+        self.tables, self.samples = tables, samples
+        mesh, steps, rows = tables.placement.chip.mesh, tables.steps, len(tables.cores)
+        self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
+        self.across = crosses(np.arange(self.link_count), mesh)
+        self.stride = _stride(samples, _MOST_BYTES // (steps * rows * 6 * 4))
+        self.timed = np.arange(0, samples, self.stride)
+        self.totals = np.zeros((steps, rows, 6), np.int64)
+        self.hops = np.zeros((steps, 4), np.int64)
+        self.links = np.zeros(self.link_count, np.int64)
+        self.each = np.zeros((len(self.timed), steps, rows, 6), np.int32)
+        self.far = np.zeros((len(self.timed), steps, 3), np.int32)
+        self.heaviest = np.zeros((len(self.timed), steps, 2), np.int32)
+
     def observe(self, first: int, messages: dict[str, Messages]) -> None:
         """Count the messages of one block of samples, the first of which is number `first`."""
-        block = (len(next(iter(messages.values())).offsets) - 1) // self.steps
-        low, high = np.searchsorted(self.timed, [first, first + block])
-        row = np.full(block, -1, np.int64)
-        row[self.timed[low:high] - first] = np.arange(low, high)
-        for some in _pieces(block, self.steps * self.link_count * 4):
-            inside = row[some]
-            kept = inside[inside >= 0]
+        steps = self.tables.steps
+        block = (len(next(iter(messages.values())).offsets) - 1) // steps
+        number = np.arange(first, first + block)
+        row = np.where(number % self.stride == 0, number // self.stride, -1)
+        for some in _pieces(block, steps * self.link_count * 4):
+            apart = row[some]
+            kept = apart[apart >= 0]
             start = int(kept[0]) if len(kept) else 0
-            loads = np.zeros((max(len(kept), 1), self.steps, self.link_count), np.int32)
+            loads = np.zeros((max(len(kept), 1), steps, self.link_count), np.int32)
             each, far = self.each[start : start + len(loads)], self.far[start : start + len(loads)]
-            local = np.where(inside >= 0, inside - start, -1)
             sums = Sums(self.totals, self.hops, self.links, each, far, loads)
-            for name, table in self.tables.items():
-                offsets = messages[name].offsets[some.start * self.steps : some.stop * self.steps + 1]
-                tally(offsets, messages[name].neurons, table, local, sums)
+            for name, table in self.tables.of.items():
+                offsets = messages[name].offsets[some.start * steps : some.stop * steps + 1]
+                tally(offsets, messages[name].neurons, table, np.where(apart >= 0, apart - start, -1), sums)
             if len(kept):
                 self.heaviest[kept, :, 0] = np.where(self.across, 0, loads).max(axis=2)
                 self.heaviest[kept, :, 1] = np.where(self.across, loads, 0).max(axis=2)
 
     def finish(self, run: Run) -> Counts:
         """The counts, with the updates that the run counted itself."""
-        placement, network = self.placement, self.placement.network
-        updates = np.zeros((self.steps, len(self.cores)), np.int64)
-        driven, restless = np.zeros(self.steps, np.int64), np.zeros(self.steps, np.int64)
+        tables, placement = self.tables, self.tables.placement
+        network = placement.network
+        updates = np.zeros(self.totals.shape[:2], np.int64)
+        driven, restless = np.zeros((2, tables.steps), np.int64)
         for p in (p for p in network.populations if on_cores(p)):
             share = compartments(p, placement.chip)
-            end = p.neuron.start_step + p.neuron.active_steps(self.timesteps)
-            cores = self._row(placement.cores[p.name])
+            end = p.neuron.start_step + p.neuron.active_steps(tables.timesteps)
+            cores = tables.row_of(placement.cores[p.name])
             updates[p.neuron.start_step : end, cores] += placement.cuts[p.name].sizes() * share * self.samples
             driven += run.counts[p.name].driven * share
             restless += run.counts[p.name].restless * share
         tiles = np.unique(tile_of(placement.used, placement.chip.mesh))
         return Counts(
             samples=self.samples,
-            steps=self.steps,
-            cores=self.cores,
+            steps=tables.steps,
+            fabrics=placement.chip.mesh.fabrics,
+            cores=tables.cores,
             tiles=len(tiles),
             chips=len(np.unique(_chip_of(tiles, placement))),
             spikes=self.totals[..., SPIKES],
@@ -182,3 +193,11 @@ def _pieces(samples: int, bytes_each: int) -> list[slice]:
     """Runs of samples whose link loads stay within a quarter of the memory for per-sample tables."""
     size = int(np.clip(_MOST_BYTES // 4 // bytes_each, 1, samples))
     return [slice(i, min(i + size, samples)) for i in range(0, samples, size)]
+
+
+def _stride(samples: int, room: int) -> int:
+    """Smallest power of two such that every so many-th sample fits the room."""
+    stride = 1
+    while -(-samples // stride) > max(room, 1):
+        stride *= 2
+    return stride

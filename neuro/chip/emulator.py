@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from neuro.bill import Bill
-from neuro.chip.counts import Counter, Counts
+from neuro.chip.counts import Counter, Counts, Tables
 from neuro.chip.placement import Placement
-from neuro.chip.pricing import StepTimes, check_noc, price, step_times
+from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
+from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.records import Messages, Run
 from neuro.engine.run import Progress, run
-from neuro.errors import FitError
+from neuro.errors import ChipError, FitError
 from neuro.network import Network
 
 Noc = Literal["analytic", "packet"]
@@ -22,22 +23,32 @@ Noc = Literal["analytic", "packet"]
 
 @dataclass(frozen=True, slots=True)
 class ChipRun:
-    """What a placed network did with some samples, and what that costs on its chip: `run`, `counts`, `bill`."""
+    """What a placed network did with some samples, and what that costs on its chip: `run`, `counts`, `bill`.
+
+    With noc="packet", `traffic` tells what the packets of the samples `sampled.samples` did; the latency is theirs.
+    """
 
     placement: Placement
     run: Run
     counts: Counts
     bill: Bill
-    noc: str
+    noc: Noc
+    sampled: Sampled | None
+    traffic: Traffic | None
 
     @property
     def step_times(self) -> StepTimes:
         """Time of every timed sample and step, by cause."""
-        return step_times(self.counts, self.placement.chip)
+        if self.traffic is None:
+            return step_times(self.counts, self.placement.chip)
+        counts = self.counts.of_samples(self.traffic.samples)
+        return step_times(counts, self.placement.chip, drained_ns=self.traffic.drained_ns)
 
     def price(self, chip: Chip) -> Bill:
-        """The same counts at another chip's prices; nothing is run again."""
-        return price(self.counts, chip)
+        """The same counts at another chip's prices and times; no neuron runs again, packets are sent again at its pace."""
+        if self.sampled is None:
+            return price(self.counts, chip)
+        return _bill(self.counts, simulate(Tables(self.placement, self.run.timesteps), self.sampled, chip), chip)
 
 
 def emulate(
@@ -55,23 +66,35 @@ def emulate(
 ) -> ChipRun:
     """Run samples through a placed network and count what happens on every core and link.
 
-    inputs, timesteps, engine, threads, record, progress: as for `neuro.run`. noc: "analytic", the busiest
-    link and the longest way.
-    Raises FitError when the placement is of another network, ChipError for an unknown network model.
+    inputs, timesteps, engine, threads, record, progress: as for `neuro.run`. noc: "analytic", the busiest link and the longest
+    way, or "packet", every packet of as many evenly spread samples as hold `traffic.MOST_PACKETS` packets.
+    Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
     """
     if network != placement.network:
         raise FitError("placement", "it was made for another network", "Call neuro.place(network, chip) first")
-    check_noc(noc)
+    if noc not in ("analytic", "packet"):
+        raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic" or noc="packet"')
     if faults is not None:
         raise FitError("faults", "the emulator cannot inject faults yet", "Leave faults=None")
     arrays = by_source(network, inputs)
-    window = check_timesteps(network, arrays, timesteps)
-    counter = Counter(placement, len(next(iter(arrays.values()))), window)
+    tables = Tables(placement, check_timesteps(network, arrays, timesteps))
+    counter = Counter(tables, len(next(iter(arrays.values()))))
+    keeper = Keeper(tables, counter.stride) if noc == "packet" else None
 
     def observe(first: int, messages: dict[str, Messages]) -> None:
         counter.observe(first, messages)
+        if keeper is not None:
+            keeper.observe(first, messages)
 
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
-    result = run(network, inputs, timesteps=window, observe=observe, **how)
-    counts = counter.finish(result)
-    return ChipRun(placement, result, counts, price(counts, placement.chip), noc)
+    result = run(network, inputs, timesteps=tables.timesteps, observe=observe, **how)
+    counts, chip = counter.finish(result), placement.chip
+    if keeper is None:
+        return ChipRun(placement, result, counts, price(counts, chip), noc, None, None)
+    sampled = keeper.finish()
+    traffic = simulate(tables, sampled, chip)
+    return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic)
+
+
+def _bill(counts: Counts, traffic: Traffic, chip: Chip) -> Bill:
+    return price(counts.of_samples(traffic.samples), chip, drained_ns=traffic.drained_ns)

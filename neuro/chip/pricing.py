@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from neuro.bill import Bill, Kind, Part
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
 from neuro.chip.spec import ENCODINGS, Chip
-from neuro.errors import ChipError
 
 Floats = NDArray[np.float64]
 _WATT_NS_IN_PJ = 1000.0
@@ -43,11 +42,17 @@ class StepTimes:
         return self.barrier + self.management + self.work
 
     def by_cause(self) -> tuple[tuple[str, float], ...]:
-        """Time of an average inference by what the steps waited for; adds up to the latency."""
-        longest = np.stack([self.send, self.receive, self.network]).argmax(axis=0)
-        work = self.work
-        causes = [("send", 0), ("receive", 1), ("network", 2)]
-        parts = [(name, float(np.where(longest == i, work, 0).sum(axis=1).mean())) for name, i in causes]
+        """Time of an average inference by what the steps waited for; adds up to the latency.
+
+        Of the work, what the busiest core takes counts as sending or receiving, and only what goes beyond it as network.
+        """
+        cores = np.maximum(self.send, self.receive)
+        waits = {
+            "send": np.where(self.send >= self.receive, cores, 0),
+            "receive": np.where(self.send < self.receive, cores, 0),
+            "network": np.maximum(self.network - cores, 0),
+        }
+        parts = [(name, float(wait.sum(axis=1).mean())) for name, wait in waits.items()]
         fixed = [("barrier", float(self.barrier.sum(axis=1).mean())), ("management", float(self.management.sum(axis=1).mean()))]
         return tuple(fixed + parts)
 
@@ -97,8 +102,8 @@ def barrier_ns(chip: Chip, tiles: int) -> float:
 
 def _analytic(counts: Counts, chip: Chip) -> Floats:
     """The busiest link one packet after the other, then the longest way on an empty mesh."""
-    t, fabrics = chip.time, chip.mesh.fabrics
-    busiest = counts.heaviest[..., 0] * (t.link_service or 0.0) / fabrics
+    t = chip.time
+    busiest = counts.heaviest[..., 0] * (t.link_service or 0.0) / counts.fabrics
     across = counts.heaviest[..., 1] * (t.chip_link_service or t.link_service or 0.0)
     way = counts.far @ np.array([t.hop_x or 0.0, t.hop_y or 0.0, t.chip_link or 0.0])
     any_packet = counts.each[..., OUT].sum(axis=2) > 0
@@ -176,9 +181,3 @@ def _basis(chip: Chip, keys: Iterable[str]) -> str:
     order = ("measured", "vendor", "fitted", "simulated", "derived", "assumed")
     bases = [chip.origin[key].basis for key in keys if key in chip.origin and chip.value(key) is not None]
     return max(bases, key=order.index) if bases else "unknown"
-
-
-def check_noc(noc: str) -> None:
-    """Refuse a network model that does not exist."""
-    if noc not in ("analytic",):
-        raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic"')

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.compiled import compiled
+from neuro.compiled import compiled
 
 Ints = NDArray[np.int64]
 
@@ -19,8 +19,8 @@ class ClassTable(NamedTuple):
     rows: Ints  # (classes,) row of the sending core
     packet_starts: Ints
     packet_rows: Ints
-    visit_starts: Ints
-    visits: Ints  # (visits, 4) row of the core, projection, encoding, synops
+    visit_starts: Ints  # (packets + 1,)
+    visits: Ints  # (visits, 3) projection, encoding, synops
     windows: Ints  # (projections, 3) delay, first and last-plus-one step of the target's window
     hops: Ints
     far: Ints
@@ -70,13 +70,15 @@ def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> 
 @compiled
 def _add_visits(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> None:
     """Synops count in `totals` at the step of their arrival, in `each` at the step of sending, when the core does the work."""
-    for j in range(table.visit_starts[k], table.visit_starts[k + 1]):
-        row, p, form, synops = table.visits[j]
-        arrival = t + table.windows[p, 0]
-        if table.windows[p, 1] <= arrival < table.windows[p, 2]:
-            sums.totals[arrival, row, 3 + form] += n * synops
-            if s >= 0:
-                sums.each[s, t, row, 3 + form] += n * synops
+    for j in range(table.packet_starts[k], table.packet_starts[k + 1]):
+        row = table.packet_rows[j]
+        for v in range(table.visit_starts[j], table.visit_starts[j + 1]):
+            p, form, synops = table.visits[v]
+            arrival = t + table.windows[p, 0]
+            if table.windows[p, 1] <= arrival < table.windows[p, 2]:
+                sums.totals[arrival, row, 3 + form] += n * synops
+                if s >= 0:
+                    sums.each[s, t, row, 3 + form] += n * synops
 
 
 @compiled

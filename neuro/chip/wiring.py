@@ -26,8 +26,8 @@ class Wires:
     """Where the messages of one population go.
 
     classes (neurons,) class of each neuron. Class k is sent by the core `cores[k]` (HOST for a source that the host drives),
-    as one packet to each of the cores packets[packet_starts[k]:packet_starts[k + 1]], and visits synapses listed in
-    visits[visit_starts[k]:visit_starts[k + 1]] as rows (core, projection, encoding, synops).
+    as one packet to each of the cores packets[packet_starts[k]:packet_starts[k + 1]]. Packet j visits the synapses listed in
+    visits[visit_starts[j]:visit_starts[j + 1]] as rows (projection, encoding, synops).
     """
 
     classes: Labels
@@ -60,15 +60,15 @@ def _wires(network: Network, chip: Chip, name: str, cuts: Mapping[str, Cut], cor
         same = np.ones_like(at)
         visits.append(np.stack([at, target, same * i, same * form, leads.synops[entries]], axis=1))
     table = np.concatenate(visits)
-    table = table[np.argsort(table[:, 0], kind="stable")]
-    packets = np.unique(table[:, :2], axis=0)
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    packets, of = np.unique(table[:, :2], axis=0, return_inverse=True)
     return Wires(
         classes=key.astype(np.int32),
         cores=here[sender],
         packet_starts=_starts(packets[:, 0], len(sender)),
         packets=np.ascontiguousarray(packets[:, 1]),
-        visit_starts=_starts(table[:, 0], len(sender)),
-        visits=np.ascontiguousarray(table[:, 1:]),
+        visit_starts=_starts(of.reshape(-1), len(packets)),
+        visits=np.ascontiguousarray(table[:, 2:]),
     )
 
 

@@ -1,0 +1,95 @@
+"""The packet network of one time step: packets hop from router to router, wait in finite queues, and drain.
+
+An exact event simulation in integer ticks. A router has an input port for every neighbour and for every core (door) of its
+tile; a port holds a limited number of packets, in one queue for each output. Each output, a link or a core's door, takes one
+packet at a time and serves the ports in turn; a packet enters a link only when the next port has room. Routes go along x,
+then along y, and doors never close, so nothing can lock up. Knows tiles, doors and ticks; knows nothing of neurons or prices.
+Differs from Loihi in: arbitration and buffer sizes are not public; the network never slows down a core's own sending, its
+packets wait in line before the router.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.drain import drain_steps
+from neuro.errors import ChipError
+
+Ints = NDArray[np.int64]
+
+
+class Grid(NamedTuple):
+    """A mesh in ticks: width x height tiles with `doors` each, one for every core and one for the host where it enters.
+
+    hop_x, hop_y: time from one router to the next; service: time between two packets on a link; the `across` variants hold
+    for links between chips, which lie every chip_width columns and chip_height rows. local: time through a door.
+    """
+
+    width: int
+    height: int
+    doors: int
+    fabrics: int
+    buffer: int
+    chip_width: int
+    chip_height: int
+    hop_x: int
+    hop_y: int
+    service: int
+    across_hop: int
+    across_service: int
+    local: int
+
+
+class Packets(NamedTuple):
+    """Packets of a number of steps; those of step i are [starts[i]:starts[i + 1]], each sender's in the order of sending.
+
+    sender, receiver: doors, numbered tile * doors + door. ready: tick at which a packet stands before its router.
+    work: ticks for which it keeps the receiving door busy.
+    """
+
+    starts: Ints
+    sender: Ints
+    receiver: Ints
+    ready: Ints
+    work: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What became of the packets: makespan (steps,) ticks until the last one was dealt with; delivered (packets,) the tick at
+    which each was; loads and peaks (fabrics * tiles * 4,): packets over each link and most packets held behind it."""
+
+    makespan: Ints
+    delivered: Ints
+    loads: Ints
+    peaks: Ints
+
+    @property
+    def hops(self) -> int:
+        """Packets times links."""
+        return int(self.loads.sum())
+
+
+def drain(grid: Grid, packets: Packets) -> Drained:
+    """Send the packets of every step through an empty mesh."""
+    doors = grid.width * grid.height * grid.doors
+    for name, values, least, most in (
+        ("sender", packets.sender, 0, doors - 1),
+        ("receiver", packets.receiver, 0, doors - 1),
+        ("ready", packets.ready, 0, 1 << 40),
+        ("work", packets.work, 0, 1 << 40),
+    ):
+        if len(values) and not least <= int(values.min()) <= int(values.max()) <= most:
+            raise ChipError("packet network", f"a packet's {name} is out of range {least}..{most}", "Mend the packets")
+    sizes = (grid.buffer, grid.fabrics, grid.doors, grid.service, grid.across_service, grid.hop_x, grid.hop_y)
+    if min(sizes) < 1 or min(grid.across_hop, grid.local) < 0:
+        raise ChipError("packet network", f"{grid} has a size or time below 1", "Use finer ticks or larger buffers")
+    delivered = np.full(len(packets.sender), -1, np.int64)
+    makespan = np.zeros(len(packets.starts) - 1, np.int64)
+    loads, peaks = np.zeros((2, grid.fabrics * grid.width * grid.height * 4), np.int64)
+    drain_steps(grid, packets, makespan, delivered, loads, peaks)
+    return Drained(makespan, delivered, loads, peaks)

@@ -1,0 +1,154 @@
+"""The packet network: nothing lost or doubled, the laws of facts measured on BookSim2, back-pressure, determinism."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neuro
+from neuro.chip.noc import Drained, Grid, Packets, drain
+from neuro.errors import ChipError
+from tests.chips import random_inputs, random_network, small
+
+MESH = Grid(
+    width=8,
+    height=8,
+    doors=1,
+    fabrics=1,
+    buffer=16,
+    chip_width=8,
+    chip_height=8,
+    hop_x=4,
+    hop_y=4,
+    service=1,
+    across_hop=0,
+    across_service=1,
+    local=0,
+)
+
+
+def send(grid: Grid, sender, receiver, *, ready=None, work=None) -> Drained:
+    count = len(sender)
+    ready = np.zeros(count, np.int64) if ready is None else np.asarray(ready)
+    work = np.full(count, grid.service) if work is None else np.asarray(work)
+    return drain(grid, Packets(np.array([0, count]), np.asarray(sender), np.asarray(receiver), ready, work))
+
+
+def uniform(grid: Grid, each: int, seed: int) -> Drained:
+    rng = np.random.default_rng(seed)
+    return send(grid, np.repeat(np.arange(64), each), rng.integers(0, 64, 64 * each), ready=np.tile(np.arange(each), 64))
+
+
+@pytest.mark.parametrize("service", [1, 3])
+@pytest.mark.parametrize("each", [1, 10, 300])
+def test_a_hotspot_drains_in_64_n_service_times_and_a_small_constant(each: int, service: int) -> None:
+    grid = MESH._replace(service=service, across_service=service)
+    drained = send(grid, np.repeat(np.arange(64), each), np.zeros(64 * each, np.int64))
+    assert 0 <= drained.makespan[0] - 64 * each * service < 10
+
+
+def test_uniform_batches_drain_later_than_the_heaviest_link_most_so_small_ones() -> None:
+    zero_load = 2 * (64 - 1) / (3 * 8) * MESH.hop_x + MESH.service  # of an average packet: 5.25 hops
+    late = {}
+    for each in (10, 20, 50, 100, 500, 1000):
+        drained = [uniform(MESH, each, seed) for seed in range(3)]
+        late[each] = np.mean([d.makespan[0] / (d.loads.max() + zero_load) - 1 for d in drained])
+    assert all(0 < share < 0.3 for share in late.values()), late
+    assert late[10] == max(late.values())
+    assert all(late[each] < 0.15 for each in (50, 100, 500, 1000)), late
+
+
+@given(st.integers(0, 63), st.integers(0, 63), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_a_lone_packet_takes_its_hops_and_nothing_more(sender, receiver, hop_x, hop_y, local) -> None:
+    grid = MESH._replace(hop_x=hop_x, hop_y=hop_y, local=local)
+    drained = send(grid, [sender], [receiver], ready=[5], work=[2])
+    hops_x, hops_y = abs(sender % 8 - receiver % 8), abs(sender // 8 - receiver // 8)
+    assert drained.delivered.tolist() == [5 + hops_x * hop_x + hops_y * hop_y + local + 2]
+    assert drained.loads.sum() == hops_x + hops_y
+
+
+def test_links_twice_as_fast_halve_a_saturated_drain() -> None:
+    slow = MESH._replace(service=8, across_service=8, hop_x=8, hop_y=8, buffer=64)
+    fast = slow._replace(service=4, across_service=4)
+    rng = np.random.default_rng(0)
+    sender, receiver = np.repeat(np.arange(64), 500), rng.integers(0, 64, 64 * 500)
+    work = np.ones(len(sender), np.int64)
+    ratio = send(slow, sender, receiver, work=work).makespan[0] / send(fast, sender, receiver, work=work).makespan[0]
+    assert ratio == pytest.approx(2, rel=0.05)
+
+
+def test_a_chip_boundary_adds_its_own_time_and_service() -> None:
+    grid = MESH._replace(chip_width=4, across_hop=100, across_service=50)
+    assert send(grid, [0], [7]).makespan[0] == 7 * 4 + 100 + 1  # columns 3 and 4 lie on different chips
+    assert send(grid, [0] * 10, [7] * 10).makespan[0] == 7 * 4 + 100 + 9 * 50 + 1
+    assert send(grid, [0], [56]).makespan[0] == 7 * 4 + 1
+    assert send(grid, [7], [0]).makespan[0] == 7 * 4 + 100 + 1
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_no_packet_is_lost_doubled_or_faster_than_light(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width, height, doors, fabrics, buffer = (int(n) for n in rng.integers(1, (6, 6, 4, 3, 5)))
+    grid = Grid(width, height, doors, fabrics, buffer, 2, 3, *(int(n) for n in rng.integers(1, 9, 5)), int(rng.integers(0, 5)))
+    steps, count = 3, int(rng.integers(1, 400))
+    starts = np.sort(np.concatenate([[0, count], rng.integers(0, count + 1, steps - 1)]))
+    spots = rng.integers(0, width * height * doors, (2, count))
+    ready = np.zeros(count, np.int64)
+    for low, high in zip(starts[:-1], starts[1:], strict=True):
+        ready[low:high] = np.sort(rng.integers(0, 200, high - low))
+    packets = Packets(starts, spots[0], spots[1], ready, rng.integers(0, 20, count))
+    drained = drain(grid, packets)
+    here, there = spots // doors
+    hops_x, hops_y = np.abs(here % width - there % width), np.abs(here // width - there // width)
+    least = ready + hops_x * grid.hop_x + hops_y * grid.hop_y + grid.local + packets.work
+    assert (drained.delivered >= least).all()
+    assert drained.hops == (hops_x + hops_y).sum()
+    assert drained.peaks.max() <= buffer
+    for step, (low, high) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        work = np.bincount(spots[1, low:high], packets.work[low:high], 1)
+        assert drained.makespan[step] == drained.delivered[low:high].max(initial=0) >= work.max()
+    again = drain(grid, packets)
+    assert np.array_equal(again.delivered, drained.delivered)
+    alone = [drain(grid, packets._replace(starts=packets.starts[i : i + 2])) for i in range(steps)]
+    assert [int(a.makespan[0]) for a in alone] == drained.makespan.tolist()  # a step does not know the steps before
+
+
+def test_a_full_queue_holds_the_packets_behind_it() -> None:
+    line = MESH._replace(width=4, height=1, chip_width=4, chip_height=1, hop_x=1, buffer=2)
+    drained = send(line, [0] * 20 + [1], [3] * 20 + [2], work=[100] * 20 + [1])
+    assert drained.peaks.max() == 2
+    assert drained.makespan[0] == pytest.approx(20 * 100, abs=10)  # the receiver's work, one packet after the other
+
+
+def test_packets_out_of_range_are_refused() -> None:
+    with pytest.raises(ChipError, match="receiver"):
+        send(MESH, [0], [64])
+    with pytest.raises(ChipError, match="below 1"):
+        send(MESH._replace(buffer=0), [0], [1])
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=12, deadline=None)
+def test_emulated_packets_are_those_that_were_counted(seed: int) -> None:
+    network = random_network(seed)
+    chip = small(neurons=60, mesh={"width": 6, "height": 5, "cores_per_tile": 1 + seed % 3}, memory_bits=None)
+    placement = neuro.place(network, chip)
+    chip_run = neuro.emulate(network, placement, random_inputs(network, 2, seed), engine="reference", noc="packet")
+    counts, traffic, times = chip_run.counts, chip_run.traffic, chip_run.step_times
+    assert traffic.packets == counts.packets
+    assert np.array_equal(traffic.loads.sum(axis=0).ravel(), counts.links)
+    assert (times.network >= times.receive - 0.2).all()  # ticks are rounded
+    assert (times.network <= times.send + times.receive.sum() + 1000).all()
+    assert chip_run.bill.latency_ns >= neuro.emulate(
+        network, placement, random_inputs(network, 2, seed), engine="reference"
+    ).bill.latency_ns - 0.2 * counts.steps  # fmt: skip
+    assert chip_run.price(chip).latency_ns == chip_run.bill.latency_ns
+
+
+def test_a_chip_that_branches_packets_has_no_packet_simulation() -> None:
+    network = random_network(1)
+    placement = neuro.place(network, small(mesh={"multicast": "tree"}))
+    with pytest.raises(ChipError, match="analytic"):
+        neuro.emulate(network, placement, random_inputs(network, 1, 1), engine="reference", noc="packet")
