@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -86,6 +86,17 @@ def load_graph(path: Any) -> Graph:
     return graph
 
 
+def save_parts(parts: Mapping[str, Any], path: Any, kind: str) -> None:
+    """Write several values (networks, graphs, arrays, plain values) under their names into one file of a `kind`."""
+    _save(dict(parts), path, kind)
+
+
+def load_parts(path: Any, kind: str) -> dict[str, Any]:
+    """Read what `save_parts` wrote under the same `kind`; lists come back as tuples."""
+    parts: dict[str, Any] = _load(path, kind, dict)
+    return parts
+
+
 def read_tensors(path: Any) -> Tensors:
     """All arrays of a safetensors file, e.g. trained weights."""
     return _read(path)[1]
@@ -111,7 +122,7 @@ def _read(path: Any) -> tuple[dict[str, str], Tensors]:
 def _load(path: Any, kind: str, wanted: type) -> Any:
     metadata, tensors = _read(path)
     if "neuro" not in metadata:
-        raise FormatError(str(path), f"it holds tensors but no {kind}", f"Pass a file that {wanted.__name__}.save wrote")
+        raise FormatError(str(path), f"it holds tensors but no {kind}", f"Pass a {kind} saved by this package")
     try:
         described = json.loads(metadata["neuro"])
         if described["format"] != FORMAT or described["kind"] != kind:

@@ -17,6 +17,7 @@ from neuro.keywords import model as networks
 from neuro.keywords.augment import Augmentation, Generator, augment
 from neuro.keywords.corpus import SILENCE, Corpus, recordings_of
 from neuro.keywords.features import FeatureSettings, Floats, extract, extract_all, to_float
+from neuro.keywords.spotter import Normalisation
 
 FEATURES = {
     "separable": FeatureSettings(),
@@ -43,17 +44,6 @@ class Recipe:
             raise UsageError(f"model {self.kind!r}", "there is none of that name", f"Use {' or '.join(FEATURES)}")
         if self.batch < 2 or self.clips < self.batch or not 0 <= self.mixup <= 1:
             raise UsageError("recipe", "batch, clips or mixup is out of range", "Use batches of 2 or more, and enough clips")
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """What a network sees of features (..., size): (features - mean) * factor, each (size,)."""
-
-    mean: Floats
-    factor: Floats
-
-    def __call__(self, features: Floats) -> Floats:
-        return np.asarray((features - self.mean) * self.factor, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
