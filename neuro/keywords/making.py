@@ -53,7 +53,6 @@ class Made:
     """A finished spotter and how it does on each part it was not trained on."""
 
     spotter: Spotter
-    trained: Trained
     heard: Mapping[str, Heard]
 
 
@@ -106,7 +105,7 @@ def make(
     for done, name in enumerate(("val", "test")):
         if stage:
             stage("listening", done, 2)
-        heard[name] = listen_to(spotter, trained, parts[name])
+        heard[name] = listen_to(spotter, parts[name])
     facts = {
         "model": recipe.kind,
         "code": code,
@@ -119,7 +118,7 @@ def make(
             for key in ("clips", "speakers", "accuracy_ann", "accuracy_spikes")
         },
     }
-    return Made(replace(spotter, card={**facts, **(card or {})}), trained, heard)
+    return Made(replace(spotter, card={**facts, **(card or {})}), heard)
 
 
 def convert(trained: Trained, *, code: str = "graded", threshold: float = 0.5) -> Spotter:
@@ -133,9 +132,16 @@ def convert(trained: Trained, *, code: str = "graded", threshold: float = 0.5) -
     return Spotter(made.network, made.graph, trained.features, trained.normalisation, trained.classes, threshold)
 
 
-def listen_to(spotter: Spotter, trained: Trained, corpus: Corpus) -> Heard:
+def float_logits(spotter: Spotter, audio: NDArray[Any]) -> NDArray[np.float32]:
+    """What the spotter's own float network says of clips (clips, samples)."""
+    from converters.evaluation import logits
+
+    return logits(spotter.graph, spotter.inputs(audio))
+
+
+def listen_to(spotter: Spotter, corpus: Corpus) -> Heard:
     """How the float network and the spikes do on a corpus."""
-    ann, run = trained.logits(corpus.audio), spotter.run(corpus.audio)
+    ann, run = float_logits(spotter, corpus.audio), spotter.run(corpus.audio)
     keywords = len(spotter.keywords)
     near = near_misses_in(corpus)
     curves = [operating_curve(x[~near], corpus.labels[~near], keywords) for x in (ann, run.logits)]

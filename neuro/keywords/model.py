@@ -86,9 +86,24 @@ def load_mlperf_dscnn(path: Any) -> DsCnn:
 
 
 def fit(
-    model: nn.Module, batches: Iterable[Batch], steps: int, *, learning_rate: float = 4e-3, progress: Progress | None = None
+    model: nn.Module,
+    batches: Iterable[Batch],
+    steps: int,
+    *,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> nn.Module:
-    """Train on `steps` batches (AdamW, one cycle of the learning rate, labels smoothed); the model itself, ready for use."""
+    """Train on `steps` batches (AdamW, one cycle of the learning rate, labels smoothed); the model itself, ready for use.
+
+    Dropout is drawn from `seed`; torch's own generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _fit(model, batches, steps, learning_rate, progress)
+
+
+def _fit(model: nn.Module, batches: Iterable[Batch], steps: int, learning_rate: float, progress: Progress | None) -> nn.Module:
     optimiser = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
     model.train()

@@ -71,7 +71,9 @@ def train(corpus: Corpus, recipe: Recipe, progress: networks.Progress | None = N
     normalisation = _normalisation(varied)
     network = networks.build(recipe.kind, settings.size, varied.shape[1], len(corpus.classes), recipe.seed)
     batches = _batches(corpus, recipe, normalisation, backgrounds, rng)
-    networks.fit(network, batches, recipe.clips // recipe.batch, learning_rate=recipe.learning_rate, progress=progress)
+    networks.fit(
+        network, batches, recipe.clips // recipe.batch, learning_rate=recipe.learning_rate, seed=recipe.seed, progress=progress
+    )
     plain = normalisation(extract_all(settings, corpus.audio[chosen[:512]]))
     return Trained(network, settings, normalisation, corpus.classes, plain)
 

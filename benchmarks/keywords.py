@@ -1,0 +1,149 @@
+"""The keyword spotters' figures, measured: `python benchmarks/keywords.py [PART ...] [--data DIR] [--json FILE] [--write]`.
+
+PART: ten-words (train the shipped spotter; --write puts it into the package), shipped, dscnn, aloha, gap, speed; all by default
+but ten-words. DIR holds speech_commands and pretrained (default: ../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuro.keywords import making
+from neuro.keywords.features import MLPERF_KWS, FeatureSettings, extract
+from neuro.keywords.making import Heard, Made
+from neuro.keywords.spotter import SHIPPED, Normalisation, Spotter, shipped
+from neuro.keywords.training import Recipe
+
+ROOT = Path(__file__).parent.parent
+CARD = {
+    "data": "Google Speech Commands v0.02, canonical 12-class test clips, split by speaker; the train part only (2,942 clips)",
+    "licence": "data CC BY 4.0; these weights Apache-2.0",
+    "attribution": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, arXiv 1804.03209, 2018",
+    "limits": "English words said alone, close to the microphone, at 16 kHz; words outside the ten are now and then taken "
+    "for one of them: see the confusion in docs/keywords.md. Not for anything where a mistake does harm.",
+}
+Row = dict[str, Any]
+
+
+def ten_words(data: Path, write: bool) -> list[Row]:
+    """Train the spotter of ten command words on the train speakers."""
+    parts = making.gather((), data / "speech_commands")
+    made = making.make(parts, Recipe(clips=240_000), card=CARD, progress=_told)
+    if write:
+        made.spotter.save(ROOT / "neuro" / "keywords" / SHIPPED)
+    return _heard("ten words, trained now", made)
+
+
+def shipped_spotter(data: Path, write: bool) -> list[Row]:
+    """The spotter in the package, on speakers it was not trained on."""
+    parts = making.gather((), data / "speech_commands")
+    spotter = shipped()
+    return [_row("shipped", part, making.listen_to(spotter, parts[part])) for part in ("val", "test")]
+
+
+def dscnn(data: Path, write: bool) -> list[Row]:
+    """The published DS-CNN, converted, on all 4,890 clips; it was trained elsewhere, so every one is new to it."""
+    import converters
+    from neuro.keywords.model import load_mlperf_dscnn
+
+    parts = making.gather((), data / "speech_commands")
+    model = load_mlperf_dscnn(data / "pretrained" / "mlperf_kws_dscnn.npz")
+    plain = Normalisation(np.zeros(10, np.float32), np.ones(10, np.float32))
+    rows = []
+    for code in ("graded", "radix"):
+        calibration = np.stack([extract(MLPERF_KWS, clip).T for clip in parts["train"].audio[:512]])
+        made = converters.convert(model, calibration, code=code, timesteps=8)
+        spotter = Spotter(made.network, made.graph, MLPERF_KWS, plain, parts["train"].classes)
+        everything = parts["train"] + parts["val"] + parts["test"]
+        rows.append(_row(f"mlperf_kws_dscnn, {code}", "all", making.listen_to(spotter, everything)))
+    return rows
+
+
+def aloha(data: Path, write: bool) -> list[Row]:
+    """A word that exists only as synthesised speech, on voices and phrases never heard in training."""
+    made = making.make(making.gather(("aloha",)), Recipe(clips=60_000), progress=_told)
+    return _heard("aloha, synthesised", made)
+
+
+def gap(data: Path, write: bool) -> list[Row]:
+    """From synthesised voices to people: trained on the former alone, heard on both."""
+    words = ("yes", "no", "stop", "go")
+    made = making.make(making.gather(words), Recipe(clips=100_000), progress=_told)
+    real = making.gather(words, data / "speech_commands")
+    rows = _heard("yes, no, stop, go, synthesised", made)
+    return [*rows, _row("yes, no, stop, go, synthesised", "real test speakers", making.listen_to(made.spotter, real["test"]))]
+
+
+def speed(data: Path, write: bool) -> list[Row]:
+    """CPU time of features, in milliseconds for a second of audio."""
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, 160_000).astype(np.float32)
+    rows = []
+    for name, settings in (
+        ("log-mel", FeatureSettings()),
+        ("MFCC, 10 ms", FeatureSettings(hop=160, window=400, coefficients=26)),
+    ):
+        extract(settings, audio)
+        start, repeats = time.process_time(), 20
+        for _ in range(repeats):
+            extract(settings, audio)
+        rows.append({"case": f"features, {name}", "cpu_ms_per_s_of_audio": (time.process_time() - start) / repeats / 10 * 1e3})
+    return rows
+
+
+PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {
+    "ten-words": ten_words,
+    "shipped": shipped_spotter,
+    "dscnn": dscnn,
+    "aloha": aloha,
+    "gap": gap,
+    "speed": speed,
+}
+
+
+def _heard(case: str, made: Made) -> list[Row]:
+    return [_row(case, part, heard) for part, heard in made.heard.items()]
+
+
+def _row(case: str, part: str, heard: Heard) -> Row:
+    row: Row = {"case": case, "part": part, "clips": heard.clips, "speakers": heard.speakers}
+    for name in ("accuracy_ann", "accuracy_spikes", "spikes", "synops"):
+        row[name] = round(getattr(heard, name), 5)
+    for name, shares in (("true", heard.true), ("false", heard.false), ("near_false", heard.near_false)):
+        if shares is not None:
+            row[f"{name}_ann"], row[f"{name}_spikes"] = (round(share, 5) for share in shares)
+    row["confusion"] = heard.confusion.tolist()
+    return row
+
+
+def _told(step: int, steps: int, loss: float) -> None:
+    if step % max(1, steps // 10) == 0:
+        print(f"  step {step} of {steps}, loss {loss:.3f}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", choices=[[], *PARTS], help=", ".join(PARTS))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help="put the trained spotter into the package")
+    asked = parser.parse_args()
+    rows: list[Row] = []
+    for name in asked.parts or [part for part in PARTS if part != "ten-words"]:
+        for row in PARTS[name](asked.data, asked.write):
+            rows.append(row)
+            print(", ".join(f"{key} {value}" for key, value in row.items() if key != "confusion"), flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

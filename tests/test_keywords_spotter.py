@@ -1,0 +1,223 @@
+"""Spotters: streams equal windows bit for bit, files come back whole, measures are right, training learns."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neuro
+from neuro.errors import FormatError, InputError, NeuroError, UsageError
+from neuro.keywords.corpus import Corpus, classes_for, silence
+from neuro.keywords.evaluation import accuracy, choose_threshold, confusion, operating_curve, posteriors
+from neuro.keywords.spotter import Normalisation, Spotter
+from neuro.keywords.streaming import stream
+from neuro.keywords.training import Recipe, train
+
+CLASSES = classes_for(["low", "high"])
+
+
+def tones(clips: int, seed: int) -> Corpus:
+    """Words that are low and high tones, noise in between."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(clips) % 4
+    at = np.arange(16_000) / 16_000
+    audio = rng.standard_normal((clips, 16_000)) * 100
+    for clip, label in zip(audio, labels, strict=True):
+        if label != 2:
+            hz = (300, 2_000, 0, 800)[label] * rng.uniform(0.9, 1.1)
+            clip[4_000:12_000] += 8_000 * np.sin(2 * np.pi * hz * at[4_000:12_000])
+    spoken = tuple(("low", "high", "_silence_", "middle")[label] for label in labels)
+    return Corpus(audio.astype(np.int16), labels, tuple(f"s{i}" for i in range(clips)), spoken, CLASSES)
+
+
+@cache
+def made(kind: str) -> Spotter:
+    from neuro.keywords.making import convert
+
+    return convert(train(tones(64, 0), Recipe(kind, clips=640, batch=32)))
+
+
+@pytest.fixture(params=["separable", "multilayer"])
+def spotter(request: pytest.FixtureRequest) -> Spotter:
+    return made(request.param)
+
+
+def test_training_learns_and_spikes_agree(spotter: Spotter) -> None:
+    from neuro.keywords.making import listen_to
+
+    heard = listen_to(spotter, tones(40, 1))
+    assert heard.accuracy_ann >= 0.6  # chance: 0.25
+    assert abs(heard.accuracy_ann - heard.accuracy_spikes) <= 0.05
+    assert heard.confusion.sum() == heard.clips == heard.speakers == 40
+    assert heard.near_false is None
+    assert heard.synops > heard.spikes > 0
+
+
+def test_training_is_seeded() -> None:
+    from neuro.keywords.making import convert
+
+    same = [convert(train(tones(16, 0), Recipe("multilayer", clips=64, batch=16, seed=3))).graph for _ in range(2)]
+    other = convert(train(tones(16, 0), Recipe("multilayer", clips=64, batch=16, seed=4))).graph
+    assert same[0] == same[1]
+    assert same[0] != other
+
+
+def test_stream_equals_every_window_bit_for_bit(spotter: Spotter) -> None:
+    hearing = stream(spotter.network)
+    audio = np.concatenate([tones(4, 2).audio.ravel()[:50_000]])
+    from neuro.keywords.features import extract
+
+    frames = spotter.normalisation(extract(spotter.features, audio))
+    messages = hearing.messages(np.concatenate([frames, frames[:1].repeat(hearing.latency, axis=0)]))
+    run = neuro.run(hearing.network, messages[None], record=("logits_by_step",))
+    assert run.logits_by_step is not None
+    starts = np.arange(len(frames) - hearing.window + 1)
+    windows = np.stack([frames[start : start + hearing.window].T for start in starts])
+    expected = neuro.run(spotter.network, windows).logits
+    assert np.array_equal(run.logits_by_step[0, hearing.warm_up :][: len(starts)], expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_random_chains_stream_bit_for_bit(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    kernels = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    frames = sum(k - 1 for k in kernels) + data.draw(st.integers(1, 5))
+    uneven = data.draw(st.booleans())
+    network = chain(rng, kernels, frames, uneven)
+    hearing = stream(network)
+    inputs = rng.integers(-9, 10, (frames + 12, 3))
+    run = neuro.run(hearing.network, np.pad(inputs, ((0, hearing.latency), (0, 0)))[None], record=("logits_by_step",))
+    windows = np.stack([inputs[i : i + frames].T for i in range(13)])
+    assert run.logits_by_step is not None
+    assert np.array_equal(run.logits_by_step[0, hearing.warm_up :], neuro.run(network, windows).logits)
+
+
+def chain(rng: np.random.Generator, kernels: list[int], frames: int, uneven: bool) -> neuro.Network:
+    populations = [neuro.Population("p0", (3, frames), neuro.Source("once", levels=9))]
+    projections: list[Any] = []
+    channels = 3
+    for depth, kernel in enumerate(kernels, start=1):
+        frames -= kernel - 1
+        depthwise = bool(rng.integers(2))
+        wide = channels if depthwise else int(rng.integers(1, 5))
+        weights = rng.integers(-20, 21, (wide, 1 if depthwise else channels, kernel))
+        neuron = neuro.Graded(int(rng.integers(1, 30)), levels=15, bias=rng.integers(-50, 50, (wide, 1)), start_step=depth)
+        populations.append(neuro.Population(f"p{depth}", (wide, frames), neuron))
+        projections.append(neuro.Conv1d(f"p{depth - 1}", f"p{depth}", weights, groups=channels if depthwise else 1))
+        channels = wide
+    last = rng.integers(-20, 21, (channels, frames if uneven else 1, 2))
+    weights = np.broadcast_to(last, (channels, frames, 2)).reshape(-1, 2)
+    populations.append(neuro.Population("out", (2,), neuro.Readout(scale=np.array([0.5, 2.0]), start_step=len(kernels) + 1)))
+    projections.append(neuro.Dense(f"p{len(kernels)}", "out", weights))
+    return neuro.Network(tuple(populations), tuple(projections), timesteps=1)
+
+
+def test_networks_that_cannot_stream_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    network = chain(rng, [2], 4, False)
+    source, hidden, out = network.populations
+    first, last = network.projections
+    cases: list[tuple[tuple[Any, ...], tuple[Any, ...], str]] = [
+        ((replace(source, shape=(1, 3, 4)),), (), "shape"),
+        ((replace(source, neuron=neuro.Source("rate", levels=9)), hidden, out), (first, last), "rate"),
+        ((source, replace(hidden, neuron=neuro.IntegrateAndFire(3)), out), (first, last), "graded"),
+        ((source, hidden, out), (first, last, replace(last, delay=2)), "chain"),
+    ]
+    for populations, projections, said in cases:
+        with pytest.raises(UsageError, match=said):
+            stream(neuro.Network(populations, projections, timesteps=1))
+    padded = neuro.Conv1d("p0", "p1", rng.integers(1, 5, (2, 3, 3)), padding=1)
+    wide = neuro.Population("p1", (2, 4), neuro.Graded(3))
+    with pytest.raises(UsageError, match="every frame"):
+        stream(neuro.Network((source, wide), (padded,), timesteps=1))
+
+
+def test_a_spotter_is_saved_and_loaded_whole(spotter: Spotter, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    marked = replace(spotter, threshold=0.7, card={"data": "tones", "clips": 64, "share": 0.5})
+    marked.save(path)
+    back = Spotter.load(path)
+    assert back.network == spotter.network
+    assert back.graph == spotter.graph
+    assert back.features == spotter.features
+    assert (back.classes, back.threshold, dict(back.card)) == (CLASSES, 0.7, {"data": "tones", "clips": 64, "share": 0.5})
+    clips = tones(4, 5).audio
+    assert np.array_equal(back.run(clips).logits, spotter.run(clips).logits)
+
+
+def test_broken_spotter_files_are_refused(spotter: Spotter, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    spotter.network.save(path)
+    with pytest.raises(FormatError, match="spotter"):
+        Spotter.load(path)
+    spotter.save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(FormatError):
+        Spotter.load(path)
+    with pytest.raises(FormatError, match="no such file"):
+        Spotter.load(tmp_path / "none")
+
+
+def test_a_spotter_is_valid_at_birth(spotter: Spotter) -> None:
+    with pytest.raises(InputError, match="belong together"):
+        replace(spotter, classes=("low",))
+    with pytest.raises(InputError, match="threshold"):
+        replace(spotter, threshold=1.5)
+    with pytest.raises(InputError, match="normalisation"):
+        Normalisation(np.zeros(3, np.float32), np.ones(2, np.float32))
+
+
+def test_short_and_long_clips_are_heard(spotter: Spotter) -> None:
+    assert spotter.run(np.zeros((2, 100), np.int16)).logits.shape == (2, 4)
+    assert spotter.run(np.zeros((1, 40_000), np.int16)).logits.shape == (1, 4)
+
+
+# Measures
+
+
+def test_curve_threshold_and_confusion() -> None:
+    logits = np.log(np.array([[0.9, 0.05, 0.05], [0.6, 0.2, 0.2], [0.2, 0.7, 0.1], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]]))
+    labels = np.array([0, 0, 0, 2, 2])
+    assert accuracy(logits, labels) == 3 / 5
+    assert confusion(logits, labels).tolist() == [[2, 1, 0], [0, 0, 0], [1, 0, 1]]
+    np.testing.assert_allclose(posteriors(logits), np.exp(logits))
+    curve = operating_curve(logits, labels, keywords=2)
+    assert curve.at(0.5) == (2 / 3, 0.5)
+    assert curve.at(0.85) == (1 / 3, 0.0)
+    assert choose_threshold(curve) == pytest.approx(0.81)
+    assert choose_threshold(replace(curve, false_share=np.zeros(99))) == 0.5
+    assert choose_threshold(replace(curve, false_share=np.ones(99))) == 0.99
+    with pytest.raises(InputError, match="one kind"):
+        operating_curve(logits, labels, keywords=3)
+
+
+def test_recipes_and_models_are_checked() -> None:
+    from neuro.keywords.model import build, load_mlperf_dscnn
+
+    for bad in ({"kind": "big"}, {"batch": 1}, {"clips": 3}, {"mixup": 2.0}):
+        with pytest.raises(NeuroError):
+            Recipe(**bad)  # type: ignore[arg-type]  # nonsense on purpose
+    with pytest.raises(UsageError, match="no.* of that name"):
+        build("big", 40, 49, 3, 0)
+    with pytest.raises(UsageError, match="29 frames"):
+        build("separable", 40, 28, 3, 0)
+    with pytest.raises(FormatError):
+        load_mlperf_dscnn(__file__)
+
+
+def test_gathering_from_a_folder_needs_other_words() -> None:
+    from neuro.keywords.making import with_others
+
+    only = tones(8, 0).take(np.array([0, 1]))
+    with pytest.raises(UsageError, match="no words but"):
+        with_others(only)
+    mixed = tones(8, 0)
+    assert len(with_others(mixed)) == 8
+    assert with_others(mixed.take(mixed.labels != 2)).of_class("_silence_").sum() == 3
+    assert len(silence(2, CLASSES)) == 2
