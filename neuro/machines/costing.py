@@ -1,83 +1,112 @@
-"""What a workload costs on a machine: its Bill. Knows which model fits which kind of machine.
-
-Power is idle + (busy - idle) u, with u the share of the time in which the busier of compute and memory works.
-"""
+"""What a workload costs on a machine: its Bill. Knows which model fits which kind of machine."""
 
 from __future__ import annotations
 
-from neuro.bill import Bill, Part
-from neuro.errors import MachineError
-from neuro.machines.machine import BITS, Machine
-from neuro.machines.roofline import LayerTimes, Roof, layer_times
-from neuro.machines.workload import Workload
-from neuro.sourced import Sourced
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import ceil
 
-_CALCULON = "prior after calculon systems/a100_80g.json: .95 of peak for large kernels, .1 for small ones"
-DEFAULTS = {  # used where a machine file says nothing
-    "efficiency.compute": Sourced(0.6, "share", "assumed", _CALCULON),
-    "efficiency.memory": Sourced(0.8, "share", "assumed", _CALCULON),
-    "efficiency.half_size": Sourced(0.05, "GFLOP", "assumed", _CALCULON),
-    "time.launch": Sourced(2.0, "us", "assumed", "a few microseconds per kernel"),
-    "time.start": Sourced(50.0, "us", "assumed", "host and copies, once per batch"),
+from neuro.bill import Bill
+from neuro.errors import MachineError
+from neuro.machines.energy import energy_parts, lower_bound_pj
+from neuro.machines.fpga import dataflow_timing, pipeline
+from neuro.machines.gpu import gpu_rates, tiled
+from neuro.machines.host import Parameters, host_seconds, hosted, plain_rates
+from neuro.machines.machine import Machine
+from neuro.machines.mcu import core_rates, mcu_timing, op_cycles
+from neuro.machines.parameters import parameters_of, sourced_parameters
+from neuro.machines.roofline import Rates, Timing, Waste, layer_seconds, no_waste, timing
+from neuro.machines.systolic import machine_waste
+from neuro.machines.workload import Workload
+
+_ROOFS: dict[str, tuple[Callable[[Machine, str, int, Parameters], Rates], Callable[[Machine], Waste]]] = {
+    "gpu": (gpu_rates, lambda machine: tiled),
+    "systolic": (plain_rates, machine_waste),
+    "accelerator": (plain_rates, lambda machine: no_waste),
+    "cpu": (plain_rates, lambda machine: no_waste),
 }
+_OTHERS = {"dataflow": dataflow_timing, "mcu": mcu_timing}
+MODELS = {
+    "gpu": "tiles and waves",
+    "systolic": "systolic cycles",
+    "accelerator": "roofline",
+    "cpu": "roofline",
+    "dataflow": "folded pipeline",
+    "mcu": "rates by operation",
+}
+
+
+def timing_of(workload: Workload, machine: Machine, precision: str, batch: int, p: Parameters | None = None) -> Timing:
+    """The Timing of a batch on a machine, with the class's calibrated parameters or others."""
+    p = parameters_of(machine.kind) if p is None else p
+    if machine.kind in _OTHERS:
+        return _OTHERS[machine.kind](workload, machine, precision, batch, p)
+    rates, waste = _ROOFS[machine.kind]
+    reached = hosted(rates(machine, precision, batch, p), machine, p)
+    return timing(workload, reached, batch, waste(machine), host_seconds(machine, p))
 
 
 def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None) -> Bill:
     """The Bill of `workload` on `machine`: energy per inference, latency of a batch, throughput when batches follow each other.
 
-    Throughput leaves out what overlaps with the batch before (host and copies), so it is not `batch / latency`.
+    Throughput leaves out what overlaps with the batch before (the host), so it is not `batch / latency`. Energy is the device's own,
+    without its host. A MachineError where no model fits: an unknown precision, or an operation the machine cannot do.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise MachineError(f"machine {machine.name!r}", f"batch is {batch!r}", "Give an integer of at least 1")
     precision = precision or machine.precision
-    times = layer_times(workload, _roof(machine, precision), bits=BITS[precision], batch=batch)
-    launches = float(workload.columns["repeats"][workload.columns["macs"] > 0].sum())
-    busy_s = times.total_s + launches * _figure(machine, "time.launch") * 1e-6
-    start_s = _figure(machine, "time.start") * 1e-6
-    energy = _energy(machine, times, busy_s, batch)
+    p = parameters_of(machine.kind)
+    chips = min(int(machine.value("core.chips", 1.0)), batch)
+    times = timing_of(workload, machine, precision, ceil(batch / chips), p)
+    parts = energy_parts(machine, times, batch, chips, p)
     return Bill(
         target=machine.name,
-        parts=energy,
-        latency_ns=(busy_s + start_s) * 1e9,
-        throughput_per_s=batch / max(busy_s, start_s),
+        parts=parts,
+        latency_ns=times.latency_s * 1e9,
+        throughput_per_s=batch / times.interval_s,
         batch=batch,
         precision=precision,
         basis=_basis(machine),
-        times_ns=(("host and copies", start_s * 1e9), ("layers", busy_s * 1e9)),
-        assumptions=_assumptions(machine),
-        energy_known=bool(energy),
+        times_ns=(("host", times.start_s * 1e9), ("layers", (times.latency_s - times.start_s) * 1e9)),
+        assumptions=_assumptions(workload, machine, precision, batch, times),
+        energy_known=bool(parts),
     )
 
 
-def _figure(machine: Machine, name: str) -> float:
-    return machine.value(name, DEFAULTS[name].value)
-
-
-def _roof(machine: Machine, precision: str) -> Roof:
-    return Roof(
-        macs_per_s=machine.peak_macs(precision),
-        bytes_per_s=machine.value("memory.bandwidth") * 1e9,
-        compute_share=_figure(machine, "efficiency.compute"),
-        memory_share=_figure(machine, "efficiency.memory"),
-        half_flop=_figure(machine, "efficiency.half_size") * 1e9,
-    )
-
-
-def _energy(machine: Machine, times: LayerTimes, busy_s: float, batch: int) -> tuple[Part, ...]:
-    if "power.idle" not in machine.figures or "power.busy" not in machine.figures:
-        return ()
-    idle, busy = machine.figures["power.idle"], machine.figures["power.busy"]
-    working_w = max(busy.value - idle.value, 0.0) * times.total_s / busy_s
-    return (
-        Part("working", working_w * busy_s / batch * 1e12, "dynamic", busy.basis),
-        Part("idle power", idle.value * busy_s / batch * 1e12, "static", idle.basis),
-    )
+def cost_by_layer(workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None) -> list[dict[str, object]]:
+    """One row per layer: nanoseconds of compute, memory and floor for a batch, and what the layer waits for."""
+    precision, p = precision or machine.precision, parameters_of(machine.kind)
+    if machine.kind == "mcu":
+        rates, clock_ghz = core_rates(machine, p), machine.value("core.clock") * 1e-3
+        times = [(op.name, batch * op_cycles(machine, op, rates) / clock_ghz, 0.0, 0.0) for op in workload.ops]
+    elif machine.kind == "dataflow":
+        clock_ghz = machine.value("core.clock") * 1e-3
+        times = [(s.name, batch * s.cycles / clock_ghz, 0.0, 0.0) for s in pipeline(workload, machine, precision, p)]
+    else:
+        made, waste = _ROOFS[machine.kind]
+        seconds = layer_seconds(workload, hosted(made(machine, precision, batch, p), machine, p), batch, waste(machine))
+        times = [(op.name, *(1e9 * float(s[i]) for s in seconds)) for i, op in enumerate(workload.ops)]
+    names = ("compute", "memory", "floor")
+    return [
+        {"layer": name, **{f"{n}_ns": t for n, t in zip(names, ns, strict=True)}, "bound": names[max(range(3), key=lambda i: ns[i])]}
+        for name, *ns in times
+    ]
 
 
 def _basis(machine: Machine) -> str:
-    return f"roofline; checked against {machine.validated}" if machine.validated else "roofline; not validated"
+    checked = f"checked against {machine.validated}" if machine.validated else "not validated"
+    return f"{MODELS[machine.kind]}; {checked}"
 
 
-def _assumptions(machine: Machine) -> tuple[str, ...]:
-    used = {**DEFAULTS, **machine.figures}
-    return tuple(f"{machine.name}: {name} = {figure}" for name, figure in used.items() if figure.basis == "assumed")
+def _assumptions(workload: Workload, machine: Machine, precision: str, batch: int, times: Timing) -> tuple[str, ...]:
+    used: Mapping[str, object] = {**sourced_parameters(machine.kind), **machine.figures}
+    stated = [f"{machine.name}: {name} = {figure}" for name, figure in used.items() if getattr(figure, "basis", "") == "assumed"]
+    bound = lower_bound_pj(workload, machine, precision, batch)
+    if bound is not None:
+        stated.append(f"{machine.name}: operations and bytes alone would cost {bound * 1e-6:.3g} uJ at batch {batch}, without idle power")
+    return (*stated, *(f"{machine.name}: {note}" for note in times.notes))
+
+
+def renamed(machine: Machine, name: str, **changes: object) -> Machine:
+    """The machine under another name with other values, for what-if questions."""
+    return replace(machine, name=name, **changes)  # type: ignore[arg-type]  # the caller names fields of Machine

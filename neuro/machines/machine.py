@@ -1,8 +1,9 @@
 """Machine: a device described by sourced figures, read from a TOML file. Knows nothing of workloads.
 
-A file holds `name`, `title`, `kind`, `family`, `year`, `precision` (the default), optionally `validated` (which measurement backs
-the model; left out: none does), `devices` (names under which measurements list it) and `note`, and the figures in sections, each
-`{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the figures there are. What is not known stays out.
+A file holds `name`, `title`, `kind`, `family`, `year`, `precision` (the default); optionally `runtime`, `form`, `dataflow`,
+`validated` (which measurement backs the model; left out: none does), `devices` (names under which measurements list it) and `note`;
+and the figures in sections, each `{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the figures there are
+and `KINDS` which ones a kind needs. What is not known stays out.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from typing import Any
 from neuro.errors import MachineError, NeuroError
 from neuro.sourced import Sourced
 
-KINDS = {
-    "gpu": "graphics processor: many cores, kernels launched by a host",
-    "systolic": "matrix unit of R x C cells fed from on-chip memory",
-    "dataflow": "FPGA pipeline, one stage of hardware per layer",
-    "cpu": "server or embedded processor with vector units",
-    "mcu": "microcontroller or always-on accelerator, rates by operation type",
+KINDS = {  # kind -> figures it cannot do without
+    "gpu": ("memory.bandwidth", "core.units", "core.clock"),
+    "accelerator": ("memory.bandwidth",),
+    "systolic": ("memory.bandwidth", "core.rows", "core.columns"),
+    "dataflow": ("core.clock", "fpga.luts", "fpga.brams"),
+    "cpu": ("memory.bandwidth",),
+    "mcu": ("core.clock",),
 }
-BITS = {"int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32}
+RUNTIMES = ("graph", "framework", "usb")
+FORMS = ("card", "socket", "module", "kit", "stick", "dut")
+BITS = {"int1": 1, "int2": 2, "int3": 3, "int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32}
 FIGURES = {  # name -> unit; the sections of the file are the parts before the dot
     **{f"peak.{precision}": "TOPS" for precision in BITS},
     "memory.bandwidth": "GB/s",
@@ -34,23 +38,29 @@ FIGURES = {  # name -> unit; the sections of the file are the parts before the d
     "memory.cache": "MiB",
     "power.idle": "W",
     "power.busy": "W",
-    "core.units": "count",
+    **dict.fromkeys(("core.units", "core.rows", "core.columns", "core.arrays", "core.chips"), "count"),
     "core.clock": "MHz",
-    "core.rows": "count",
-    "core.columns": "count",
-    "time.launch": "us",
+    "core.node": "nm",
+    "core.single_share": "share",
+    "core.coremark": "CoreMark/MHz",
     "time.start": "us",
-    "efficiency.compute": "share",
-    "efficiency.memory": "share",
-    "efficiency.half_size": "GFLOP",
+    "time.dispatch": "us",
+    "fpga.luts": "count",
+    "fpga.brams": "count",
+    **{f"rate.{kind}": "MAC/cycle" for kind in ("conv", "shallow", "depthwise", "fc")},
 }
-_NEEDED = ("memory.bandwidth",)
-_TEXTS = {"name": True, "title": True, "kind": True, "family": True, "precision": True, "validated": False, "note": False}
+_DATAFLOWS = ("os", "ws", "db")
+_NEEDED = ("name", "title", "kind", "family", "precision")
+_FIELDS = (*_NEEDED, "year", "devices", "runtime", "form", "dataflow", "validated", "note")
+_OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Machine:
-    """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there."""
+    """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there.
+
+    `runtime` says how a network reaches it (host.py), `form` what a power reading of it includes, `dataflow` how an array works.
+    """
 
     name: str
     title: str
@@ -59,19 +69,28 @@ class Machine:
     year: int
     precision: str
     figures: Mapping[str, Sourced] = field(default_factory=dict)
+    runtime: str = "graph"
+    form: str = "card"
+    dataflow: str = "db"
     validated: str = ""
     devices: tuple[str, ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
         where = f"machine {self.name!r}"
-        if self.kind not in KINDS:
-            raise MachineError(f"{where}, kind", f"{self.kind!r} is not known", f"Use one of {', '.join(KINDS)}")
+        for field_name, value, known in (
+            ("kind", self.kind, tuple(KINDS)),
+            ("runtime", self.runtime, RUNTIMES),
+            ("form", self.form, FORMS),
+            ("dataflow", self.dataflow, _DATAFLOWS),
+        ):
+            if value not in known:
+                raise MachineError(f"{where}, {field_name}", f"{value!r} is not known", f"Use one of {', '.join(known)}")
         for name, figure in self.figures.items():
             _check_figure(f"{where}, {name}", name, figure)
-        for name in _NEEDED:
+        for name in KINDS[self.kind]:
             if name not in self.figures:
-                raise MachineError(f"{where}, {name}", "the figure is missing", f"Give it in {FIGURES[name]}, with its source")
+                raise MachineError(f"{where}, {name}", f"a {self.kind} needs it", f"Give it in {FIGURES[name]}, with its source")
         if self.precision not in self.precisions:
             raise MachineError(
                 f"{where}, precision",
@@ -151,7 +170,7 @@ def _read(path: Traversable | Path) -> Machine:
 
 
 def _machine(where: str, data: dict[str, Any]) -> Machine:
-    texts = {key: _text(where, data, key, needed) for key, needed in _TEXTS.items() if needed or key in data}
+    texts = {key: _text(where, data, key) for key in (*_NEEDED, *(key for key in _OPTIONAL if key in data))}
     year = data.pop("year", None)
     if not isinstance(year, int) or isinstance(year, bool):
         raise MachineError(f"{where}, year", f"it is {year!r}", "Give the year the device came out, as an integer")
@@ -161,7 +180,7 @@ def _machine(where: str, data: dict[str, Any]) -> Machine:
     figures: dict[str, Sourced] = {}
     for section, entries in data.items():
         if not isinstance(entries, dict):
-            raise MachineError(f"{where}, {section}", "there is no such field", f"Use {', '.join((*_TEXTS, 'year', 'devices'))}")
+            raise MachineError(f"{where}, {section}", "there is no such field", f"Use {', '.join(_FIELDS)}")
         for key, entry in entries.items():
             figures[f"{section}.{key}"] = _sourced(f"{where}, {section}.{key}", entry)
     try:
@@ -170,9 +189,9 @@ def _machine(where: str, data: dict[str, Any]) -> Machine:
         raise MachineError(f"{where}: {error.where}", error.fact, error.remedy) from None
 
 
-def _text(where: str, data: dict[str, Any], key: str, needed: bool) -> str:
+def _text(where: str, data: dict[str, Any], key: str) -> str:
     text = data.pop(key, None)
-    if not isinstance(text, str) or (needed and not text.strip()):
+    if not isinstance(text, str) or not text.strip():
         raise MachineError(f"{where}, {key}", f"it is {text!r}", f'Write {key} = "..."')
     return text
 

@@ -34,7 +34,7 @@ def conv(name: str, size: Size, cin: int, cout: int, kernel: Size = (1, 1), *, s
     pixels = size[0] * size[1]
     return Op(
         name,
-        "depthwise" if groups > 1 and groups == cin else "conv",
+        "conv" if cin > groups else "depthwise" if groups > 1 else "shallow",
         m=pixels,
         k=k,
         n=cout // groups,

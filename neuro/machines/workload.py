@@ -7,7 +7,7 @@ Elementwise layers that every compiler fuses (batch norm, activation, reshape) m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from neuro.errors import MachineError
 from neuro.graph import Graph, Layer
 
-Kind = Literal["conv", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
+Kind = Literal["conv", "shallow", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One layer as `groups` products of (m, k) by (k, n), done `repeats` times for one inference.
+    """One layer as `groups` products of (m, k) by (k, n), done `repeats` times for one inference. "shallow" is a convolution of one channel.
 
     `adds` counts additions and comparisons beside the MACs, `parameters` trained values, `inputs` and `outputs` the activation
     values moved. `weights` are the stored values that must be read once per batch; None: all parameters.
@@ -63,14 +63,15 @@ class Op:
 Columns = Mapping[str, NDArray[np.float64]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: models remember what they worked out for a workload
 class Workload:
     """The operations of one inference, in order. `assumptions` says what was counted how."""
 
     name: str
     ops: tuple[Op, ...]
     assumptions: tuple[str, ...] = ()
-    columns: Columns = field(init=False, repr=False, compare=False)
+    columns: Columns = field(init=False, repr=False)
+    merged: Columns = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ops", tuple(self.ops))
@@ -79,6 +80,7 @@ class Workload:
                 f"workload {self.name!r}", "it holds no multiply-accumulate", "Give at least one layer with weights"
             )
         object.__setattr__(self, "columns", _columns(self.ops))
+        object.__setattr__(self, "merged", _columns(_merged(self.ops)))
 
     @property
     def macs(self) -> int:
@@ -98,7 +100,7 @@ class Workload:
     def bytes_moved(self, bits: int, batch: int = 1) -> float:
         """Bytes per batch when every layer reads its weights once and its inputs and outputs pass through memory."""
         c = self.columns
-        return float((c["weights"] + batch * (c["inputs"] + c["outputs"])).sum()) * bits / 8
+        return float((c["repeats"] * (c["weights"] + batch * (c["inputs"] + c["outputs"]))).sum()) * bits / 8
 
     def intensity(self, bits: int, batch: int = 1) -> float:
         """Arithmetic intensity in FLOP (= 2 x MAC) per byte."""
@@ -126,19 +128,26 @@ class Workload:
         ]
 
 
-def _columns(ops: tuple[Op, ...]) -> Columns:
-    """The ops as arrays (ops,), totals over repeats; m, k, n, groups and repeats as they are."""
-    table = np.array(
-        [
-            (o.macs, o.adds * o.repeats, o.weight_reads, o.inputs * o.repeats, o.outputs * o.repeats)
-            + (o.m, o.k, o.n, o.groups, o.repeats, KINDS.index(o.kind))
-            for o in ops
-        ],
-        np.float64,
-    )
+_COLUMNS = ("macs", "adds", "weights", "inputs", "outputs", "m", "k", "n", "groups", "repeats")
+
+
+def _columns(ops: Iterable[Op]) -> Columns:
+    """The ops as arrays (ops,), each for one of its repeats; `repeats` says how many there are."""
+    rows = [
+        (o.macs // o.repeats, o.adds, o.weight_reads // o.repeats, o.inputs, o.outputs, o.m, o.k, o.n, o.groups, o.repeats) for o in ops
+    ]
+    table = np.array(rows, np.float64)
     table.setflags(write=False)
-    names = ("macs", "adds", "weights", "inputs", "outputs", "m", "k", "n", "groups", "repeats", "kind")
-    return dict(zip(names, table.T, strict=True))
+    return dict(zip(_COLUMNS, table.T, strict=True))
+
+
+def _merged(ops: Iterable[Op]) -> list[Op]:
+    """Ops of the same shape as one op with more repeats: the same totals, sooner computed."""
+    shapes: dict[Op, int] = {}
+    for op in ops:
+        key = replace(op, name="", repeats=1)
+        shapes[key] = shapes.get(key, 0) + op.repeats
+    return [replace(op, repeats=repeats) for op, repeats in shapes.items()]
 
 
 def weigh(graph: Graph) -> Workload:
@@ -160,7 +169,7 @@ def _trained(layer: Layer) -> int:
 def _conv(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     out, per_group, *kernel = layer.arrays["weight"].shape
     groups = int(layer.options["groups"])
-    kind: Kind = "depthwise" if groups > 1 and per_group == 1 else "conv"
+    kind: Kind = "conv" if per_group > 1 else "depthwise" if groups > 1 else "shallow"
     outputs = _size(layer.shape)
     return [
         Op(
