@@ -59,7 +59,8 @@ def main() -> None:
     for section in sorted({*found, *ASSUMED}):
         lines.append(f"\n[{section}]")
         for name, value in found.get(section, {}).items():
-            lines.append(f'{name} = {{value = {value:.4g}, unit = "{unit_of(name)}", basis = "fitted", source = "{evidence[section, name]}"}}')
+            rounded, source = f"{value if value > 1e-4 else 0:.4g}", evidence[section, name]
+            lines.append(f'{name} = {{value = {rounded}, unit = "{unit_of(name)}", basis = "fitted", source = "{source}"}}')
         for name, (value, unit, source) in ASSUMED.get(section, {}).items():
             lines.append(f'{name} = {{value = {value}, unit = "{unit}", basis = "assumed", source = "{source}"}}')
     text = "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 from neuro.bill import Bill
-from neuro.errors import UsageError
+from neuro.errors import MachineError, UsageError
 from neuro.graph import Graph
 from neuro.machines.costing import cost
 from neuro.machines.machine import Machine, load_machine
@@ -53,11 +53,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for."""
+    """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
+
+    `refused` names the machines that no model can cost for this network, with the reason.
+    """
 
     crossing: str
     rows: tuple[Row, ...]
     conditions: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -75,17 +79,27 @@ def compare(
 ) -> Comparison:
     """The chip's bill beside the bills of `machines` for the same float network at every batch.
 
-    `machines` are catalogue names, paths of machine files, or Machine values. A UsageError where there is nothing to compare.
+    `machines` are catalogue names, paths of machine files, or Machine values. A machine that cannot run the network is named in
+    `refused` with the reason; a UsageError where there is nothing to compare.
     """
     if not machines or not batches:
         raise UsageError(
             "compare", "no machine or no batch was given", f"Name machines such as {MACHINES[0]!r}, and batches such as 1"
         )
     workload = weigh(graph)
-    targets = [machine if isinstance(machine, Machine) else load_machine(machine) for machine in machines]
+    targets: list[Machine] = []
+    refused: list[str] = []
+    for machine in (machine if isinstance(machine, Machine) else load_machine(machine) for machine in machines):
+        try:
+            cost(workload, machine)
+        except MachineError as error:
+            refused.append(str(error))
+        else:
+            targets.append(machine)
     bills = [cost(workload, machine, batch=batch) for machine in targets for batch in batches]
     rows = tuple(row_of(bill) for bill in (chip_run.bill, *bills))
-    return Comparison(_crossing(workload, chip_run.bill, targets), rows, _conditions(workload, chip_run.bill, bills))
+    conditions = (*_conditions(workload, chip_run.bill, bills), *(f"left out: {reason}" for reason in refused))
+    return Comparison(_crossing(workload, chip_run.bill, targets), rows, conditions, tuple(refused))
 
 
 def row_of(bill: Bill) -> Row:

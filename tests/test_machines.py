@@ -22,6 +22,9 @@ precision = "int8"
 int8 = {value = 10, unit = "TOPS", basis = "vendor", source = "leaflet"}
 [memory]
 bandwidth = {value = 100, unit = "GB/s", basis = "vendor", source = "leaflet"}
+[core]
+units = {value = 10, unit = "count", basis = "vendor", source = "leaflet"}
+clock = {value = 1000, unit = "MHz", basis = "vendor", source = "leaflet"}
 """
 
 
@@ -46,7 +49,7 @@ def test_weigh_counts_as_by_hand() -> None:
 
 
 def test_every_catalogue_machine_costs_a_layer() -> None:
-    workload = Workload("one layer", (Op("fc", "fc", 1, 1000, 1000, parameters=10**6, inputs=1000, outputs=1000),))
+    workload = Workload("one layer", (Op("fc", "fc", 1, 400, 400, parameters=160_000, inputs=400, outputs=400),))
     for name in neuro.list_machines():
         machine = neuro.load_machine(name)
         assert machine.name == name

@@ -1,7 +1,8 @@
 """Calibration: class parameters fitted in log error, and leave-one-family-out predictions. Knows points and models.
 
-Each task fits the parameters of one kind on its own measurements. A family is the unit of holding out: all points of a device line go
-together. What a task cannot fit (one family, or none) keeps the assumed value of calibrated.toml, and its predictions are still held out.
+Each task fits the parameters of one kind on its own measurements. A family is the unit of holding out: all points of a device
+line go together. What a task cannot fit (one family, or none) keeps the assumed value of calibrated.toml, and its predictions
+are still held out.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ TASKS = (
         _time("gpu", "graph"),
     ),
     Task("accelerator", {"compute_share": (0.55, 0.2, 0.95), "floor_us": (5, 0.5, 30)}, _time("accelerator", "graph")),
-    Task("cpu", {"compute_share": (0.6, 0.2, 0.95), "memory_share": (0.9, 0.4, 0.95), "floor_us": (5, 0.5, 30)}, _time("cpu", "graph")),
+    Task(
+        "cpu",
+        {"compute_share": (0.6, 0.2, 0.95), "memory_share": (0.9, 0.4, 0.95), "floor_us": (5, 0.5, 30)},
+        _time("cpu", "graph"),
+    ),
     Task(
         "mcu",
         {f"{kind}_per_coremark": (0.2, 0.01, 1.0) for kind in ("conv", "shallow", "depthwise", "fc")},
@@ -85,7 +90,7 @@ TASKS = (
 
 
 def fit(task: Task, data: Sequence[Observation], base: Bases, start: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Values of the task's parameters that explain `data` best, the others of each kind as in `base`; `start` is where to begin."""
+    """Values of the task's parameters that explain `data` best, the others as in `base`; `start` is where to begin."""
     names = list(task.names)
     prior, low, high = (np.array([task.names[name][i] for name in names], np.float64) for i in range(3))
     first = np.array([start.get(name, prior[i]) for i, name in enumerate(names)]) if start else prior

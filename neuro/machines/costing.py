@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from math import ceil
 
 from neuro.bill import Bill
@@ -12,7 +11,7 @@ from neuro.machines.energy import energy_parts, lower_bound_pj
 from neuro.machines.fpga import dataflow_timing, pipeline
 from neuro.machines.gpu import gpu_rates, tiled
 from neuro.machines.host import Parameters, host_seconds, hosted, plain_rates
-from neuro.machines.machine import Machine
+from neuro.machines.machine import BITS, Machine
 from neuro.machines.mcu import core_rates, mcu_timing, op_cycles
 from neuro.machines.parameters import parameters_of, sourced_parameters
 from neuro.machines.roofline import Rates, Timing, Waste, layer_seconds, no_waste, timing
@@ -49,12 +48,13 @@ def timing_of(workload: Workload, machine: Machine, precision: str, batch: int, 
 def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None) -> Bill:
     """The Bill of `workload` on `machine`: energy per inference, latency of a batch, throughput when batches follow each other.
 
-    Throughput leaves out what overlaps with the batch before (the host), so it is not `batch / latency`. Energy is the device's own,
-    without its host. A MachineError where no model fits: an unknown precision, or an operation the machine cannot do.
+    Throughput leaves out what overlaps with the batch before (the host), so it is not `batch / latency`. Energy is the device's
+    own, without its host. A MachineError where no model fits: an unknown precision, or an operation the machine cannot do.
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise MachineError(f"machine {machine.name!r}", f"batch is {batch!r}", "Give an integer of at least 1")
     precision = precision or machine.precision
+    _check_capacity(workload, machine, precision)
     p = parameters_of(machine.kind)
     chips = min(int(machine.value("core.chips", 1.0)), batch)
     times = timing_of(workload, machine, precision, ceil(batch / chips), p)
@@ -73,7 +73,9 @@ def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str
     )
 
 
-def cost_by_layer(workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None) -> list[dict[str, object]]:
+def cost_by_layer(
+    workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None
+) -> list[dict[str, object]]:
     """One row per layer: nanoseconds of compute, memory and floor for a batch, and what the layer waits for."""
     precision, p = precision or machine.precision, parameters_of(machine.kind)
     if machine.kind == "mcu":
@@ -85,12 +87,29 @@ def cost_by_layer(workload: Workload, machine: Machine, *, batch: int = 1, preci
     else:
         made, waste = _ROOFS[machine.kind]
         seconds = layer_seconds(workload, hosted(made(machine, precision, batch, p), machine, p), batch, waste(machine))
-        times = [(op.name, *(1e9 * float(s[i]) for s in seconds)) for i, op in enumerate(workload.ops)]
+        times = [
+            (op.name, 1e9 * float(c), 1e9 * float(m), 1e9 * float(f)) for op, c, m, f in zip(workload.ops, *seconds, strict=True)
+        ]
     names = ("compute", "memory", "floor")
     return [
-        {"layer": name, **{f"{n}_ns": t for n, t in zip(names, ns, strict=True)}, "bound": names[max(range(3), key=lambda i: ns[i])]}
+        {
+            "layer": name,
+            **{f"{n}_ns": t for n, t in zip(names, ns, strict=True)},
+            "bound": names[max(range(3), key=lambda i: ns[i])],
+        }
         for name, *ns in times
     ]
+
+
+def _check_capacity(workload: Workload, machine: Machine, precision: str) -> None:
+    """Refuses a workload whose weights the machine cannot hold: nothing here models swapping or sharding."""
+    needed_gib = workload.parameters * BITS[precision] / 8 / 2**30
+    if "memory.capacity" in machine.figures and needed_gib > machine.value("memory.capacity"):
+        raise MachineError(
+            f"machine {machine.name!r}",
+            f"{workload.name} has {needed_gib:.3g} GiB of {precision} weights, more than its memory holds",
+            "Use a machine with more memory, fewer bits, or a smaller network",
+        )
 
 
 def _basis(machine: Machine) -> str:
@@ -103,10 +122,7 @@ def _assumptions(workload: Workload, machine: Machine, precision: str, batch: in
     stated = [f"{machine.name}: {name} = {figure}" for name, figure in used.items() if getattr(figure, "basis", "") == "assumed"]
     bound = lower_bound_pj(workload, machine, precision, batch)
     if bound is not None:
-        stated.append(f"{machine.name}: operations and bytes alone would cost {bound * 1e-6:.3g} uJ at batch {batch}, without idle power")
+        stated.append(
+            f"{machine.name}: operations and bytes alone would cost {bound * 1e-6:.3g} uJ at batch {batch}, without idle power"
+        )
     return (*stated, *(f"{machine.name}: {note}" for note in times.notes))
-
-
-def renamed(machine: Machine, name: str, **changes: object) -> Machine:
-    """The machine under another name with other values, for what-if questions."""
-    return replace(machine, name=name, **changes)  # type: ignore[arg-type]  # the caller names fields of Machine

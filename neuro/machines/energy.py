@@ -1,8 +1,9 @@
 """Energy: power times time on a machine, and operations plus bytes as a lower bound. Knows times, not how they were made.
 
-P = idle + (full - idle) (awake + (1 - awake) u), u the share of the time in which compute or memory is busy, `awake` what a machine
-draws beyond idle as soon as it holds a job, full the power under full load: the limit, or what a GPU's full clock needs (gpu.py) where
-that is less. The lower bound adds operations and bytes by level with Horowitz's 45 nm figures, scaled with the node, without idle power.
+P = idle + (full - idle) (awake + (1 - awake) u), u the share of the time in which compute or memory is busy, `awake` what a
+machine draws beyond idle as soon as it holds a job, full the power under full load: the limit, or what a GPU's full clock needs
+(gpu.py) where that is less. The lower bound adds operations and bytes by level with Horowitz's 45 nm figures, scaled with the
+node, without idle power.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def energy_parts(machine: Machine, timing: Timing, batch: int, chips: int, p: Pa
 
 
 def lower_bound_pj(workload: Workload, machine: Machine, precision: str, batch: int = 1) -> float | None:
-    """Operations and bytes only, per inference; None where the process node is not known. Every value crosses one SRAM; weights DRAM."""
+    """Operations and bytes, per inference; None where the node is not known. Values cross one SRAM, weights DRAM too."""
     if "core.node" not in machine.figures:
         return None
     bits = BITS[precision]

@@ -1,8 +1,8 @@
 """FPGA dataflow pipelines (FINN): one stage of hardware per layer, folded to fit. Knows layers with MACs only.
 
-A stage of PE x SIMD multipliers takes cycles = (MH / PE) (MW / SIMD) pixels (FINN, matrix-vector unit, get_exp_cycles); the slowest
-stage sets the initiation interval. Folding: the slowest stage is doubled until the LUTs or block RAMs run out. The host adds a fixed
-time per inference. Attention and recurrence have no such stage and are refused.
+A stage of PE x SIMD multipliers takes cycles = (MH / PE) (MW / SIMD) pixels (FINN, matrix-vector unit, get_exp_cycles); the
+slowest stage sets the initiation interval. Folding: the slowest stage is doubled until the LUTs or block RAMs run out. The host
+adds a fixed time per inference. Attention and recurrence have no such stage and are refused.
 """
 
 from __future__ import annotations
@@ -107,5 +107,6 @@ def dataflow_timing(workload: Workload, machine: Machine, precision: str, batch:
     fill_s = sum(stage.cycles / stage.pixels for stage in stages) / clock_hz
     first_s = max(fill_s, interval_s) + host_s
     total = first_s + (batch - 1) * (interval_s + host_s)
-    note = f"pipeline of {len(stages)} stages, {sum(s.pe * s.simd for s in stages):,} multipliers, interval {interval_s * 1e6:.3g} us"
+    multipliers = sum(stage.pe * stage.simd for stage in stages)
+    note = f"pipeline of {len(stages)} stages, {multipliers:,} multipliers, interval {interval_s * 1e6:.3g} us"
     return Timing(total, batch * (interval_s + host_s), batch * interval_s / total, batch * host_s, (note,))

@@ -1,8 +1,9 @@
 """Graphics processors: tiles, waves, kernel floors and power throttling. Knows the shapes of layers, not their meaning.
 
-A layer is a product (M b, K) x (K, N); its tiles are spread over the SMs in waves, long K is split while SMs would idle. A kernel
-costs at least `kernel_cycles` of the clock. Where the power limit cannot feed the full clock (w0 node / 7 nm watts per TOPS of peak),
-the clock falls by (limit / demand) ** exponent. Differs from cuBLAS in: two tile sizes stand for all of its kernels.
+A layer is a product (M b, K) x (K, N); its tiles are spread over the SMs in waves, long K is split while SMs would idle. A
+kernel costs at least `kernel_cycles` of the clock. Where the power limit cannot feed the full clock (w0 node / 7 nm watts per
+TOPS of peak), the clock falls by (limit / demand) ** exponent. Differs from cuBLAS in: two tile sizes stand for all of its
+kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SPLIT_K = 256  # a slice of K is not made shorter than this
 
 
 def demand_w(machine: Machine, p: Parameters) -> float:
-    """Watts that the full clock needs under full load, from the INT8 peak and the process node; 0 where one of them is not known."""
+    """Watts that the full clock needs, from the INT8 peak and the process node; 0 where one of them is not known."""
     if not {"peak.int8", "core.node"} <= set(machine.figures):
         return 0.0
     return p["full_clock_w_per_tops"] * machine.value("core.node") / 7 * machine.value("peak.int8")
@@ -34,7 +35,7 @@ def clock_share(machine: Machine, p: Parameters) -> float:
 
 
 def gpu_rates(machine: Machine, precision: str, batch: int, p: Parameters) -> Rates:
-    """What the machine reaches at this batch. A single stream uses `single_share` of the peak (a Jetson's GPU without its DLAs)."""
+    """What the machine reaches. A single stream uses `single_share` of the peak (a Jetson's GPU without its DLAs)."""
     share = machine.value("core.single_share", 1.0) if batch == 1 else 1.0
     return Rates(
         macs_per_s=machine.peak_macs(precision) * p["compute_share"] * clock_share(machine, p) * share,

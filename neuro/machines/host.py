@@ -1,7 +1,7 @@
 """What the host adds: how layers reach a machine. Knows the three ways of running a network there are here.
 
-`graph`: the whole network is captured once and runs by itself. `framework`: a framework dispatches it layer by layer, after a fixed
-time per call. `usb`: input and output cross a USB bus, once per batch, and a stick starts each layer itself.
+`graph`: the whole network is captured once and runs by itself. `framework`: a framework dispatches it layer by layer, after a
+fixed time per call. `usb`: input and output cross a USB bus, once per batch, and a stick starts each layer itself.
 """
 
 from __future__ import annotations

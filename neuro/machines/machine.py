@@ -1,9 +1,9 @@
 """Machine: a device described by sourced figures, read from a TOML file. Knows nothing of workloads.
 
 A file holds `name`, `title`, `kind`, `family`, `year`, `precision` (the default); optionally `runtime`, `form`, `dataflow`,
-`validated` (which measurement backs the model; left out: none does), `devices` (names under which measurements list it) and `note`;
-and the figures in sections, each `{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the figures there are
-and `KINDS` which ones a kind needs. What is not known stays out.
+`validated` (which measurement backs the model; left out: none does), `devices` (names under which measurements list it) and
+`note`; and the figures in sections, each `{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the
+figures there are and `KINDS` which ones a kind needs. What is not known stays out.
 """
 
 from __future__ import annotations

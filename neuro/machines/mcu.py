@@ -1,7 +1,8 @@
 """Microcontrollers and always-on accelerators: rates by operation type, one layer after the other, one inference at a time.
 
 cycles = sum over types of MAC / rate. The rates are the machine's own where its file gives them; else the class's rates per
-CoreMark/MHz times its CoreMark/MHz, which makes cores predictable that were never measured. Memory is on chip and part of the rates.
+CoreMark/MHz times its CoreMark/MHz, which makes cores predictable that were never measured. Memory is on chip and part of the
+rates.
 """
 
 from __future__ import annotations

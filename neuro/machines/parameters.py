@@ -16,7 +16,9 @@ SHARED = ("host", "power")  # sections that hold for every kind, unless its own 
 def calibrated() -> Mapping[str, Mapping[str, Sourced]]:
     """Every section of calibrated.toml, with basis and source of each value."""
     text = (resources.files("neuro.machines") / "calibrated.toml").read_text(encoding="utf-8")
-    return {section: {key: Sourced(**entry) for key, entry in entries.items()} for section, entries in tomllib.loads(text).items()}
+    return {
+        section: {key: Sourced(**entry) for key, entry in entries.items()} for section, entries in tomllib.loads(text).items()
+    }
 
 
 def sourced_parameters(kind: str) -> dict[str, Sourced]:

@@ -1,7 +1,8 @@
 """Measured points: reading a points file, and finding the machine and the workload that each row speaks of. Knows no model.
 
-The format is that of measured.csv: one row per device, workload, scenario and kind of energy; blank means not published. `macs` are
-multiply-accumulates, `throughput_per_s` and `energy_mj` hold for the whole system listed in `device`, `latency_ms` for one query.
+The format is that of measured.csv: one row per device, workload, scenario and kind of energy; blank means not published. `macs`
+are multiply-accumulates, `throughput_per_s` and `energy_mj` hold for the whole system listed in `device`, `latency_ms` for one
+query.
 """
 
 from __future__ import annotations
@@ -153,7 +154,9 @@ def match_device(device: str) -> tuple[Machine, int, bool]:
             if inside and (best is None or sum(map(len, words)) > best[0]):
                 best = (sum(map(len, words)), machine)
     if best is None:
-        raise MachineError(f"device {device!r}", "no machine of the catalogue is named so", "Add a machine file that lists it in devices")
+        raise MachineError(
+            f"device {device!r}", "no machine of the catalogue is named so", "Add a machine file that lists it in devices"
+        )
     count = re.search(r"^(\d+)\s*(?:x|s)\s", device, re.IGNORECASE) or re.search(r"\((\d+) chips\)", device)
     return best[1], int(count[1]) if count else 1, "maxq" in tokens
 
@@ -175,7 +178,9 @@ def _scenario(point: Point) -> tuple[int, bool]:
     text = point.batch_or_scenario.lower()
     if "server" in text:
         raise MachineError(
-            f"point {point.id!r}, batch_or_scenario", "a server scenario has no batch of its own", "Use offline or single-stream points"
+            f"point {point.id!r}, batch_or_scenario",
+            "a server scenario has no batch of its own",
+            "Use offline or single-stream points",
         )
     batch = re.search(r"\bb(\d+)\b", text)
     if "offline" in text:
@@ -194,7 +199,9 @@ def _precision(point: Point, machine: Machine) -> str:
     text = {"": machine.precision, "unknown": machine.precision, "w3a3": "int3"}.get(text, text)
     if text not in machine.precisions:
         raise MachineError(
-            f"point {point.id!r}, precision", f"{machine.name} has no rate for {text!r}", f"Use one of {', '.join(machine.precisions)}"
+            f"point {point.id!r}, precision",
+            f"{machine.name} has no rate for {text!r}",
+            f"Use one of {', '.join(machine.precisions)}",
         )
     return text
 

@@ -1,7 +1,8 @@
 """What the models say about a measured point: one number per quantity, for the whole system that was measured.
 
-Knows points, timings and power; fits nothing. A power reading "wall" of cards includes their server (`server_w`, and `server_share`
-of the cards' power for supply and fans), of modules their board (`board_share`). MaxQ settings hold the power limit at `maxq_cap` of the default.
+Knows points, timings and power; fits nothing. A power reading "wall" of cards includes their server (`server_w`, and
+`server_share` of the cards' power for supply and fans), of modules their board (`board_share`). MaxQ settings hold the power
+limit at `maxq_cap` of the default.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CLASSES = {  # kind, runtime -> class in the error tables
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured number: a point's throughput (per second), latency (ms) or energy (mJ), with the setting it was measured in."""
+    """One measured number: a point's throughput (1/s), latency (ms) or energy (mJ), with its setting."""
 
     point: Point
     setting: Setting
@@ -122,7 +123,7 @@ def predict(observation: Observation, p: Parameters, times: Timing | None = None
 
 
 def _capped(machine: Machine, p: Parameters) -> Machine:
-    """The machine with its power limit held at `maxq_cap` of the default. On modules that lowers the clock whatever the load is."""
+    """The machine with its power held at `maxq_cap` of the default. On modules that lowers the clock at any load."""
     cap, exponent = p.get("maxq_cap", 1.0), p.get("throttle_exponent", 0.0)
     figures = dict(machine.figures)
     if "power.busy" in figures:

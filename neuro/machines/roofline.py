@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a machine reaches, shares included: arithmetic, memory, usable cache, the least time of a kernel, units, bits of a value."""
+    """What a machine reaches, shares included; `floor_s` is the least time of a kernel."""
 
     macs_per_s: float
     bytes_per_s: float
@@ -36,9 +36,10 @@ Waste = Callable[[Columns, Floats, float], Floats]  # columns, pieces, units -> 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one batch. `latency_s`: start of the batch to its last answer; `interval_s`: between batches that follow each other.
+    """Seconds of one batch.
 
-    `busy` is the share of the latency in which the busier of compute and memory works; `start_s` is what the host spends once.
+    `latency_s` is from the start of a batch to its last answer, `interval_s` between batches that follow each other. `busy` is
+    the share of the latency in which the busier of compute and memory works; `start_s` is what the host spends once.
     """
 
     latency_s: float

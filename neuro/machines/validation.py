@@ -21,7 +21,7 @@ _NARROW = {("microcontroller", "latency"): (0.15, None)}
 _WHY = {
     "framework of 2018": "TensorFlow's time per call and per layer differs by host and year and stands in no data sheet",
     "USB stick of 2018": "two families, each predicted from the other alone; USB and driver times stand in no data sheet",
-    "energy of a server with one query at a time": "one small query at a time: the reading is the server's idling, which no card explains",
+    "energy of a server with one query at a time": "the reading is mostly the server's idling, which no card explains",
     "capped power": "MaxQ settings publish no power limit; one cap is fitted for all",
     "batch latency": "two points only",
 }
@@ -29,7 +29,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """Held-out errors of one class and quantity, as shares of the measured value. `bar` is the mean error asked for, where one is."""
+    """Held-out errors of one class and quantity, as shares of the measured value; `bar` is the mean asked for."""
 
     machine_class: str
     quantity: str
@@ -81,9 +81,9 @@ class Validation:
 
 
 def validate(points: Sequence[Point] | None = None) -> Validation:
-    """Held-out errors on `points` (the shipped ones when None). The fits use the shipped points and `points`, less the family at hand.
+    """Held-out errors on `points` (the shipped ones when None).
 
-    A FormatError where none of the points can be used.
+    The fits use the shipped points and `points`, less the family at hand. A FormatError where none of the points can be used.
     """
     shipped, _ = observations(shipped_points())
     targets, unused = (shipped, observations(shipped_points())[1]) if points is None else observations(points)
@@ -132,7 +132,16 @@ def _error(machine_class: str, quantity: str, rows: Sequence[PointRow]) -> Error
     bar, most = _NARROW.get((machine_class, quantity), BARS.get(quantity, (None, None)))
     within = None if bar is None else mean <= bar and (most is None or largest <= most)
     return ErrorRow(
-        machine_class, quantity, len(rows), families, mean, largest, sum(errors) / len(errors), bar, within, _note(machine_class, quantity, rows)
+        machine_class,
+        quantity,
+        len(rows),
+        families,
+        mean,
+        largest,
+        sum(errors) / len(errors),
+        bar,
+        within,
+        _note(machine_class, quantity, rows),
     )
 
 

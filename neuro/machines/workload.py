@@ -22,7 +22,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One layer as `groups` products of (m, k) by (k, n), done `repeats` times for one inference. "shallow" is a convolution of one channel.
+    """One layer as `groups` products of (m, k) by (k, n), done `repeats` times. "shallow" is a convolution of one channel.
 
     `adds` counts additions and comparisons beside the MACs, `parameters` trained values, `inputs` and `outputs` the activation
     values moved. `weights` are the stored values that must be read once per batch; None: all parameters.
@@ -134,7 +134,8 @@ _COLUMNS = ("macs", "adds", "weights", "inputs", "outputs", "m", "k", "n", "grou
 def _columns(ops: Iterable[Op]) -> Columns:
     """The ops as arrays (ops,), each for one of its repeats; `repeats` says how many there are."""
     rows = [
-        (o.macs // o.repeats, o.adds, o.weight_reads // o.repeats, o.inputs, o.outputs, o.m, o.k, o.n, o.groups, o.repeats) for o in ops
+        (o.macs // o.repeats, o.adds, o.weight_reads // o.repeats, o.inputs, o.outputs, o.m, o.k, o.n, o.groups, o.repeats)
+        for o in ops
     ]
     table = np.array(rows, np.float64)
     table.setflags(write=False)
