@@ -48,6 +48,7 @@ _WHERE = {
     "Chip": "chip.spec",
     **dict.fromkeys(("Placement", "place"), "chip.placement"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
+    "write_report": "report.study",
 }
 
 __all__ = ["__version__", "errors", *_WHERE]  # noqa: PLE0604  # names are strings
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from neuro.projections import OneToOne as OneToOne
     from neuro.projections import Sparse as Sparse
     from neuro.projections import SumPool2d as SumPool2d
+    from neuro.report.study import write_report as write_report
     from neuro.sourced import Sourced as Sourced
 
 

@@ -41,7 +41,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_shows_examples_and_every_command() -> None:
     shown = call("--help").stdout
     assert "Examples:" in shown
-    for command in ("inspect", "machines"):
+    for command in ("demo", "run", "compare", "inspect", "chips", "machines"):
         assert command in shown
         assert call(command, "--help").returncode == 0
 

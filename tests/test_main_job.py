@@ -1,5 +1,6 @@
 """The main job end to end, as commands: `neuro demo` on the digits, `neuro run` on a network of the user's own."""
 
+import csv
 import json
 import math
 import os
@@ -165,6 +166,17 @@ def test_run_a_saved_network(desk, monkeypatch, capsys) -> None:
     assert found["accuracy_snn"] == (run.predictions == np.load(desk / "few.npz")["y"]).mean()
 
 
+def test_compare_with_machines_of_ones_choice(desk, monkeypatch, capsys) -> None:
+    flags = ("--machine", "xeon", "--batch", 3, "--batch", 5, "--code", "graded")
+    status, printed, errors = here(
+        monkeypatch, capsys, desk, "compare", "nets:small", "--data", "few.npz", *flags, "--csv", "rows.csv"
+    )
+    assert status == 0, errors
+    rows = list(csv.DictReader((desk / "rows.csv").read_text().splitlines()))
+    assert [(row["machine"], row["batch"]) for row in rows] == [("loihi2", "1"), ("xeon", "3"), ("xeon", "5")]
+    assert "total energy" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -184,6 +196,8 @@ def test_run_a_saved_network(desk, monkeypatch, capsys) -> None:
         (("run", "gone.safetensors", "--data", "few.npz"), ("gone.safetensors", "there is no such file")),
         (("run", "net.safetensors", "--data", "flat.npz"), ("(40, 64)",)),
         (("run", "net.safetensors", "--data", "few.npz", "--code", "rate"), ("--code", "saved spiking network")),
+        (("compare", "nets:small", "--data", "few.npz", "--machine", "abacus"), ("abacus", "a100")),
+        (("compare", "net.safetensors", "--data", "few.npz"), ("spiking one",)),
         (("demo", "--chip", "loihi9"), ("loihi9",)),
         (("demo", "--code", "morse"), ("morse",)),
     ],

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import chips, demo, inspect, machines, run
+from neuro.cli import chips, compare, demo, inspect, machines, run
 from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -23,6 +23,8 @@ Examples:
       train, convert, emulate and compare on handwritten digits
   neuro run mine:net --weights w.safetensors --data test.npz
       the same for a network of your own; --data holds arrays x and, for the accuracy, y
+  neuro compare mine:net --data test.npz --machine a100 --machine mine.toml --batch 1 --batch 256
+      the chip beside machines and batch sizes of your choice
   neuro run network.safetensors --data test.npz --chip loihi1 --report out.html --json out.json
       a saved spiking network on another chip, results as a page and as JSON
 """
@@ -35,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (demo.demo, run.run, inspect.inspect, chips.chips, machines.machines):
+for command in (demo.demo, run.run, compare.compare, inspect.inspect, chips.chips, machines.machines):
     app.command()(command)
 
 

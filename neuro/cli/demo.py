@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,29 +34,21 @@ def demo(
     with status("loading", quiet=quiet):
         from neuro.chip.files import load_chip
         from neuro.cli.inputs import Data
-        from neuro.cli.job import Settings, study
+        from neuro.cli.job import Settings, other_codes, study
         from neuro.cli.tell import tell
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
 
-        settings = Settings.of(code, timesteps, all_codes=True)
+        settings = Settings(code, timesteps, other_codes(code))
         target, digits = load_chip(chip), load_digits(seed=seed)
     with progress("training", quiet=quiet) as advance:
         model = train(digits, seed=seed, progress=advance)
     held_out = Data(digits.x_held_out, digits.y_held_out)
     with status("converting", quiet=quiet) as step:
-        outcome = study(
-            model,
-            digits.x_train[:512],
-            target,
-            held_out,
-            settings,
-            title=f"Handwritten digits as spikes on {target.name}",
-            facts=(
-                f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
-                "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",
-            ),
-            seed=seed,
-            step=step,
-        )
-    tell(outcome, report=report, json=json, quiet=quiet)
+        outcome = study(model, digits.x_train[:512], target, held_out, settings, step=step)
+    facts = (
+        f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
+        "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",
+    )
+    title = f"Handwritten digits as spikes on {target.name}"
+    tell(replace(outcome, title=title, facts=facts, seed=seed), report=report, json=json, quiet=quiet)

@@ -14,35 +14,44 @@ from neuro.chip.emulator import emulate
 from neuro.chip.placement import place
 from neuro.chip.spec import Chip
 from neuro.cli.inputs import Data
-from neuro.comparison import compare
+from neuro.comparison import MACHINES, compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
 from neuro.errors import InputError, NeuroError, UsageError
 from neuro.graph import Graph
+from neuro.machines.machine import load_machine
 from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
 
 Input = Literal["auto", "spikes"]
-TIMESTEPS = 16
 _INPUT_BITS = 8  # of a graded message that carries an input value
 Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How float networks become spikes: the headline's code and its window T, other codes to try beside it."""
+    """How float networks become spikes and what they are compared with.
 
-    code: str
-    timesteps: int
+    `code` and the window `timesteps` are the headline's, `others` are codes to try beside it.
+    """
+
+    code: str = "rate"
+    timesteps: int = 16
     others: tuple[str, ...] = ()
+    machines: tuple[str, ...] = MACHINES
+    batches: tuple[int, ...] = (1, 64)
 
-    @staticmethod
-    def of(code: str | None, timesteps: int | None, *, all_codes: bool) -> Settings:
-        """Settings where None stands for the default, with every other code or none."""
-        code = code or "rate"
-        if code not in CODES:
-            raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}")
-        return Settings(code, timesteps or TIMESTEPS, tuple(name for name in CODES if name != code) if all_codes else ())
+    def __post_init__(self) -> None:
+        for code in (self.code, *self.others):
+            if code not in CODES:
+                raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}")
+        for machine in self.machines:
+            load_machine(machine)
+
+
+def other_codes(code: str) -> tuple[str, ...]:
+    """All codes but this one."""
+    return tuple(name for name in CODES if name != code)
 
 
 def try_network(network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None) -> Trial:
@@ -55,25 +64,14 @@ def try_network(network: Network, chip: Chip, data: Data, *, code: str, timestep
     return Trial(code, chip_run, data.y)
 
 
-def study_network(network: Network, chip: Chip, data: Data, *, timesteps: int | None, title: str, step: Step) -> Outcome:
+def study_network(network: Network, chip: Chip, data: Data, *, timesteps: int | None = None, step: Step) -> Outcome:
     """Emulate and price a spiking network as it is."""
     step(f"running {len(data):,} samples")
     trial = try_network(network, chip, data, code="-", timesteps=timesteps)
-    return Outcome(title=title, trial=trial, example=_example(trial, data), diagnosis=network.notes)
+    return Outcome("A spiking network", trial, example=_example(trial, data), diagnosis=network.notes)
 
 
-def study(
-    model: Any,
-    calibration: Any,
-    chip: Chip,
-    data: Data,
-    settings: Settings,
-    *,
-    title: str,
-    facts: tuple[str, ...] = (),
-    seed: int | None = None,
-    step: Step,
-) -> Outcome:
+def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, step: Step) -> Outcome:
     """Convert a float network (torch module or Graph) in every wanted code, emulate, price and compare.
 
     `step(what)` is called before each piece of work. A code that cannot be had is told in `Outcome.refused`, unless it is the
@@ -93,16 +91,14 @@ def study(
             refused[code] = str(error)
     step("comparing")
     return Outcome(
-        title=title,
-        trial=trial,
+        "A converted network",
+        trial,
         accuracy_ann=_accuracy(conversion.graph, data),
-        comparison=compare(conversion.graph, trial.chip_run),
+        comparison=compare(conversion.graph, trial.chip_run, settings.machines, settings.batches),
         example=_example(trial, data),
         others=tuple(others),
         refused=refused,
         diagnosis=conversion.notes,
-        facts=facts,
-        seed=seed,
     )
 
 

@@ -4,18 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from neuro.comparison import Row
+from neuro.chip.emulator import ChipRun
+from neuro.comparison import Comparison, Row
+from neuro.errors import UsageError
 from neuro.report import figures, units
 from neuro.report.outcome import Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
 from neuro.report.result import result
 from neuro.report.terminal import accuracy, energy
+
+
+class Converted(Protocol):
+    """What the page tells of a conversion."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+
+def write_report(
+    path: Any,
+    *,
+    chip_run: ChipRun,
+    conversion: Converted | None = None,
+    table: Comparison | None = None,
+    labels: Any = None,
+    title: str = "Spikes on an emulated chip",
+) -> None:
+    """Write one offline HTML file about a run on the chip.
+
+    conversion: where the network came from (its code and notes); table: what `neuro.compare` returned; labels: the classes
+    (samples,) of the samples, for the accuracy. Raises UsageError for labels that do not match, FormatError for the path.
+    """
+    known = None if labels is None else _labels(labels, chip_run)
+    trial = Trial(conversion.code if conversion else "-", chip_run, known)
+    notes = conversion.notes if conversion else chip_run.placement.network.notes
+    write_study(Path(path), Outcome(title, trial, comparison=table, diagnosis=notes))
+
+
+def _labels(labels: Any, chip_run: ChipRun) -> NDArray[np.int64]:
+    array = np.asarray(labels)
+    samples = chip_run.run.samples
+    if array.shape != (samples,) or array.dtype.kind not in "ui":
+        fact = f"shape {array.shape}, {array.dtype} for {samples} samples"
+        raise UsageError("labels", fact, "Pass one class number for each sample")
+    return array.astype(np.int64)
 
 
 def write_study(path: Path, outcome: Outcome) -> None:

@@ -25,10 +25,17 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _codes(result)
     yield _parts(result)
     if result["comparison"]:
-        yield _comparison(result)
-    for sentence in result["verdict"]:
-        yield Padding(Text(sentence, style="yellow"), (0, 0, 0, 2))
-    yield Text()
+        yield comparison(result)
+    yield from _held(result)
+
+
+def comparison(result: Result) -> Group:
+    """The chip and the machines side by side, and where the chip loses."""
+    said = (Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)) for sentence in result["verdict"])
+    return Group(_machines(result), *said, Text())
+
+
+def _held(result: Result) -> Iterator[RenderableType]:
     yield Text("What these numbers hold for", style="bold")
     for sentence in _conditions(result):
         yield Padding(Text(f"· {sentence}", style="dim"), (0, 0, 0, 2))
@@ -80,7 +87,7 @@ def _parts(result: Result) -> RenderableType:
     rows = [
         (
             part,
-            energy(pj),
+            energy(_known(result, part)),
             units.percent(pj / total) if total else "-",
             result["energy_kinds"][part],
             result["energy_basis"][part],
@@ -92,7 +99,7 @@ def _parts(result: Result) -> RenderableType:
     return table(title, ("part", "energy", "share", "kind", "basis"), rows, right=("energy", "share"))
 
 
-def _comparison(result: Result) -> RenderableType:
+def _machines(result: Result) -> RenderableType:
     columns = ("target", "batch", "precision", "latency", "throughput", "dynamic", "total energy", "basis")
     rows = [
         (

@@ -1,0 +1,50 @@
+"""`neuro compare`: one network on the chip and on machines and batch sizes of the user's choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
+from neuro.cli.output import Chip, Json, Quiet, check_writable, console, status, write_json
+from neuro.errors import UsageError
+
+Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help="A machine by name or .toml file; repeat it.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
+Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
+
+
+def compare(
+    model: Model,
+    data: Samples,
+    machine: Machines = None,
+    batch: Batches = None,
+    chip: Chip = "loihi2",
+    code: Code = None,
+    timesteps: Timesteps = None,
+    weights: Weights = None,
+    calibration: Calibration = None,
+    json: Json = None,
+    csv: Csv = None,
+    quiet: Quiet = False,
+) -> None:
+    """Set a network on the chip beside machines of your choice: latency, throughput and energy at every batch size."""
+    check_writable(json, csv)
+    named = Asked(
+        model, data, chip, code, timesteps, weights, calibration, machines=tuple(machine or ()), batches=tuple(batch or ())
+    )
+    with status("loading", quiet=quiet) as step:
+        outcome = study_named(named, step=step)
+    if outcome.comparison is None:
+        raise UsageError(f"model {model!r}", "machines run float networks, and it is a spiking one", "Pass the torch module")
+    from neuro.files import write_text
+    from neuro.report.result import csv_rows, result
+    from neuro.report.terminal import comparison
+
+    found = result(outcome)
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(comparison(found))
+    write_json(json, {name: found[name] for name in ("title", "comparison", "verdict", "conditions", "versions")})
+    if csv is not None:
+        write_text(csv, csv_rows(found["comparison"]))

@@ -1,0 +1,92 @@
+"""A network and data named on the command line, and the study of them: what `neuro run` and `neuro compare` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuro.cli.output import CODE, TIMESTEPS
+from neuro.errors import UsageError
+
+if TYPE_CHECKING:
+    from neuro.cli.job import Settings
+    from neuro.report.outcome import Outcome
+
+CALIBRATION_SAMPLES = 512
+_MODEL = "A saved spiking network, or package.module:callable that returns a torch.nn.Module."
+Model = Annotated[str, typer.Argument(help=_MODEL, show_default=False)]
+Samples = Annotated[
+    Path, typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
+]
+Code = Annotated[str | None, CODE]
+Timesteps = Annotated[int | None, TIMESTEPS]
+Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
+Calibration = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="An .npz file with typical inputs x; left out: the first 512 of --data.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for, as it was written on the command line."""
+
+    model: str
+    data: Path
+    chip: str
+    code: str | None
+    timesteps: int | None
+    weights: Path | None
+    calibration: Path | None
+    all_codes: bool = False
+    machines: tuple[str, ...] = ()
+    batches: tuple[int, ...] = ()
+
+    @property
+    def saved(self) -> bool:
+        """Whether the model is a file rather than package.module:callable."""
+        return Path(self.model).suffix == ".safetensors" or Path(self.model).is_file()
+
+
+def study_named(asked: Asked, *, step: Callable[[str], None]) -> Outcome:
+    """Read what was named, convert it if it is a torch module, and study it on the chip."""
+    for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
+        if asked.saved and value is not None:
+            raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
+    from neuro.chip.files import load_chip
+    from neuro.cli.inputs import read_data
+
+    chip, samples = load_chip(asked.chip), read_data(asked.data)
+    from neuro.cli.job import study, study_network
+
+    if asked.saved:
+        from neuro.network import Network
+
+        outcome = study_network(Network.load(asked.model), chip, samples, timesteps=asked.timesteps, step=step)
+        return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
+    from converters.modules import load_module
+
+    settings = _settings(asked)
+    module = load_module(asked.model, weights=asked.weights)
+    typical = (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
+    outcome = study(module, typical, chip, samples, settings, step=step)
+    facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
+    return replace(outcome, title=f"{asked.model} as spikes on {chip.name}", facts=facts)
+
+
+def _settings(asked: Asked) -> Settings:
+    """Settings with the defaults in place of what was left open."""
+    from neuro.cli.job import Settings, other_codes
+
+    default = Settings()
+    code = asked.code or default.code
+    return Settings(
+        code,
+        asked.timesteps or default.timesteps,
+        other_codes(code) if asked.all_codes else (),
+        asked.machines or default.machines,
+        asked.batches or default.batches,
+    )
