@@ -83,6 +83,13 @@ def desk(tmp_path_factory) -> Path:
         timesteps=6,
     )
     network.save(folder / "net.safetensors")
+    ring = neuro.Network(
+        populations=(neuro.Population("in", (2,), neuro.Source()), neuro.Population("a", (2,), neuro.IntegrateAndFire(5))),
+        projections=(neuro.OneToOne("in", "a"), neuro.OneToOne("a", "a", 3)),
+        timesteps=4,
+    )
+    ring.save(folder / "loop.safetensors")
+    np.savez(folder / "pairs.npz", x=np.array([[1, 2], [3, 4]]))
     return folder
 
 
@@ -163,6 +170,8 @@ def test_run_a_saved_network(desk, monkeypatch, capsys) -> None:
     assert (found["timesteps"], found["steps"], found["accuracy_ann"]) == (6, 8, None)
     run = neuro.run(neuro.Network.load(desk / "net.safetensors"), np.load(desk / "few.npz")["x"])
     assert found["synops"] == run.synops / 40
+    assert len(found["comparison"]) == 11
+    assert "2,736 MAC" in " ".join(found["conditions"])
     assert found["accuracy_snn"] == (run.predictions == np.load(desk / "few.npz")["y"]).mean()
 
 
@@ -197,7 +206,7 @@ def test_compare_with_machines_of_ones_choice(desk, monkeypatch, capsys) -> None
         (("run", "net.safetensors", "--data", "flat.npz"), ("(40, 64)",)),
         (("run", "net.safetensors", "--data", "few.npz", "--code", "rate"), ("--code", "saved spiking network")),
         (("compare", "nets:small", "--data", "few.npz", "--machine", "abacus"), ("abacus", "a100")),
-        (("compare", "net.safetensors", "--data", "few.npz"), ("spiking one",)),
+        (("compare", "loop.safetensors", "--data", "pairs.npz"), ("form a loop",)),
         (("demo", "--chip", "loihi9"), ("loihi9",)),
         (("demo", "--code", "morse"), ("morse",)),
     ],

@@ -38,7 +38,7 @@ def compare(
     with status("loading", quiet=quiet) as step:
         outcome = study_named(named, step=step)
     if outcome.comparison is None:
-        raise UsageError(f"model {model!r}", "machines run float networks, and it is a spiking one", "Pass the torch module")
+        raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
     from neuro.files import write_text
     from neuro.report.result import csv_rows, result
     from neuro.report.terminal import comparison

@@ -17,8 +17,9 @@ from neuro.cli.inputs import Data
 from neuro.comparison import MACHINES, compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
-from neuro.errors import InputError, NeuroError, UsageError
+from neuro.errors import InputError, MachineError, NeuroError, UsageError
 from neuro.graph import Graph
+from neuro.machines.equivalent import equivalent
 from neuro.machines.machine import load_machine
 from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
@@ -64,11 +65,17 @@ def try_network(network: Network, chip: Chip, data: Data, *, code: str, timestep
     return Trial(code, chip_run, data.y)
 
 
-def study_network(network: Network, chip: Chip, data: Data, *, timesteps: int | None = None, step: Step) -> Outcome:
-    """Emulate and price a spiking network as it is."""
+def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, step: Step) -> Outcome:
+    """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
     step(f"running {len(data):,} samples")
-    trial = try_network(network, chip, data, code="-", timesteps=timesteps)
-    return Outcome("A spiking network", trial, example=_example(trial, data), diagnosis=network.notes)
+    trial = try_network(network, chip, data, code="-", timesteps=window)
+    step("comparing")
+    try:
+        comparison = compare(equivalent(network), trial.chip_run, settings.machines, settings.batches)
+        facts = ("machines run the float network with the same connections",)
+    except MachineError as error:
+        comparison, facts = None, (f"no comparison with machines: {error}",)
+    return Outcome("A spiking network", trial, None, comparison, _example(trial, data), diagnosis=network.notes, facts=facts)
 
 
 def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, step: Step) -> Outcome:

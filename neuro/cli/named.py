@@ -62,14 +62,14 @@ def study_named(asked: Asked, *, step: Callable[[str], None]) -> Outcome:
     chip, samples = load_chip(asked.chip), read_data(asked.data)
     from neuro.cli.job import study, study_network
 
+    settings = _settings(asked)
     if asked.saved:
         from neuro.network import Network
 
-        outcome = study_network(Network.load(asked.model), chip, samples, timesteps=asked.timesteps, step=step)
+        outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, step=step)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
     from converters.modules import load_module
 
-    settings = _settings(asked)
     module = load_module(asked.model, weights=asked.weights)
     typical = (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
     outcome = study(module, typical, chip, samples, settings, step=step)

@@ -1,0 +1,114 @@
+"""A spiking network -> the float network with the same connections, so that machines can be asked what it would cost them.
+
+One inference of the float network visits every synapse once. Knows shapes and weights; knows nothing of thresholds or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neuro.errors import MachineError
+from neuro.graph import Graph, Layer
+from neuro.network import Network, Population
+from neuro.neurons import Readout, Source
+from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+
+MOST_WEIGHTS = 100_000_000  # of a sparse projection written out as a full matrix
+
+
+def equivalent(network: Network) -> Graph:
+    """The float network of a feedforward spiking one: each projection a layer, each population a sum and a ReLU.
+
+    Raises MachineError for a network with loops, which one pass through layers cannot stand for.
+    """
+    layers: list[Layer] = []
+    for population in _in_order(network):
+        if isinstance(population.neuron, Source):
+            layers.append(Layer(population.name, "input", (), population.shape))
+            continue
+        arriving = [_connect(network, i, p, layers) for i, p in enumerate(network.projections) if p.target == population.name]
+        if not arriving:
+            raise MachineError(f"population {population.name!r}", "nothing projects to it", "Connect it, or leave it out")
+        if len(arriving) > 1:
+            layers.append(Layer(f"{population.name}.sum", "add", tuple(arriving), population.shape))
+        op, options = ("identity", {}) if isinstance(population.neuron, Readout) else ("relu", {"ceiling": None})
+        layers.append(Layer(population.name, op, (layers[-1].name,), population.shape, {}, options))
+    return Graph(tuple(layers), "the float network with the same connections")
+
+
+def _in_order(network: Network) -> list[Population]:
+    """Populations so that each comes after those that project to it."""
+    waiting, done = list(network.populations), set[str]()
+    ordered: list[Population] = []
+    while waiting:
+        ready = [p for p in waiting if all(q.source in done for q in network.into(p.name))]
+        if not ready:
+            names = ", ".join(p.name for p in waiting[:4])
+            raise MachineError("network", f"{names} form a loop", "Compare feedforward networks only")
+        ordered += ready
+        done |= {p.name for p in ready}
+        waiting = [p for p in waiting if p.name not in done]
+    return ordered
+
+
+def _connect(network: Network, index: int, projection: Projection, layers: list[Layer]) -> str:
+    """Add the layers of one projection; returns the name of the last, which has the target's shape."""
+    source, target = network[projection.source], network[projection.target]
+    name = f"{projection.name} #{index}"
+    op, shape, arrays, options = _LAYER[type(projection)](projection, source.shape, target.shape)
+    before = source.name
+    if op == "linear" and len(source.shape) > 1:
+        layers.append(Layer(f"{name} flat", "reshape", (before,), (source.size,)))
+        before = layers[-1].name
+    layers.append(Layer(name, op, (before,), shape, arrays, options))
+    if shape != target.shape:
+        layers.append(Layer(f"{name} shaped", "reshape", (name,), target.shape))
+    return layers[-1].name
+
+
+Made = tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]
+
+
+def _dense(p: Dense, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    return "linear", (int(np.prod(target)),), {"weight": p.weights.T}, {}
+
+
+def _sparse(p: Sparse | OneToOne, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    rows, columns = int(np.prod(target)), int(np.prod(source))
+    if isinstance(p, OneToOne) and p.offset == 0 and source == target:
+        return "scale", target, {"factor": np.asarray(p.weights, np.float32).reshape(-1, *(1,) * (len(target) - 1))}, {}
+    if rows * columns > MOST_WEIGHTS:
+        raise MachineError(
+            f"projection {p.name}", f"{rows * columns:,} weights as a full matrix", "Compare networks without such projections"
+        )
+    synapses, weights = p.synapses(source, target), np.zeros((rows, columns), np.float32)
+    np.add.at(weights, (synapses.post, synapses.pre), synapses.weight)
+    return "linear", (rows,), {"weight": weights}, {}
+
+
+def _conv2d(p: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    options = {"stride": p.stride, "padding": p.padding, "dilation": p.dilation, "groups": p.groups}
+    return "conv", target, {"weight": p.weights}, options
+
+
+def _conv1d(p: Conv1d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    whole = p.as_2d()
+    stride, padding, dilation = ((value[1],) for value in (whole.stride, whole.padding, whole.dilation))  # type: ignore[index]
+    return "conv", target, {"weight": p.weights}, {"stride": stride, "padding": padding, "dilation": dilation, "groups": p.groups}
+
+
+def _sum_pool(p: SumPool2d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    return "avg_pool", target, {}, {"kernel": p.kernel, "stride": p.stride, "padding": p.padding, "divisor": 1}
+
+
+_LAYER: dict[type[Projection], Callable[..., Made]] = {
+    Dense: _dense,
+    Sparse: _sparse,
+    OneToOne: _sparse,
+    Conv2d: _conv2d,
+    Conv1d: _conv1d,
+    SumPool2d: _sum_pool,
+}
