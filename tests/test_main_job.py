@@ -54,15 +54,6 @@ def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("demo")
-    done = call(folder, "demo", "--timesteps", 8)
-    assert done.returncode == 0, done.stderr
-    (folder / "printed.txt").write_text(done.stdout)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
     """A user's folder: a module, data, weights, a saved network."""
     folder = tmp_path_factory.mktemp("desk")

@@ -1,0 +1,22 @@
+"""What several test modules share: one run of the demo."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Path:
+    """A folder in which `neuro demo --timesteps 8` has run: report.html, result.json, and what it printed in printed.txt."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "neuro", "demo", "--timesteps", "8"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder

@@ -1,0 +1,35 @@
+"""The demo's page in a real browser: nothing logged, nothing asked for, every figure visible, on a desk and on a telephone."""
+
+import pytest
+
+from tests.browser import CHROMIUM, look
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (360, False)])
+def test_page_is_whole(demo, tmp_path, width, dark) -> None:
+    seen = look(demo / "report.html", tmp_path, width=width, dark=dark)
+    assert seen.console == []
+    assert seen.requests == []
+    assert len(seen.figures) >= 8
+    for figure in seen.figures:
+        assert min(width - 40, 300) <= figure["width"] <= width, figure
+        assert figure["height"] > 50
+        assert figure["shapes"] > 5
+    assert seen.width <= width, "the page must not scroll sideways"
+
+
+def test_dark_and_light_differ(demo, tmp_path) -> None:
+    light, dark = (look(demo / "report.html", tmp_path, dark=dark) for dark in (False, True))
+    assert (light.back, dark.back) == ("rgb(255, 255, 255)", "rgb(20, 23, 29)")
+    assert light.ink != dark.ink
+
+
+def test_the_browser_would_notice(tmp_path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text("<body><script>nope()</script><img src='http://127.0.0.1:9/x.png'><div style='width:9999px'>x</div></body>")
+    seen = look(bad, tmp_path)
+    assert "nope is not defined" in seen.console[0]
+    assert seen.requests == ["http://127.0.0.1:9/x.png"]
+    assert seen.width > 9000
