@@ -18,6 +18,7 @@ from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.neurons import Source
+from neuro.notebook import Shown, Table
 
 Floats = NDArray[np.float64]
 CODES: tuple[str, ...] = get_args(Code)
@@ -27,8 +28,8 @@ MOST_DIGITS = 8
 FEW_SAMPLES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+@dataclass(frozen=True, slots=True, repr=False)
+class Conversion(Shown):
     """A spiking network, the float graph it came from (folded), and what was noticed on the way."""
 
     network: Network
@@ -43,6 +44,15 @@ class Conversion:
         inputs (samples, *shape). Raises ConversionError for rate and signed codes, whose counts depend on timing.
         """
         return quantised.evaluate(self.network, inputs).logits
+
+    def _shown(self) -> Table:
+        network = self.network
+        rows = [
+            (p.name, "x".join(map(str, p.shape)), type(p.neuron).__name__, f"{p.size:,}", str(p.neuron.start_step))
+            for p in network.populations
+        ]
+        title = f"Network of {network.neurons:,} neurons, {network.synapses:,} synapses; code {self.code}, T = {self.timesteps}"
+        return title, ("population", "shape", "model", "neurons", "starts at"), rows
 
 
 def convert(

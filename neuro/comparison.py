@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
+from neuro import units
 from neuro.bill import Bill
 from neuro.errors import MachineError, UsageError
 from neuro.graph import Graph
 from neuro.machines.costing import cost
 from neuro.machines.machine import Machine, load_machine
 from neuro.machines.workload import Workload, weigh
+from neuro.notebook import Shown, Table
 
 MACHINES = ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon")
 _BATCHES = tuple(2**n for n in range(11))  # where the crossing point is looked for
@@ -51,8 +53,8 @@ class Row:
         return tuple(field.name for field in fields(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Shown):
     """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
 
     `refused` names the machines that no model can cost for this network, with the reason.
@@ -68,6 +70,23 @@ class Comparison:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _shown(self) -> Table:
+        columns = ("target", "batch", "precision", "latency", "throughput", "dynamic", "total energy", "basis")
+        rows = [
+            (
+                row.machine,
+                str(row.batch),
+                row.precision,
+                units.time(row.latency_ns),
+                units.rate(row.throughput_per_s),
+                units.energy(math.nan if row.dynamic_pj is None else row.dynamic_pj),
+                units.energy(math.nan if row.energy_pj is None else row.energy_pj),
+                row.basis,
+            )
+            for row in self.rows
+        ]
+        return self.crossing, columns, rows
 
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries, ready for JSON or CSV."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuro.report import units
+from neuro import units
 
 
 @pytest.mark.parametrize(

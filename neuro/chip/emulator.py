@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from neuro import units
 from neuro.bill import Bill
 from neuro.chip.counts import Counter, Counts, Tables
 from neuro.chip.placement import Placement
@@ -17,12 +18,13 @@ from neuro.engine.records import Messages, Run
 from neuro.engine.run import Progress, run
 from neuro.errors import ChipError, FitError
 from neuro.network import Network
+from neuro.notebook import Shown, Table
 
 Noc = Literal["analytic", "packet"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChipRun:
+@dataclass(frozen=True, slots=True, repr=False)
+class ChipRun(Shown):
     """What a placed network did with some samples, and what that costs on its chip: `run`, `counts`, `bill`.
 
     With noc="packet", `traffic` tells what the packets of the samples `sampled.samples` did; the latency is theirs.
@@ -35,6 +37,15 @@ class ChipRun:
     noc: Noc
     sampled: Sampled | None
     traffic: Traffic | None
+
+    def _shown(self) -> Table:
+        run, bill = self.run, self.bill
+        counted = {"messages": run.messages, "synops": run.synops, "updates": run.updates, "packets": self.counts.packets}
+        rows = [(name, units.count(round(total / run.samples)), "") for name, total in counted.items()]
+        rows += [(part.name, units.energy(part.energy_pj), f"{part.kind}, {part.basis}") for part in bill.parts]
+        rows += [("dynamic", units.energy(bill.dynamic_pj), ""), ("total", units.energy(bill.energy_pj), "")]
+        rows += [("latency", units.time(bill.latency_ns), f"{run.steps} steps")]
+        return f"One inference on {bill.target}, averaged over {run.samples:,} samples", ("", "", "kind, basis"), rows
 
     @property
     def step_times(self) -> StepTimes:

@@ -18,10 +18,11 @@ from neuro.chip.spec import Chip
 from neuro.chip.wiring import Wires, wire
 from neuro.errors import FitError
 from neuro.network import Network
+from neuro.notebook import Shown, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+@dataclass(frozen=True, slots=True, repr=False)
+class Placement(Shown):
     """A network on a chip: `cuts` divides each population into slices, `cores` says which core holds each slice.
 
     Cores are numbered tile by tile, row by row over the whole board: core = tile * cores_per_tile + place in the tile.
@@ -60,6 +61,19 @@ class Placement:
         """The core of each neuron, (neurons,) in C order, of every population that lives on cores."""
         lives = [p.name for p in self.network.populations if on_cores(p)]
         return {name: self.cores[name][self.cuts[name].labels()] for name in lives}
+
+    def _shown(self) -> Table:
+        core, held = self.chip.core, self.fill
+        room = {
+            "neurons": core.neurons,
+            "in_axons": core.in_axons,
+            "out_axons": core.out_axons,
+            "synapse_bits": core.synapse_bits,
+        }
+        rows = [
+            (name.replace("_", " "), f"{held[name].max():,}", f"{most:,}" if most else "unlimited") for name, most in room.items()
+        ]
+        return f"{self.cores_used} of {self.chip.usable_cores} cores of {self.chip.name}", ("limit", "fullest core", "of"), rows
 
     def check(self) -> list[str]:
         """Every limit that is broken, recomputed from the placed tables; an empty list when all is well."""

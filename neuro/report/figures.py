@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from neuro.report import units
+from neuro import units
 from neuro.report.svg import COLOURS, HEIGHT_IN, INK, draw
 
 _MOST_DOTS = 2500  # of a raster: more would make the page heavy and the figure no clearer

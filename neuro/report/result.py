@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from neuro import __version__
+from neuro import __version__, units
 from neuro.comparison import Comparison, Row
-from neuro.report import units
 from neuro.report.outcome import Outcome, Trial
 
 FORMAT = 1

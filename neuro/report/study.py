@@ -10,10 +10,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from neuro import units
 from neuro.chip.emulator import ChipRun
 from neuro.comparison import Comparison, Row
 from neuro.errors import UsageError
-from neuro.report import figures, units
+from neuro.report import figures
 from neuro.report.outcome import Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
 from neuro.report.result import result

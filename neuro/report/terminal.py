@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from neuro.report import units
+from neuro import units
 from neuro.report.tables import table
 
 Result = Mapping[str, Any]

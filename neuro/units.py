@@ -1,4 +1,4 @@
-"""Numbers as people read them: 1.23 µJ, 45 µs, 12,345. The house keeps pJ and ns; only here do they change."""
+"""Numbers as people read them: 1.23 µJ, 45 µs, 12,345. The house keeps pJ and ns; only for people do they change."""
 
 from __future__ import annotations
 
