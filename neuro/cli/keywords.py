@@ -1,0 +1,246 @@
+"""`neuro keywords`: train a spotter for any word, listen with it on the emulated chip, remake the published comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuro.cli.output import Chip, Json, Quiet, check_writable, console, progress, status, write_json
+from neuro.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from neuro.keywords.listening import Account, Detection, Listener
+    from neuro.keywords.making import Heard
+    from neuro.keywords.spotter import Spotter
+
+app = typer.Typer(
+    help="Keyword spotting: choose a word, hear it on the chip, know the joules.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Word = Annotated[list[str], typer.Option("--word", "-w", metavar="WORD", help="A word to spot; repeat for more.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Recordings: a folder of word/speaker_nohash_0.wav, or an .npz. Left out: speech is synthesised."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where the spotter goes.")]
+Model = Annotated[str, typer.Option(help="separable (default) or multilayer, the 390-256-256 network of Blouw et al.")]
+Shown = Annotated[int, typer.Option(help="Clips shown to the network in all.", min=64)]
+Voices = Annotated[int, typer.Option(help="Clips to synthesise for each word.", min=4)]
+Seed = Annotated[int, typer.Option(help="Of voices, split, augmentation and weights.", min=0)]
+File = Annotated[Path | None, typer.Argument(metavar="[FILE.wav]", help="A recording of any rate and width.", show_default=False)]
+Mic = Annotated[bool, typer.Option("--mic", help="Listen to the microphone until Ctrl-C.")]
+Chosen = Annotated[Path | None, typer.Option("--spotter", metavar="FILE", help="A trained spotter (default: ten command words).")]
+Threshold = Annotated[float | None, typer.Option(help="Posterior from which a word counts (default: the spotter's own).")]
+Figure = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw audio, spikes and posteriors.")]
+
+
+@app.command()
+def train(
+    word: Word,
+    data: Data = None,
+    out: Out = Path("spotter.safetensors"),
+    model: Model = "separable",
+    shown: Shown = 60_000,
+    voices: Voices = 600,
+    seed: Seed = 0,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a spotter, convert it to spikes, and measure it on speakers it has never heard."""
+    check_writable(out, json)
+    with status("loading", quiet=quiet):
+        from neuro.keywords.making import gather, make
+        from neuro.keywords.training import Recipe
+
+        recipe = Recipe(model, clips=shown, seed=seed)
+    with progress("gathering clips", quiet=quiet) as advance:
+        parts = gather(word, data, clips=voices, seed=seed, stage=lambda what, done, of: advance(done, of))
+    origin = "synthesised speech" if data is None else data.name
+    with progress("training", quiet=quiet) as advance:
+        made = make(parts, recipe, card={"data": origin}, progress=lambda step, of, loss: advance(step, of))
+    made.spotter.save(out)
+    shown_on = console(quiet=quiet or str(json) == "-")
+    for line in _train_report(made.spotter, made.heard):
+        shown_on.print(line)
+    shown_on.print(f"Written: {out}. Try it: neuro keywords listen FILE.wav --spotter {out}")
+    write_json(json, {"card": dict(made.spotter.card), "threshold": made.spotter.threshold, "heard": _heard_rows(made.heard)})
+
+
+@app.command()
+def listen(
+    file: File = None,
+    mic: Mic = False,
+    spotter: Chosen = None,
+    chip: Chip = "loihi2",
+    threshold: Threshold = None,
+    figure: Figure = None,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Hear words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
+    if (file is None) == (not mic):
+        raise UsageError("neuro keywords listen", "it needs one thing to listen to", "Name a WAV file, or pass --mic")
+    check_writable(figure, json)
+    with status("loading", quiet=quiet):
+        listener = _listener(spotter, chip, threshold, keep_spikes=figure is not None)
+    shown = console(quiet=quiet or str(json) == "-")
+    if file is None:
+        _at_the_microphone(listener, shown)
+    else:
+        _to_a_file(listener, file, figure, json, shown)
+
+
+def _listener(spotter: Path | None, chip: str, threshold: float | None, *, keep_spikes: bool) -> Listener:
+    from dataclasses import replace
+
+    from neuro.chip.files import load_chip
+    from neuro.keywords.listening import Listener
+    from neuro.keywords.spotter import Spotter, shipped
+
+    chosen = shipped() if spotter is None else Spotter.load(spotter)
+    if threshold is not None:
+        chosen = replace(chosen, threshold=threshold)
+    return Listener(chosen, load_chip(chip), keep_spikes)
+
+
+def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path | None, shown: Console) -> None:
+    import time
+
+    import numpy as np
+
+    from neuro.files import write_text
+    from neuro.keywords.audio import clipped_share, read_wav
+    from neuro.keywords.listening import Account
+
+    rate = listener.spotter.features.rate
+    audio = read_wav(file, rate)
+    seconds, started = audio.size / rate, time.process_time()
+    parts = [listener.hear(audio[at : at + 5 * rate]) for at in range(0, audio.size, 5 * rate)] + [listener.finish()]
+    spent_s = time.process_time() - started
+    account = sum((part.account for part in parts), Account())
+    detections = [found for part in parts for found in part.detections]
+    for found in detections:
+        shown.print(_spelt(found))
+    if not detections:
+        shown.print(f"No word heard in {seconds:.1f} s. The spotter knows: {', '.join(listener.spotter.keywords)}.")
+    if clipped_share(audio) > 0.001:
+        shown.print(f"Caution: {100 * clipped_share(audio):.1f} % of the samples are at full scale; record more softly.")
+    for line in _account_lines(account, listener):
+        shown.print(line)
+    shown.print(f"{seconds:.1f} s of audio took {spent_s:.2f} s of CPU.")
+    if figure is not None:
+        from neuro.report.listening import heard
+
+        frames = [part for part in parts if part.account.frames]
+        shares = np.concatenate([part.posteriors for part in frames])
+        curves = {word: shares[:, i] for i, word in enumerate(listener.spotter.keywords)}
+        marks = [(found.word, found.at_s) for found in detections]
+        spikes = np.concatenate([part.spikes for part in frames])
+        write_text(figure, heard(audio, rate, spikes, listener.spotter.features.hop / rate, curves, marks))
+    found_rows = [{"word": found.word, "at_s": found.at_s, "share": found.share} for found in detections]
+    write_json(json, {"seconds": seconds, "cpu_s": spent_s, "detections": found_rows, **_account_facts(account, listener)})
+
+
+def _at_the_microphone(listener: Listener, shown: Console) -> None:
+    from neuro.keywords.audio import microphone
+    from neuro.keywords.listening import Account
+
+    rate = listener.spotter.features.rate
+    account = Account()
+    shown.print(f"Listening for {', '.join(listener.spotter.keywords)}. Ctrl-C ends.")
+    try:
+        for block in microphone(rate, rate // 4):
+            heard = listener.hear(block)
+            account = account + heard.account
+            for found in heard.detections:
+                shown.print(_spelt(found))
+    except KeyboardInterrupt:
+        for line in _account_lines(account, listener):
+            shown.print(line)
+
+
+def _spelt(found: Detection) -> str:
+    return f"{found.at_s:8.2f} s  {found.word}  ({100 * found.share:.0f} %)"
+
+
+def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
+    """The account per inference (a frame) and per second of audio; what the chip draws when idle stands apart."""
+    frames = max(1, account.frames)
+    rate, power = listener.spotter.features.frames_per_s, listener.placement.chip.power
+    return {
+        "chip": listener.placement.chip.name,
+        "cores_used": listener.placement.cores_used,
+        "inferences": account.frames,
+        "spikes_per_inference": account.spikes / frames,
+        "synops_per_inference": account.synops / frames,
+        "packets_per_inference": account.packets / frames,
+        "dynamic_pj_per_inference": account.dynamic_pj / frames,
+        "dynamic_pj_per_second": account.dynamic_pj / frames * rate,
+        "busy_ns_per_inference": account.busy_ns / frames,
+        "energy_by_part_pj_per_inference": {name: energy / frames for name, energy in account.parts_pj},
+        "static_w": power.static or 0.0,
+        "management_w": power.management or 0.0,
+    }
+
+
+def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
+    from neuro.report import units
+
+    facts = _account_facts(account, listener)
+    rate = listener.spotter.features.frames_per_s
+    yield (
+        f"On {facts['chip']}, {facts['cores_used']} cores, one inference every {1000 / rate:g} ms: "
+        f"{units.count(round(facts['spikes_per_inference']))} spikes, {units.count(round(facts['synops_per_inference']))} synops, "
+        f"{units.energy(facts['dynamic_pj_per_inference'])} dynamic in {units.time(facts['busy_ns_per_inference'])}."
+    )
+    yield (
+        f"Per second: {units.count(round(facts['spikes_per_inference'] * rate))} spikes, "
+        f"{units.energy(facts['dynamic_pj_per_second'])} dynamic; being switched on adds "
+        f"{units.energy(facts['static_w'] * 1e12)} for the chip and {units.energy(facts['management_w'] * 1e12)} for its board."
+    )
+
+
+def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]:
+    from neuro.report.tables import table
+    from neuro.report.units import percent
+
+    test = heard["test"]
+    rows = [
+        (part, f"{h.clips:,}", f"{h.speakers:,}", percent(h.accuracy_ann), percent(h.accuracy_spikes), percent(h.true[1]), percent(h.false[1]))
+        for part, h in heard.items()
+    ]
+    columns = ("speakers never heard", "clips", "speakers", "float network", "spikes", "words heard", "false alarms")
+    yield table(f"Accuracy, and alarms at threshold {spotter.threshold:.2f}", columns, rows, right=columns[1:])
+    matrix = [(name, *(str(n) for n in row)) for name, row in zip(spotter.classes, test.confusion, strict=True)]
+    yield table("Confusion on test speakers: said (rows), heard (columns)", ("", *spotter.classes), matrix, right=spotter.classes)
+    points = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    curve = [(f"{at:.2f}", *(percent(share) for share in test.curve.at(at))) for at in points]
+    yield table("Operating curve on test speakers", ("threshold", "words heard", "false alarms"), curve)
+    if test.near_false is not None:
+        yield f"Of texts made to sound almost as a keyword, {percent(test.near_false[1])} were taken for it."
+
+
+def _heard_rows(heard: Mapping[str, Heard]) -> dict[str, Any]:
+    return {
+        part: {
+            "clips": h.clips,
+            "speakers": h.speakers,
+            "accuracy_ann": h.accuracy_ann,
+            "accuracy_spikes": h.accuracy_spikes,
+            "true_ann": h.true[0],
+            "true_spikes": h.true[1],
+            "false_ann": h.false[0],
+            "false_spikes": h.false[1],
+            "spikes": h.spikes,
+            "synops": h.synops,
+            "confusion": h.confusion.tolist(),
+        }
+        for part, h in heard.items()
+    }
