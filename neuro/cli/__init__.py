@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import chips, compare, demo, inspect, machines, run
+from neuro.cli import chips, compare, demo, inspect, keywords, machines, run
 from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -39,6 +39,8 @@ app = typer.Typer(
 )
 for command in (demo.demo, run.run, compare.compare, inspect.inspect, chips.chips, machines.machines):
     app.command()(command)
+
+app.add_typer(keywords.app, name="keywords")
 
 
 def _version(wanted: bool) -> None:

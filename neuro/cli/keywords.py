@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +95,69 @@ def listen(
         _at_the_microphone(listener, shown)
     else:
         _to_a_file(listener, file, figure, json, shown)
+
+
+@app.command()
+def bench(json: Json = None, quiet: Quiet = False) -> None:
+    """Remake the published keyword table: five devices measured, beside our models' predictions and their errors."""
+    with status("predicting and emulating", quiet=quiet):
+        from neuro.keywords.published import CHIP, WORKLOAD, published, to_rows
+        from neuro.report.tables import table
+        from neuro.report.units import count, energy, rate, time
+
+        found = published()
+    shown = console(quiet=quiet or str(json) == "-")
+    for sentence in found.verdict:
+        shown.print(sentence)
+    rows = [
+        (
+            row.device,
+            str(row.batch),
+            rate(row.measured_per_s),
+            _or_none(row.predicted_per_s, rate),
+            _error(row.speed_error),
+            energy(row.measured_dynamic_pj),
+            _or_none(row.predicted_dynamic_pj, energy),
+            _error(row.energy_error),
+            energy(row.measured_total_pj),
+        )
+        for row in found.rows
+    ]
+    columns = ("device", "batch", "speed", "predicted", "error", "dynamic", "predicted ", "error ", "total")
+    shown.print(table(f"{WORKLOAD}, energy per inference (Blouw et al. 2019)", columns, rows, right=columns[1:]))
+    loihi = found.loihi
+    lines = [(name, energy(value)) for name, value in loihi.mesh if value]
+    lines += [("mesh in all, emulated", energy(loihi.mesh_pj)), ("mesh if no neuron fired", energy(loihi.least_pj))]
+    lines += [("mesh if all fired at every step", energy(loihi.most_pj))]
+    lines += [("measured over the idle after a run, at most", energy(loihi.measured_after_run_pj))]
+    lines += [("management processors, while an inference lasts", energy(loihi.management_pj))]
+    lines += [("mesh and management, predicted", energy(loihi.predicted_from_boot_pj))]
+    lines += [("measured over the idle from boot", energy(loihi.measured_from_boot_pj))]
+    lines += [("measured in all", energy(loihi.measured_total_pj))]
+    shown.print(table(f"Where Loihi's energy goes ({CHIP}, per inference)", ("part", "energy"), lines, right=("energy",)))
+    shown.print(
+        f"Emulated with random weights of the same shape, rate code, 10 steps of {time(loihi.step_time_ns)}: "
+        f"{count(loihi.spikes)} spikes and {count(round(loihi.synops))} synops an inference. Loihi waits for its host: "
+        "that speed is not modelled. Machines: models fitted without the machine's own family."
+    )
+    parts = {
+        "mesh_pj": dict(loihi.mesh),
+        "mesh_least_pj": loihi.least_pj,
+        "mesh_most_pj": loihi.most_pj,
+        "management_pj": loihi.management_pj,
+        "measured_after_run_pj": loihi.measured_after_run_pj,
+        "measured_from_boot_pj": loihi.measured_from_boot_pj,
+        "measured_total_pj": loihi.measured_total_pj,
+    }
+    write_json(json, {"verdict": list(found.verdict), "rows": to_rows(found), "loihi": parts})
+
+
+def _or_none(value: float | None, write: Callable[[float], str]) -> str:
+    return "-" if value is None else write(value)
+
+
+def _error(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:+.0f} %"
 
 
 def _listener(spotter: Path | None, chip: str, threshold: float | None, *, keep_spikes: bool) -> Listener:
@@ -197,7 +260,8 @@ def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
     rate = listener.spotter.features.frames_per_s
     yield (
         f"On {facts['chip']}, {facts['cores_used']} cores, one inference every {1000 / rate:g} ms: "
-        f"{units.count(round(facts['spikes_per_inference']))} spikes, {units.count(round(facts['synops_per_inference']))} synops, "
+        f"{units.count(round(facts['spikes_per_inference']))} spikes, "
+        f"{units.count(round(facts['synops_per_inference']))} synops, "
         f"{units.energy(facts['dynamic_pj_per_inference'])} dynamic in {units.time(facts['busy_ns_per_inference'])}."
     )
     yield (
@@ -213,7 +277,15 @@ def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]
 
     test = heard["test"]
     rows = [
-        (part, f"{h.clips:,}", f"{h.speakers:,}", percent(h.accuracy_ann), percent(h.accuracy_spikes), percent(h.true[1]), percent(h.false[1]))
+        (
+            part,
+            f"{h.clips:,}",
+            f"{h.speakers:,}",
+            percent(h.accuracy_ann),
+            percent(h.accuracy_spikes),
+            percent(h.true[1]),
+            percent(h.false[1]),
+        )
         for part, h in heard.items()
     ]
     columns = ("speakers never heard", "clips", "speakers", "float network", "spikes", "words heard", "false alarms")

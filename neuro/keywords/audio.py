@@ -58,7 +58,7 @@ def read_wav(path: Any, rate: int = 16_000) -> Floats:
 
 def write_wav(path: Any, samples: NDArray[Any], rate: int = 16_000) -> None:
     """Write samples (n,) as 16-bit mono; floats are clipped to -1..1."""
-    pcm = samples if samples.dtype == np.int16 else np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    pcm = samples if samples.dtype == np.int16 else np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
     data = pcm.astype("<i2").tobytes()
     header = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt "
     header += struct.pack("<IHHIIHH", 16, _PCM, 1, rate, 2 * rate, 2, 16) + b"data" + struct.pack("<I", len(data))

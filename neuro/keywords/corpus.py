@@ -182,7 +182,7 @@ def to_int16(audio: NDArray[Any]) -> NDArray[np.int16]:
     """Samples in -1..1 as 16-bit integers."""
     if audio.dtype == np.int16:
         return audio
-    return np.asarray(np.rint(np.clip(audio, -1, 1) * 32767), np.int16)
+    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
 
 
 def recordings_of(corpus: Corpus, name: str) -> Floats:

@@ -1,0 +1,210 @@
+"""Listening: the same words, posteriors and counts however the audio is cut; the command line; the published table."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import neuro
+from neuro.chip.spec import Chip
+from neuro.cli import app
+from neuro.errors import FormatError, NeuroError, UsageError
+from neuro.keywords.audio import write_wav
+from neuro.keywords.evaluation import posteriors
+from neuro.keywords.listening import Account, Heard, Listener, listen
+from neuro.keywords.spotter import Spotter, shipped
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
+runner = CliRunner()
+
+
+@cache
+def spotter() -> Spotter:
+    return replace(shipped(), threshold=0.3)
+
+
+@cache
+def chip() -> Chip:
+    return neuro.load_chip("loihi2")
+
+
+@cache
+def speech(seconds: int = 4) -> np.ndarray:
+    """Bursts of coloured noise: enough for a network to react to."""
+    rng = np.random.default_rng(0)
+    loud = np.repeat(rng.uniform(0, 0.4, seconds * 10), 1_600) * (np.sin(np.arange(seconds * 16_000) * 0.05) + 1)
+    sound = (loud * rng.standard_normal(seconds * 16_000)).clip(-1, 0.99)
+    return (np.rint(sound * 32_768) / 32_768).astype(np.float32)  # as a 16-bit file holds it
+
+
+@cache
+def whole() -> Heard:
+    return listen(spotter(), chip(), [speech()], keep_spikes=True)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.integers(0, 64_000), min_size=1, max_size=6))
+def test_cutting_the_audio_changes_nothing(cuts: list[int]) -> None:
+    cut = listen(spotter(), chip(), np.split(speech(), sorted(cuts)), keep_spikes=True)
+    assert cut.posteriors.tobytes() == whole().posteriors.tobytes()
+    assert np.array_equal(cut.spikes, whole().spikes)
+    assert cut.detections == whole().detections
+    counts = [(a.frames, a.spikes, a.synops, a.packets) for a in (cut.account, whole().account)]
+    assert counts[0] == counts[1]
+    assert cut.account.dynamic_pj == pytest.approx(whole().account.dynamic_pj, rel=1e-9)
+    assert cut.account.busy_ns == pytest.approx(whole().account.busy_ns, rel=1e-9)
+
+
+def test_posteriors_are_those_of_the_windows() -> None:
+    listener = Listener(spotter(), chip())
+    first = listener.hearing.latency + listener.hearing.window
+    listener._recent = listener._recent[:0]  # no smoothing
+    left_over = np.zeros(160, np.float32)  # of the silence before the beginning
+    audio = np.concatenate([left_over, speech()])
+    windows = np.stack([audio[i * 320 : i * 320 + 15_840] for i in range(20)])
+    expected = posteriors(spotter().run(windows).logits)
+    assert np.array_equal(listener.hear(speech()).posteriors[first - 1 :][:20], expected)
+
+
+def test_account_adds_up_and_is_plausible() -> None:
+    account = whole().account
+    assert account + Account() == account
+    assert (account + account).synops == 2 * account.synops
+    assert account.frames == len(whole().posteriors) == len(whole().spikes)
+    assert account.spikes == np.count_nonzero(whole().spikes)
+    assert 0 < account.dynamic_pj == pytest.approx(sum(energy for _, energy in account.parts_pj))
+
+
+def test_silence_brings_no_word() -> None:
+    quiet = listen(shipped(), chip(), [np.zeros(48_000, np.float32)])
+    assert quiet.detections == ()
+    assert listen(shipped(), chip(), [np.zeros(0, np.float32)]).detections == ()
+
+
+@needs_data
+def test_words_of_new_speakers_are_heard_in_a_stream() -> None:
+    from neuro.keywords.corpus import read_arrays
+
+    test = read_arrays(DATA / "speech_commands" / "scv2_test.npz")
+    chosen = np.flatnonzero(test.labels < 10)[::12]
+    gap = np.zeros(8_000, np.int16)
+    found = listen(shipped(), chip(), [np.concatenate([gap, *(np.append(test.audio[i], gap) for i in chosen)])])
+    right = {
+        n
+        for n, i in enumerate(chosen)
+        if any(d.word == test.classes[test.labels[i]] and abs(d.at_s - (1.0 + 1.5 * n)) < 0.75 for d in found.detections)
+    }
+    assert len(right) >= 0.7 * len(chosen)
+    assert len(found.detections) <= 1.2 * len(chosen)
+
+
+@needs_data
+def test_the_shipped_spotter_keeps_its_promise() -> None:
+    from neuro.keywords.corpus import read_arrays
+    from neuro.keywords.making import listen_to
+    from neuro.keywords.spotter import SHIPPED
+
+    heard = listen_to(shipped(), read_arrays(DATA / "speech_commands" / "scv2_test.npz"))
+    assert heard.accuracy_spikes >= 0.8
+    assert abs(heard.accuracy_spikes - heard.accuracy_ann) <= 0.01
+    card = shipped().card
+    assert heard.accuracy_ann == pytest.approx(card["test_accuracy_ann"], abs=1e-6)
+    assert heard.accuracy_spikes == pytest.approx(card["test_accuracy_spikes"], abs=1e-6)
+    assert {"data", "licence", "attribution", "limits"} <= set(card)
+    assert (Path(neuro.__file__).parent / "keywords" / SHIPPED).stat().st_size < 1_000_000
+
+
+# The command line
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "a.wav"
+    write_wav(path, speech())
+    return path
+
+
+def test_listen_command(recording: Path, tmp_path: Path) -> None:
+    figure, out = tmp_path / "f.svg", tmp_path / "l.json"
+    done = runner.invoke(
+        app, ["keywords", "listen", str(recording), "--threshold", "0.3", "--figure", str(figure), "--json", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "synops" in done.output
+    assert "dynamic" in done.output
+    result = json.loads(out.read_text())
+    assert result["seconds"] == 4.0
+    assert result["inferences"] == whole().account.frames
+    assert result["synops_per_inference"] == pytest.approx(whole().account.synops / whole().account.frames)
+    assert [d["word"] for d in result["detections"]] == [d.word for d in whole().detections]
+    assert figure.read_text().startswith("<svg")
+
+
+def test_clipping_is_said(tmp_path: Path) -> None:
+    write_wav(tmp_path / "loud.wav", speech() * 50)
+    done = runner.invoke(app, ["keywords", "listen", str(tmp_path / "loud.wav")])
+    assert done.exit_code == 0
+    assert "full scale" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        (["listen"], UsageError, "Name a WAV file"),
+        (["listen", "none.wav"], FormatError, "no such file"),
+        (["listen", "a.wav", "--mic"], UsageError, "one thing"),
+        (["listen", "a.wav", "--spotter", "none"], FormatError, "no such file"),
+        (["listen", "a.wav", "--chip", "none"], NeuroError, "none"),
+        (["listen", "a.wav", "--figure", "none/f.svg"], FormatError, "folder does not exist"),
+        (["train", "--word", "yes", "--data", "none"], FormatError, "no such folder"),
+        (["train", "--word", "yes", "--model", "big"], UsageError, "separable or multilayer"),
+        (["train", "--word", "???"], UsageError, "Latin letters"),
+        (["train", "--word", "a", "--out", "none/s"], FormatError, "folder does not exist"),
+    ],
+)
+def test_bad_commands_say_what_to_do(
+    arguments: list[str], kind: type[NeuroError], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, ["keywords", *arguments])
+    assert isinstance(done.exception, kind)
+    assert said in str(done.exception)
+
+
+def test_train_command(tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader", reason="the speech extra is not installed")
+    out, result = tmp_path / "s.safetensors", tmp_path / "t.json"
+    small = ["--voices", "8", "--shown", "256", "--model", "multilayer"]
+    done = runner.invoke(app, ["keywords", "train", "--word", "aloha", *small, "--out", str(out), "--json", str(result)])
+    assert done.exit_code == 0, done.output
+    for part in ("Confusion", "Operating curve", "aloha", "false alarms"):
+        assert part in done.output
+    made = Spotter.load(out)
+    assert made.keywords == ("aloha",)
+    assert made.card["data"] == "synthesised speech"
+    assert json.loads(result.read_text())["heard"]["test"]["clips"] > 0
+
+
+def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:
+    out = tmp_path / "b.json"
+    done = runner.invoke(app, ["keywords", "bench", "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    result = json.loads(out.read_text())
+    assert "109 times" in result["verdict"][0]
+    assert "2.7 times" in result["verdict"][1]
+    loihi = result["loihi"]
+    mesh = sum(loihi["mesh_pj"].values())
+    assert loihi["mesh_least_pj"] < mesh < loihi["measured_after_run_pj"] < loihi["mesh_most_pj"]
+    assert mesh + loihi["management_pj"] == pytest.approx(loihi["measured_from_boot_pj"], rel=0.25)
+    by_batch = {(row["device"], row["batch"]): row for row in result["rows"]}
+    assert len(by_batch) == 24
+    assert by_batch["Quadro K4000", 1]["measured_dynamic_pj"] == pytest.approx(29.6713e9)
+    errors = [abs(row["energy_error"]) for row in result["rows"] if "K4000" in row["device"]]
+    assert np.mean(errors) < 0.3
