@@ -103,7 +103,7 @@ def bench(json: Json = None, quiet: Quiet = False) -> None:
     with status("predicting and emulating", quiet=quiet):
         from neuro.keywords.published import CHIP, WORKLOAD, published, to_rows
         from neuro.report.tables import table
-        from neuro.report.units import count, energy, rate, time
+        from neuro.units import count, energy, rate, time
 
         found = published()
     shown = console(quiet=quiet or str(json) == "-")
@@ -254,7 +254,7 @@ def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
 
 
 def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
-    from neuro.report import units
+    from neuro import units
 
     facts = _account_facts(account, listener)
     rate = listener.spotter.features.frames_per_s
@@ -273,7 +273,7 @@ def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
 
 def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]:
     from neuro.report.tables import table
-    from neuro.report.units import percent
+    from neuro.units import percent
 
     test = heard["test"]
     rows = [
