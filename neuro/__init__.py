@@ -42,6 +42,8 @@ _WHERE = {
     "list_machines": "machines.machine",
     "load_machine": "machines.machine",
     "cost": "machines.costing",
+    "list_workloads": "machines.ready",
+    "ready_workload": "machines.ready",
     "Comparison": "comparison",
     "compare": "comparison",
     **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
@@ -75,6 +77,8 @@ if TYPE_CHECKING:
     from neuro.machines.machine import Machine as Machine
     from neuro.machines.machine import list_machines as list_machines
     from neuro.machines.machine import load_machine as load_machine
+    from neuro.machines.ready import list_workloads as list_workloads
+    from neuro.machines.ready import ready_workload as ready_workload
     from neuro.machines.workload import Workload as Workload
     from neuro.machines.workload import weigh as weigh
     from neuro.network import Network as Network

@@ -6,7 +6,7 @@ Knows bills and machines; knows nothing of how a bill was made. Energies are per
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from neuro.machines.workload import Workload, weigh
 from neuro.notebook import Shown, Table
 
 MACHINES = ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon")
+Energy = Callable[[Bill], float]
+_ENERGIES: dict[str, Energy] = {"total": lambda bill: bill.energy_pj, "dynamic": lambda bill: bill.dynamic_pj}
 _BATCHES = tuple(2**n for n in range(11))  # where the crossing point is looked for
 
 
@@ -53,17 +55,35 @@ class Row:
         return tuple(field.name for field in fields(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Where a machine draws level with the chip in one kind of energy per inference ("total" or "dynamic").
+
+    `batch` is the smallest at which the machine needs less (None: none up to 1024). At batch 1 they are level when the chip's
+    activity is `activity` times what it was (its dynamic part alone grows; None: no activity will do), or its time steps
+    `steps` times (all parts grow).
+    """
+
+    machine: str
+    energy_kind: str
+    batch: int | None
+    activity: float | None
+    steps: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Shown):
     """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
 
-    `refused` names the machines that no model can cost for this network, with the reason.
+    `crossings` are the same in numbers, machine by machine. `refused` names the machines that no model can cost for this
+    network, with the reason.
     """
 
     crossing: str
     rows: tuple[Row, ...]
     conditions: tuple[str, ...]
     refused: tuple[str, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -118,7 +138,9 @@ def compare(
     bills = [cost(workload, machine, batch=batch) for machine in targets for batch in batches]
     rows = tuple(row_of(bill) for bill in (chip_run.bill, *bills))
     conditions = (*_conditions(workload, chip_run.bill, bills), *(f"left out: {reason}" for reason in refused))
-    return Comparison(_crossing(workload, chip_run.bill, targets), rows, conditions, tuple(refused))
+    crossings = _crossings(workload, chip_run.bill, targets)
+    sentence = _sentence(workload, chip_run.bill, targets, crossings)
+    return Comparison(sentence, rows, conditions, tuple(refused), crossings)
 
 
 def row_of(bill: Bill) -> Row:
@@ -137,45 +159,63 @@ def row_of(bill: Bill) -> Row:
     )
 
 
-def _crossing(workload: Workload, chip: Bill, machines: Sequence[Machine]) -> str:
-    """The sentence that stands first: at which batch, and at which activity, the chip stops winning (total energy)."""
-    known = [machine for machine in machines if cost(workload, machine).energy_known]
-    if not chip.energy_known or not known:
+def _crossings(workload: Workload, chip: Bill, machines: Sequence[Machine]) -> tuple[Crossing, ...]:
+    """Where each machine of known energy draws level with the chip, in total and in dynamic energy."""
+    if not chip.energy_known:
+        return ()
+    found = []
+    for machine in machines:
+        single = cost(workload, machine)
+        if single.energy_known:
+            for kind, of in _ENERGIES.items():
+                found.append(Crossing(machine.name, kind, _first_win(workload, chip, machine, of), *_room(chip, single, of)))
+    return tuple(found)
+
+
+def _first_win(workload: Workload, chip: Bill, machine: Machine, of: Energy) -> int | None:
+    """Smallest batch at which `machine` needs less energy than the chip; None when it never does."""
+    for index, batch in enumerate(_BATCHES):
+        if of(cost(workload, machine, batch=batch)) < of(chip):
+            low = _BATCHES[index - 1] + 1 if index else 1
+            return next(b for b in range(low, batch + 1) if of(cost(workload, machine, batch=b)) < of(chip))
+    return None
+
+
+def _room(chip: Bill, rival: Bill, of: Energy) -> tuple[float | None, float]:
+    """Factors of activity (of the dynamic part; None: no activity will do) and of time steps that draw level with `rival`."""
+    left = of(rival) - (of(chip) - chip.dynamic_pj)
+    activity = left / chip.dynamic_pj if chip.dynamic_pj > 0 and left > 0 else None
+    return activity, of(rival) / of(chip) if of(chip) > 0 else math.inf
+
+
+def _sentence(workload: Workload, chip: Bill, machines: Sequence[Machine], crossings: Sequence[Crossing]) -> str:
+    """The sentence that stands first: at which batch, activity or number of time steps the chip stops winning (total energy)."""
+    total = [crossing for crossing in crossings if crossing.energy_kind == "total"]
+    if not total:
         unknown = "every machine" if chip.energy_known else chip.target
         return f"No crossing point can be stated: the energy of {unknown} is unknown."
-    wins = {machine: _first_win(workload, chip, machine) for machine in known}
-    winner = min(known, key=lambda machine: wins[machine])
-    if math.isinf(wins[winner]):
-        largest = [cost(workload, machine, batch=_BATCHES[-1]) for machine in known]
-        rival = min(largest, key=lambda bill: bill.energy_pj)
-        won = f"needs the least total energy per inference at every batch up to {_BATCHES[-1]}"
-        return f"{chip.target} {won} ({_pair(chip, rival)}){_margin(chip, rival)}."
-    rival = cost(workload, winner, batch=int(wins[winner]))
-    if rival.batch == 1:
-        return f"{chip.target} loses from batch 1 on: {winner.name} needs less total energy per inference ({_pair(chip, rival)})."
-    single = min((cost(workload, machine) for machine in known), key=lambda bill: bill.energy_pj)
+    by_name = {machine.name: machine for machine in machines}
+    first = min(total, key=lambda crossing: crossing.batch or math.inf)
+    if first.batch == 1:
+        rival = min((cost(workload, by_name[c.machine]) for c in total), key=lambda bill: bill.energy_pj)
+        return (
+            f"{chip.target} loses from batch 1 on: {rival.target} needs less total energy per inference ({_pair(chip, rival)})."
+        )
+    closest = min(total, key=lambda crossing: crossing.steps)
+    if first.batch is None:
+        bills = [cost(workload, by_name[crossing.machine], batch=_BATCHES[-1]) for crossing in total]
+        rival = min(bills, key=lambda bill: bill.energy_pj)
+        won = f"needs the least total energy per inference at every batch up to {_BATCHES[-1]} ({_pair(chip, rival)})"
+        return f"{chip.target} {won}; {_level(closest)}."
+    rival = cost(workload, by_name[first.machine], batch=first.batch)
     won = f"needs the least total energy per inference below batch {rival.batch}"
-    return f"{chip.target} {won}; from there {winner.name} needs less ({_pair(chip, rival)}){_margin(chip, single)}."
+    return f"{chip.target} {won}; from there {rival.target} needs less ({_pair(chip, rival)}); {_level(closest)}."
 
 
-def _first_win(workload: Workload, chip: Bill, machine: Machine) -> float:
-    """Smallest batch at which `machine` needs less energy than the chip; infinity when it never does."""
-    for index, batch in enumerate(_BATCHES):
-        if cost(workload, machine, batch=batch).energy_pj < chip.energy_pj:
-            low = _BATCHES[index - 1] + 1 if index else 1
-            return next(b for b in range(low, batch + 1) if cost(workload, machine, batch=b).energy_pj < chip.energy_pj)
-    return math.inf
-
-
-def _margin(chip: Bill, rival: Bill) -> str:
-    """How the chip's activity would have to change for it to draw level with `rival`, from its own dynamic share."""
-    if chip.dynamic_pj <= 0:
-        return ""
-    room = rival.energy_pj - (chip.energy_pj - chip.dynamic_pj)
-    at = f"at batch {rival.batch}"
-    if room <= 0:
-        return f"; {at} no activity draws level with {rival.target}: its static part alone costs more"
-    return f"; {at} it draws level with {rival.target} at {room / chip.dynamic_pj:.3g} times this activity"
+def _level(crossing: Crossing) -> str:
+    """At what activity or time steps the chip would stop winning at batch 1."""
+    activity = "no activity" if crossing.activity is None else f"{crossing.activity:.3g} times this activity"
+    return f"at batch 1 {crossing.machine} draws level at {activity} or at {crossing.steps:.3g} times as many time steps"
 
 
 def _pair(chip: Bill, rival: Bill) -> str:
@@ -183,11 +223,18 @@ def _pair(chip: Bill, rival: Bill) -> str:
     return f"{energies} against {chip.energy_pj * 1e-6:.3g} uJ"
 
 
+def _managed(chip: Bill) -> list[str]:
+    """What of the chip's energy is its host's, which the machines' energies leave out."""
+    host_pj = sum(part.energy_pj for part in chip.parts if part.kind == "management")
+    return [f"{chip.target}: {host_pj * 1e-6:.3g} uJ of its energy is its board's management"] if host_pj else []
+
+
 def _conditions(workload: Workload, chip: Bill, bills: Sequence[Bill]) -> tuple[str, ...]:
     """What the numbers hold for, without repetition."""
     stated = [
         f"{workload.macs:,} MAC per inference (FLOP = 2 x MAC), {workload.parameters:,} parameters",
-        "energy is total (working, idle and host terms where known) per inference; dynamic energy leaves idling and host out",
+        "energy is total per inference, of the device itself: machines without their host; dynamic energy leaves idling out",
+        *_managed(chip),
         "latency is from the start of a batch to its last answer; throughput is with batches back to back, not 1 / latency",
         f"{chip.target} works on one sample at a time; machines run the float network's layers in the precision given",
         *workload.assumptions,

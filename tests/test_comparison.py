@@ -68,7 +68,30 @@ def test_crossing_batch_is_where_the_machine_first_needs_less() -> None:
 def test_crossing_activity_draws_level() -> None:
     machine = neuro.cost(neuro.weigh(tiny()), neuro.load_machine("a100"))
     table = neuro.compare(tiny(), ChipRun(chip_bill(machine.energy_pj / 4, 0.0)), machines=("a100",))
-    assert "at 4 times this activity" in table.crossing
+    assert "at 4 times this activity or at 4 times as many time steps" in table.crossing
+    total, dynamic = table.crossings
+    assert (total.energy_kind, dynamic.energy_kind) == ("total", "dynamic")
+    assert total.activity == pytest.approx(4)
+    assert dynamic.steps == pytest.approx(4 * machine.dynamic_pj / machine.energy_pj)
+
+
+def test_static_energy_does_not_grow_with_activity_but_with_time_steps() -> None:
+    machine = neuro.cost(neuro.weigh(tiny()), neuro.load_machine("a100"))
+    chip = chip_bill(machine.energy_pj / 4, machine.energy_pj / 2)
+    (total, _) = neuro.compare(tiny(), ChipRun(chip), machines=("a100",)).crossings
+    assert total.activity == pytest.approx(2)
+    assert total.steps == pytest.approx(4 / 3)
+    (total, _) = neuro.compare(tiny(), ChipRun(chip_bill(1.0, 2 * machine.energy_pj)), machines=("a100",)).crossings
+    assert total.activity is None
+
+
+def test_machines_that_cannot_run_it_are_named_and_left_out() -> None:
+    big = tiny()
+    table = neuro.compare(big, ChipRun(chip_bill()), machines=("a100", "pynq-z2", "inferentia-1"))
+    assert {row.machine for row in table} >= {"a100", "inferentia-1"}
+    assert all(row.energy_pj is None for row in table if row.machine == "inferentia-1")
+    assert {row.energy_kind for row in table if row.machine == "inferentia-1"} == {"unknown"}
+    assert ("pynq-z2" in {row.machine for row in table}) != any("pynq-z2" in reason for reason in table.refused)
 
 
 def test_a_chip_that_always_loses_or_always_wins_is_told_so() -> None:

@@ -1,0 +1,84 @@
+"""Figures of the machines: predictions against measurements, rooflines, energy against batch. Knows plain rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from neuro.report.svg import COLOURS, INK, draw
+
+
+def validation(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
+    """Predicted against measured for one quantity; each point predicted without its family. Rows as in `Validation.to_json`."""
+    rows = [row for row in points if row["quantity"] == quantity]
+    classes = list(dict.fromkeys(row["machine_class"] for row in rows))
+
+    def paint(axes: Axes) -> None:
+        both = [row[key] for row in rows for key in ("measured", "predicted")]
+        ends = np.array([min(both) / 2, max(both) * 2])
+        for factor, style in ((1.0, "-"), (1.3, ":"), (1 / 1.3, ":")):
+            axes.plot(ends, factor * ends, style, color=INK, linewidth=0.8)
+        for index, name in enumerate(classes):
+            mine = [row for row in rows if row["machine_class"] == name]
+            colour = COLOURS[index % len(COLOURS)]
+            axes.plot([r["measured"] for r in mine], [r["predicted"] for r in mine], "o", color=colour, markersize=4, label=name)
+        unit = rows[0]["unit"]
+        axes.set(xscale="log", yscale="log", xlabel=f"measured ({unit})", ylabel=f"predicted ({unit})", xlim=ends, ylim=ends)
+        axes.legend(fontsize=7)
+
+    return draw(
+        f"validation-{quantity.replace(' ', '-')}", f"Predicted against measured {quantity}, held out; dotted: 30 %", paint
+    )
+
+
+def roofline(data: Mapping[str, Sequence[Mapping[str, Any]]], machines: Sequence[str], batch: int) -> str:
+    """Roofs of some machines and every workload placed on them at one batch. Data as `survey.roofline` gives it."""
+    marks = "os^Dv<>P"
+    workloads = list(dict.fromkeys(point["workload"] for point in data["points"]))
+
+    def paint(axes: Axes) -> None:
+        reach = np.geomspace(0.3, 1e4, 200)
+        for index, name in enumerate(machines):
+            colour = COLOURS[index % len(COLOURS)]
+            roof = next(row for row in data["roofs"] if row["machine"] == name)
+            axes.plot(
+                reach, np.minimum(roof["peak_flop_per_s"], reach * roof["bytes_per_s"]), color=colour, linewidth=1.2, label=name
+            )
+            for point in data["points"]:
+                if point["machine"] == name and point["batch"] == batch:
+                    mark = marks[workloads.index(point["workload"]) % len(marks)]
+                    axes.plot(point["flop_per_byte"], point["flop_per_s"], mark, color=colour, markersize=5)
+        for mark, workload in zip(marks, workloads, strict=False):
+            axes.plot([], [], mark, color=INK, markersize=5, label=workload)
+        axes.set(xscale="log", yscale="log", xlabel="FLOP (= 2 x MAC) per byte", ylabel="FLOP per second")
+        axes.legend(fontsize=6, ncol=2)
+
+    return draw("roofline", f"Rooflines, workloads at batch {batch}", paint, height_in=4.2)
+
+
+def energy_by_batch(rows: Sequence[Mapping[str, Any]], chip: str) -> str:
+    """Total energy per inference against batch, one line a machine; the chip, which takes one sample at a time, as a level."""
+
+    def paint(axes: Axes) -> None:
+        for index, name in enumerate(dict.fromkeys(row["machine"] for row in rows)):
+            mine = sorted(
+                (row["batch"], row["energy_pj"]) for row in rows if row["machine"] == name and row["energy_pj"] is not None
+            )
+            if name == chip and mine:
+                axes.axhline(mine[0][1] * 1e-6, color=INK, linewidth=1.5, label=name)
+            elif mine:
+                axes.plot(
+                    [b for b, _ in mine],
+                    [e * 1e-6 for _, e in mine],
+                    "-o",
+                    color=COLOURS[index % len(COLOURS)],
+                    markersize=3,
+                    label=name,
+                )
+        axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="total energy per inference (uJ)")
+        axes.legend(fontsize=7)
+
+    return draw("energy-by-batch", "Total energy per inference against batch", paint)
