@@ -37,7 +37,7 @@ def test_fans_count_every_synapse_once(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000), st.integers(4, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_random_networks_keep_every_limit_of_random_chips(seed: int, neurons: int) -> None:
     network = random_network(seed)
     chip = small(neurons=neurons, synapse_bits=40_000, memory_bits=90_000, in_axons=400, out_axons=900)
@@ -149,7 +149,8 @@ def test_reset_by_subtraction_takes_two_compartments_on_loihi_1() -> None:
         timesteps=2,
     )
     placement = neuro.place(network, chip)
-    assert placement.fill["neurons"].tolist() == [600, 600, 600]  # two cores for twice 600 compartments, one for 600
+    assert placement.fill["neurons"].sum() == 2 * 600 + 600
+    assert np.bincount(placement.core_map["a"]).max() <= 1024 // 2
 
 
 @pytest.mark.parametrize(("synapses", "bits", "expected"), [(64, 8, 576), (64, 18, 1216), (1, 8, 64), (65, 8, 640), (0, 8, 0)])

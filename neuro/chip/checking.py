@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.candidates import on_cores
 from neuro.chip.cuts import Cut, Ints, as_window, with_rows
 from neuro.chip.limits import compartments, encoding, limits, list_bits, state_words, synapse_bits
-from neuro.chip.partition import on_cores
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import Wires
 from neuro.network import Network
@@ -37,10 +37,9 @@ def fill(
         total["neuron_configs"][np.unique(at)] += 1
         for projection in network.into(p.name):
             total["synapse_configs"][np.unique(at)] += 1
-            for k in range(cuts[p.name].slices):
-                axons, bits = _into_slice(projection, network, chip, cuts[p.name], k)
-                total["in_axons"][at[k]] += axons
-                total["synapse_bits"][at[k]] += bits
+            axons, bits = _into_slices(projection, network, chip, cuts[p.name])
+            np.add.at(total["in_axons"], at, axons)
+            np.add.at(total["synapse_bits"], at, bits)
         if p.name in wires:
             w = wires[p.name]
             members = np.bincount(w.classes, minlength=len(w.cores))
@@ -82,64 +81,74 @@ def _may_use(core: int, chip: Chip) -> bool:
     return 0 <= y < mesh.height * mesh.chips_y and within < chip.cores_per_chip - mesh.reserved_cores
 
 
-def _into_slice(projection: Projection, network: Network, chip: Chip, cut: Cut, k: int) -> tuple[int, int]:
-    """Incoming axons and bits of synaptic memory of one projection in one slice, from the neurons it holds."""
+def _into_slices(projection: Projection, network: Network, chip: Chip, cut: Cut) -> tuple[Ints, Ints]:
+    """Incoming axons and bits of synaptic memory of one projection in each slice, from the neurons that it holds."""
     source = network[projection.source]
-    inside = cut.labels() == k
-    bits = synapse_bits(projection, chip, int(inside.sum()))
+    labels = cut.labels()
+    held = np.bincount(labels, minlength=cut.slices)
+    each = [synapse_bits(projection, chip, int(count)) for count in held]
     window = as_window(projection, source.shape)
     if encoding(projection, chip) != "conv":
-        visited = _synapses_into(projection, network, inside)
-        return int(np.count_nonzero(visited)), int(list_bits(visited[visited > 0], bits, chip).sum())
+        return _listed(projection, network, chip, labels, each)
     if window is None:
         assert isinstance(projection, OneToOne)
-        touched = int(inside[projection.offset : projection.offset + source.size].sum())
-        return touched, min(touched, int(np.size(projection.weights))) * int(list_bits(1, bits, chip))
-    return _kernel_lists(window, with_rows(source.shape), inside.reshape(with_rows(cut.shape)), bits, chip, projection)
+        touched = np.bincount(labels[projection.offset : projection.offset + source.size], minlength=cut.slices)
+        bits = [
+            min(int(t), int(np.size(projection.weights))) * int(list_bits(1, b, chip)) for t, b in zip(touched, each, strict=True)
+        ]
+        return touched, np.array(bits)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(held)[:-1])
+    shape = with_rows(cut.shape)
+    found = [
+        _kernel_lists(window, with_rows(source.shape), np.unravel_index(inside, shape), bits, chip, projection)
+        for inside, bits in zip(members, each, strict=True)
+    ]
+    return np.array([axons for axons, _ in found]), np.array([bits for _, bits in found])
 
 
-def _synapses_into(projection: Projection, network: Network, inside: NDArray[Any]) -> Ints:
-    """Synapses from each source neuron into the marked target neurons."""
+def _listed(projection: Projection, network: Network, chip: Chip, labels: NDArray[Any], each: list[int]) -> tuple[Ints, Ints]:
+    """The same for synapses that are stored one by one: a list for each source neuron and slice."""
     source, target = network[projection.source], network[projection.target]
     if isinstance(projection, Dense):
-        return np.full(source.size, int(inside.sum()))
+        held = np.bincount(labels, minlength=len(each))
+        bits = [source.size * int(list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)]
+        return np.full(len(each), source.size), np.array(bits)
     synapses = projection.synapses(source.shape, target.shape)
-    return np.bincount(synapses.pre[inside[synapses.post]], minlength=source.size)
+    pairs, visited = np.unique(synapses.pre * len(each) + labels[synapses.post], return_counts=True)
+    slices = pairs % len(each)
+    axons = np.bincount(slices, minlength=len(each))
+    stored = [int(list_bits(visited[slices == k], bits, chip).sum()) for k, bits in enumerate(each)]
+    return axons, np.array(stored)
 
 
 def _kernel_lists(
-    window: Conv2d,
-    source: tuple[int, ...],
-    inside: NDArray[Any],
-    bits: int,
-    chip: Chip,
-    projection: Projection,
+    window: Conv2d, source: tuple[int, ...], inside: tuple[Ints, ...], bits: int, chip: Chip, projection: Projection
 ) -> tuple[int, int]:
-    """Source positions that reach a box of targets, and the bits of their different lists, position by position."""
-    channels, rows, columns = (np.unique(axis) for axis in np.nonzero(inside))
+    """Source positions that reach a box of targets, and the bits of their different lists, tap by tap."""
+    channels, rows, columns = (np.unique(axis) for axis in inside)
     taps = [_taps(window, axis, source[1 + axis], box) for axis, box in ((0, rows), (1, columns))]
-    positions = len(taps[0]) * len(taps[1])
     out, per_group = window.weights.shape[:2]
-    lists = {(i, y, x) for i in range(source[0]) for y in set(taps[0].values()) for x in set(taps[1].values())}
-    total, seen = 0, set()
-    for i, y, x in lists:
-        group = i // per_group
-        outputs = sum(1 for c in channels if c // (out // window.groups) == group)
-        key = (y, x) if isinstance(projection, SumPool2d) else (i, y, x)
-        if outputs and key not in seen:
-            seen.add(key)
-            total += int(list_bits(len(y) * len(x) * outputs, bits, chip))
-    return positions, total
+    outputs = np.bincount(channels // (out // window.groups))
+    outputs = outputs[outputs > 0]
+    sources = 1 if isinstance(projection, SumPool2d) else per_group
+    if isinstance(projection, SumPool2d):
+        outputs = outputs[:1]
+    total = sum(
+        sources * int(list_bits(len(y) * len(x) * outputs, bits, chip).sum())
+        for y in set(taps[0].values())
+        for x in set(taps[1].values())
+    )
+    return len(taps[0]) * len(taps[1]), total
 
 
 def _taps(window: Conv2d, axis: int, size: int, targets: Ints) -> dict[int, tuple[int, ...]]:
     """For each source row (or column) that reaches the targets: the taps by which it does."""
     found: dict[int, list[int]] = {}
-    stride = window.stride[axis]  # type: ignore[index]
-    dilation = window.dilation[axis]  # type: ignore[index]
+    stride: Any = window.stride
+    dilation: Any = window.dilation
     for target in targets:
         for tap in range(window.weights.shape[2 + axis]):
-            row = int(target) * stride - window.padding[axis][0] + tap * dilation
+            row = int(target) * stride[axis] - window.padding[axis][0] + tap * dilation[axis]
             if 0 <= row < size:
                 found.setdefault(row, []).append(tap)
     return {row: tuple(sorted(set(taps))) for row, taps in found.items()}

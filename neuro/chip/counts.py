@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.candidates import on_cores
 from neuro.chip.cuts import Ints
 from neuro.chip.limits import compartments
-from neuro.chip.partition import on_cores
 from neuro.chip.placement import Placement
 from neuro.chip.routes import crosses, routes, tile_of
 from neuro.chip.spec import ENCODINGS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 from neuro import units
@@ -92,10 +93,13 @@ def emulate(
     counter = Counter(tables, len(next(iter(arrays.values()))))
     keeper = Keeper(tables, counter.stride) if noc == "packet" else None
 
+    one_at_a_time = Lock()
+
     def observe(first: int, messages: dict[str, Messages]) -> None:
-        counter.observe(first, messages)
-        if keeper is not None:
-            keeper.observe(first, messages)
+        with one_at_a_time:  # an engine's threads may bring blocks at the same time, in any order
+            counter.observe(first, messages)
+            if keeper is not None:
+                keeper.observe(first, messages)
 
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
     result = run(network, inputs, timesteps=tables.timesteps, observe=observe, **how)

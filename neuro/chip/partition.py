@@ -1,19 +1,20 @@
-"""Populations -> slices that each fit a core, with few slices and few packets. Knows limits; knows nothing of positions."""
+"""Populations -> slices that each fit a core: first as few as possible, then more of them where cores are free and both time
+and packets are saved. Knows limits; knows nothing of positions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cuts import Cut, as_window, channel_reach, even, reach, with_rows
-from neuro.chip.limits import Needs, limits, needs
-from neuro.chip.spec import Chip
+from neuro.chip.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
+from neuro.chip.cuts import Cut, even
+from neuro.chip.limits import compartments, limits, needs
+from neuro.chip.spec import Chip, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
-from neuro.neurons import Source
 
 _LEVERS = {
     "neurons": "Stride or pool the layer, or use a chip with larger cores",
@@ -22,50 +23,136 @@ _LEVERS = {
     "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
     "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
 }
+_QUICKER = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # times as fast as the cut with fewest slices
+_HOPS = 2.0  # that an average packet is taken to travel
+_PJ_OF_WATT_NS = 1000.0
 
 
-def on_cores(population: Population) -> bool:
-    """Whether the population's neurons live on cores; a source that the host drives does not."""
-    return not (isinstance(population.neuron, Source) and not population.neuron.on_chip)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cuts of all populations and, by estimate, the busiest core's time (ns) and the energy (pJ) of a step."""
+
+    cuts: dict[str, Cut]
+    slices: int
+    work_ns: float
+    energy_pj: float
 
 
-def partition(network: Network, chip: Chip) -> dict[str, Cut]:
-    """A cut of every population, such that each slice fits a core. Raises FitError for a neuron that needs more than one."""
-    cuts: dict[str, Cut] = {}
-    for population in reversed(network.populations):  # targets first: outgoing axons depend on their cuts
-        cuts[population.name] = _cut(network, chip, population, cuts)
-    for _ in range(len(network.populations)):  # recurrent projections were counted as one slice; cut again where they are more
-        late = [p for p in network.populations if on_cores(p) and _over(needs(network, chip, p, cuts[p.name], cuts), chip)]
-        if not late:
+def partition(network: Network, chip: Chip, *, rates: Mapping[str, float] | None = None) -> dict[str, Cut]:
+    """A cut of every population, such that each slice fits a core. Raises FitError for a neuron that needs more than one.
+
+    rates: messages of a neuron in a step, by population. Considered are the cut with the fewest slices and cuts whose busiest
+    core is by and by quicker, as long as there are cores for them; of those within a tenth of the least energy of a step, the
+    one with the fewest slices is taken. Energies are estimates, static power and management included.
+    """
+    knife = Knife(network, chip, rates or {})
+    plans = [knife.fewest()]
+    for times in _QUICKER:
+        plan = knife.within(plans[0].work_ns / times)
+        if plan is None or plan.slices > chip.usable_cores:
             break
-        for population in late:
-            cuts[population.name] = _cut(network, chip, population, cuts)
-    return {p.name: cuts[p.name] for p in network.populations}
+        plans.append(plan)
+    enough = 1.1 * min(plan.energy_pj for plan in plans)
+    return min((plan for plan in plans if plan.energy_pj <= enough), key=lambda plan: plan.slices).cuts
 
 
-def _over(need: Needs, chip: Chip) -> bool:
-    return max(need.worst(chip).values()) > 1
+def partition_in_order(network: Network, chip: Chip) -> dict[str, Cut]:
+    """For comparison: every population cut as the list of its neurons would be, channels first, into the fewest slices."""
+    knife = Knife(network, chip, {})
+    return knife.cut_all(lambda population, _: in_order(population.shape))
 
 
-def _cut(network: Network, chip: Chip, population: Population, cuts: dict[str, Cut]) -> Cut:
-    """The cut with the fewest slices that fit; of equals, the one whose inputs reach the fewest slices."""
-    if not on_cores(population):
-        return even(population.shape, [1] * len(population.shape))
-    best: tuple[float, Cut] | None = None
-    for parts in _grids(population.shape, -(-population.size // chip.core.neurons)):
-        if best is not None and np.prod(parts) > best[1].slices:
-            return best[1]
-        cut = even(population.shape, parts)
-        if cut.sizes().max() <= chip.core.neurons and not _over(needs(network, chip, population, cut, cuts), chip):
-            spread = _spread(network, population, cut)
-            if best is None or spread < best[0]:
-                best = (spread, cut)
-    if best is not None:
-        return best[1]
-    raise _refusal(network, chip, population, cuts)
+class Knife:
+    """Cuts a network for a chip, at given rates."""
+
+    def __init__(self, network: Network, chip: Chip, rates: Mapping[str, float]) -> None:
+        self.network, self.chip, self.rates = network, chip, rates
+        self.found = {p.name: candidates(network, chip, p, rates) for p in network.populations if on_cores(p)}
+
+    def fewest(self) -> Plan:
+        """The fewest slices, counting the cores that the inputs of a population need for the axons that lead to them."""
+
+        def cheapest(population: Population, _: dict[str, Cut]) -> Iterable[tuple[int, ...]]:
+            table = self.found[population.name]
+            return _sorted(table, table.slices + table.axons, table.may)
+
+        return self._plan(self.cut_all(cheapest))
+
+    def within(self, work_ns: float) -> Plan | None:
+        """The fewest packets, with no core estimated to work longer than `work_ns`; None where that cannot be."""
+
+        def quickest(population: Population, cuts: dict[str, Cut]) -> Iterable[tuple[int, ...]]:
+            table = self.found[population.name]
+            quick = np.maximum(table.receive_ns, table.neurons * self._neuron_ns(population, cuts)) <= work_ns * (1 + 1e-9)
+            return _sorted(table, table.packets + 1e-6 * table.slices, table.may & quick)
+
+        try:
+            return self._plan(self.cut_all(quickest))
+        except FitError:
+            return None
+
+    def cut_all(self, grids: Callable[[Population, dict[str, Cut]], Iterable[tuple[int, ...]]]) -> dict[str, Cut]:
+        """The first of each population's grids that fits."""
+        network, cuts = self.network, dict[str, Cut]()
+        for population in reversed(network.populations):  # targets first: outgoing axons depend on their cuts
+            cuts[population.name] = self._cut(population, cuts, grids)
+        for _ in network.populations:  # recurrent projections were counted as one slice; cut again where they are more
+            late = [p for p in network.populations if on_cores(p) and not self._fits(p, cuts[p.name], cuts)]
+            if not late:
+                break
+            for population in late:
+                cuts[population.name] = self._cut(population, cuts, grids)
+        return {p.name: cuts[p.name] for p in network.populations}
+
+    def _cut(
+        self,
+        population: Population,
+        cuts: dict[str, Cut],
+        grids: Callable[[Population, dict[str, Cut]], Iterable[tuple[int, ...]]],
+    ) -> Cut:
+        if not on_cores(population):
+            return even(population.shape, [1] * len(population.shape))
+        for parts in grids(population, cuts):
+            cut = even(population.shape, parts)
+            if self._fits(population, cut, cuts):
+                return cut
+        raise _refusal(self.network, self.chip, population, cuts)
+
+    def _fits(self, population: Population, cut: Cut, cuts: Mapping[str, Cut]) -> bool:
+        return max(needs(self.network, self.chip, population, cut, cuts).worst(self.chip).values()) <= 1
+
+    def _neuron_ns(self, population: Population, cuts: Mapping[str, Cut]) -> float:
+        """Time that a core spends on one neuron in a step: its update, and its messages at the population's rate."""
+        t, rate = self.chip.time, self.rates.get(population.name, RATE)
+        leads = [p for p in self.network.out_of(population.name) if p.target in cuts]
+        reached = sum(mean_reach(p, self.network, cuts[p.target]) for p in leads)
+        update = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, self.chip)
+        return update + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
+
+    def _plan(self, cuts: dict[str, Cut]) -> Plan:
+        chip, e = self.chip, self.chip.energy
+        work, packets, slices = 0.0, 0.0, 0
+        for name, table in self.found.items():
+            row = int(np.flatnonzero((table.grids == cuts[name].grid).all(axis=1))[0])
+            own = float(table.neurons[row]) * self._neuron_ns(self.network[name], cuts)
+            work = max(work, own, float(table.receive_ns[row]))
+            packets, slices = packets + float(table.packets[row]), slices + cuts[name].slices
+        hop = max(e.hop_x or 0.0, e.hop_y or 0.0)
+        moving = packets * ((e.axon_out or 0.0) + (e.axon_in or 0.0) + _HOPS * hop)
+        tiles = -(-slices // chip.mesh.cores_per_tile)
+        chips = -(-slices // chip.cores_per_chip)
+        power = (chip.power.static or 0.0) * chips + (chip.power.management or 0.0)
+        return Plan(cuts, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * _PJ_OF_WATT_NS)
 
 
-def _refusal(network: Network, chip: Chip, population: Population, cuts: dict[str, Cut]) -> FitError:
+def _sorted(table: Candidates, cost: Floats, may: NDArray[np.bool_]) -> Iterable[tuple[int, ...]]:
+    """The grids that may be, cheapest first."""
+    for i in np.argsort(cost, kind="stable"):
+        if may[i]:
+            yield tuple(int(k) for k in table.grids[i])
+
+
+def _refusal(network: Network, chip: Chip, population: Population, cuts: Mapping[str, Cut]) -> FitError:
     single = needs(network, chip, population, even(population.shape, population.shape), cuts)
     worst = single.worst(chip)
     limit = max(worst, key=lambda name: worst[name])
@@ -74,33 +161,3 @@ def _refusal(network: Network, chip: Chip, population: Population, cuts: dict[st
         f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {limits(chip)[limit]:,}",
         _LEVERS[limit],
     )
-
-
-def _grids(shape: tuple[int, ...], least: int) -> Iterator[tuple[int, ...]]:
-    """Grids of at least `least` parts, fewest first."""
-    options = [_useful(n) for n in shape]
-    grids = np.stack([g.ravel() for g in np.meshgrid(*options, indexing="ij")], axis=1)
-    total = grids.prod(axis=1)
-    for i in np.argsort(total, kind="stable"):
-        if total[i] >= least:
-            yield tuple(int(k) for k in grids[i])
-
-
-def _useful(n: int) -> NDArray[Any]:
-    """Numbers of parts that change the size of the largest part."""
-    sizes = np.unique(-(-n // np.arange(1, n + 1)))
-    return np.unique(-(-n // sizes))
-
-
-def _spread(network: Network, population: Population, cut: Cut) -> float:
-    """Slices reached by an average message into the population, summed over its inputs."""
-    total = 0.0
-    for projection in network.into(population.name):
-        source = network[projection.source].shape
-        window = as_window(projection, source)
-        if window is None or len(cut.shape) != 3:
-            total += cut.slices
-            continue
-        tables = [channel_reach(window, cut)] + [reach(window, axis, with_rows(source)[1 + axis], cut) for axis in (0, 1)]
-        total += float(np.prod([(table > 0).sum(axis=1).mean() for table in tables]))
-    return total

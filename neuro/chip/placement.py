@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuro.chip.ability import check_ability
+from neuro.chip.boards import with_cores
+from neuro.chip.candidates import on_cores
 from neuro.chip.checking import fill, overfull
 from neuro.chip.cuts import Cut, Ints
 from neuro.chip.limits import limits, needs
-from neuro.chip.partition import on_cores, partition
+from neuro.chip.mapping import METHODS, Method, arrange, traffic
+from neuro.chip.partition import partition, partition_in_order
 from neuro.chip.spec import Chip
-from neuro.chip.wiring import Wires, wire
+from neuro.chip.wiring import HOST, Wires, wire
+from neuro.engine.records import Run
 from neuro.errors import FitError
 from neuro.network import Network
 from neuro.notebook import Shown, Table
@@ -33,6 +36,7 @@ class Placement(Shown):
     cuts: Mapping[str, Cut]
     cores: Mapping[str, Ints]
     wires: Mapping[str, Wires]
+    method: str
     seed: int
 
     @property
@@ -80,81 +84,94 @@ class Placement(Shown):
         return overfull(self.network, self.chip, self.cuts, self.cores, self.wires)
 
 
-def place(network: Network, chip: Chip, *, activity: Any = None, seed: int = 0) -> Placement:
-    """Cut a network into slices that fit cores, and give each slice a core.
+def place(
+    network: Network,
+    chip: Chip,
+    *,
+    activity: Run | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    method: Method = "refined",
+    board: Literal["given", "auto"] = "given",
+) -> Placement:
+    """Cut a network into slices that fit cores, and give each slice a core near those that it exchanges packets with.
 
-    activity: a Run whose spikes weigh the traffic (None: all neurons fire alike). seed: of every random choice.
+    activity: a Run, or messages of each neuron in a step by population, that weigh the traffic (None: all fire alike).
+    method: "refined"; for comparison "sequential" (channels first, cores in order) and "random" (cores at random).
+    board: "auto" takes the smallest board of `chip`s that is large enough. seed: of every random choice.
     Raises FitError, naming the population, the limit and what would help, when the network does not fit.
     """
+    if method not in METHODS or board not in ("given", "auto"):
+        raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
     check_ability(network, chip)
-    cuts = partition(network, chip)
-    cores = _in_order(network, chip, cuts)
-    placement = Placement(network, chip, cuts, cores, wire(network, chip, cuts, cores), seed)
+    rates = _rates(network, activity)
+    means = {name: float(values.mean()) for name, values in rates.items()}
+    cuts = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means)
+    groups, count = _grouped(network, chip, cuts, auto=board == "auto")
+    if board == "auto":
+        chip = with_cores(chip, count)
+    where = {name: np.where(group < 0, HOST, group) for name, group in groups.items()}
+    flows = traffic(network, wire(network, chip, cuts, where), count, rates)
+    at = arrange(chip, flows, seed, method)
+    cores = {name: group if group[0] < 0 else at[group] for name, group in groups.items()}
+    placement = Placement(network, chip, cuts, cores, wire(network, chip, cuts, cores), method, seed)
     broken = placement.check()
     if broken:
         raise FitError(f"network on chip {chip.name!r}", broken[0], "Use a larger board, or narrower layers")
     return placement
 
 
-def usable(chip: Chip) -> Ints:
-    """Core numbers that a network may use, tile by tile, chip by chip."""
-    mesh = chip.mesh
-    tiles_x, tiles_y = mesh.width * mesh.chips_x, mesh.height * mesh.chips_y
-    tile = np.arange(tiles_x * tiles_y).reshape(mesh.chips_y, mesh.height, mesh.chips_x, mesh.width)
-    by_chip = tile.transpose(0, 2, 1, 3).reshape(chip.chips, -1)
-    cores = (by_chip[:, :, None] * mesh.cores_per_tile + np.arange(mesh.cores_per_tile)).reshape(chip.chips, -1)
-    return np.ascontiguousarray(cores[:, : cores.shape[1] - mesh.reserved_cores].ravel(), np.int64)
+def _rates(network: Network, activity: Run | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Messages of each neuron in a step, (neurons,) per population."""
+    if activity is None:
+        return {}
+    if isinstance(activity, Run):
+        return {name: spikes.mean(axis=0) / activity.timesteps for name, spikes in activity.spikes.items()}
+    rates = {name: np.asarray(values, np.float64).ravel() for name, values in activity.items()}
+    for name, values in rates.items():
+        if values.shape != (network[name].size,) or not np.isfinite(values).all() or (values < 0).any():
+            raise FitError(f"activity of {name!r}", "it is not a number for each neuron", f"Pass {network[name].size} rates")
+    return rates
 
 
-def _in_order(network: Network, chip: Chip, cuts: Mapping[str, Cut]) -> dict[str, Ints]:
-    """Slices on cores in the order of the network: a core each while there are enough, else several to a core."""
+def _grouped(network: Network, chip: Chip, cuts: Mapping[str, Cut], *, auto: bool) -> tuple[dict[str, Ints], int]:
+    """The group of each slice (-1 off the chip) and the number of groups: a core each while there are enough, else shared."""
     lives = [p for p in network.populations if on_cores(p)]
-    count, cores = sum(cuts[p.name].slices for p in lives), usable(chip)
-    placed = {p.name: np.array([-1]) for p in network.populations}
-    if count <= len(cores):
+    groups = {p.name: np.array([-1]) for p in network.populations}
+    count = sum(cuts[p.name].slices for p in lives)
+    if auto or count <= chip.usable_cores:
         ends = np.cumsum([cuts[p.name].slices for p in lives])
-        placed.update((p.name, cores[end - cuts[p.name].slices : end]) for p, end in zip(lives, ends, strict=True))
-        return placed
-    places = _shared(network, chip, cuts)
-    most = max(int(at.max()) for at in places.values()) + 1
-    if most > len(cores):
+        groups.update((p.name, np.arange(end - cuts[p.name].slices, end)) for p, end in zip(lives, ends, strict=True))
+        return groups, count
+    shared = _shared(network, chip, cuts)
+    most = max(int(at.max()) for at in shared.values()) + 1
+    if most > chip.usable_cores:
         largest = max(lives, key=lambda p: cuts[p.name].slices)
-        alone = cuts[largest.name].slices
+        alone, free = cuts[largest.name].slices, chip.usable_cores
         raise FitError(
             f"network on chip {chip.name!r}",
-            f"it needs {most:,} cores, {len(cores):,} are there; population {largest.name!r} alone takes {alone:,}",
-            "Use a board of more chips, stride the largest layer, or convert with fewer weight_bits",
+            f"it needs {most:,} cores, {free:,} are there; population {largest.name!r} alone takes {alone:,}",
+            'Use board="auto" or a board of more chips, stride the largest layer, or convert with fewer weight_bits',
         )
-    placed.update((name, cores[at]) for name, at in places.items())
-    return placed
+    return {**groups, **shared}, most
 
 
 def _shared(network: Network, chip: Chip, cuts: Mapping[str, Cut]) -> dict[str, Ints]:
     """First fit of slices to shared cores, in order; two slices of one population never share."""
-    room: list[NDArray[Any]] = []
-    configs: list[int] = []
+    room = np.zeros((0, len(limits(chip)) + 2), np.int64)
+    full = np.array([*limits(chip).values(), chip.core.neuron_configs or 1 << 30, chip.core.synapse_configs or 1 << 30])
     places: dict[str, Ints] = {}
     for population in (p for p in network.populations if on_cores(p)):
         need = needs(network, chip, population, cuts[population.name], cuts)
-        table = np.stack([getattr(need, name) for name in limits(chip)], axis=1)
-        formats = len(network.into(population.name))
-        taken: set[int] = set()
-        at = np.zeros(len(table), np.int64)
-        for i, row in enumerate(table):
-            k = next(
-                (k for k in range(len(room)) if k not in taken and _fits(room[k], configs[k], row, formats, chip)), len(room)
-            )
+        ones = np.ones_like(need.neurons)
+        columns = [*(getattr(need, name) for name in limits(chip)), ones, ones * len(network.into(population.name))]
+        taken = np.zeros(len(room), np.bool_)
+        places[population.name] = np.zeros(len(ones), np.int64)
+        for i, row in enumerate(np.stack(columns, axis=1)):
+            fits = (room >= row).all(axis=1) & ~taken
+            k = int(fits.argmax()) if fits.any() else len(room)
             if k == len(room):
-                room.append(np.array(list(limits(chip).values())))
-                configs.append(0)
-            room[k] = room[k] - row
-            configs[k] += max(1, formats)
-            taken.add(k)
-            at[i] = k
-        places[population.name] = at
+                room, taken = np.vstack([room, full]), np.append(taken, False)
+            room[k] -= row
+            taken[k] = True
+            places[population.name][i] = k
     return places
-
-
-def _fits(room: Any, configs: int, row: Any, formats: int, chip: Chip) -> bool:
-    most = min(chip.core.neuron_configs or 1 << 30, chip.core.synapse_configs or 1 << 30)
-    return bool((row <= room).all()) and configs + max(1, formats) <= most

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.bill import Bill, Kind, Part
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
-from neuro.chip.spec import ENCODINGS, Chip
+from neuro.chip.spec import ENCODINGS, Chip, barrier_ns
 
 Floats = NDArray[np.float64]
 _WATT_NS_IN_PJ = 1000.0
@@ -92,12 +92,6 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
         receive=receive.max(axis=2),
         network=network,
     )
-
-
-def barrier_ns(chip: Chip, tiles: int) -> float:
-    """Time of the barrier: the entry of the largest number of tiles that is not above `tiles`."""
-    fitting = [ns for least, ns in chip.time.barrier or () if least <= tiles]
-    return fitting[-1] if fitting else 0.0
 
 
 def _analytic(counts: Counts, chip: Chip) -> Floats:

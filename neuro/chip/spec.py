@@ -246,3 +246,9 @@ def mistakes(chip: Chip) -> list[tuple[str, str, str]]:
 def choices(kind: Any) -> tuple[Any, ...]:
     """The allowed words of a Literal field, else ()."""
     return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def barrier_ns(chip: Chip, tiles: int) -> float:
+    """Time of the barrier: the entry of the largest number of tiles that is not above `tiles`."""
+    fitting = [ns for least, ns in chip.time.barrier or () if least <= tiles]
+    return fitting[-1] if fitting else 0.0

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip import noc
+from neuro.chip.candidates import on_cores
 from neuro.chip.counts import Tables
 from neuro.chip.cuts import Cut, Ints
 from neuro.chip.limits import compartments
-from neuro.chip.partition import on_cores
 from neuro.chip.routes import tile_of
 from neuro.chip.sending import Pace, Queues, count_packets, send
 from neuro.chip.spec import ENCODINGS, Chip

@@ -1,0 +1,135 @@
+"""Groups of slices -> cores, so that packets travel few hops. Knows traffic and the mesh; knows nothing of what fits a core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import ArpackError, eigsh
+
+from neuro.chip.anneal import Flows, Spots, anneal, total_hops
+from neuro.chip.cuts import Ints
+from neuro.chip.spec import Chip, Mesh
+from neuro.chip.wiring import HOST, Wires
+from neuro.network import Network
+
+Floats = NDArray[np.float64]
+Method = Literal["refined", "sequential", "random"]
+METHODS: tuple[str, ...] = get_args(Method)
+CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
+_MOVES = 3000  # tried for each group
+_MOST_MOVES = 4_000_000
+
+
+def usable(chip: Chip) -> Ints:
+    """Core numbers that a network may use, tile by tile, chip by chip."""
+    tiles = np.concatenate(
+        [_of_chip(chip.mesh, x, y).ravel() for y in range(chip.mesh.chips_y) for x in range(chip.mesh.chips_x)]
+    )
+    return _cores(chip, tiles)
+
+
+def _of_chip(mesh: Mesh, x: int, y: int) -> Ints:
+    """Tile numbers of one chip, (height, width)."""
+    rows, columns = y * mesh.height + np.arange(mesh.height), x * mesh.width + np.arange(mesh.width)
+    tiles: Ints = rows[:, None] * (mesh.width * mesh.chips_x) + columns
+    return tiles
+
+
+def _cores(chip: Chip, tiles: Ints) -> Ints:
+    """The usable cores of some tiles, in their order."""
+    mesh = chip.mesh
+    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    within = (y % mesh.height) * mesh.width + x % mesh.width
+    places = np.arange(mesh.cores_per_tile)
+    may = within[:, None] * mesh.cores_per_tile + places < chip.cores_per_chip - mesh.reserved_cores
+    return np.ascontiguousarray((tiles[:, None] * mesh.cores_per_tile + places)[may], np.int64)
+
+
+def along_a_curve(chip: Chip) -> Ints:
+    """The usable cores along a curve on which neighbours stay near: chip by chip, each by a Hilbert curve, from the host's."""
+    mesh = chip.mesh
+    curve = hilbert(mesh.width, mesh.height)
+    tiles = [_of_chip(mesh, x, y)[curve[:, 1], curve[:, 0]] for x, y in hilbert(mesh.chips_x, mesh.chips_y)]
+    return _cores(chip, np.concatenate(tiles))
+
+
+def hilbert(width: int, height: int) -> Ints:
+    """Points (x, y) of a width x height grid, (points, 2), in the order of the Hilbert curve of the square around it."""
+    side = 1
+    while side < max(width, height):
+        side *= 2
+    x, y = (a.ravel() for a in np.meshgrid(np.arange(width), np.arange(height)))
+    key, px, py = np.zeros_like(x), x.copy(), y.copy()
+    s = side // 2
+    while s:
+        right, upper = (px & s) > 0, (py & s) > 0
+        key += s * s * ((3 * right) ^ upper)
+        flip = ~upper & right
+        px, py = np.where(flip, side - 1 - px, px), np.where(flip, side - 1 - py, py)
+        px, py = np.where(~upper, py, px), np.where(~upper, px, py)
+        s //= 2
+    order = np.argsort(key, kind="stable")
+    return np.stack([x[order], y[order]], axis=1)
+
+
+def traffic(
+    network: Network, wires: Mapping[str, Wires], groups: int, activity: Mapping[str, Floats]
+) -> sparse.csr_array[np.float64, tuple[int, int]]:
+    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from wires whose cores are groups."""
+    rows, columns, weights = [], [], []
+    for name, w in wires.items():
+        fired = np.bincount(w.classes, activity.get(name), len(w.cores))
+        counts = np.diff(w.packet_starts)
+        rows.append(np.repeat(np.where(w.cores == HOST, groups, w.cores), counts))
+        columns.append(w.packets)
+        weights.append(np.repeat(fired, counts))
+    i, j, weight = (np.concatenate(parts) for parts in (rows, columns, weights))
+    apart = i != j
+    half = sparse.coo_array((weight[apart], (i[apart], j[apart])), shape=(groups + 1, groups + 1))
+    return sparse.csr_array(half + half.T)
+
+
+def arrange(chip: Chip, flows: sparse.csr_array[np.float64, tuple[int, int]], seed: int, method: Method) -> Ints:
+    """A core for each group (groups,), given the packets between them."""
+    groups = flows.shape[0] - 1
+    if method == "sequential" or groups == 0:
+        return usable(chip)[:groups]
+    if method == "random":
+        return np.random.default_rng(seed).permutation(usable(chip))[:groups]
+    cores = along_a_curve(chip)
+    cores = cores[: min(len(cores), groups + groups // 4 + 8)]
+    spots = _spots(chip, cores)
+    table = Flows(flows.indptr.astype(np.int64), flows.indices.astype(np.int64), flows.data.astype(np.float64))
+    starts = [np.append(order, len(cores)) for order in (np.arange(groups), np.argsort(_spectral_order(flows)))]
+    begin = min(starts, key=lambda spot: total_hops(table, spots, spot))
+    moves = min(_MOST_MOVES, _MOVES * groups)
+    typical = float(flows.data.mean()) if flows.nnz else 1.0
+    found = anneal(table, spots, begin, moves, 4 * typical, 0.01 * typical, seed)
+    best = min((begin, found), key=lambda spot: total_hops(table, spots, spot))
+    return np.asarray(cores[best[:-1]], np.int64)
+
+
+def _spots(chip: Chip, cores: Ints) -> Spots:
+    mesh = chip.mesh
+    tile = np.append(cores // mesh.cores_per_tile, mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x)
+    y, x = np.divmod(tile, mesh.width * mesh.chips_x)
+    return Spots(x, y, x // mesh.width, y // mesh.height, CROSSING_HOPS)
+
+
+def _spectral_order(flows: sparse.csr_array[np.float64, tuple[int, int]]) -> Ints:
+    """Groups in the order of the slowest vibration of the traffic, seen as springs; their own order if it cannot be found."""
+    groups = flows.shape[0] - 1
+    if groups < 8:
+        return np.arange(groups)
+    inner = flows[:groups, :groups]
+    degree = np.asarray(inner.sum(axis=1)).ravel() + 1e-9 * float(inner.sum() + 1)
+    scale = sparse.diags_array(1 / np.sqrt(degree))
+    try:
+        _, vectors = eigsh(scale @ inner @ scale, k=2, which="LA", v0=np.ones(groups), maxiter=2000, tol=1e-4)
+    except ArpackError:
+        return np.arange(groups)
+    return np.argsort(vectors[:, 0] / np.sqrt(degree), kind="stable")
