@@ -65,6 +65,27 @@ def bars(name: str, title: str, values: Mapping[str, float], *, unit: str = "ene
     return draw(name, title, paint, height_in=0.5 + 0.27 * max(len(ordered), 1))
 
 
+def stacked(name: str, title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+    """One horizontal bar for each row, from top to bottom, made of its energies (pJ) in the order given."""
+    kinds = list(next(iter(rows.values()), {}))
+
+    def paint(axes: Axes) -> None:
+        base = np.zeros(len(rows))
+        for index, kind in enumerate(kinds):
+            values = np.array([row[kind] for row in rows.values()])
+            axes.barh(list(rows), values, left=base, color=COLOURS[index], height=0.7, label=kind)
+            base += values
+        for at, total in enumerate(base):
+            axes.text(total, at, f" {units.energy(total)}", va="center")
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.25 * max(base.max(initial=0), 1e-9))
+        axes.xaxis.set_visible(False)
+        axes.spines["bottom"].set_visible(False)
+        axes.legend(loc="lower right", fontsize=8)
+
+    return draw(name, title, paint, height_in=0.7 + 0.3 * max(len(rows), 2))
+
+
 def raster(spikes: Mapping[str, NDArray[np.integer]]) -> str:
     """One sample's messages, population by population (steps, neurons) from bottom to top; thinned to what an eye can see."""
     keep = raster_share(spikes)

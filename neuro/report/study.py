@@ -15,6 +15,7 @@ from neuro.chip.emulator import ChipRun
 from neuro.comparison import Comparison, Row
 from neuro.errors import UsageError
 from neuro.report import figures
+from neuro.report.layers import energy_by_population
 from neuro.report.outcome import Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
 from neuro.report.result import result
@@ -115,6 +116,9 @@ def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
             "Energy of one inference by part; static and management power run for as long as the inference takes.",
         )
     ]
+    by_layer = figures.stacked("layers", "Energy by population", energy_by_population(outcome.trial.chip_run))
+    caption = "Dynamic energy of one inference: the synapses into each population, its neurons, the messages it sends."
+    drawn.append(_figure(by_layer, caption))
     if bill.times_ns:
         caption = "What the steps of one inference waited for."
         drawn.append(_figure(figures.bars("times", "Time by cause", dict(bill.times_ns), unit="time"), caption))
