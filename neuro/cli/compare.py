@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Chip, Json, Quiet, check_writable, console, status, write_json
+from neuro.cli.output import Chip, Json, Quiet, check_writable, console, working, write_json
 from neuro.errors import UsageError
 
 Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help="A machine by name or .toml file; repeat it.")]
@@ -35,8 +35,8 @@ def compare(
     named = Asked(
         model, data, chip, code, timesteps, weights, calibration, machines=tuple(machine or ()), batches=tuple(batch or ())
     )
-    with status("loading", quiet=quiet) as step:
-        outcome = study_named(named, step=step)
+    with working("loading", quiet=quiet) as work:
+        outcome = study_named(named, work=work)
     if outcome.comparison is None:
         raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
     from neuro.files import write_text

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, check_writable, progress, status
+from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, check_writable, working
 
 Code = Annotated[str, CODE]
 Timesteps = Annotated[int, TIMESTEPS]
@@ -31,7 +31,7 @@ def demo(
     Everything happens here and now: 1,347 images to train on, 450 held out, five codes, five machines.
     """
     check_writable(report, json)
-    with status("loading", quiet=quiet):
+    with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.cli.inputs import Data
         from neuro.cli.job import Settings, other_codes, study
@@ -41,11 +41,10 @@ def demo(
 
         settings = Settings(code, timesteps, other_codes(code))
         target, digits = load_chip(chip), load_digits(seed=seed)
-    with progress("training", quiet=quiet) as advance:
-        model = train(digits, seed=seed, progress=advance)
-    held_out = Data(digits.x_held_out, digits.y_held_out)
-    with status("converting", quiet=quiet) as step:
-        outcome = study(model, digits.x_train[:512], target, held_out, settings, step=step)
+        held_out = Data(digits.x_held_out, digits.y_held_out)
+        work.step("training")
+        model = train(digits, seed=seed, progress=work.advance)
+        outcome = study(model, digits.x_train[:512], target, held_out, settings, work=work)
     facts = (
         f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
         "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",

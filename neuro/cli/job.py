@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -14,6 +13,7 @@ from neuro.chip.emulator import emulate
 from neuro.chip.placement import place
 from neuro.chip.spec import Chip
 from neuro.cli.inputs import Data
+from neuro.cli.output import Work
 from neuro.comparison import MACHINES, compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
@@ -26,7 +26,6 @@ from neuro.report.outcome import Outcome, Trial
 
 Input = Literal["auto", "spikes"]
 _INPUT_BITS = 8  # of a graded message that carries an input value
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +54,21 @@ def other_codes(code: str) -> tuple[str, ...]:
     return tuple(name for name in CODES if name != code)
 
 
-def try_network(network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None) -> Trial:
+def try_network(network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None, work: Work) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
-    chip_run = emulate(network, place(network, chip), data.x, timesteps=timesteps, record=record)
+    chip_run = emulate(network, place(network, chip), data.x, timesteps=timesteps, record=record, progress=work.advance)
     classes = chip_run.run.logits.shape[1]
     if data.y is not None and data.y.max() >= classes:
         raise InputError("data, y", f"class {data.y.max()} for a network of {classes} classes", f"Use 0 to {classes - 1}")
     return Trial(code, chip_run, data.y)
 
 
-def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, step: Step) -> Outcome:
+def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, work: Work) -> Outcome:
     """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
-    step(f"running {len(data):,} samples")
-    trial = try_network(network, chip, data, code="-", timesteps=window)
-    step("comparing")
+    work.step(f"running {len(data):,} samples")
+    trial = try_network(network, chip, data, code="-", timesteps=window, work=work)
+    work.step("comparing")
     try:
         comparison = compare(equivalent(network), trial.chip_run, settings.machines, settings.batches)
         facts = ("machines run the float network with the same connections",)
@@ -78,25 +77,25 @@ def study_network(network: Network, chip: Chip, data: Data, settings: Settings, 
     return Outcome("A spiking network", trial, None, comparison, _example(trial, data), diagnosis=network.notes, facts=facts)
 
 
-def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, step: Step) -> Outcome:
+def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, work: Work) -> Outcome:
     """Convert a float network (torch module or Graph) in every wanted code, emulate, price and compare.
 
-    `step(what)` is called before each piece of work. A code that cannot be had is told in `Outcome.refused`, unless it is the
+    `work` is told of each piece of work. A code that cannot be had is told in `Outcome.refused`, unless it is the
     headline's, whose error is raised.
     """
-    step(f"{settings.code}: converting")
+    work.step(f"{settings.code}: converting")
     conversion = _convert(model, calibration, settings.code, settings.timesteps, chip)
-    step(f"{settings.code}: running {len(data):,} samples")
-    trial = try_network(conversion.network, chip, data, code=settings.code)
+    work.step(f"{settings.code}: running {len(data):,} samples")
+    trial = try_network(conversion.network, chip, data, code=settings.code, work=work)
     others, refused = [], {}
     for code in settings.others:
-        step(f"{code}: converting and running {len(data):,} samples")
+        work.step(f"{code}: converting and running {len(data):,} samples")
         try:
             made = _convert(conversion.graph, calibration, code, settings.timesteps, chip)
-            others.append(try_network(made.network, chip, data, code=code))
+            others.append(try_network(made.network, chip, data, code=code, work=work))
         except NeuroError as error:
             refused[code] = str(error)
-    step("comparing")
+    work.step("comparing")
     return Outcome(
         "A converted network",
         trial,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from neuro.errors import UsageError
 
 if TYPE_CHECKING:
     from neuro.cli.job import Settings
+    from neuro.cli.output import Work
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
@@ -51,7 +51,7 @@ class Asked:
         return Path(self.model).suffix == ".safetensors" or Path(self.model).is_file()
 
 
-def study_named(asked: Asked, *, step: Callable[[str], None]) -> Outcome:
+def study_named(asked: Asked, *, work: Work) -> Outcome:
     """Read what was named, convert it if it is a torch module, and study it on the chip."""
     for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
         if asked.saved and value is not None:
@@ -66,13 +66,13 @@ def study_named(asked: Asked, *, step: Callable[[str], None]) -> Outcome:
     if asked.saved:
         from neuro.network import Network
 
-        outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, step=step)
+        outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, work=work)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
     from converters.modules import load_module
 
     module = load_module(asked.model, weights=asked.weights)
     typical = (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
-    outcome = study(module, typical, chip, samples, settings, step=step)
+    outcome = study(module, typical, chip, samples, settings, work=work)
     facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
     return replace(outcome, title=f"{asked.model} as spikes on {chip.name}", facts=facts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from neuro.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
@@ -61,34 +62,41 @@ def write_json(path: Path | None, value: Any) -> None:
         write_text(path, text)
 
 
+class Work:
+    """What is being done, shown nowhere: `step` names a piece of work, `advance` says how much of it is done."""
+
+    def step(self, what: str) -> None:
+        """Begin a piece of work."""
+
+    def advance(self, done: int, total: int) -> None:
+        """So much of the piece is done."""
+
+
+class _Shown(Work):
+    """The same as a line with a bar and the time left."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.task = bar.add_task("", total=None)
+
+    def step(self, what: str) -> None:
+        self.bar.reset(self.task, description=what, total=None)
+
+    def advance(self, done: int, total: int) -> None:
+        self.bar.update(self.task, completed=done, total=total)
+
+
 @contextmanager
-def progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with the time left on standard error, where that is a terminal; yields `advance(done, total)`."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=quiet or not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task(what, total=1)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def status(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """A line on standard error that says what is being done, where that is a terminal; yields a function that changes it."""
-    from rich.console import Console
-
+def working(what: str, *, quiet: bool = False) -> Iterator[Work]:
+    """A progress line on standard error while the block runs, where that is a terminal and nobody asked for quiet."""
     if quiet or not sys.stderr.isatty():
-        yield lambda text: None
+        yield Work()
         return
-    with Console(stderr=True).status(f"{what} ...") as line:
-        yield lambda text: line.update(f"{text} ...")
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        work = _Shown(bar)
+        work.step(what)
+        yield work

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Chip, Json, Quiet, Report, check_writable, status
+from neuro.cli.output import Chip, Json, Quiet, Report, check_writable, working
 
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
@@ -31,8 +31,8 @@ def run(
     The current folder is searched for modules.
     """
     check_writable(report, json)
-    with status("loading", quiet=quiet) as step:
-        outcome = study_named(Asked(model, data, chip, code, timesteps, weights, calibration, all_codes), step=step)
+    with working("loading", quiet=quiet) as work:
+        outcome = study_named(Asked(model, data, chip, code, timesteps, weights, calibration, all_codes), work=work)
     from neuro.cli.tell import tell
 
     tell(outcome, report=report, json=json, quiet=quiet)
