@@ -25,9 +25,12 @@ class Shown:
 
 
 def text_table(title: str, columns: Sequence[str], rows: Rows) -> str:
-    """Aligned columns under a title, the first flush left and the others flush right."""
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    return "\n".join([title, *(_line(row, widths) for row in (columns, ["-" * width for width in widths], *rows))])
+    """Aligned columns under a title; columns that hold numbers are flush right."""
+    cells = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numbers = [any(cell[:1].isdigit() for cell in column) for column in zip(*rows, strict=True)] or [False] * len(columns)
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join([title, *(_line(row, widths, numbers) for row in cells)])
 
 
 def html_table(title: str, columns: Sequence[str], rows: Rows) -> str:
@@ -37,6 +40,6 @@ def html_table(title: str, columns: Sequence[str], rows: Rows) -> str:
     return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True)))
-    return "  ".join([first, *others]).rstrip()
+def _line(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
+    placed = (cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(cells, widths, numbers, strict=True))
+    return "  ".join(placed).rstrip()

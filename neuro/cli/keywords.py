@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import Chip, Json, Quiet, check_writable, console, progress, status, write_json
+from neuro.cli.output import Chip, Json, Quiet, check_writable, console, working, write_json
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,16 +55,16 @@ def train(
 ) -> None:
     """Train a spotter, convert it to spikes, and measure it on speakers it has never heard."""
     check_writable(out, json)
-    with status("loading", quiet=quiet):
+    with working("loading", quiet=quiet):
         from neuro.keywords.making import gather, make
         from neuro.keywords.training import Recipe
 
         recipe = Recipe(model, clips=shown, seed=seed)
-    with progress("gathering clips", quiet=quiet) as advance:
-        parts = gather(word, data, clips=voices, seed=seed, stage=lambda what, done, of: advance(done, of))
+    with working("gathering clips", quiet=quiet) as work:
+        parts = gather(word, data, clips=voices, seed=seed, stage=lambda what, done, of: work.advance(done, of))
     origin = "synthesised speech" if data is None else data.name
-    with progress("training", quiet=quiet) as advance:
-        made = make(parts, recipe, card={"data": origin}, progress=lambda step, of, loss: advance(step, of))
+    with working("training", quiet=quiet) as work:
+        made = make(parts, recipe, card={"data": origin}, progress=lambda step, of, loss: work.advance(step, of))
     made.spotter.save(out)
     shown_on = console(quiet=quiet or str(json) == "-")
     for line in _train_report(made.spotter, made.heard):
@@ -88,7 +88,7 @@ def listen(
     if (file is None) == (not mic):
         raise UsageError("neuro keywords listen", "it needs one thing to listen to", "Name a WAV file, or pass --mic")
     check_writable(figure, json)
-    with status("loading", quiet=quiet):
+    with working("loading", quiet=quiet):
         listener = _listener(spotter, chip, threshold, keep_spikes=figure is not None)
     shown = console(quiet=quiet or str(json) == "-")
     if file is None:
@@ -100,7 +100,7 @@ def listen(
 @app.command()
 def bench(json: Json = None, quiet: Quiet = False) -> None:
     """Remake the published keyword table: five devices measured, beside our models' predictions and their errors."""
-    with status("predicting and emulating", quiet=quiet):
+    with working("predicting and emulating", quiet=quiet):
         from neuro.keywords.published import CHIP, WORKLOAD, published, to_rows
         from neuro.report.tables import table
         from neuro.units import count, energy, rate, time
