@@ -59,6 +59,7 @@ class Network(Specification):
     timesteps: int | None = None
     notes: tuple[str, ...] = ()
     _by_name: dict[str, Population] = field(default_factory=dict)
+    _plans: dict[Any, Any] = field(default_factory=dict)  # what engines have made of the network, see engine.plan
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "populations", tuple(self.populations))

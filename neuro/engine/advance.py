@@ -12,8 +12,18 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined, recompiled
 from neuro.engine.fire import fire_row, gather_fired
-from neuro.engine.kernels import convolve, convolve_taps, dense, dense_scaled, depthwise, fan_out, rows_reached, sparse
-from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
+from neuro.engine.kernels import (
+    convolve,
+    convolve_taps,
+    dense,
+    dense_scaled,
+    depthwise,
+    depthwise_rows,
+    fan_out,
+    rows_reached,
+    sparse,
+)
+from neuro.engine.tables import DENSE, DEPTHWISE, DEPTHWISE_ROWS, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
@@ -28,15 +38,18 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
 
 @inlined
 def deliver_row(
-    acc: Any, q: Any, p: Any, arenas: Any, messages: Any, payloads: Any, row: int, base: int, first: int, last: int, reach: Any
-) -> Any:
+    acc: Any, q: Any, p: Any, arenas: Any, messages: Any, payloads: Any, row: int, base: int, first: int, last: int, reach: Any,
+    spread: Any, lanes: int,
+) -> Any:  # fmt: skip
     """Deliver the messages of one source row into target rows [first, last); returns the synapses visited."""
     narrow, tables, small, wide, targets, pointers = arenas
     scaled = q.scaled != 0
     synops = 0
-    if q.kind == CONV or q.kind == DEPTHWISE:
+    if q.kind <= DEPTHWISE_ROWS:
         reached = rows_reached(q, row, first, last, p.acc_row, reach)
-        if q.kind == DEPTHWISE:
+        if q.kind == DEPTHWISE_ROWS:
+            synops = depthwise_rows(acc, narrow, tables, q, messages, payloads, scaled, reach, reached, spread, lanes)
+        elif q.kind == DEPTHWISE:
             synops = depthwise(acc, narrow, tables, q, messages, payloads, scaled, reach, reached)
         elif scaled or q.taps != 1 or q.groups_at >= 0:
             synops = convolve_taps(acc, narrow, tables, q, messages, payloads, scaled, reach, reached)
@@ -71,7 +84,7 @@ def deliver(
 ) -> Any:
     """Everything that arrives at step t in target rows [first, last); the sums end in the accumulators that `p` names."""
     lists, payloads, begins, ends = store
-    narrow, wide, reach = accumulators
+    narrow, wide, reach, spread_narrow, spread_wide = accumulators
     lanes = (last - first) * p.acc_row
     if p.accumulator != WIDE:
         narrow[:lanes] = 0
@@ -85,7 +98,7 @@ def deliver(
         if slot < 0:
             continue
         low, high = 0, source.rows
-        if q.kind == CONV or q.kind == DEPTHWISE:
+        if q.kind <= DEPTHWISE_ROWS:
             low = max(0, first * q.stride_y - q.pad_y)
             high = min(source.rows, (last - 1) * q.stride_y + (q.kernel_rows - 1) * q.dilation_y - q.pad_y + 1)
         for row in range(low, high):
@@ -99,9 +112,13 @@ def deliver(
                 payload = payloads[begin - source.list_at + source.payload_at : stop - source.list_at + source.payload_at]
                 base_lane = row * source.lanes
                 if p.accumulator == WIDE:
-                    synops += deliver_row(wide, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
+                    synops += deliver_row(
+                        wide, q, p, arenas, messages, payload, row, base_lane, first, last, reach, spread_wide, source.lanes
+                    )
                 else:
-                    synops += deliver_row(narrow, q, p, arenas, messages, payload, row, base_lane, first, last, reach)
+                    synops += deliver_row(
+                        narrow, q, p, arenas, messages, payload, row, base_lane, first, last, reach, spread_narrow, source.lanes
+                    )
                 if p.accumulator == FLUSHED:
                     flush(narrow, wide, lanes)
                 begin = stop
@@ -122,12 +139,13 @@ def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int)
 def list_fired(p: Any, fired: Any, sent: Any, n: int, store: Any, counts: Any, lane: int, segment: int) -> Any:
     """Write the neurons of a row that fired into its segment and count them; returns how many."""
     lists, payloads, begins, ends = store
-    fired[n : (n + 7) & ~7] = 0
+    fired[n : (n + 63) & ~63] = 0
     at = begins[segment]
     found = gather_fired(fired, n, lists, at)
     ends[segment] = at + found
+    counted = counts[p.count_at + lane : p.count_at + lane + n]
     for j in range(n):
-        counts[p.count_at + lane + j] += fired[j]
+        counted[j] += fired[j]
     if p.payload:
         for k in range(at, at + found):
             payloads[k - p.list_at + p.payload_at] = sent[lists[k]]
@@ -140,17 +158,17 @@ def live(
     accumulators: Any, a: int, masks: Any, segment: int, base: int,
 ) -> None:  # fmt: skip
     """One row through one step, once its charge lies in the accumulators."""
-    narrow, wide, _ = accumulators
+    narrow, wide, _, _, _ = accumulators
     v = state[p.v_at + lane : p.v_at + lane + n]
     aux = state[p.aux_at + lane : p.aux_at + lane + n]
     second = state[p.second_at + lane : p.second_at + lane + n]
-    b = p.bias_at + y * p.bias_row
-    driven, restless = fire_row(p, t - p.start, v, aux, second, narrow, wide, a, bias, b, n, masks)
-    totals[UPDATES, t] += n
-    totals[DRIVEN, t] += driven
-    totals[RESTLESS, t] += restless
+    biases = bias[p.bias_at + y * p.bias_row : p.bias_at + y * p.bias_row + n]
+    driven, restless = fire_row(p, t - p.start, v, aux, second, narrow[a : a + n], wide[a : a + n], biases, n, masks)
+    totals[UPDATES, t - base] += n
+    totals[DRIVEN, t - base] += driven
+    totals[RESTLESS, t - base] += restless
     if p.count_at >= 0:
-        totals[MESSAGES, t] += list_fired(p, masks[0], masks[1], n, store, counts, lane, segment)
+        totals[MESSAGES, t - base] += list_fired(p, masks[0], masks[1], n, store, counts, lane, segment)
     if p.trace_at >= 0:
         for j in range(n):
             traces[p.trace_at + (t - base) * p.trace_stride + lane + j] = v[j]
@@ -163,7 +181,7 @@ def advance(
 ) -> None:  # fmt: skip
     """Take rows [rows[0], rows[1]) of population `p` through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
 
-    steps[2] is the step of the store's first segment. totals (5, steps) collects synops, messages, updates, driven, restless.
+    steps[2] is the step of the store's first segment. totals (5, steps of the store) collects synops, messages, updates, driven, restless.
     """
     _, _, begins, ends = store
     base = steps[2]
@@ -173,7 +191,7 @@ def advance(
             for t in range(steps[0], steps[1]):
                 on = p.start <= t < p.stop
                 if on:
-                    totals[SYNOPS, t] += deliver(
+                    totals[SYNOPS, t - base] += deliver(
                         p, projections, populations, arenas, store, accumulators, sample, t, base, first, last
                     )
                 for y in range(first, last):
@@ -217,9 +235,9 @@ def advance_user(
                         return message
                     fired[j] = message != 0
                     sent[j] = message
-                    totals[DRIVEN, t] += charge != 0
-                    totals[RESTLESS, t] += (charge != 0) or (before != 0)
+                    totals[DRIVEN, t - base] += charge != 0
+                    totals[RESTLESS, t - base] += (charge != 0) or (before != 0)
                     traces[at + j] = state[p.v_at + lane + j]
-                totals[UPDATES, t] += n
-                totals[MESSAGES, t] += list_fired(p, fired, sent, n, store, counts, lane, segment)
+                totals[UPDATES, t - base] += n
+                totals[MESSAGES, t - base] += list_fired(p, fired, sent, n, store, counts, lane, segment)
     return 0

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from neuro.encoding import encode
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
-from neuro.engine.plan import Payloads, Plan, make_plan
+from neuro.engine.lanes import LANES
+from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.store import Store, bytes_per_sample, list_messages, make_store
 from neuro.engine.user import compile_step
@@ -36,8 +37,10 @@ class Worker:
         lanes = plan.scratch_lanes
         most = int(max(p["lanes"] for p in plan.populations)) + 16
         kernel_rows = int(max(plan.projections["kernel_rows"].max(), 1))
-        self.scratch = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32), np.zeros((kernel_rows, 2), np.int64))
-        self.masks = (np.zeros((most + 7) & ~7, np.uint8), np.zeros(most, np.int32))
+        accumulators = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32))
+        spread = (np.zeros(most + 2 * LANES, np.int16), np.zeros(most + 2 * LANES, np.int32))
+        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread)
+        self.masks = (np.zeros((most + 63) & ~63, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
 
     def advance(self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]) -> None:
@@ -58,7 +61,7 @@ class Worker:
             self.masks,
             samples,
             rows,
-            (*steps, 0),
+            (*steps, store.base[0]),
         )
         neuron = plan.network.populations[index].neuron
         if isinstance(neuron, UserNeuron):
@@ -82,7 +85,7 @@ class Worker:
             self.masks,
             samples,
             rows,
-            (*steps, 0),
+            (*steps, store.base[0]),
         )
         if bad:
             raise EngineError(
@@ -102,19 +105,17 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
-    plan = make_plan(network, input_payloads(network, inputs))
+    plan = plan_of(network, input_payloads(network, inputs))
     traced = frozenset(
         i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, UserNeuron)
     )
-    populations = plan.populations
-    for index, p in enumerate(network.populations):
-        populations[index]["stop"] = p.neuron.start_step + p.neuron.active_steps(recorder.timesteps)
     each = bytes_per_sample(plan, recorder.steps, traces=traced)
     block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [Worker(plan, recorder.steps) for _ in range(threads)]
-    stores = [make_store(plan, block, recorder.steps, traces=traced) for _ in range(threads if by_sample else 1)]
+    kept = range(threads if by_sample else 1)
+    stores = [make_store(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
     with ThreadPoolExecutor(threads) as pool:
         job = Job(plan, inputs, recorder, observe)
         if by_sample and threads > 1:

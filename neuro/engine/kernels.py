@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import compiled, inlined
-from neuro.engine.lanes import LANES, add1, add2, add4, add8, scaled1
-from neuro.engine.tables import COLUMN
+from neuro.engine.lanes import LANES, add1, add2, add4, add8, products, scaled1
+from neuro.engine.tables import COLUMN, RUN
 
 U = np.uint64
 
@@ -147,6 +147,27 @@ def depthwise(
                 acc[at + tap * lane_step] += weights[o + tap * weight_step] * payload
         synops += taps * reached
     return synops
+
+
+@compiled
+def depthwise_rows(
+    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int,
+    row: Any, lanes: int,
+) -> Any:  # fmt: skip
+    """The same for a whole source row at once: messages are spread over `row`, then every run of lanes is multiplied."""
+    synops = np.int64(0)
+    reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
+    row[:lanes] = 0
+    for i in range(len(messages)):
+        row[messages[i]] = payloads[i] if scaled else 1
+        synops += tables[projection.columns_at + np.int64((U(messages[i]) * reciprocal) >> U(40))]
+    for r in range(reached):
+        at, o = U(reach[r, 1]), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
+        for k in range(projection.runs):
+            run = projection.runs_at + RUN * k
+            begin, weight, blocks = U(tables[run + 1]), U(tables[run + 2]), U(tables[run + 3])
+            products(acc, at + U(tables[run]), weights, o + weight, row, begin, blocks)
+    return synops * reached
 
 
 @compiled

@@ -69,11 +69,17 @@ class Plan:
 Payloads = dict[str, tuple[int, int]]
 
 
-def make_plan(network: Network, payloads: Payloads) -> Plan:
-    """The plan of a network for runs whose sources send `payloads`, (smallest, largest) by name.
+def plan_of(network: Network, payloads: Payloads) -> Plan:
+    """The plan of a network for runs whose sources send `payloads`, (smallest, largest) by name; made once and kept."""
+    key = tuple(sorted(payloads.items()))
+    if key not in network._plans:
+        network._plans[key] = make_plan(network, payloads)
+    plan: Plan = network._plans[key]
+    return plan
 
-    Raises EngineError where a charge could exceed the 32-bit accumulators.
-    """
+
+def make_plan(network: Network, payloads: Payloads) -> Plan:
+    """A new plan. Raises EngineError where a charge could exceed the 32-bit accumulators."""
     payloads = {p.name: p.neuron.messages for p in network.populations} | payloads
     layouts = tuple(Layout.of(p.shape) for p in network.populations)
     order = {p.name: i for i, p in enumerate(network.populations)}

@@ -17,7 +17,6 @@ from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.neurons import UserNeuron, initial_state
 
-SLACK = 8  # places that the compaction of fired neurons may write beyond the last
 MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
 
 
@@ -37,6 +36,7 @@ class Store:
     fresh: NDArray[np.int32]
     counts: NDArray[np.uint16]
     traces: NDArray[np.int32]
+    base: list[int]  # the step of the first segments, which moves on in a stream
 
     @property
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -81,7 +81,7 @@ def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozens
     for index, p in enumerate(plan.populations):
         spikes = p["count_at"] >= 0
         population = plan.network.populations[index]
-        places = int(p["rows"] * (p["lanes"] * steps + SLACK)) if spikes else 0
+        places = int(p["rows"] * p["lanes"] * steps) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
         total += int(p["size"]) * (
             4 * 2 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
@@ -89,14 +89,17 @@ def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozens
     return total
 
 
-def make_store(plan: Plan, samples: int, steps: int, *, traces: frozenset[int] = frozenset()) -> Store:
-    """Arenas for blocks of up to `samples` samples of `steps` steps; potentials of `traces` are kept at every step."""
+def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
+    """Arenas for blocks of up to `samples` samples of `steps` steps, populations being switched on for a window of
+    `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
     at = dict.fromkeys(("list", "payload", "segment", "state", "count", "trace"), 0)
     fresh = []
     for index, p in enumerate(populations):
         spikes = p["count_at"] >= 0
-        p["list_row"] = p["lanes"] * steps + SLACK if spikes else 0
+        neuron = plan.network.populations[index].neuron
+        p["stop"] = neuron.start_step + neuron.active_steps(timesteps)
+        p["list_row"] = p["lanes"] * steps if spikes else 0
         p["list_sample"] = p["rows"] * p["list_row"]
         p["list_at"], p["payload_at"] = at["list"], at["payload"]
         at["list"] += int(p["list_sample"]) * samples
@@ -130,6 +133,7 @@ def make_store(plan: Plan, samples: int, steps: int, *, traces: frozenset[int] =
         fresh=np.concatenate(fresh).astype(np.int32),
         counts=np.zeros(max(at["count"], 1), np.uint16),
         traces=np.zeros(max(at["trace"], 1), np.int32),
+        base=[0],
     )
 
 
@@ -166,7 +170,7 @@ def list_messages(
                         counts[p.count_at + sample * p.size + lane + j] += 1
                         at += 1
                 ends[segment] = at
-                totals[1, first + s] += at - begins[segment]
+                totals[1, slot] += at - begins[segment]
 
 
 @compiled
