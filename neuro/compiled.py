@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: F) -> F:
-    """The function as machine code; compiled at its first call, then read from disk."""
-    return cast(F, njit(**_OPTIONS)(function))
+    """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
+
+    What is on disk counts only while no source file in the function's folder, or in `engine`, has changed: numba looks at
+    the function's own file alone, and kernels call kernels of other files.
+    """
+    try:
+        dispatcher = njit(**_OPTIONS, cache=True)(function)
+    except RuntimeError:  # no folder for the cache, as in a read-only installation without a home
+        return recompiled(function)
+    if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
+        file = dispatcher._cache._cache_file
+        file._source_stamp = (file._source_stamp, _sources(Path(function.__code__.co_filename).parent))
+    return cast(F, dispatcher)
 
 
 def inlined(function: F) -> F:
@@ -23,5 +37,13 @@ def inlined(function: F) -> F:
 
 
 def recompiled(function: F) -> F:
-    """A function that takes other compiled functions, and so cannot be kept on disk."""
-    return cast(F, njit(**_OPTIONS | {"cache": False})(function))
+    """A function that is compiled in every process, for instance because it takes other compiled functions."""
+    return cast(F, njit(**_OPTIONS)(function))
+
+
+@lru_cache
+def _sources(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted({*folder.glob("*.py"), *(Path(__file__).parent / "engine").glob("*.py"), Path(__file__)}):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

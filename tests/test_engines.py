@@ -21,7 +21,7 @@ def assert_same(a: neuro.Run, b: neuro.Run) -> None:
             assert np.array_equal(getattr(a, kind)[name], values), (kind, name)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_event_equals_reference(case) -> None:
     network, inputs, timesteps = case

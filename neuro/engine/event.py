@@ -38,8 +38,10 @@ class Worker:
         most = int(max(p["lanes"] for p in plan.populations)) + 16
         kernel_rows = int(max(plan.projections["kernel_rows"].max(), 1))
         accumulators = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32))
-        spread = (np.zeros(most + 2 * LANES, np.int16), np.zeros(most + 2 * LANES, np.int32))
-        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread)
+        wide_row = int(plan.projections["spread"].max()) + most + LANES
+        spread = (np.zeros(wide_row, np.int16), np.zeros(wide_row, np.int32))
+        sources = np.zeros(int(max(p["rows"] * p["lanes"] for p in plan.populations)), np.uint32)
+        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources)
         self.masks = (np.zeros((most + 63) & ~63, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
 

@@ -1,7 +1,9 @@
 """Compiled loops: deliver messages into accumulators (convolution, depthwise, dense, sparse) for a block of target rows.
 
 Every function adds weight x payload for the messages of one step and returns the synapses visited. Knows the tables of
-`engine.tables`; knows nothing of neurons. Offsets are unsigned because signed ones cost numba a test each.
+`engine.tables`; knows nothing of neurons. Messages are `lists[low:high]`, lanes of one source row, their payloads
+`payloads[low + shift:]`: whole arrays with places in them, because a slice costs more than a short row. Places are unsigned
+because signed ones cost numba a test each.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import LANES, add1, add2, add4, add8, products, scaled1
-from neuro.engine.tables import COLUMN, RUN
+from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, RUN
 
 U = np.uint64
 
@@ -22,30 +24,35 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
     """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
     reach[:, 1] with their accumulator offsets, and returns how many."""
     found = 0
+    stride, top = projection.stride_y, source_row + projection.pad_y
     for ky in range(projection.kernel_rows):
-        at = source_row + projection.pad_y - ky * projection.dilation_y
-        if at % projection.stride_y == 0:
-            y = at // projection.stride_y
-            if first <= y < last:
-                reach[found, 0] = ky
-                reach[found, 1] = (y - first) * acc_row
-                found += 1
+        y = top - ky * projection.dilation_y
+        if stride > 1:
+            if y % stride != 0:
+                continue
+            y //= stride
+        if first <= y < last:
+            reach[found, 0] = ky
+            reach[found, 1] = (y - first) * acc_row
+            found += 1
     return found
 
 
 @compiled
-def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, reach: Any, reached: int) -> Any:
+def convolve(
+    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, reach: Any, reached: int
+) -> Any:
     """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
     synops = np.int64(0)
     channels = U(projection.channels)
     reciprocal = (U(1) << U(40)) // channels + U(1)
-    i, n = U(0), U(len(messages))
+    i, n = U(low), U(high)
     while i < n:
-        x = (U(messages[i]) * reciprocal) >> U(40)
+        x = (U(lists[i]) * reciprocal) >> U(40)
         base = x * channels
         end = base + channels
         j = i + U(1)
-        while j < n and U(messages[j]) < end:
+        while j < n and U(lists[j]) < end:
             j += U(1)
         column = projection.columns_at + COLUMN * np.int64(x)
         lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
@@ -53,16 +60,16 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
         blocks, row = run // U(LANES), channels * run
         while j - i >= U(8):
             o0, o1, o2, o3 = (
-                row_of(messages, i, base, run),
-                row_of(messages, i + U(1), base, run),
-                row_of(messages, i + U(2), base, run),
-                row_of(messages, i + U(3), base, run),
+                row_of(lists, i, base, run),
+                row_of(lists, i + U(1), base, run),
+                row_of(lists, i + U(2), base, run),
+                row_of(lists, i + U(3), base, run),
             )
             o4, o5, o6, o7 = (
-                row_of(messages, i + U(4), base, run),
-                row_of(messages, i + U(5), base, run),
-                row_of(messages, i + U(6), base, run),
-                row_of(messages, i + U(7), base, run),
+                row_of(lists, i + U(4), base, run),
+                row_of(lists, i + U(5), base, run),
+                row_of(lists, i + U(6), base, run),
+                row_of(lists, i + U(7), base, run),
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
@@ -70,23 +77,23 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
             i += U(8)
         if j - i >= U(4):
             o0, o1, o2, o3 = (
-                row_of(messages, i, base, run),
-                row_of(messages, i + U(1), base, run),
-                row_of(messages, i + U(2), base, run),
-                row_of(messages, i + U(3), base, run),
+                row_of(lists, i, base, run),
+                row_of(lists, i + U(1), base, run),
+                row_of(lists, i + U(2), base, run),
+                row_of(lists, i + U(3), base, run),
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add4(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3)
             i += U(4)
         if j - i >= U(2):
-            o0, o1 = row_of(messages, i, base, run), row_of(messages, i + U(1), base, run)
+            o0, o1 = row_of(lists, i, base, run), row_of(lists, i + U(1), base, run)
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add2(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1)
             i += U(2)
         if j > i:
-            o0 = row_of(messages, i, base, run)
+            o0 = row_of(lists, i, base, run)
             for r in range(reached):
                 add1(acc, lane + U(reach[r, 1]), weights, blocks, begin + U(reach[r, 0]) * row + o0)
             i += U(1)
@@ -94,22 +101,33 @@ def convolve(acc: Any, weights: Any, tables: Any, projection: Any, messages: Any
 
 
 @inlined
-def row_of(messages: Any, i: Any, base: Any, run: Any) -> Any:
+def row_of(lists: Any, i: Any, base: Any, run: Any) -> Any:
     """Offset of the weight row of message i among its column's rows."""
-    return (U(messages[i]) - base) * run
+    return (U(lists[i]) - base) * run
 
 
 @compiled
 def convolve_taps(
-    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
+    acc: Any,
+    weights: Any,
+    tables: Any,
+    projection: Any,
+    lists: Any,
+    low: Any,
+    high: Any,
+    payloads: Any,
+    shift: Any,
+    scaled: bool,
+    reach: Any,
+    reached: int,
 ) -> Any:
     """Messages of one source row through shared kernels, one by one: payloads, groups, taps that are not neighbours."""
     synops = np.int64(0)
     channels, taps, step = U(projection.channels), U(projection.taps), U(projection.tap_lanes)
     reciprocal = (U(1) << U(40)) // channels + U(1)
-    for i in range(len(messages)):
-        x = (U(messages[i]) * reciprocal) >> U(40)
-        channel = U(messages[i]) - x * channels
+    for i in range(U(low), U(high)):
+        x = (U(lists[i]) * reciprocal) >> U(40)
+        channel = U(lists[i]) - x * channels
         column = projection.columns_at + COLUMN * np.int64(x)
         lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
         synops += np.int64(tables[column + 3]) * reached
@@ -120,7 +138,7 @@ def convolve_taps(
             row = begin + (U(reach[r, 0]) * channels + channel) * taps * run
             for tap in range(taps):
                 if scaled:
-                    scaled1(acc, at + tap * step, weights, run // U(LANES), row + tap * run, np.int64(payloads[i]))
+                    scaled1(acc, at + tap * step, weights, run // U(LANES), row + tap * run, np.int64(payloads[i + U(shift)]))
                 else:
                     add1(acc, at + tap * step, weights, run // U(LANES), row + tap * run)
     return synops
@@ -128,39 +146,19 @@ def convolve_taps(
 
 @compiled
 def depthwise(
-    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int
-) -> Any:
-    """Messages of one source row, each to its own channel only; columns hold lane, first tap's weight, taps, channels."""
-    synops = np.int64(0)
-    channels = U(projection.channels)
-    reciprocal = (U(1) << U(40)) // channels + U(1)
-    lane_step, weight_step = U(projection.tap_lanes), U(projection.tap_weights)
-    for i in range(len(messages)):
-        x = (U(messages[i]) * reciprocal) >> U(40)
-        channel = U(messages[i]) - x * channels
-        column = projection.columns_at + COLUMN * np.int64(x)
-        lane, begin, taps = U(tables[column]) + channel, U(tables[column + 1]) + channel, np.int64(tables[column + 2])
-        payload = np.int64(payloads[i]) if scaled else 1
-        for r in range(reached):
-            at, o = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * U(projection.row_weights)
-            for tap in range(U(taps)):
-                acc[at + tap * lane_step] += weights[o + tap * weight_step] * payload
-        synops += taps * reached
-    return synops
-
-
-@compiled
-def depthwise_rows(
-    acc: Any, weights: Any, tables: Any, projection: Any, messages: Any, payloads: Any, scaled: bool, reach: Any, reached: int,
-    row: Any, lanes: int,
+    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any,
+    reach: Any, reached: int, row: Any,
 ) -> Any:  # fmt: skip
-    """The same for a whole source row at once: messages are spread over `row`, then every run of lanes is multiplied."""
+    """Messages of one source row, each to its own channel only: they are spread over `row`, columns of one phase of the
+    stride side by side, then every kernel column is one run of lanes to multiply."""
     synops = np.int64(0)
     reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
-    row[:lanes] = 0
-    for i in range(len(messages)):
-        row[messages[i]] = payloads[i] if scaled else 1
-        synops += tables[projection.columns_at + np.int64((U(messages[i]) * reciprocal) >> U(40))]
+    row[: projection.spread] = 0
+    for i in range(U(low), U(high)):
+        x = np.int64((U(lists[i]) * reciprocal) >> U(40))
+        column = projection.columns_at + DEPTHWISE_COLUMN * x
+        row[U(lists[i]) + U(np.int64(tables[column]))] = payloads[i + U(shift)] if projection.scaled else 1
+        synops += tables[column + 1]
     for r in range(reached):
         at, o = U(reach[r, 1]), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
         for k in range(projection.runs):
@@ -172,83 +170,86 @@ def depthwise_rows(
 
 @compiled
 def dense(
-    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, messages: Any
+    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, sources: Any, low: int, high: int
 ) -> None:
-    """Plain messages to every neuron of target rows [first, last), up to eight weight rows at a time."""
+    """Plain messages of source neurons sources[low:high] to target rows [first, last), up to eight weight rows at a time."""
     blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
     stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
-    i, n, base = U(0), U(len(messages)), U(source_base)
+    i, n = U(low), U(high)
     while i < n:
         count = U(8) if n - i >= U(8) else U(4) if n - i >= U(4) else U(2) if n - i >= U(2) else U(1)
         for y in range(first, last):
             at = U((y - first) * acc_row + halo)
             o = begin + U(y) * lanes
-            o0 = o + (base + U(messages[i])) * stride
+            o0 = o + U(sources[i]) * stride
             if count == U(1):
                 add1(acc, at, weights, blocks, o0)
                 continue
-            o1 = o + (base + U(messages[i + U(1)])) * stride
+            o1 = o + U(sources[i + U(1)]) * stride
             if count == U(2):
                 add2(acc, at, weights, blocks, o0, o1)
                 continue
-            o2, o3 = o + (base + U(messages[i + U(2)])) * stride, o + (base + U(messages[i + U(3)])) * stride
+            o2, o3 = o + U(sources[i + U(2)]) * stride, o + U(sources[i + U(3)]) * stride
             if count == U(4):
                 add4(acc, at, weights, blocks, o0, o1, o2, o3)
                 continue
-            o4, o5 = o + (base + U(messages[i + U(4)])) * stride, o + (base + U(messages[i + U(5)])) * stride
-            o6, o7 = o + (base + U(messages[i + U(6)])) * stride, o + (base + U(messages[i + U(7)])) * stride
+            o4, o5 = o + U(sources[i + U(4)]) * stride, o + U(sources[i + U(5)]) * stride
+            o6, o7 = o + U(sources[i + U(6)]) * stride, o + U(sources[i + U(7)]) * stride
             add8(acc, at, weights, blocks, o0, o1, o2, o3, o4, o5, o6, o7)
         i += count
 
 
 @compiled
-def dense_scaled(
-    acc: Any,
-    weights: Any,
-    projection: Any,
-    first: int,
-    last: int,
-    acc_row: int,
-    halo: int,
-    source_base: int,
-    messages: Any,
-    payloads: Any,
-) -> None:
-    """Messages with payloads to every neuron of target rows [first, last)."""
-    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
-    stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
-    for i in range(len(messages)):
-        for y in range(first, last):
-            o = begin + U(y) * lanes + (U(source_base) + U(messages[i])) * stride
-            scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i]))
+def gather(lists: Any, low: Any, high: Any, source_base: int, sources: Any, at: int) -> Any:
+    """Write the source neurons of one row's messages to sources[at:]; returns where they end."""
+    move = U(at) - U(low)
+    for i in range(U(low), U(high)):
+        sources[i + move] = source_base + lists[i]
+    return at + (high - low)
 
 
 @compiled
-def fan_out(tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, messages: Any) -> Any:
-    """Synapses that messages visit in target rows [first, last) of a dense projection."""
-    if projection.fan_at < 0:
-        return len(messages) * (min(last * lanes, size) - first * lanes)
-    total = np.int64(0)
-    for i in range(len(messages)):
+def dense_scaled(
+    acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, lists: Any,
+    low: Any, high: Any, payloads: Any, shift: Any,
+) -> None:  # fmt: skip
+    """Messages with payloads, of one source row that begins at neuron `source_base`, to target rows [first, last)."""
+    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
+    stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
+    for i in range(U(low), U(high)):
         for y in range(first, last):
-            total += tables[projection.fan_at + (source_base + messages[i]) * projection.target_rows + y]
+            o = begin + U(y) * lanes + (U(source_base) + U(lists[i])) * stride
+            scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i + U(shift)]))
+
+
+@compiled
+def fan_out(
+    tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, lists: Any, low: Any, high: Any
+) -> Any:
+    """Synapses that messages of one source row visit in target rows [first, last) of a dense projection."""
+    if projection.fan_at < 0:
+        return (high - low) * (min(last * lanes, size) - first * lanes)
+    total = np.int64(0)
+    for i in range(U(low), U(high)):
+        for y in range(first, last):
+            total += tables[projection.fan_at + (source_base + np.int64(lists[i])) * projection.target_rows + y]
     return total
 
 
 @compiled
 def sparse(
     acc: Any, weights: Any, targets: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int, source_base: int,
-    messages: Any, payloads: Any, scaled: bool,
+    lists: Any, low: Any, high: Any, payloads: Any, shift: Any, scaled: bool,
 ) -> Any:  # fmt: skip
     """Messages along listed synapses into target rows [first, last); targets are lanes within a row."""
     synops = np.int64(0)
     for y in range(first, last):
         row = U(projection.pointers_at + y * projection.sources + source_base)
-        base, shift = U((y - first) * acc_row), U(projection.weights_at)
-        for i in range(len(messages)):
-            begin, end = U(pointers[row + U(messages[i])]), U(pointers[row + U(messages[i]) + U(1)])
+        base, move = U((y - first) * acc_row), U(projection.weights_at)
+        for i in range(U(low), U(high)):
+            begin, end = U(pointers[row + U(lists[i])]), U(pointers[row + U(lists[i]) + U(1)])
             synops += np.int64(end - begin)
-            payload = np.int32(payloads[i]) if scaled else np.int32(1)
+            payload = np.int32(payloads[i + U(shift)]) if scaled else np.int32(1)
             for k in range(begin, end):
-                acc[base + U(targets[k])] += np.int32(weights[k + shift]) * payload
+                acc[base + U(targets[k])] += np.int32(weights[k + move]) * payload
     return synops

@@ -173,13 +173,8 @@ class Packer:
         columns = Columns.of(conv, source.width)
         row["kernel_rows"], row["channels"] = kernel_rows, source.channels
         row["stride_y"], row["dilation_y"], row["pad_y"] = conv.stride[0], conv.dilation[0], conv.padding[0][0]  # type: ignore[index]
-        if is_depthwise(conv) and (conv.stride[1] == 1 or out % LANES == 0):  # type: ignore[index]
-            self._pack_depthwise_rows(row, conv, columns, source, target, halo)
-            return
         if is_depthwise(conv):
-            row["kind"], row["row_weights"] = T.DEPTHWISE, kernel_columns * out
-            at = self._add("narrow", conv.weights[:, 0].transpose(1, 2, 0))
-            row["tap_lanes"], row["tap_weights"] = self._depthwise_columns(row, columns, target, halo, at, out)
+            self._pack_depthwise(row, conv, columns, source, target, halo)
             return
         row["kind"] = T.CONV
         merged = conv.groups == 1 and _neighbours(conv)
@@ -210,40 +205,32 @@ class Packer:
         padded[:, :, : weights.shape[2], : weights.shape[3]] = weights
         return self._add("narrow", padded), run
 
-    def _pack_depthwise_rows(self, row: Any, conv: Conv2d, columns: Columns, source: Layout, target: Layout, halo: int) -> None:
-        """Runs of lanes that one kernel column takes from a source row to a target row: the whole row at stride 1, else
-        one target column. Weights [kernel row, kernel column, lanes] are repeated for every column of a run."""
+    def _pack_depthwise(self, row: Any, conv: Conv2d, columns: Columns, source: Layout, target: Layout, halo: int) -> None:
+        """Weights [kernel row, kernel column, lanes], repeated for every target column; one run of lanes per kernel column."""
         channels, _, kernel_rows, kernel_columns = conv.weights.shape
         stride, dilation, pad = conv.stride[1], conv.dilation[1], conv.padding[1][0]  # type: ignore[index]
-        widest = -(-(source.lanes if stride == 1 else channels) // LANES) * LANES
+        phase_width = -(-source.width // stride)
+        reached = [
+            [t for t in range(target.width) if 0 <= t * stride + k * dilation - pad < source.width] for k in range(kernel_columns)
+        ]
+        widest = -(-max(map(len, reached)) * channels // LANES) * LANES
         weights = np.zeros((kernel_rows, kernel_columns, widest), np.int16)
         runs = []
-        for k in range(kernel_columns):
-            reached = [t for t in range(target.width) if 0 <= t * stride + k * dilation - pad < source.width]
-            taken = [reached] if stride == 1 else [[t] for t in reached]
-            for ts in (ts for ts in taken if ts):
+        for k, ts in enumerate(reached):
+            if ts:
                 lanes = len(ts) * channels
                 weights[:, k, :lanes] = np.tile(conv.weights[:, 0, :, k].T, (1, len(ts)))
-                source_lane = (ts[0] * stride + k * dilation - pad) * channels
-                runs.append((halo + ts[0] * target.channels, source_lane, k * widest, -(-lanes // LANES)))
-        row["kind"], row["row_weights"] = T.DEPTHWISE_ROWS, kernel_columns * widest
+                x = ts[0] * stride + k * dilation - pad
+                lane = (x % stride * phase_width + x // stride) * channels
+                runs.append((halo + ts[0] * target.channels, lane, k * widest, -(-lanes // LANES)))
+        row["kind"], row["row_weights"] = T.DEPTHWISE, kernel_columns * widest
         row["weights_at"] = self._add("narrow", weights)
         row["runs"], row["runs_at"] = len(runs), self._add("tables", np.array(runs).reshape(-1, T.RUN))
-        row["columns_at"] = self._add("tables", np.array([sum(0 <= t < target.width for t in ts) for ts in columns.targets]))
-
-    def _depthwise_columns(
-        self, row: Any, columns: Columns, target: Layout, halo: int, at: int, channels: int
-    ) -> tuple[int, int]:
-        table = np.zeros((len(columns.taps), T.COLUMN), np.int64)
-        steps = (0, 0)
-        for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):
-            valid = [(t, k) for t, k in zip(targets, taps, strict=True) if 0 <= t < target.width]
-            if len(valid) > 1:
-                steps = ((valid[1][0] - valid[0][0]) * target.channels, (valid[1][1] - valid[0][1]) * channels)
-            if valid:
-                table[x] = (halo + valid[0][0] * target.channels, at + valid[0][1] * channels, len(valid), 0)
-        row["columns_at"] = self._add("tables", table)
-        return steps
+        x = np.arange(source.width)
+        moved = (x % stride * phase_width + x // stride - x) * channels
+        valid = [sum(0 <= t < target.width for t in ts) for ts in columns.targets]
+        row["columns_at"] = self._add("tables", np.stack([moved, valid], axis=1))
+        row["spread"] = stride * phase_width * channels
 
     def _pack_dense(self, row: Any, weights: NDArray[Any], source: Layout, target: Layout) -> None:
         lanes = -(-target.lanes // LANES) * LANES

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 # Projection kinds.
-CONV, DEPTHWISE, DEPTHWISE_ROWS, DENSE, SPARSE, SPARSE_WIDE = range(6)
+CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE = range(5)
 
 # Neuron models.
 IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, USER, SOURCE = range(9)
@@ -38,8 +38,7 @@ PROJECTION = _record(
     "kind source delay scaled weights_at",
     "kernel_rows stride_y pad_y dilation_y",  # convolution: rows of the kernel and how they move
     "columns_at channels taps tap_lanes groups_at",  # table of columns, source channels, runs of taps, channel -> group table
-    "tap_weights",  # depthwise: from tap to tap in the weights
-    "runs_at runs",  # depthwise by rows: table of runs, how many
+    "runs_at runs spread",  # depthwise: table of runs, how many, lanes of a spread row
     "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
     "pointers_at sources",  # sparse
 )
@@ -47,5 +46,8 @@ PROJECTION = _record(
 # Per source column of a convolution: where its taps land, where their weights begin, lanes of one run, synapses per message.
 COLUMN = 4
 
-# Per run of a depthwise convolution by rows: accumulator lane, source lane, weight lane, blocks of lanes.
+# Per source column of a depthwise convolution: how far its lanes move when spread, synapses per message.
+DEPTHWISE_COLUMN = 2
+
+# Per kernel column of a depthwise convolution: accumulator lane, lane of the spread row, weight lane, blocks of lanes.
 RUN = 4
