@@ -21,7 +21,7 @@ def assert_same(a: neuro.Run, b: neuro.Run) -> None:
             assert np.array_equal(getattr(a, kind)[name], values), (kind, name)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_event_equals_reference(case) -> None:
     network, inputs, timesteps = case
@@ -32,3 +32,74 @@ def test_event_equals_reference(case) -> None:
             neuro.run(network, inputs, timesteps=timesteps)
         return
     assert_same(neuro.run(network, inputs, timesteps=timesteps, record=RECORD), expected)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_threads_and_blocks_change_no_bit(case) -> None:
+    network, inputs, timesteps = case
+    inputs = np.concatenate([inputs] * 3)[:7]
+    one = neuro.run(network, inputs, timesteps=timesteps, threads=1, record=RECORD)
+    assert_same(neuro.run(network, inputs, timesteps=timesteps, threads=2, record=RECORD), one)
+    assert_same(
+        neuro.run(network, inputs[:1], timesteps=timesteps, threads=3), neuro.run(network, inputs[:1], timesteps=timesteps)
+    )
+    halves = [neuro.run(network, part, timesteps=timesteps) for part in (inputs[:1], inputs[1:])]
+    assert np.array_equal(np.concatenate([half.logits for half in halves]), one.logits)
+    assert sum(half.synops for half in halves) == one.synops
+    for name, spikes in one.spikes.items():
+        assert np.array_equal(np.concatenate([half.spikes[name] for half in halves]), spikes)
+
+
+def test_large_layers_split_their_rows_over_threads() -> None:
+    rng = np.random.default_rng(0)
+    network = neuro.Network(
+        (
+            neuro.Population("in", (3, 40, 33), neuro.Source("once", levels=255)),
+            neuro.Population("a", (17, 40, 33), neuro.IntegrateAndFire(900, hold_input=True, start_step=1)),
+            neuro.Population("b", (70_000,), neuro.IntegrateAndFire(60, start_step=2)),
+        ),
+        (
+            neuro.Conv2d("in", "a", rng.integers(-20, 40, (17, 3, 3, 3)), padding=1),
+            neuro.Sparse(
+                "a", "b", (rng.integers(0, 22440, 90_000), rng.integers(0, 70_000, 90_000), rng.integers(-9, 40, 90_000))
+            ),
+        ),
+        timesteps=6,
+    )
+    image = rng.integers(0, 256, (1, 3, 40, 33))
+    expected = neuro.run(network, image, engine="reference", record=RECORD)
+    assert expected.spikes["b"].sum() > 1000
+    for threads in (1, 2, 3):
+        assert_same(neuro.run(network, image, threads=threads, record=RECORD), expected)
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (lambda charge, parameters, v: (0, v * 0.5), "returns"),
+        (lambda charge, parameters, v: (0, v, v), "returns"),
+        (lambda charge, parameters, v: (len([v, v]), v), "allocates|compile"),
+        (lambda charge, parameters, v: (undefined_name, v), "does not compile"),  # noqa: F821
+        (lambda charge, parameters, v: (5, v), "sent the message 5"),
+    ],
+)
+def test_bad_user_neurons_name_population_and_remedy(step, says) -> None:
+    network = neuro.Network(
+        (neuro.Population("in", (2,), neuro.Source()), neuro.Population("mine", (2,), neuro.UserNeuron(step))),
+        (neuro.OneToOne("in", "mine"),),
+    )
+    with pytest.raises(EngineError, match=says) as caught:
+        neuro.run(network, np.ones((1, 2), int), timesteps=3)
+    assert "mine" in str(caught.value)
+
+
+def test_charges_beyond_32_bits_are_refused_by_every_engine() -> None:
+    weights = np.full((300, 1), 2**23)
+    network = neuro.Network(
+        (neuro.Population("in", (300,), neuro.Source()), neuro.Population("a", (1,), neuro.IntegrateAndFire(5))),
+        (neuro.Dense("in", "a", weights),),
+    )
+    for engine in ("event", "reference"):
+        with pytest.raises(EngineError, match=r"'a'.*beyond its 32-bit"):
+            neuro.run(network, np.ones((1, 300), int), timesteps=2, engine=engine)

@@ -47,7 +47,8 @@ def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) 
         part = max(_worst(conv.weights[:, :, ky], (1, 2), payloads) for ky in range(conv.weights.shape[2]))
         return Bound(step, part, wide)
     if isinstance(projection, Dense):
-        return Bound(_worst(projection.weights, (0,), payloads), biggest, wide)
+        step = _worst(projection.weights, (0,), payloads)
+        return Bound(step, biggest if payloads == (0, 1) else step, wide)  # plain messages are flushed in small parts
     synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
     up = np.bincount(synapses.post, np.maximum(synapses.weight, 0)).max(initial=0)
     down = np.bincount(synapses.post, np.maximum(-synapses.weight.astype(np.int64), 0)).max(initial=0)

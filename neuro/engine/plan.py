@@ -149,19 +149,30 @@ def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDA
         biases.append(lanes)
 
 
-def _accumulator(network: Network, population: Population, incoming: Any, payloads: Payloads) -> int:
-    """The narrowest accumulators proven exact for every step."""
-    reached = [bounds(projection, network, payloads[projection.source]) for projection in incoming]
-    total = sum(b.step for b in reached)
-    neuron = population.neuron
-    bias = int(np.abs(np.asarray(getattr(neuron, "bias", 0), np.int64)).max(initial=0))
+def check_charges(network: Network, payloads: Payloads) -> None:
+    """Raise EngineError where one step could bring a charge beyond the 32-bit accumulators."""
+    payloads = {p.name: p.neuron.messages for p in network.populations} | payloads
+    for population in network.populations:
+        reached = [bounds(projection, network, payloads[projection.source]) for projection in network.into(population.name)]
+        _check_charge(population, sum(b.step for b in reached))
+
+
+def _check_charge(population: Population, total: int) -> None:
+    bias = int(np.abs(np.asarray(getattr(population.neuron, "bias", 0), np.int64)).max(initial=0))
     if total + bias + (1 << 24) > INT32:
         raise EngineError(
             f"population {population.name!r}",
             f"one step could bring a charge of {total + bias:,}, beyond its 32-bit accumulator",
             "Use smaller weights or payloads, or fewer inputs per neuron",
         )
-    if isinstance(neuron, UserNeuron) or any(b.needs_wide for b in reached):
+
+
+def _accumulator(network: Network, population: Population, incoming: Any, payloads: Payloads) -> int:
+    """The narrowest accumulators proven exact for every step."""
+    reached = [bounds(projection, network, payloads[projection.source]) for projection in incoming]
+    total = sum(b.step for b in reached)
+    _check_charge(population, total)
+    if isinstance(population.neuron, UserNeuron) or any(b.needs_wide for b in reached):
         return T.WIDE
     if total <= INT16:
         return T.NARROW

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from numpy.typing import NDArray
 
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine import event, reference
+from neuro.engine.plan import check_charges
 from neuro.engine.records import Observer, Recorder, Run, listed
-from neuro.errors import EngineError
+from neuro.errors import EngineError, InputError
 from neuro.network import Network
 
 Progress = Callable[[int, int], None]
+ENGINES = ("event", "reference", "torch", "brian2")
 
 
 def run(
@@ -29,21 +34,49 @@ def run(
 
     inputs: (samples, *input shape), held as the source's code says, or (samples, steps, *input shape), integers sent at
     those steps; a mapping from source names where there are several. timesteps: the window T in which each population
-    is switched on (default: the stream's length, or the window the network was made for). record: any of "raster",
-    "potentials", "traces", "logits_by_step", or one of them for one population, "raster:conv1". progress(done, samples).
-    observe: called block by block with the messages of every population (see `Messages`), for counting without a raster.
+    is switched on (default: the stream's length, or the window the network was made for). engine: "event" (compiled),
+    "reference" (the definition, slow), "torch" (batches, on a CUDA device where there is one), "brian2" (an outside
+    witness, extra `brian2`); all give the same integers. threads: of the event engine; default all processors.
+    record: any of "raster", "potentials", "traces", "logits_by_step", or one of them for one population, "raster:conv1".
+    progress(done, samples). observe: called block by block with every message (see `Messages`), to count without a raster.
     Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly.
     """
     arrays = by_source(network, inputs)
     window = check_timesteps(network, arrays, timesteps)
     samples = len(next(iter(arrays.values())))
-    recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
-    if engine not in ("event", "reference"):
-        raise EngineError(f"engine {engine!r}", "there is none of that name", "Use event or reference")
+    if engine not in ENGINES:
+        raise EngineError(f"engine {engine!r}", "there is none of that name", f"Use one of {', '.join(ENGINES)}")
     if engine == "event":
-        event.simulate(network, arrays, recorder, threads=threads or 1, observe=observe, progress=progress)
+        recorder = Recorder(network, samples, window, record)
+        event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
         return recorder.finish()
-    reference.simulate(network, arrays, recorder)
+    check_charges(network, event.input_payloads(network, arrays))
+    recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
+    _simulate_plainly(engine, network, arrays, recorder)
+    if progress:
+        progress(samples, samples)
     if observe:
         observe(0, {name: listed(raster) for name, raster in recorder.raster.items()})
     return recorder.finish()
+
+
+def _simulate_plainly(engine: str, network: Network, arrays: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+    """The engines that know nothing of blocks and threads; each is imported when it is asked for."""
+    if engine == "torch":
+        from neuro.engine import torch_engine
+
+        torch_engine.simulate(network, arrays, recorder)
+    elif engine == "brian2":
+        from neuro.engine import brian2_engine
+
+        brian2_engine.simulate(network, arrays, recorder)
+    else:
+        reference.simulate(network, arrays, recorder)
+
+
+def _threads(threads: int | None) -> int:
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if type(threads) is bool or not isinstance(threads, int) or threads < 1:
+        raise InputError("threads", f"{threads!r} is not a positive whole number", "Pass 1 or more")
+    return threads
