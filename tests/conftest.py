@@ -1,4 +1,7 @@
-"""What several test modules share: one run of the demo."""
+"""What test modules share: one run of the demo, and one way to run hypothesis.
+
+The same examples every time and no clocks; HYPOTHESIS_PROFILE=search looks for new examples.
+"""
 
 import os
 import subprocess
@@ -6,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,25 +15,32 @@ from neuro.errors import EngineError
 from neuro.neurons import UserNeuron
 
 
-@lru_cache(maxsize=64)
 def compile_step(neuron: UserNeuron, population: str) -> Callable[..., int]:
     """step(charge, parameters, state, at, stride) -> message; the state variables lie `stride` apart from `at` on."""
-    variables = len(neuron.state)
-    where = f"population {population!r}"
-    arguments = (types.int64, types.UniTuple(types.int64, len(neuron.parameters)), *(types.int64,) * variables)
-    remedy = f"Return integers (message, {', '.join(name for name, _ in neuron.state)}) using integer arithmetic only"
+    step, fault = _compile(neuron.step, len(neuron.state), len(neuron.parameters))
+    if step is None:
+        names = ", ".join(name for name, _ in neuron.state)
+        remedy = f"Return integers (message, {names}) from integer arithmetic on scalars: no arrays, lists or fractions"
+        raise EngineError(f"population {population!r}", f"its step {fault}", remedy)
+    return step
+
+
+@lru_cache(maxsize=64)
+def _compile(function: Callable[..., Any], variables: int, parameters: int) -> tuple[Callable[..., int] | None, str]:
+    """The compiled step, or None and why there is none."""
+    arguments = (types.int64, types.UniTuple(types.int64, parameters), *(types.int64,) * variables)
     try:
-        probe = njit(neuron.step, error_model="numpy")
+        probe = njit(function, error_model="numpy")
         probe.compile(arguments)
         returned = probe.overloads[arguments].signature.return_type
     except NumbaError as error:
-        raise EngineError(where, f"its step does not compile ({_first_line(error)})", remedy) from None
+        return None, f"does not compile ({_first_line(error)})"
     if not _integers(returned, variables + 1):
-        raise EngineError(where, f"its step returns {returned}", remedy)
-    if "NRT_Allocate" in probe.inspect_llvm(arguments) or "NRT_MemInfo_alloc" in probe.inspect_llvm(arguments):
-        raise EngineError(where, "its step allocates memory", "Use scalars only: no arrays, lists or strings")
-    step = njit(types.UniTuple(types.int64, variables + 1)(*arguments), error_model="numpy")(neuron.step)
-    return _on_arrays(step, variables)
+        return None, f"returns {returned}"
+    if any(name in probe.inspect_llvm(arguments) for name in ("NRT_Allocate", "NRT_MemInfo_alloc")):
+        return None, "allocates memory"
+    step = njit(types.UniTuple(types.int64, variables + 1)(*arguments), error_model="numpy")(function)
+    return _on_arrays(step, variables), ""
 
 
 def _on_arrays(step: Any, variables: int) -> Callable[..., int]:

@@ -1,0 +1,261 @@
+"""The torch engine: the same integers, all samples at once, step by step; on a CUDA device where there is one.
+
+Messages and weights are floats whose products and sums stay below 2^24 (float32) or 2^53 (float64), so that every charge is
+an exact integer in any order of addition; potentials are int64. Knows the definitions in `neuro.neurons`, and restates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neuro.encoding import encode
+from neuro.engine.event import input_payloads
+from neuro.engine.pack import as_convolution, bounds
+from neuro.engine.records import Recorder
+from neuro.errors import EngineError
+from neuro.network import Network, Population
+from neuro.neurons import (
+    CubaLif,
+    Graded,
+    IntegrateAndFire,
+    Neuron,
+    RadixIntegrateAndFire,
+    Readout,
+    SignedIntegrateAndFire,
+    Source,
+    UserNeuron,
+    WaitIntegrateAndFire,
+    initial_state,
+)
+from neuro.projections import Dense, Projection
+
+Tensor = torch.Tensor
+State = dict[str, Tensor]
+Step = tuple[State, Tensor, Tensor]
+BATCH_BYTES = 1 << 29
+
+
+def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+    """Run every sample through the network and write what happens into `recorder`."""
+    for population in network.populations:
+        if isinstance(population.neuron, UserNeuron):
+            raise EngineError(f"population {population.name!r}", "torch cannot run a UserNeuron", 'Use engine="event"')
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    payloads = {p.name: p.neuron.messages for p in network.populations} | input_payloads(network, inputs)
+    links = [_Link(network, projection, payloads[projection.source], device) for projection in network.projections]
+    each = sum(p.size for p in network.populations) * recorder.steps * 4
+    batch = max(1, BATCH_BYTES // each)
+    with torch.no_grad():
+        for start in range(0, recorder.samples, batch):
+            part = {name: array[start : start + batch] for name, array in inputs.items()}
+            _simulate_batch(network, part, recorder, links, device, slice(start, min(start + batch, recorder.samples)))
+
+
+class _Link:
+    """A projection as a function from messages (samples, neurons) to charges (samples, neurons)."""
+
+    def __init__(self, network: Network, projection: Projection, payloads: tuple[int, int], device: torch.device) -> None:
+        self.projection = projection
+        source, target = network[projection.source].shape, network[projection.target].shape
+        largest = bounds(projection, network, payloads).step
+        if largest >= 1 << 53:
+            raise EngineError(f"projection {projection.name}", "its charges exceed 53 bits", 'Use engine="event"')
+        self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
+        conv = as_convolution(projection, network)
+        spatial = [(s[0], 1, s[1]) if len(s) == 2 else s for s in (source, target)]
+        if conv is not None and len(spatial[0]) == 3:
+            self.weights = torch.tensor(conv.weights, dtype=self.dtype, device=device)
+            sides = [side for pair in reversed(conv.padding) for side in pair]
+            options = (None, conv.stride, 0, conv.dilation, conv.groups)
+
+            def apply(x: Tensor) -> Tensor:
+                shaped = torch.nn.functional.pad(x.reshape(-1, *spatial[0]), sides)
+                return torch.nn.functional.conv2d(shaped, self.weights, *options).flatten(1)
+
+        else:
+            if isinstance(projection, Dense):
+                self.weights = torch.tensor(projection.weights.T, dtype=self.dtype, device=device)
+            else:
+                coo = projection.to_sparse(source, target).tocoo()
+                indices = torch.tensor(np.stack([coo.col, coo.row]))
+                values = torch.tensor(coo.data, dtype=self.dtype)
+                shape = (int(np.prod(target)), int(np.prod(source)))
+                self.weights = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False).coalesce().to(device)
+
+            def apply(x: Tensor) -> Tensor:
+                charges: Tensor = (self.weights @ x.T).T
+                return charges
+
+        self.apply: Callable[[Tensor], Tensor] = apply
+        pre = projection.synapses(source, target).pre
+        self.fan_out = torch.tensor(np.bincount(pre, minlength=int(np.prod(source))), device=device)
+
+    def charge(self, messages: Tensor) -> Tensor:
+        return self.apply(messages.to(self.dtype)).to(torch.int64)
+
+
+def _simulate_batch(
+    network: Network,
+    inputs: Mapping[str, NDArray[Any]],
+    recorder: Recorder,
+    links: list[_Link],
+    device: torch.device,
+    chosen: slice,
+) -> None:
+    samples = chosen.stop - chosen.start
+    sent = {p.name: torch.zeros((recorder.steps, samples, p.size), dtype=torch.int32, device=device) for p in network.populations}
+    for p in network.sources:
+        messages = torch.tensor(encode(p, inputs[p.name], recorder.timesteps), device=device).swapaxes(0, 1)
+        sent[p.name][p.neuron.start_step : p.neuron.start_step + len(messages)] = messages
+    parameters = {p.name: _parameters(p, device) for p in network.populations}
+    state = {
+        p.name: {name: torch.tensor(np.tile(v.reshape(1, -1), (samples, 1)), device=device) for name, v in _initial(p).items()}
+        for p in network.populations
+    }
+    for t in range(recorder.steps):
+        for p in network.populations:
+            elapsed = t - p.neuron.start_step
+            if not 0 <= elapsed < p.neuron.active_steps(recorder.timesteps):
+                continue
+            if isinstance(p.neuron, Source):
+                _record_source(recorder, chosen, t, p, sent[p.name][t])
+                continue
+            charge = torch.zeros((samples, p.size), dtype=torch.int64, device=device)
+            for link in links:
+                if link.projection.target == p.name and t >= link.projection.delay:
+                    arriving = sent[link.projection.source][t - link.projection.delay]
+                    charge += link.charge(arriving)
+                    recorder.counts[p.name].synops[t] += int(((arriving != 0) * link.fan_out).sum())
+            before = state[p.name]
+            after, message, drive = STEP[type(p.neuron)](p.neuron, parameters[p.name], before, charge, elapsed)
+            state[p.name], sent[p.name][t] = after, message.to(torch.int32)
+            _record(recorder, chosen, t, p, before["v"], after["v"], message, drive)
+    for name, potentials in recorder.potentials.items():
+        if not isinstance(network[name].neuron, Source):
+            potentials[chosen] = state[name]["v"].cpu().numpy()
+
+
+def _initial(p: Population) -> dict[str, NDArray[np.int64]]:
+    return {} if isinstance(p.neuron, Source) else initial_state(p.neuron, p.shape)
+
+
+def _parameters(p: Population, device: torch.device) -> Tensor:
+    """The bias of every neuron."""
+    bias = np.broadcast_to(np.asarray(getattr(p.neuron, "bias", 0), np.int64), p.shape).ravel()
+    return torch.tensor(bias, device=device)
+
+
+def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, messages: Tensor) -> None:
+    counts, fired = recorder.counts[p.name], (messages != 0).cpu().numpy()
+    counts.messages[t] += fired.sum()
+    recorder.spikes[p.name][chosen] += fired
+    if p.name in recorder.raster:
+        recorder.raster[p.name][chosen, t] = messages.cpu().numpy()
+    if p.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+        for name in ("updates", "driven", "restless"):
+            getattr(counts, name)[t] += messages.numel()
+
+
+def _record(
+    recorder: Recorder, chosen: slice, t: int, p: Population, v: Tensor, after: Tensor, message: Tensor, drive: Tensor
+) -> None:
+    counts, fired = recorder.counts[p.name], (message != 0).cpu().numpy()
+    counts.messages[t] += fired.sum()
+    counts.updates[t] += message.numel()
+    counts.driven[t] += int((drive != 0).sum())
+    counts.restless[t] += int(((drive != 0) | (v != 0)).sum())
+    recorder.spikes[p.name][chosen] += fired
+    if p.name in recorder.raster:
+        recorder.raster[p.name][chosen, t] = message.cpu().numpy()
+    if p.name in recorder.traces:
+        recorder.traces[p.name][chosen, t] = after.cpu().numpy()
+
+
+def _saturate(x: Tensor, bits: int) -> Tensor:
+    limit = (1 << (bits - 1)) - 1
+    return x.clamp(-limit, limit)
+
+
+def _driven(n: Any, bias: Tensor, state: State, charge: Tensor) -> tuple[State, Tensor]:
+    if not n.hold_input:
+        return {}, charge + bias
+    current = state["current"] + charge
+    return {"current": current}, current + bias
+
+
+def _integrate_and_fire(n: IntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    current, drive = _driven(n, bias, state, charge)
+    v = _saturate(state["v"] + drive, n.potential_bits)
+    fired = (v >= n.threshold).long()
+    return {**current, "v": v - n.threshold * fired if n.reset == "subtract" else v * (1 - fired)}, fired, drive
+
+
+def _signed(n: SignedIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    current, drive = _driven(n, bias, state, charge)
+    v, count = _saturate(state["v"] + drive, n.potential_bits), state["count"]
+    up, down = v >= n.threshold, v < 0
+    up = up if n.maximum is None else up & (count < n.maximum)
+    down = down if n.minimum is None else down & (count > n.minimum)
+    message = up.long() - down.long()
+    return {**current, "v": v - n.threshold * message, "count": count + message}, message, drive
+
+
+def _wait(n: WaitIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    current, drive = _driven(n, bias, state, charge)
+    if elapsed >= n.gather:
+        current, drive = {}, torch.zeros_like(charge)
+    v = _saturate(state["v"] + drive, n.potential_bits)
+    fired = (v >= n.threshold).long() * (elapsed >= n.gather - 1)
+    return {**state, **current, "v": v - n.threshold * fired}, fired, drive
+
+
+def _radix(n: RadixIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    v, drive = state["v"], torch.zeros_like(charge)
+    if elapsed < n.gather:
+        drive = charge + (bias if elapsed == n.gather - 1 else 0)
+        v = _saturate(2 * v + drive, n.potential_bits)
+    if elapsed < n.gather - 1:
+        return {"v": v}, torch.zeros_like(v), drive
+    worth = n.threshold << (n.digits - 1 - (elapsed - n.gather + 1))
+    fired = (v >= worth).long()
+    return {"v": v - worth * fired}, fired, drive
+
+
+def _graded(n: Graded, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    current, drive = _driven(n, bias, state, charge)
+    message = torch.div(drive, n.threshold, rounding_mode="floor").clamp(n.minimum, n.levels)
+    return {**state, **current}, message, drive
+
+
+def _decay(x: Tensor, factor: int) -> Tensor:
+    return x.sign() * ((x.abs() * (4096 - factor)) >> 12)
+
+
+def _cuba(n: CubaLif, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    u = _decay(state["u"], n.current_decay + 1) + (charge << 6)
+    u = ((u + (1 << 23)) & 0xFFFFFF) - (1 << 23)
+    drive = u + (bias << n.bias_exponent)
+    v = _saturate(_decay(state["v"], n.voltage_decay) + drive, 24)
+    fired = (v > (n.threshold << 6)).long()
+    return {"u": u, "v": v * (1 - fired)}, fired, drive
+
+
+def _readout(n: Readout, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    v = (2 * state["v"] if n.doubling else state["v"]) + charge
+    return {"v": _saturate(v, n.potential_bits)}, torch.zeros_like(v), charge
+
+
+STEP: dict[type[Neuron], Callable[[Any, Tensor, State, Tensor, int], Step]] = {
+    IntegrateAndFire: _integrate_and_fire,
+    SignedIntegrateAndFire: _signed,
+    WaitIntegrateAndFire: _wait,
+    RadixIntegrateAndFire: _radix,
+    Graded: _graded,
+    CubaLif: _cuba,
+    Readout: _readout,
+}
