@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.candidates import on_cores
 from neuro.chip.emulator import ChipRun
 from neuro.chip.limits import compartments
-from neuro.chip.partition import on_cores
 
 Energies = dict[str, dict[str, float]]
 
