@@ -37,6 +37,13 @@ def test_figures_are_well_formed_and_use_the_page_ink(name) -> None:
     assert len(DRAWN[name]) < 150_000
 
 
+def test_numbers_that_are_read_keep_their_digits() -> None:
+    drawn = figures.bars("times", "Times", {"a": 99.75e3}, unit="time")
+    assert "99.8 µs" in "".join(ElementTree.fromstring(drawn).itertext())
+    precise = figures.front([("rate", 6e7, 0.9955), ("graded", 1.7e7, 0.9955)], 0.9955)
+    assert {"99.25", "99.75"} <= {text.strip() for text in ElementTree.fromstring(precise).itertext()}
+
+
 def test_same_numbers_same_figure() -> None:
     assert figures.accuracy_over_time(np.linspace(0.1, 0.99, 16), 0.995) == DRAWN["time"]
 

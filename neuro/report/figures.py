@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,20 +34,45 @@ def accuracy_over_time(by_step: NDArray[np.float64], reference: float | None) ->
 
 def front(points: Sequence[tuple[str, float, float]], reference: float | None) -> str:
     """Settings (name, energy in pJ, accuracy as a fraction): accuracy against energy."""
+    shown = [100 * accuracy for _, _, accuracy in points] + ([] if reference is None else [100 * reference])
+    room, levels = 0.4 + 0.5 * (max(shown) - min(shown)), _levels(points)
 
     def paint(axes: Axes) -> None:
         for index, (name, energy_pj, accuracy) in enumerate(points):
             axes.plot(energy_pj, 100 * accuracy, "o", color=COLOURS[index % len(COLOURS)], markersize=7)
-            axes.annotate(name, (energy_pj, 100 * accuracy), (0, 7), textcoords="offset points", ha="center", va="bottom")
+            lifted = 7 + 11 * levels[index]
+            axes.annotate(
+                name, (energy_pj, 100 * accuracy), (0, lifted), textcoords="offset points", ha="center", color=COLOURS[index]
+            )
         if reference is not None:
             axes.axhline(100 * reference, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set(xlabel="energy per inference", ylabel="accuracy (%)", xscale="log")
+            at: dict[str, Any] = {
+                "xy": (1, 100 * reference),
+                "xycoords": axes.get_yaxis_transform(),
+                "textcoords": "offset points",
+            }
+            axes.annotate("float network", xytext=(0, -5), ha="right", va="top", fontsize=8, **at)
+        axes.set(xlabel="total energy per inference", ylabel="accuracy (%)", xscale="log")
         _log_ticks(axes, [energy_pj for _, energy_pj, _ in points])
-        shown = [100 * accuracy for _, _, accuracy in points] + ([] if reference is None else [100 * reference])
-        axes.set_ylim(min(shown) - 1.5, min(max(shown) + 1.5, 101))
+        axes.set_ylim(min(shown) - room, max(shown) + 2 * room)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value <= 100 else ""))
         axes.margins(x=0.15)
 
     return draw("front", "Accuracy against energy", paint)
+
+
+def _levels(points: Sequence[tuple[str, float, float]]) -> list[int]:
+    """How high each name stands above its point, so that names of points that lie close do not overlap."""
+    levels: list[int] = []
+    for i, (_, energy_pj, accuracy) in enumerate(points):
+        near = {
+            levels[j]
+            for j, (_, e, a) in enumerate(points[:i])
+            if abs(np.log10(energy_pj / e)) < 0.16 and abs(accuracy - a) < 0.01
+        }
+        levels.append(min(set(range(len(points))) - near))
+    return levels
 
 
 def bars(name: str, title: str, values: Mapping[str, float], *, unit: str = "energy") -> str:

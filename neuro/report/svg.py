@@ -55,7 +55,7 @@ def _inline(text: str, name: str, title: str) -> str:
     body = re.sub(r' (width|height)="[0-9.]+pt"', "", body, count=2)
     body = re.sub(r'xmlns:\w+="[^"]*" ?', "", body).replace("xlink:href", "href")
     body = re.sub(r" font-family: [^;]*;", "", body).replace(INK, "currentColor")
-    body = re.sub(r"(\d+\.\d)\d+", r"\1", body)
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d)\d+", r"\1", tag[0]), body)
     body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return body.replace("<svg ", f'<svg role="img" aria-label="{label}" class="figure" ', 1)
