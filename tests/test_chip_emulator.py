@@ -119,6 +119,33 @@ def test_two_compartments_update_twice() -> None:
     assert chip_run.counts.updates.sum() == expected > chip_run.run.updates
 
 
+def test_packets_that_branch_are_sent_once_and_cross_a_link_once() -> None:
+    network = neuro.Network(
+        (neuro.Population("a", (1,), neuro.Source("rate", levels=1)), neuro.Population("b", (3,), neuro.IntegrateAndFire(9))),
+        (neuro.Dense("a", "b", np.ones((1, 3), int)),),
+        timesteps=1,
+    )
+    runs = {}
+    for multicast in ("unicast", "tree"):
+        mesh = {"width": 4, "height": 1, "cores_per_tile": 1, "multicast": multicast}
+        placement = neuro.place(network, small(neurons=1, mesh=mesh), method="sequential")  # a on tile 0, b on tiles 1 to 3
+        runs[multicast] = neuro.emulate(network, placement, np.array([[1]])).counts
+    assert [runs[m].packets_out.sum() for m in ("unicast", "tree")] == [3, 1]
+    assert [runs[m].packets for m in ("unicast", "tree")] == [3, 3]
+    assert [runs[m].links[0::4].tolist() for m in ("unicast", "tree")] == [[3, 2, 1, 0], [1, 1, 1, 0]]
+
+
+def test_every_preset_prices_the_same_counts() -> None:
+    network = pair(source=neuro.Source("rate", levels=3))
+    chip_run = neuro.emulate(network, neuro.place(network, neuro.load_chip("loihi2")), np.array([[3, 2]]))
+    for name in neuro.list_chips():
+        bill = chip_run.price(neuro.load_chip(name))
+        assert bill.energy_known == (name != "speck")
+        assert (bill.energy_pj > 0) == (name != "speck")
+        assert not bill.latency_ns <= 0
+        assert bill.assumptions
+
+
 @pytest.mark.parametrize("noc", ["magic", ""])
 def test_what_cannot_be_emulated_is_refused(noc) -> None:
     placement = neuro.place(pair(), neuro.load_chip("loihi2"))

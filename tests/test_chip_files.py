@@ -1,11 +1,14 @@
 """Chip files: presets are sound, mistakes are explained by field."""
 
 import dataclasses
+import json
+from importlib import resources
 
 import pytest
 
 import neuro
 from neuro.chip.files import check_chip, describe
+from neuro.chip.schema import schema
 from neuro.errors import ChipError
 
 
@@ -25,6 +28,16 @@ def test_the_default_chip_is_as_large_as_loihi_2() -> None:
     assert (chip.usable_cores, chip.core.neurons) == (128, 8192)
     known = [chip.sourced(f"energy.{f.name}") for f in dataclasses.fields(chip.energy)]
     assert {s.basis for s in known if s is not None} == {"assumed"}  # no energy of a single operation is public
+
+
+def test_the_published_schema_is_that_of_the_fields() -> None:
+    published = resources.files("neuro.chip").joinpath("chip.schema.json").read_text(encoding="utf-8")
+    assert json.loads(published) == schema()
+
+
+def test_boards_are_as_large_as_their_names_say() -> None:
+    sizes = {name: neuro.load_chip(name).chips for name in neuro.list_chips()}
+    assert [sizes[name] for name in ("loihi2", "loihi2-x2", "loihi2-x8", "loihi2-x32", "hala-point")] == [1, 2, 8, 32, 1152]
 
 
 def test_unknown_chip_is_refused() -> None:

@@ -29,7 +29,8 @@ SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
 class Counts:
     """Exact counts. Rows are `cores` (core numbers, the last one is the host's port, -1); totals add up all samples.
 
-    spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received, compartments touched.
+    spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is
+    sent once), compartments touched.
     synops {encoding: (steps, rows)} at the step in which they act. driven, restless (steps,): updates that add something to
     the potential, and those or with a potential that is not zero. hops (steps, 4): along x, along y, packets that stay in
     their tile, crossings from chip to chip. links (links,): packets over each link, numbered tile * 4 + direction.
@@ -67,7 +68,7 @@ class Counts:
     @property
     def packets(self) -> int:
         """Packets of all samples: one for each message and core that it goes to; the host's included."""
-        return int(self.packets_out.sum())
+        return int(self.packets_in.sum())
 
 
 class Tables:
@@ -92,9 +93,11 @@ class Tables:
     def _table(self, name: str) -> ClassTable:
         wires = self.placement.wires[name]
         way = routes(wires, self.placement.chip)
+        reached = np.diff(wires.packet_starts)
         return ClassTable(
             classes=wires.classes,
             rows=self.row_of(wires.cores),
+            sent=np.minimum(reached, 1) if self.placement.chip.mesh.multicast == "tree" else reached,
             packet_starts=wires.packet_starts,
             packet_rows=self.row_of(wires.packets),
             visit_starts=wires.visit_starts,

@@ -58,18 +58,23 @@ class StepTimes:
 
 
 def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bill:
-    """The bill of an average inference. drained_ns (samples, steps): the network's time, where packets were simulated."""
+    """The bill of an average inference. drained_ns (samples, steps): the network's time, where packets were simulated.
+
+    Where a chip's times are all unknown the latency is not a number; where its synapses have no price, no energy is stated.
+    """
     times = step_times(counts, chip, drained_ns=drained_ns)
     latency = float(times.total.sum(axis=1).mean()) + (chip.time.management_inference or 0.0)
+    known = any(getattr(chip.energy, f"synop_{form}") is not None for form in ENCODINGS)
     return Bill(
         target=chip.name,
-        parts=tuple(_parts(counts, chip, latency)),
-        latency_ns=latency,
-        throughput_per_s=1e9 / latency,
+        parts=tuple(_parts(counts, chip, latency)) if known else (),
+        latency_ns=latency or float("nan"),
+        throughput_per_s=1e9 / latency if latency else float("nan"),
         precision="spikes",
         basis=_basis(chip, _used_keys(counts, chip)),
         times_ns=(*times.by_cause(), *_host_time(chip)),
         assumptions=assumptions(counts, chip),
+        energy_known=known,
     )
 
 

@@ -17,8 +17,9 @@ class ClassTable(NamedTuple):
 
     classes: NDArray[np.int32]  # (neurons,) class of each neuron
     rows: Ints  # (classes,) row of the sending core
+    sent: Ints  # (classes,) packets that the core sends
     packet_starts: Ints
-    packet_rows: Ints
+    packet_rows: Ints  # rows of the cores that receive one
     visit_starts: Ints  # (packets + 1,)
     visits: Ints  # (visits, 3) projection, encoding, synops
     windows: Ints  # (projections, 3) delay, first and last-plus-one step of the target's window
@@ -44,7 +45,7 @@ class Sums(NamedTuple):
 def _add_all(k: int, n: int, t: int, table: ClassTable, sums: Sums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.totals[t, table.rows[k], 0] += n
-    sums.totals[t, table.rows[k], 1] += n * (last - first)
+    sums.totals[t, table.rows[k], 1] += n * table.sent[k]
     for j in range(first, last):
         sums.totals[t, table.packet_rows[j], 2] += n
     for h in range(4):
@@ -57,7 +58,7 @@ def _add_all(k: int, n: int, t: int, table: ClassTable, sums: Sums) -> None:
 def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.each[s, t, table.rows[k], 0] += n
-    sums.each[s, t, table.rows[k], 1] += n * (last - first)
+    sums.each[s, t, table.rows[k], 1] += n * table.sent[k]
     for j in range(first, last):
         sums.each[s, t, table.packet_rows[j], 2] += n
     for j in range(table.link_starts[k], table.link_starts[k + 1]):
