@@ -87,3 +87,16 @@ def test_unknown_option_is_a_usage_error() -> None:
     assert result.returncode == 2
     assert "--colour" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_completion_knows_names() -> None:
+    for words, expected in (("neuro run --chip ", "loihi2"), ("neuro machines a", "a100"), ("neuro demo --code ", "graded")):
+        asked = {"_NEURO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+        environment = {**os.environ, **asked, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([*NEURO], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert expected in done.stdout.split()
+
+
+def test_every_command_shows_an_example() -> None:
+    for command in ("demo", "run", "compare", "inspect", "chips", "machines"):
+        assert f"neuro {command}" in call(command, "--help").stdout.split("Examples:")[1]

@@ -7,6 +7,7 @@ Exit status: 0 done, 2 a mistake of the caller's (one paragraph on standard erro
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -37,8 +38,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (demo.demo, run.run, compare.compare, inspect.inspect, chips.chips, machines.machines):
-    app.command()(command)
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (demo.demo, demo.EXAMPLES),
+    (run.run, run.EXAMPLES),
+    (compare.compare, compare.EXAMPLES),
+    (inspect.inspect, inspect.EXAMPLES),
+    (chips.chips, chips.EXAMPLES),
+    (machines.machines, machines.EXAMPLES),
+)
+for command, examples in COMMANDS:
+    app.command(epilog=examples)(command)
 
 app.add_typer(keywords.app, name="keywords")
 

@@ -6,9 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from neuro.cli.output import Json, Quiet, console, write_json
+from neuro.cli.output import Json, Quiet, chip_names, console, write_json
 
-Name = Annotated[str | None, typer.Argument(help="Show every figure of this chip: a name, or a .toml file.", show_default=False)]
+_NAME = "Show every figure of this chip: a name, or a .toml file."
+EXAMPLES = """
+Examples:
+
+\b
+  neuro chips
+  neuro chips loihi2
+  neuro chips my_chip.toml --json my_chip.json
+"""
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help=_NAME, show_default=False, autocompletion=chip_names)]
 
 
 def chips(name: Name = None, json: Json = None, quiet: Quiet = False) -> None:

@@ -8,10 +8,18 @@ from typing import Annotated
 import typer
 
 from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Chip, Json, Quiet, check_writable, console, working, write_json
+from neuro.cli.output import Chip, Json, Quiet, check_writable, console, machine_names, working, write_json
 from neuro.errors import UsageError
 
-Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help="A machine by name or .toml file; repeat it.")]
+_MACHINE = "A machine by name or .toml file; repeat it."
+EXAMPLES = """
+Examples:
+
+\b
+  neuro compare mine:net --data test.npz --machine a100 --machine xeon --batch 1 --batch 256
+  neuro compare network.safetensors --data test.npz --machine my_gpu.toml --csv rows.csv
+"""
+Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help=_MACHINE, autocompletion=machine_names)]
 Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
 

@@ -10,6 +10,14 @@ import typer
 
 from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, check_writable, working
 
+EXAMPLES = """
+Examples:
+
+\b
+  neuro demo
+  neuro demo --code graded --chip loihi2 --seed 3
+  neuro demo --quiet --json -
+"""
 Code = Annotated[str, CODE]
 Timesteps = Annotated[int, TIMESTEPS]
 Seed = Annotated[int, typer.Option(help="Of the split of the data and of the training.")]

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from neuro.network import Network
 
-File = Annotated[Path, typer.Argument(help="A saved spiking network.", show_default=False)]
+EXAMPLES = """
+Examples:
+
+\b
+  neuro inspect network.safetensors
+  neuro inspect network.safetensors --json -
+"""
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network.", show_default=False)]
 
 
 def inspect(file: File, json: Json = None, quiet: Quiet = False) -> None:

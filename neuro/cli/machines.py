@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import Json, Quiet, console, write_json
+from neuro.cli.output import Json, Quiet, console, machine_names, write_json
 
 if TYPE_CHECKING:
     from neuro.machines.machine import Machine
 
-Name = Annotated[
-    str | None, typer.Argument(help="Show every figure of this machine: a name, or a .toml file.", show_default=False)
-]
+_NAME = "Show every figure of this machine: a name, or a .toml file."
+EXAMPLES = """
+Examples:
+
+\b
+  neuro machines
+  neuro machines a100
+  neuro machines --json machines.json
+"""
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help=_NAME, show_default=False, autocompletion=machine_names)]
 
 
 def machines(name: Name = None, json: Json = None, quiet: Quiet = False) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_SAMPLES = 512
 _MODEL = "A saved spiking network, or package.module:callable that returns a torch.nn.Module."
-Model = Annotated[str, typer.Argument(help=_MODEL, show_default=False)]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)]
 Samples = Annotated[
     Path, typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 ]

@@ -22,8 +22,27 @@ PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
 Report = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one HTML page that needs no network.")]
-Chip = Annotated[str, typer.Option(metavar="CHIP", help="A chip by name (see `neuro chips`), or a .toml file.")]
-CODE = typer.Option(metavar="CODE", help="How values become spikes: rate, signed, wait, radix or graded.")
+CODES = ("rate", "signed", "wait", "radix", "graded")
+
+
+def chip_names() -> list[str]:
+    """For shell completion."""
+    from neuro.chip.files import list_chips
+
+    return list(list_chips())
+
+
+def machine_names() -> list[str]:
+    """For shell completion."""
+    from neuro.machines.machine import list_machines
+
+    return list(list_machines())
+
+
+Chip = Annotated[
+    str, typer.Option(metavar="CHIP", help="A chip by name (see `neuro chips`), or a .toml file.", autocompletion=chip_names)
+]
+CODE = typer.Option(metavar="CODE", help=f"How values become spikes: {', '.join(CODES)}.", autocompletion=lambda: list(CODES))
 TIMESTEPS = typer.Option(metavar="T", help="Timesteps in which a value is sent.", min=1)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 

@@ -9,6 +9,17 @@ import typer
 from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
 from neuro.cli.output import Chip, Json, Quiet, Report, check_writable, working
 
+EXAMPLES = """
+Examples:
+
+\b
+  neuro run mine:net --weights w.safetensors --data test.npz
+  neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
+  neuro run mine:net --data test.npz --all-codes --quiet --json -
+  neuro run network.safetensors --data test.npz
+
+The .npz file holds x (samples, ...) and, for the accuracy, the class numbers y (samples,).
+"""
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
 
