@@ -36,6 +36,8 @@ _WHERE = {
     ),
     "Run": "engine.records",
     "run": "engine.run",
+    "Session": "engine.session",
+    "open_session": "engine.session",
     "Workload": "machines.workload",
     "weigh": "machines.workload",
     "Machine": "machines.machine",
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
     from neuro.comparison import compare as compare
     from neuro.engine.records import Run as Run
     from neuro.engine.run import run as run
+    from neuro.engine.session import Session as Session
+    from neuro.engine.session import open_session as open_session
     from neuro.errors import NeuroError as NeuroError
     from neuro.graph import Graph as Graph
     from neuro.graph import Layer as Layer

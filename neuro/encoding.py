@@ -84,12 +84,19 @@ def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
-    """Messages (samples, steps in the window, neurons) that a source sends for checked inputs."""
+    """Messages (samples, steps, neurons) that a source sends for checked inputs from its first step on; then it is silent."""
     source = population.neuron
     assert isinstance(source, Source)
     samples, size = len(inputs), population.size
     if is_stream(population, inputs):
-        return _stream(population, inputs, timesteps)
+        messages = stream_messages(population, inputs)
+        if messages.shape[1] > timesteps:
+            raise InputError(
+                f"inputs for {population.name!r}",
+                f"{messages.shape[1]} steps of input, {timesteps} timesteps",
+                "Pass more timesteps",
+            )
+        return messages
     values = _quantised(population, inputs).reshape(samples, size)
     steps = source.active_steps(timesteps)
     messages = np.zeros((samples, steps, size), np.int32)
@@ -114,21 +121,17 @@ def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64
     return quantise(source, inputs)
 
 
-def _stream(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
+def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
+    """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled."""
     source = population.neuron
     assert isinstance(source, Source)
-    steps = inputs.shape[1]
-    if steps > timesteps:
-        raise InputError(
-            f"inputs for {population.name!r}", f"{steps} steps of input, {timesteps} timesteps", "Pass more timesteps"
-        )
-    low, high = source.messages
     scaled = np.rint(inputs / source.scale) if source.scale is not None else inputs
+    if source.twin:
+        scaled = np.concatenate([np.maximum(scaled, 0), np.maximum(-scaled.astype(np.float64), 0)], axis=2)
+    low, high = source.messages
     if scaled.size and (scaled.min() < low or scaled.max() > high):
         raise InputError(f"inputs for {population.name!r}", f"a message leaves {low}..{high}", "Scale it, or raise `levels`")
-    messages = np.zeros((len(inputs), max(timesteps, steps), population.size), np.int32)
-    messages[:, :steps] = scaled.reshape(len(inputs), steps, -1)
-    return messages
+    return scaled.reshape(*inputs.shape[:2], population.size).astype(np.int32)
 
 
 def _fire(source: Source, values: NDArray[np.int64], messages: Messages) -> None:

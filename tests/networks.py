@@ -7,16 +7,17 @@ import neuro
 
 
 @st.composite
-def neurons(draw, *, plain: bool = False) -> object:
-    """Any neuron model; `plain`: only those that Brian2 can state."""
+def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
+    """Any neuron model; `plain`: only those that Brian2 can state; `stream`: without phases of fixed length."""
     threshold = draw(st.integers(1, 400))
     start = draw(st.integers(0, 3))
     bias = draw(st.integers(-40, 40))
     initial = draw(st.integers(-20, 200))
     hold = draw(st.booleans())
-    kind = draw(
-        st.sampled_from(["if", "hard", "cuba"] if plain else ["if", "hard", "signed", "wait", "radix", "graded", "cuba", "user"])
-    )
+    kinds = ["if", "hard", "cuba"]
+    kinds += [] if plain else ["signed", "graded", "user"]
+    kinds += [] if plain or stream else ["wait", "radix"]
+    kind = draw(st.sampled_from(kinds))
     bits = draw(st.sampled_from([9, 12, 24]))
     common = {"bias": bias, "start_step": start}
     if kind in ("if", "hard"):
@@ -118,15 +119,12 @@ def _conv(draw, source, target, scale, delay):
 
 
 @st.composite
-def cases(draw, *, plain: bool = False):
+def cases(draw, *, plain: bool = False, stream: bool = False):
     """A network, inputs for it and a number of timesteps."""
-    code = draw(
-        st.sampled_from(
-            ["rate", "radix", "binary stream"]
-            if plain
-            else ["held", "once", "rate", "signed", "radix", "stream", "binary stream"]
-        )
-    )
+    codes = ["binary stream"] if stream or plain else ["held", "once", "signed"]
+    codes += ["stream"] if not plain else []
+    codes += ["rate", "radix"] if not stream else []
+    code = draw(st.sampled_from(codes))
     source = {
         "radix": neuro.Source("radix", levels=15, digits=4),
         "rate": neuro.Source("rate", levels=9),
@@ -135,7 +133,7 @@ def cases(draw, *, plain: bool = False):
     shape = draw(st.sampled_from(SHAPES))
     populations = [neuro.Population("in", shape, source.get(code, neuro.Source("held" if code != "once" else "once")))]
     for i in range(draw(st.integers(1, 4))):
-        populations.append(neuro.Population(f"p{i}", draw(st.sampled_from(SHAPES)), draw(neurons(plain=plain))))
+        populations.append(neuro.Population(f"p{i}", draw(st.sampled_from(SHAPES)), draw(neurons(plain=plain, stream=stream))))
     if draw(st.booleans()):
         populations.append(neuro.Population("out", (draw(st.integers(1, 5)),), neuro.Readout(doubling=draw(st.booleans()))))
     chosen = []

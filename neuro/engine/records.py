@@ -105,9 +105,13 @@ Observer = Callable[[int, dict[str, Messages]], None]
 class Recorder:
     """Arrays that an engine fills while it runs; `finish` makes them a Run."""
 
-    def __init__(self, network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> None:
+    def __init__(
+        self, network: Network, samples: int, timesteps: int, record: Iterable[str] = (), *, steps: int | None = None
+    ) -> None:
+        """`steps`: only the last so many steps of a stream that has run for `timesteps`; default all steps of a sample."""
         self.network, self.samples, self.timesteps = network, samples, timesteps
-        self.steps = network.steps(timesteps)
+        self.streaming = steps is not None
+        self.steps = network.steps(timesteps) if steps is None else steps
         self.wanted = {what: _populations(network, what, record) for what in RECORDABLE}
         count = np.uint8 if self.steps < 256 else np.uint16 if self.steps < 65536 else np.uint32
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
@@ -141,7 +145,11 @@ class Recorder:
         readouts = self.network.readouts
         if not readouts:
             return self.spikes[self.network.populations[-1].name].astype(np.float32)
-        return np.concatenate([read(p, self.potentials[p.name], self.timesteps) for p in readouts], axis=1)
+        return np.concatenate([read(p, self.potentials[p.name], self._elapsed(p)) for p in readouts], axis=1)
+
+    def _elapsed(self, readout: Population) -> int:
+        """Steps of the readout's window that lie behind."""
+        return max(1, self.timesteps - readout.neuron.start_step) if self.streaming else self.timesteps
 
     def _logits_by_step(self) -> NDArray[np.float32]:
         if not self.network.readouts:
@@ -149,8 +157,10 @@ class Recorder:
         parts = []
         for p in self.network.readouts:
             start, length = p.neuron.start_step, p.neuron.active_steps(self.timesteps)
-            window = self.traces[p.name][:, start : start + length]
-            parts.append(np.stack([read(p, window[:, t], t + 1) for t in range(length)], axis=1))
+            first = self.timesteps - self.steps if self.streaming else 0
+            shown = range(self.steps) if self.streaming else range(start, start + length)
+            trace = self.traces[p.name]
+            parts.append(np.stack([read(p, trace[:, t], max(1, first + t - start + 1)) for t in shown], axis=1))
         return np.concatenate(parts, axis=2)
 
 

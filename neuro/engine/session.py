@@ -1,0 +1,213 @@
+"""Sessions: a network that keeps its state between calls, for streams that have no end. Frame by frame it does exactly what
+one run over the whole stream does.
+
+Knows the event engine's store; keeps as much of the past as the longest delay needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.compiled import compiled
+from neuro.encoding import stream_messages, value_shape
+from neuro.engine.event import Worker
+from neuro.engine.plan import Payloads, check_charges, plan_of
+from neuro.engine.records import Recorder, Run
+from neuro.engine.store import Store, list_messages, make_store
+from neuro.errors import EngineError, InputError
+from neuro.network import Network, Population
+from neuro.neurons import RadixIntegrateAndFire, Source, UserNeuron, WaitIntegrateAndFire
+
+FOREVER = 1 << 40
+Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
+
+
+def open_session(network: Network, *, record: Iterable[str] = (), most_steps: int = 64) -> Session:
+    """Open a session on a network with one or more sources: `session.step(frame)` takes it on.
+
+    record: as in `neuro.run`, for what each step returns. most_steps: steps that one call may take (memory grows with it).
+    Raises EngineError for populations that work in phases of fixed length (wait and radix codes), which no stream has.
+    """
+    return Session(network, tuple(record), most_steps)
+
+
+class Session:
+    """A running network. `elapsed` counts the steps taken."""
+
+    def __init__(self, network: Network, record: tuple[str, ...], most_steps: int) -> None:
+        if most_steps < 1:
+            raise InputError("most_steps", f"{most_steps} is not a positive number", "Pass 1 or more")
+        for population in network.populations:
+            neuron = population.neuron
+            if isinstance(neuron, WaitIntegrateAndFire | RadixIntegrateAndFire) or getattr(neuron, "gather", None) is not None:
+                raise EngineError(
+                    f"population {population.name!r}",
+                    f"{type(neuron).__name__} works in phases of fixed length, a stream has none",
+                    'Convert with code="rate", "signed" or "graded"',
+                )
+        self.network = network
+        self.elapsed = 0
+        self._record, self._most = record, most_steps
+        self._limits = _payload_limits(network)
+        self._history = max((p.delay for p in network.projections), default=0)
+        self._plan = plan_of(network, self._limits)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first step, as if nothing had been heard."""
+        names = Recorder(self.network, 1, 1, self._record).traces
+        traced = [p.name in names or isinstance(p.neuron, UserNeuron) for p in self.network.populations]
+        steps = self._history + max(self._most, self.network.steps(1) - 1)
+        self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
+        self._store.reset()
+        self._worker = Worker(self._plan, steps)
+        self.elapsed = 0
+
+    def step(self, frame: Any) -> Run:
+        """Take the network one step on with a frame (*source shape), or several with frames (steps, *source shape).
+
+        Integers are sent as they are, real values through the source's scale; a mapping by name where there are several
+        sources. Returns what the network did in these steps; its logits are those after the last of them.
+        """
+        frames = self._frames(frame)
+        steps = len(next(iter(frames.values())))
+        if not 1 <= steps <= self._most:
+            raise InputError("frames", f"{steps} steps in one call of at most {self._most}", "Pass fewer, or raise most_steps")
+        return self._advance(frames, steps)
+
+    def finish(self) -> Run:
+        """End the stream: populations that started late get the steps that one run would give them. Then `reset`, or let go."""
+        tail = self.network.steps(self.elapsed) - self.elapsed if self.elapsed else 0
+        for p, population in zip(self._store.populations, self.network.populations, strict=True):
+            p["stop"] = population.neuron.start_step + population.neuron.active_steps(self.elapsed)
+        silence = {p.name: np.zeros((tail, p.size), np.int32) for p in self.network.sources}
+        return self._advance(silence, tail)
+
+    def _advance(self, frames: Messages, steps: int) -> Run:
+        self._make_room(steps)
+        store, worker = self._store, self._worker
+        base = store.base[0]
+        worker.totals[:] = 0
+        store.traces[:] = 0
+        for index, population in enumerate(self.network.populations):
+            if population.name in frames:
+                in_memory = self._plan.layouts[index].to_memory(frames[population.name][None])
+                totals = worker.totals[index]
+                list_messages(store.populations[index], in_memory, base, *store.spikes, store.counts, totals, self.elapsed)
+        for group, stride in self._plan.groups:
+            for t in range(0, steps, stride or max(steps, 1)):
+                part = (self.elapsed + t, self.elapsed + min(t + (stride or steps), steps))
+                for index in group:
+                    if not isinstance(self.network.populations[index].neuron, Source):
+                        worker.advance(store, index, (0, 1), (0, int(store.populations[index]["rows"])), part)
+        run = self._finish(steps)
+        self.elapsed += steps
+        return run
+
+    def _frames(self, frame: Any) -> Messages:
+        sources = self.network.sources
+        given = frame if isinstance(frame, dict) else {sources[0].name: frame} if len(sources) == 1 else None
+        if given is None or set(given) != {p.name for p in sources}:
+            raise InputError(
+                "frames", "they do not match the network's sources", f"Pass a mapping with {[p.name for p in sources]}"
+            )
+        frames = {}
+        for population in sources:
+            array = np.asarray(given[population.name])
+            shape = value_shape(population)
+            array = array[None] if array.shape == shape else array
+            if array.shape[1:] != shape:
+                raise InputError(
+                    f"frames for {population.name!r}", f"their shape is {array.shape}", f"Pass {shape} or (steps, *{shape})"
+                )
+            messages = stream_messages(population, array[None])[0]
+            low, high = self._limits[population.name]
+            if messages.min(initial=0) < low or messages.max(initial=0) > high:
+                raise InputError(
+                    f"frames for {population.name!r}",
+                    f"a message leaves {low}..{high}, beyond which charges could exceed 32 bits",
+                    "Scale the stream down",
+                )
+            frames[population.name] = messages
+        if len({len(messages) for messages in frames.values()}) != 1:
+            raise InputError("frames", "sources got different numbers of steps", "Pass the same steps to all")
+        return frames
+
+    def _make_room(self, steps: int) -> None:
+        """Move the past that delays still reach to the front of the store when the new steps would not fit behind it."""
+        store = self._store
+        used = self.elapsed - store.base[0]
+        if used + steps <= store.steps:
+            return
+        kept = min(self._history, used)
+        for p in store.populations:
+            if p["count_at"] >= 0:
+                _move_to_front(p, *store.spikes, used - kept, kept)
+        store.base[0] += used - kept
+
+    def _finish(self, steps: int) -> Run:
+        store, network = self._store, self.network
+        first = self.elapsed - store.base[0]
+        recorder = Recorder(network, 1, max(1, self.elapsed + steps), self._record, steps=steps)
+        for index, population in enumerate(network.populations):
+            name, layout, p = population.name, self._plan.layouts[index], store.populations[index]
+            for row, field in enumerate(("synops", "messages", "updates", "driven", "restless")):
+                getattr(recorder.counts[name], field)[:] = self._worker.totals[index, row, first : first + steps]
+            if isinstance(population.neuron, Source):
+                for field in ("updates", "driven", "restless"):
+                    getattr(recorder.counts[name], field)[:] += population.size if population.neuron.on_chip else 0
+            if p["count_at"] >= 0:
+                recorder.spikes[name][:] = layout.to_user(store.slice_of(index, "count_at", store.counts, 1))
+            if name in recorder.potentials:
+                recorder.potentials[name][:] = layout.to_user(store.slice_of(index, "v_at", store.state, 1))
+            if name in recorder.raster and p["count_at"] >= 0:
+                recorder.raster[name][:] = store.raster(index, 1)[:, first : first + steps]
+            if name in recorder.traces:
+                traced = store.traces[p["trace_at"] : p["trace_at"] + store.steps * p["trace_stride"]].reshape(store.steps, -1)
+                recorder.traces[name][:] = layout.to_user(traced[None, first : first + steps])
+        store.counts[:] = 0
+        return recorder.finish()
+
+
+def _payload_limits(network: Network) -> Payloads:
+    """The largest payloads of each source for which every charge stays within 32 bits: its own, or a power of two."""
+    limits: Payloads = {}
+    for population in network.sources:
+        low, high = population.neuron.messages
+        while True:
+            try:
+                check_charges(network, limits | {population.name: (low, high)} | _silent(network, population, limits))
+                break
+            except EngineError:
+                if high <= 1:
+                    raise
+                largest = 1 << (max(high, -low).bit_length() - 2)
+                low, high = max(low, -largest), min(high, largest)
+        limits[population.name] = (low, high)
+    return limits
+
+
+def _silent(network: Network, population: Population, known: Payloads) -> Payloads:
+    return {p.name: (0, 0) for p in network.sources if p is not population and p.name not in known}
+
+
+@compiled
+def _move_to_front(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: int, kept: int) -> None:
+    """Keep the messages of `kept` steps from segment `first` on, as the first segments of every row."""
+    shift = p.payload_at - p.list_at
+    for y in range(p.rows):
+        segment = p.segment_at + y * p.segment_row
+        at = p.list_at + y * p.list_row
+        for s in range(kept):
+            begin, end = begins[segment + first + s], ends[segment + first + s]
+            begins[segment + s] = at
+            for k in range(begin, end):
+                lists[at] = lists[k]
+                if p.payload:
+                    payloads[at + shift] = payloads[k + shift]
+                at += 1
+            ends[segment + s] = at
