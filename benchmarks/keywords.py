@@ -1,7 +1,7 @@
 """The keyword spotters' figures, measured: `python benchmarks/keywords.py [PART ...] [--data DIR] [--json FILE] [--write]`.
 
-PART: ten-words (train the shipped spotter; --write puts it into the package), shipped, dscnn, aloha, gap, speed; all by default
-but ten-words. DIR holds speech_commands and pretrained (default: ../shared/data).
+PART: ten-words (train the shipped spotter; --write puts it into the package), shipped, dscnn, aloha, gap, stream, speed;
+all but ten-words by default. DIR holds speech_commands and pretrained (default: ../shared/data).
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from neuro.chip.files import load_chip
 from neuro.keywords import making
 from neuro.keywords.features import MLPERF_KWS, FeatureSettings, extract
+from neuro.keywords.listening import listen
 from neuro.keywords.making import Heard, Made
 from neuro.keywords.spotter import SHIPPED, Normalisation, Spotter, shipped
 from neuro.keywords.training import Recipe
@@ -82,8 +84,41 @@ def gap(data: Path, write: bool) -> list[Row]:
     return [*rows, _row("yes, no, stop, go, synthesised", "real test speakers", making.listen_to(made.spotter, real["test"]))]
 
 
+def in_a_stream(data: Path, write: bool) -> list[Row]:
+    """The shipped spotter on the test speakers' clips one after the other, with pauses of 0.5 to 1.5 seconds."""
+    test = making.gather((), data / "speech_commands")["test"]
+    rng = np.random.default_rng(0)
+    pieces, said, samples = [], [], 0
+    for clip in rng.permutation(len(test)):
+        pause = rng.integers(8_000, 24_000)
+        pieces += [np.rint(rng.standard_normal(pause) * 20).astype(np.int16), test.audio[clip]]
+        said.append(((samples + pause) / 16_000 + 0.5, test.classes[test.labels[clip]]))
+        samples += pause + 16_000
+    heard = listen(shipped(), load_chip("loihi2"), np.array_split(np.concatenate(pieces), 300))
+    open_words, right = [(at, word) for at, word in said if not word.startswith("_")], 0
+    keywords = len(open_words)
+    for found in heard.detections:
+        fitting = [entry for entry in open_words if entry[1] == found.word and abs(entry[0] - found.at_s) < 0.75]
+        right += bool(fitting)
+        open_words = [entry for entry in open_words if entry not in fitting[:1]]
+    hours, account = samples / 16_000 / 3_600, heard.account
+    return [
+        {
+            "case": "shipped, in a stream",
+            "hours": round(hours, 3),
+            "words": keywords,
+            "heard": round(right / keywords, 4),
+            "false_per_hour": round((len(heard.detections) - right) / hours, 1),
+            "spikes_per_inference": round(account.spikes / account.frames, 1),
+            "synops_per_inference": round(account.synops / account.frames),
+            "dynamic_uj_per_inference": round(account.dynamic_pj / account.frames / 1e6, 4),
+            "dynamic_uj_per_s": round(account.dynamic_pj / account.frames / 1e6 * shipped().features.frames_per_s, 2),
+        }
+    ]
+
+
 def speed(data: Path, write: bool) -> list[Row]:
-    """CPU time of features, in milliseconds for a second of audio."""
+    """CPU time of features, in milliseconds for a second of audio, and how much faster than the audio listening is."""
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, 160_000).astype(np.float32)
     rows = []
     for name, settings in (
@@ -95,6 +130,13 @@ def speed(data: Path, write: bool) -> list[Row]:
         for _ in range(repeats):
             extract(settings, audio)
         rows.append({"case": f"features, {name}", "cpu_ms_per_s_of_audio": (time.process_time() - start) / repeats / 10 * 1e3})
+    for piece_s in (0.25, 5.0):
+        pieces = np.split(np.tile(audio, 6), range(0, 960_000, round(16_000 * piece_s)))
+        listen(shipped(), load_chip("loihi2"), pieces[:3])
+        start = time.process_time()
+        listen(shipped(), load_chip("loihi2"), pieces)
+        took = time.process_time() - start
+        rows.append({"case": f"listening in pieces of {piece_s:g} s", "times_real_time": round(60 / took, 1)})
     return rows
 
 
@@ -104,6 +146,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {
     "dscnn": dscnn,
     "aloha": aloha,
     "gap": gap,
+    "stream": in_a_stream,
     "speed": speed,
 }
 

@@ -1,6 +1,8 @@
 """Listening: the same words, posteriors and counts however the audio is cut; the command line; the published table."""
 
 import json
+import runpy
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -208,3 +210,29 @@ def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:
     assert by_batch["Quadro K4000", 1]["measured_dynamic_pj"] == pytest.approx(29.6713e9)
     errors = [abs(row["energy_error"]) for row in result["rows"] if "K4000" in row["device"]]
     assert np.mean(errors) < 0.3
+
+
+def test_microphone_is_heard_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuro.keywords import audio
+
+    def blocks(rate: int, block: int) -> Iterator[np.ndarray]:
+        yield from np.split(speech(), range(block, speech().size, block))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audio, "microphone", blocks)
+    done = runner.invoke(app, ["keywords", "listen", "--mic", "--threshold", "0.3"])
+    assert done.exit_code == 0, done.output
+    assert "Ctrl-C ends" in done.output
+    assert "synops" in done.output
+    for detection in whole().detections[:1]:
+        assert detection.word in done.output
+
+
+@pytest.mark.parametrize("name", ["keyword_spotting.py", "your_own_word.py"])
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("espeakng_loader", reason="the speech extra is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [name, *(["aloha", "512"] if name == "your_own_word.py" else [])])
+    runpy.run_path(str(Path(__file__).parent.parent / "examples" / name), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert ("voices never heard" if name == "your_own_word.py" else "synops") in printed

@@ -39,8 +39,8 @@ class Recipe:
     batch: int = 64
     learning_rate: float = 4e-3
     mixup: float = 0.5
-    neighbours: float = 0.3
-    halves: float = 0.1
+    neighbours: float = 0.15
+    halves: float = 0.05
     masked: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
