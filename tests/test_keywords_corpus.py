@@ -45,6 +45,14 @@ def test_a_folder_is_read(folder: Path) -> None:
     assert np.abs(corpus.audio[corpus.of_class("yes")]).max() > 9_000
 
 
+def test_other_words_do_not_drown_the_keywords(folder: Path) -> None:
+    for take in range(1, 9):
+        write_wav(folder / "cat" / f"ann_nohash_{take}.wav", tone(1_000))
+    first, again = (read_folder(folder, ["yes"]) for _ in range(2))
+    assert first.of_class(UNKNOWN).sum() == 6
+    assert np.array_equal(first.audio, again.audio)
+
+
 def test_a_folder_with_one_speaker_is_not_split(folder: Path) -> None:
     for file in [p for p in folder.glob("*/*.wav") if not p.name.startswith("ann")]:
         file.unlink()

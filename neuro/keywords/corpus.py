@@ -94,7 +94,8 @@ def classes_for(words: Sequence[str]) -> tuple[str, ...]:
 def read_folder(path: Any, words: Sequence[str], *, seconds: float = 1.0, progress: Progress | None = None) -> Corpus:
     """Recordings laid out as Speech Commands: word/speaker_nohash_n.wav; other folders' words are unknown.
 
-    `_background_noise_` is cut into clips of silence. Raises FormatError for a layout or a file that does not fit.
+    Of those, at most twice as many as of the commonest keyword are taken, by the hash of their names. `_background_noise_` is
+    cut into clips of silence. Raises FormatError for a layout or a file that does not fit.
     """
     root, classes, rate = Path(path), classes_for(words), 16_000
     if not root.is_dir():
@@ -104,7 +105,7 @@ def read_folder(path: Any, words: Sequence[str], *, seconds: float = 1.0, progre
         raise FormatError(
             str(path), f"it has no folder {missing[0]!r}", f"Record the word into {missing[0]}/speaker_nohash_0.wav"
         )
-    files = sorted(p for p in root.glob("*/*.wav") if p.parent.name != BACKGROUND)
+    files = _chosen(root, words)
     clips, length = [], round(seconds * rate)
     for done, file in enumerate(files):
         clips.append(to_int16(fit(read_wav(file, rate), length)))
@@ -193,6 +194,15 @@ def recordings_of(corpus: Corpus, name: str) -> Floats:
 def _labels(spoken: Sequence[str], classes: tuple[str, ...]) -> NDArray[np.int64]:
     unknown = classes.index(UNKNOWN)
     return np.array([classes.index(word) if word in classes else unknown for word in spoken], np.int64)
+
+
+def _chosen(root: Path, words: Sequence[str]) -> list[Path]:
+    """All recordings of the words, and some of the others."""
+    keywords = {word: sorted((root / word).glob("*.wav")) for word in words}
+    others = [p for p in root.glob("*/*.wav") if p.parent.name not in (*words, BACKGROUND)]
+    others.sort(key=lambda p: hashlib.sha1(f"{p.parent.name}/{p.name}".encode()).digest())
+    most = 2 * max(len(files) for files in keywords.values())
+    return [file for files in keywords.values() for file in files] + sorted(others[:most])
 
 
 def _speaker(file: Path) -> str:
