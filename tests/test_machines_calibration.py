@@ -1,6 +1,7 @@
 """Points files, and how far the models are off on machines they were not fitted on."""
 
 import csv
+import importlib.util
 import io
 import tomllib
 from pathlib import Path
@@ -173,3 +174,23 @@ def test_the_parameter_file_says_where_each_value_comes_from() -> None:
         for entry in section.values():
             assert entry["basis"] in ("fitted", "assumed")
             assert ("measured.csv" in entry["source"]) == (entry["basis"] == "fitted")
+
+
+def test_the_page_says_what_the_code_says(shipped) -> None:
+    """docs/machines.md is written by docs/refresh_machines.py; every block there is what it would write now."""
+    docs = Path(__file__).parent.parent / "docs"
+    spec = importlib.util.spec_from_file_location("refresh_machines", docs / "refresh_machines.py")
+    refresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(refresh)
+    page = (docs / "machines.md").read_text()
+    for name, text in refresh.blocks(shipped).items():
+        if name == "errors":  # least-squares fits differ in the last digits from machine to machine
+            text = page[page.index("<!-- errors -->\n") + 16 : page.index("\n<!-- end of errors -->")]
+            told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+            assert [line[:4] for line in told] == [
+                [e.machine_class, e.quantity, str(e.points), str(e.families)] for e in shipped.errors
+            ]
+            for line, e in zip(told, shipped.errors, strict=True):
+                assert float(line[4].split()[0]) == pytest.approx(100 * e.mean_error, abs=1)
+        else:
+            assert f"<!-- {name} -->\n{text}\n<!-- end of {name} -->" in page, name

@@ -83,7 +83,7 @@ TASKS = (
     Task(
         "power",
         {"module_awake_share": (0.3, 0.0, 1.0), "board_share": (0.1, 0.0, 0.5)},
-        lambda o: _wall(o) and o.setting.machine.form in ("module", "kit"),
+        lambda o: _wall(o) and o.setting.machine.form in ("module", "kit") and o.setting.machine.kind != "cpu",
     ),
     Task("power", {"dynamic_awake_share": (0.3, 0.0, 1.0)}, lambda o: o.quantity == "dynamic energy"),
 )

@@ -91,7 +91,7 @@ def _energy_quantity(point: Point, setting: Setting) -> str:
 
 def _energy_reason(point: Point, setting: Setting) -> str:
     if setting.machine.form == "socket":
-        return "energy of a processor's whole server: its board and memory are not modelled"
+        return "energy of a processor: what the cores in use draw, of all that its limit allows, is not modelled"
     if "power.busy" not in setting.machine.figures:
         return f"energy: the power of {setting.machine.name} is not known"
     return "energy over the idle after a run: only the spiking chip has it" if "after-run" in point.energy_kind else ""
