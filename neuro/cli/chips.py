@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
+
+if TYPE_CHECKING:
+    from neuro.chip.spec import Chip
 
 _NAME = "Show every figure of this chip: a name, or a .toml file."
 EXAMPLES = """
@@ -35,20 +38,16 @@ def chips(name: Name = None, json: Json = None, quiet: Quiet = False) -> None:
         write_json(json, {"name": chip.name, "title": chip.title, "scope": chip.scope, "caution": chip.caution, "fields": rows})
         return
     found = [load_chip(entry) for entry in list_chips()]
-    columns = ("name", "chip", "cores", "neurons per core", "synaptic memory per core", "codes")
-    listed = [
-        (
-            c.name,
-            c.title,
-            f"{c.usable_cores:,}",
-            f"{c.core.neurons:,}",
-            f"{c.core.synapse_bits // 8192} KiB",
-            ", ".join(c.neuron.programs),
-        )
-        for c in found
-    ]
-    shown.print(table("Chips", columns, listed, right=columns[2:5]))
-    write_json(json, [dict(zip(columns, row, strict=True)) for row in listed])
+    columns = ("name", "chip", "cores", "neurons per core", "KiB per core")
+    listed = [(c.name, c.title, f"{c.usable_cores:,}", f"{c.core.neurons:,}", f"{c.core.synapse_bits // 8192:,}") for c in found]
+    shown.print(table("Chips", columns, listed, right=columns[2:]))
+    write_json(json, [_summary(c) for c in found])
+
+
+def _summary(chip: Chip) -> dict[str, Any]:
+    core = {"neurons_per_core": chip.core.neurons, "synapse_bits_per_core": chip.core.synapse_bits}
+    texts = {"name": chip.name, "title": chip.title, "scope": chip.scope, "caution": chip.caution}
+    return {**texts, "cores": chip.usable_cores, **core, "programs": list(chip.neuron.programs)}
 
 
 def _spelt(value: Any) -> str:

@@ -11,10 +11,13 @@ from importlib import metadata
 from typing import Any
 
 from neuro import __version__, units
+from neuro.chip.files import load_chip
 from neuro.comparison import Comparison, Row
 from neuro.report.outcome import Outcome, Trial
 
 FORMAT = 1
+FAMILY = "loihi"
+PRICE_LISTS = ("loihi1-davies2018", "loihi1-nahuku")
 _PACKAGES = ("numpy", "numba", "scipy", "torch")
 
 
@@ -29,6 +32,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         **trial_row(outcome.trial),
         "energy_kinds": {part.name: part.kind for part in outcome.trial.chip_run.bill.parts},
         "energy_basis": {part.name: part.basis for part in outcome.trial.chip_run.bill.parts},
+        "repriced": repriced(outcome.trial),
         "times_ns": dict(outcome.trial.chip_run.bill.times_ns),
         "assumptions": list(outcome.trial.chip_run.bill.assumptions),
         "codes": [trial_row(trial) for trial in outcome.trials],
@@ -63,6 +67,17 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "throughput_per_s": bill.throughput_per_s,
         "energy_pj": _plain(bill.energy_by_part()),
     }
+
+
+def repriced(trial: Trial) -> list[dict[str, Any]]:
+    """The same counts at the published price lists of the same family of chips: how much hangs on the prices alone."""
+    if not trial.placement.chip.name.startswith(FAMILY):
+        return []
+    bills = [trial.chip_run.price(load_chip(name)) for name in PRICE_LISTS]
+    return [
+        {"prices": bill.target, "dynamic_pj": bill.dynamic_pj, "total_pj": bill.energy_pj, "latency_ns": bill.latency_ns}
+        for bill in bills
+    ]
 
 
 def verdict(comparison: Comparison | None) -> list[str]:

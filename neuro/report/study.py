@@ -17,7 +17,7 @@ from neuro.errors import UsageError
 from neuro.report import figures
 from neuro.report.layers import energy_by_population
 from neuro.report.outcome import Outcome, Trial
-from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
+from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
 from neuro.report.result import result
 from neuro.report.terminal import accuracy, energy
 
@@ -132,9 +132,21 @@ def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
         for p in outcome.trial.placement.network.populations
     ]
     caption = f"Activity of one inference by population, averaged over {run.samples:,} samples."
-    yield Section(
-        "energy", "Energy and time by part", figures=tuple(drawn), tables=(grid(names, rows, numbers=names[1:], caption=caption),)
-    )
+    tables = [grid(names, rows, numbers=names[1:], caption=caption)]
+    if found["repriced"]:
+        tables.append(_other_prices(found))
+    yield Section("energy", "Energy and time by part", figures=tuple(drawn), tables=tuple(tables))
+
+
+def _other_prices(found: Mapping[str, Any]) -> Grid:
+    names = ("prices", "dynamic", "total", "latency")
+    own = {"prices": found["chip"], "latency_ns": found["latency_ns"], **{f"{k}_pj": found["energy_pj"][k] for k in names[1:3]}}
+    rows = [
+        (row["prices"], energy(row["dynamic_pj"]), energy(row["total_pj"]), units.time(row["latency_ns"]))
+        for row in (own, *found["repriced"])
+    ]
+    caption = "The same counts at other published price lists: how much hangs on the prices alone."
+    return grid(names, rows, numbers=names[1:], caption=caption, own=0)
 
 
 def _per_inference(trial: Trial, name: str) -> list[float]:

@@ -12,10 +12,10 @@ from neuro.sourced import Sourced
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
-    """A plain table; the columns named in `right` are flush right. Cells are text, never markup."""
+    """A plain table; columns in `right` are flush right; they and the first are never broken. Cells are text, not markup."""
     made = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=index == 0 or column in right)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

@@ -24,6 +24,8 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _codes(result)
     yield _parts(result)
+    if result["repriced"]:
+        yield Padding(Text(f"The same counts at other prices: {_repriced(result)}."), (0, 0, 1, 2))
     if result["comparison"]:
         yield comparison(result)
     yield from _held(result)
@@ -116,6 +118,13 @@ def _machines(result: Result) -> RenderableType:
     ]
     title = "The same network on other machines; energy per inference, latency of a batch"
     return table(title, columns, rows, right=("batch", "latency", "throughput", "dynamic", "total energy"))
+
+
+def _repriced(result: Result) -> str:
+    return "; ".join(
+        f"{row['prices']} {energy(row['dynamic_pj'])} dynamic, {energy(row['total_pj'])} total, {units.time(row['latency_ns'])}"
+        for row in result["repriced"]
+    )
 
 
 def _known(result: Result, part: str) -> float | None:
