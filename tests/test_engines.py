@@ -34,6 +34,31 @@ def test_event_equals_reference(case) -> None:
     assert_same(neuro.run(network, inputs, timesteps=timesteps, record=RECORD), expected)
 
 
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_observers_see_the_raster(case) -> None:
+    network, inputs, timesteps = case
+    seen: dict = {}
+
+    def observe(first: int, blocks: dict) -> None:
+        for name, block in blocks.items():
+            samples = (len(block.offsets) - 1) // network.steps(timesteps)
+            for s in range(samples):
+                for t in range(network.steps(timesteps)):
+                    i = s * network.steps(timesteps) + t
+                    chosen = slice(block.offsets[i], block.offsets[i + 1])
+                    payloads = np.ones(chosen.stop - chosen.start, int) if block.payloads is None else block.payloads[chosen]
+                    seen[name, first + s, t] = (block.neurons[chosen].tolist(), payloads.tolist())
+
+    raster = neuro.run(network, inputs, timesteps=timesteps, record=("raster",), observe=observe).raster
+    for (name, sample, t), (neurons, payloads) in seen.items():
+        sent = raster[name][sample, t]
+        assert neurons == np.nonzero(sent)[0].tolist()
+        assert payloads == sent[sent != 0].tolist()
+    spiking = sum(not isinstance(p.neuron, neuro.Readout) for p in network.populations)
+    assert len(seen) == spiking * len(inputs) * network.steps(timesteps)
+
+
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_threads_and_blocks_change_no_bit(case) -> None:

@@ -58,8 +58,7 @@ class Store:
     def messages(self, index: int, samples: int) -> Messages:
         """The messages of one population in C order of the user's shape."""
         p = self.populations[index]
-        user = self.plan.layouts[index].to_user(np.arange(int(p["size"])))
-        memory = np.argsort(user, kind="stable") if self.plan.layouts[index].spatial else user
+        memory = self.plan.layouts[index].to_user(np.arange(int(p["size"])))
         total = int(_count(p, self.begins, self.ends, samples, self.steps))
         offsets = np.zeros(samples * self.steps + 1, np.int64)
         neurons, payloads = np.empty(total, np.int32), np.empty(total if p["payload"] else 0, np.int32)
