@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from neuro.report.figures import machines
+from neuro.report.study import dots
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- demo -->\n", "<!-- end of demo -->"
@@ -23,9 +24,9 @@ def main() -> None:
     _, after = rest.split(END)
     printed = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
     (ROOT / "README.md").write_text(f"{before}{START}```text\n{printed}\n```\n{END}{after}")
-    rows = [row for row in found["comparison"] if row["energy_pj"] is not None]
-    dots = [(f"{row['machine']} @ {row['batch']}", row["energy_pj"], row["latency_ns"], row is rows[0]) for row in rows]
-    drawn = machines(dots).replace("currentColor", GREY).replace("<svg ", '<svg font-family="sans-serif" ', 1)
+    drawn = (
+        machines(dots(found["comparison"])).replace("currentColor", GREY).replace("<svg ", '<svg font-family="sans-serif" ', 1)
+    )
     (ROOT / "docs" / "machines.svg").write_text(drawn + "\n")
 
 

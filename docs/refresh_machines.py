@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from neuro.machines.heldout import COLUMNS
 from neuro.machines.machine import list_machines, load_machine
 from neuro.machines.parameters import calibrated
 from neuro.machines.ready import ready_workload
@@ -150,8 +151,16 @@ def figures(found: Validation) -> dict[str, str]:
     return {**drawn, "machines_roofline.svg": figures_machines.roofline(roofline(), ROOFS, batch=64)}
 
 
+def held_out(found: Validation) -> str:
+    """What neuro/machines/held_out.csv holds."""
+    rows = ([getattr(e, name) for name in COLUMNS] for e in found.errors)
+    lines = [",".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row) for row in rows]
+    return "\n".join([",".join(COLUMNS), *lines]) + "\n"
+
+
 def main() -> None:
     found = validate()
+    (DOCS.parent / "neuro" / "machines" / "held_out.csv").write_text(held_out(found))
     page = (DOCS / "machines.md").read_text()
     for name, text in blocks(found).items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from neuro import units
@@ -15,6 +15,7 @@ from neuro.bill import Bill
 from neuro.errors import MachineError, UsageError
 from neuro.graph import Graph
 from neuro.machines.costing import cost
+from neuro.machines.heldout import held_out_error
 from neuro.machines.machine import Machine, load_machine
 from neuro.machines.workload import Workload, weigh
 from neuro.notebook import Shown, Table
@@ -34,7 +35,10 @@ class Priced(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One target at one batch. Energies are per inference and None where unknown; read as attributes or like a mapping."""
+    """One target at one batch. Energies are per inference and None where unknown; read as attributes or like a mapping.
+
+    The errors are means over measured machines of the same class that the model was not fitted on, as shares; None: none was.
+    """
 
     machine: str
     batch: int
@@ -45,6 +49,8 @@ class Row:
     dynamic_pj: float | None
     energy_kind: str
     basis: str
+    latency_error: float | None = None
+    energy_error: float | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name not in self.keys():
@@ -135,12 +141,19 @@ def compare(
             refused.append(str(error))
         else:
             targets.append(machine)
-    bills = [cost(workload, machine, batch=batch) for machine in targets for batch in batches]
-    rows = tuple(row_of(bill) for bill in (chip_run.bill, *bills))
+    pairs = [(machine, cost(workload, machine, batch=batch)) for machine in targets for batch in batches]
+    bills = [bill for _, bill in pairs]
+    rows = (row_of(chip_run.bill), *(_with_errors(row_of(bill), machine) for machine, bill in pairs))
     conditions = (*_conditions(workload, chip_run.bill, bills), *(f"left out: {reason}" for reason in refused))
     crossings = _crossings(workload, chip_run.bill, targets)
     sentence = _sentence(workload, chip_run.bill, targets, crossings)
     return Comparison(sentence, rows, conditions, tuple(refused), crossings)
+
+
+def _with_errors(row: Row, machine: Machine) -> Row:
+    errors = [held_out_error(machine, quantity) for quantity in ("latency", "energy")]
+    latency, energy = (error.mean_error if error else None for error in errors)
+    return replace(row, latency_error=latency, energy_error=energy)
 
 
 def row_of(bill: Bill) -> Row:

@@ -10,6 +10,7 @@ import pytest
 
 from neuro.errors import FormatError, MachineError
 from neuro.machines.calibration import calibrate
+from neuro.machines.heldout import held_out_errors
 from neuro.machines.parameters import calibrated
 from neuro.machines.points import match_device, match_workload, parse_points, read_points, setting_of, shipped_points
 from neuro.machines.prediction import observations, predict
@@ -174,6 +175,16 @@ def test_the_parameter_file_says_where_each_value_comes_from() -> None:
         for entry in section.values():
             assert entry["basis"] in ("fitted", "assumed")
             assert ("measured.csv" in entry["source"]) == (entry["basis"] == "fitted")
+
+
+def test_the_shipped_errors_are_the_computed_ones(shipped) -> None:
+    told = held_out_errors()
+    assert list(told) == [(e.machine_class, e.quantity) for e in shipped.errors]
+    for e in shipped.errors:
+        error = told[e.machine_class, e.quantity]
+        assert (error.points, error.families) == (e.points, e.families)
+        assert error.mean_error == pytest.approx(e.mean_error, abs=0.02)
+        assert error.max_error == pytest.approx(e.max_error, abs=0.05)
 
 
 def test_the_page_says_what_the_code_says(shipped) -> None:

@@ -16,7 +16,9 @@ DRAWN = {
     "front": figures.front([("rate", 3e6, 0.98), ("graded", 5e5, 0.99)], 0.995),
     "parts": figures.bars("parts", "Energy by part", {"synapses": 2e6, "neurons": 1e6, "nothing": 0.0}),
     "raster": figures.raster({"in": RNG.random((20, 64)) < 0.1, "conv <1>": RNG.random((20, 900)) < 0.3}),
-    "machines": figures.machines([("loihi2", 3e6, 4e4, True), ("a100 @ 1", 2e10, 5e5, False)]),
+    "machines": figures.machines(
+        [figures.Dot("loihi2", 1, 3e6, 4e4, 0, 0, True), figures.Dot("a100", 64, 2e10, 5e5, 0.4, 0.1, False)]
+    ),
     "map": figures.heat("map", "Chip map", np.arange(32.0).reshape(4, 8), "synops"),
 }
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from neuro import units
@@ -53,7 +54,7 @@ def front(points: Sequence[tuple[str, float, float]], reference: float | None) -
             }
             axes.annotate("float network", xytext=(0, -5), ha="right", va="top", fontsize=8, **at)
         axes.set(xlabel="total energy per inference", ylabel="accuracy (%)", xscale="log")
-        _log_ticks(axes, [energy_pj for _, energy_pj, _ in points])
+        _log_ticks(axes.xaxis, [energy_pj for _, energy_pj, _ in points], units.energy)
         axes.set_ylim(min(shown) - room, max(shown) + 2 * room)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value <= 100 else ""))
@@ -145,23 +146,41 @@ def raster_share(spikes: Mapping[str, NDArray[np.integer]]) -> float:
     return min(1.0, _MOST_DOTS / max(1, sum(int(np.count_nonzero(block)) for block in spikes.values())))
 
 
-def machines(rows: Sequence[tuple[str, float, float, bool]]) -> str:
-    """Targets (label, energy in pJ, latency in ns, whether it is the chip): energy against latency, both logarithmic."""
+class Dot(NamedTuple):
+    """A target at one batch: energy in pJ per inference, latency in ns, and their errors as shares (0: not known)."""
+
+    machine: str
+    batch: int
+    energy_pj: float
+    latency_ns: float
+    energy_error: float
+    latency_error: float
+    chip: bool
+
+
+def machines(dots: Sequence[Dot]) -> str:
+    """Energy against latency, both logarithmic, with error bars where errors are known."""
 
     def paint(axes: Axes) -> None:
         names: dict[str, str] = {}
-        for label, energy_pj, latency_ns, chip in rows:
-            machine = label.split(" @ ")[0]
-            colour = names.setdefault(machine, COLOURS[len(names) % len(COLOURS)])
-            axes.plot(latency_ns, energy_pj, "D" if chip else "o", color=colour, markersize=9 if chip else 7)
-            axes.annotate(label.split(" @ ")[-1], (latency_ns, energy_pj), (5, 5), textcoords="offset points", fontsize=8)
+        for d in dots:
+            colour = names.setdefault(d.machine, COLOURS[len(names) % len(COLOURS)])
+            x, y = _bar(d.latency_ns, d.latency_error), _bar(d.energy_pj, d.energy_error)
+            form, size = ("D", 9) if d.chip else ("o", 6)
+            axes.errorbar(d.latency_ns, d.energy_pj, y, x, fmt=form, markersize=size, color=colour, elinewidth=1)
+            axes.annotate(str(d.batch), (d.latency_ns, d.energy_pj), (5, 5), textcoords="offset points", fontsize=8)
         axes.set(xlabel="latency of a batch", ylabel="total energy per inference", xscale="log", yscale="log")
-        axes.xaxis.set_major_formatter(_ticks(units.time))
-        axes.yaxis.set_major_formatter(_ticks(units.energy))
         axes.margins(0.15)
+        _log_ticks(axes.xaxis, [d.latency_ns for d in dots], units.time)
+        _log_ticks(axes.yaxis, [d.energy_pj for d in dots], units.energy)
         axes.legend(handles=[Patch(color=colour, label=name) for name, colour in names.items()], fontsize=8, loc="best")
 
     return draw("machines", "Energy against latency on every target", paint, height_in=HEIGHT_IN + 0.6)
+
+
+def _bar(value: float, error: float) -> list[list[float]] | None:
+    """From value / (1 + error) to value * (1 + error), as lengths below and above; None without an error."""
+    return [[value - value / (1 + error)], [value * error]] if error else None
 
 
 def heat(name: str, title: str, values: NDArray[np.float64], label: str) -> str:
@@ -176,15 +195,11 @@ def heat(name: str, title: str, values: NDArray[np.float64], label: str) -> str:
     return draw(name, title, paint)
 
 
-def _ticks(write: Callable[[float], str]) -> FuncFormatter:
-    return FuncFormatter(lambda value, _: re.sub(r"\.0+ ", " ", write(value)))
-
-
-def _log_ticks(axes: Axes, energies_pj: Sequence[float]) -> None:
-    """Ticks in J at 1, 2 and 5 times powers of ten, within the data's range and a bit beyond."""
-    axes.xaxis.set_major_formatter(_ticks(units.energy))
-    axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-    if energies_pj and max(energies_pj) / min(energies_pj) < 30:
-        low, high = np.log10(min(energies_pj)) - 0.3, np.log10(max(energies_pj)) + 0.3
+def _log_ticks(axis: Axis, values: Sequence[float], write: Callable[[float], str]) -> None:
+    """Written ticks at powers of ten, and at 2 and 5 times these where the values span less than two decades."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.0+ ", " ", write(value))))
+    axis.set_minor_formatter(NullFormatter())
+    if values and max(values) / min(values) < 100:
+        low, high = np.log10(min(values)) - 0.3, np.log10(max(values)) + 0.3
         ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
-        axes.set_xticks([t for t in ticks if 10**low <= t <= 10**high])
+        axis.set_ticks([t for t in ticks if 10**low <= t <= 10**high])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -202,37 +202,44 @@ def _spikes(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     yield Section("spikes", "Spikes of one sample", figures=(_figure(figures.raster(raster), caption),))
 
 
+_DOTS = (
+    "Each machine at each batch; the number at a dot is the batch size. Bars: mean error of the models on measured machines "
+    "of the same class that they were not fitted on; without a bar, none was measured."
+)
+_ROWS = (
+    "Energy is per inference, latency is of a whole batch. Green: the machine needs more than the chip; red: less. Held-out "
+    "error: mean error on measured machines of the same class that the model was not fitted on."
+)
+
+
 def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if outcome.comparison is None:
         return
     rows = outcome.comparison.rows
-    dots = [(_label(row), row.energy_pj, row.latency_ns, i == 0) for i, row in enumerate(rows) if row.energy_pj is not None]
-    drawn = (_figure(figures.machines(dots), "Each machine at each batch; the number at a dot is the batch size."),)
-    names = (
-        "target",
-        "batch",
-        "precision",
-        "latency",
-        "throughput",
-        "dynamic energy",
-        "total energy",
-        "total, chip = 1",
-        "basis",
-    )
-    table = grid(
-        names,
-        [_machine_row(row, rows[0]) for row in rows],
-        numbers=("batch", "latency", "throughput", "dynamic energy", "total energy", "total, chip = 1"),
-        caption="Energy is per inference, latency is of a whole batch. Green: the machine needs more than the chip; red: less.",
-        own=0,
-        sortable=True,
-    )
+    drawn = (_figure(figures.machines(dots(found["comparison"])), _DOTS),)
+    numbers = ("batch", "latency", "throughput", "dynamic energy", "total energy", "total, chip = 1")
+    names = ("target", *numbers[:1], "precision", *numbers[1:], "held-out error", "basis")
+    cells = [_machine_row(row, rows[0]) for row in rows]
+    table = grid(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
     conditions = tuple(outcome.comparison.conditions)
     yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
 
 
-def _label(row: Row) -> str:
-    return f"{row.machine} @ {row.batch}"
+def dots(rows: Sequence[Mapping[str, Any]]) -> list[figures.Dot]:
+    """Rows of the comparison, the chip's first, as dots of the figure; rows without a known energy are left out."""
+    shown = [(row, i == 0) for i, row in enumerate(rows) if row["energy_pj"] is not None]
+    return [
+        figures.Dot(
+            row["machine"],
+            row["batch"],
+            row["energy_pj"],
+            row["latency_ns"],
+            row["energy_error"] or 0.0,
+            row["latency_error"] or 0.0,
+            chip,
+        )
+        for row, chip in shown
+    ]
 
 
 def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
@@ -249,8 +256,14 @@ def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
         Cell(energy(row.dynamic_pj), row.dynamic_pj or -1.0),
         Cell(energy(row.energy_pj), row.energy_pj or -1.0),
         ratio,
+        _errors(row),
         row.basis,
     ]
+
+
+def _errors(row: Row) -> str:
+    known = (("latency", row.latency_error), ("energy", row.energy_error))
+    return ", ".join(f"{name} ±{error:.0%}" for name, error in known if error is not None) or "-"
 
 
 def _diagnosis(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
