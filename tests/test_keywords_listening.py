@@ -19,6 +19,7 @@ from neuro.cli import app
 from neuro.errors import FormatError, NeuroError, UsageError
 from neuro.keywords.audio import write_wav
 from neuro.keywords.evaluation import posteriors
+from neuro.keywords.features import extract
 from neuro.keywords.listening import Account, Heard, Listener, listen
 from neuro.keywords.spotter import Spotter, shipped
 
@@ -73,6 +74,18 @@ def test_posteriors_are_those_of_the_windows() -> None:
     windows = np.stack([audio[i * 320 : i * 320 + 15_840] for i in range(20)])
     expected = posteriors(spotter().run(windows).logits)
     assert np.array_equal(listener.hear(speech()).posteriors[first - 1 :][:20], expected)
+
+
+def test_spikes_are_those_of_one_run_over_everything() -> None:
+    listener = Listener(spotter(), chip(), keep_spikes=True)
+    window = listener.hearing.window
+    audio = np.concatenate([np.zeros(spotter().features.samples(window), np.float32), speech()])
+    frames = spotter().normalisation(extract(spotter().features, audio))
+    once = neuro.run(listener.hearing.network, listener.hearing.messages(frames)[None], record=("raster",))
+    messages = np.concatenate([np.abs(block[0, window:]) for block in once.raster.values()], axis=1)
+    pieces = np.split(speech(), range(0, speech().size, 999))
+    heard = [part.spikes for part in map(listener.hear, pieces) if part.account.frames]
+    assert np.array_equal(np.concatenate(heard), messages)
 
 
 def test_account_adds_up_and_is_plausible() -> None:

@@ -6,18 +6,19 @@ every piece carries on with the state that the last one left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.counts import Counts
-from neuro.chip.emulator import emulate
+from neuro.chip.counts import Counter, Counts, Tables
 from neuro.chip.placement import Placement, place
 from neuro.chip.pricing import price
 from neuro.chip.spec import Chip
+from neuro.engine.records import Run, StepCounts, listed
+from neuro.engine.session import Session, open_session
 from neuro.keywords.evaluation import Floats64, posteriors
 from neuro.keywords.features import Floats, advance
 from neuro.keywords.spotter import Spotter
@@ -26,6 +27,7 @@ from neuro.keywords.streaming import StreamNetwork, stream
 SMOOTH_S = 0.16
 HOLD_S = 0.24  # a word must stay the likeliest for so long
 QUIET_S = 0.5  # after a word, before the next one counts
+MOST_FRAMES = 64  # that the network takes in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +86,40 @@ class Listener:
     keep_spikes: bool = False
     hearing: StreamNetwork = field(init=False)
     placement: Placement = field(init=False)
+    _session: Session = field(init=False)
+    _tables: Tables = field(init=False)
     _tail: Floats = field(init=False)  # samples that do not fill a frame yet
-    _past: NDArray[np.int32] = field(init=False)  # as many frames as the network's state can stem from
     _recent: Floats64 = field(init=False)  # posteriors that the next ones are smoothed with
-    _step: int = field(init=False)
+    _step: int = 0
     _peak: tuple[int, int, float] | None = None  # step, class and share of the likeliest word not yet told
     _quiet_until: int = 0
 
     def __post_init__(self) -> None:
         self.hearing = stream(self.spotter.network)
         self.placement = place(self.hearing.network, self.chip)
+        self._session = open_session(self.hearing.network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
+        self._tables = Tables(self.placement, MOST_FRAMES + max(p.delay for p in self.hearing.network.projections))
         settings, window = self.spotter.features, self.hearing.window
         self._recent = np.zeros((max(1, round(SMOOTH_S * settings.frames_per_s)) - 1, len(self.spotter.classes)))
         silence, self._tail = advance(settings, np.zeros(0, np.float32), np.zeros(settings.samples(window), np.float32))
-        self._past = self.hearing.messages(self.spotter.normalisation(silence))
-        self._step = 0
+        for _ in self._ran(silence):
+            pass
 
     def hear(self, samples: NDArray[Any]) -> Heard:
         """Take samples (n,) at the spotter's rate, any number of them."""
         frames, self._tail = advance(self.spotter.features, self._tail, samples)
-        if len(frames) == 0:
-            return Heard(np.zeros((0, len(self.spotter.classes))), np.zeros((0, 0), np.uint8), (), Account())
-        messages = np.concatenate([self._past, self.hearing.messages(self.spotter.normalisation(frames))])
-        new, after = len(frames), self._longest_delay()
-        ran = emulate(
-            self.hearing.network, self.placement, np.pad(messages, ((0, after), (0, 0)))[None], threads=1, record=self._wanted()
-        )
-        now = slice(len(messages) - new, len(messages))
-        self._past = messages[-(self.hearing.warm_up + 2) :]
-        assert ran.run.logits_by_step is not None
-        smooth = self._smoothed(posteriors(ran.run.logits_by_step[0, now]))
+        shares = np.zeros((0, len(self.spotter.classes)))
+        spikes, account = [], Account()
+        for run in self._ran(frames):
+            assert run.logits_by_step is not None
+            shares = np.concatenate([shares, posteriors(run.logits_by_step[0])])
+            account = account + self._account(run)
+            if self.keep_spikes:
+                spikes.append(np.concatenate([np.abs(block[0]).astype(np.uint8) for block in run.raster.values()], axis=1))
+        smooth = self._smoothed(shares)
         detections = self._detect(smooth)
-        self._step += new
-        spikes = [np.abs(block[0, now]).astype(np.uint8) for block in ran.run.raster.values()]
-        kept = np.concatenate(spikes, axis=1) if spikes else np.zeros((new, 0), np.uint8)
-        return Heard(smooth, kept, detections, _account(_part(ran.counts, now), self.chip))
+        self._step += len(frames)
+        return Heard(smooth, np.concatenate(spikes) if spikes else np.zeros((len(frames), 0), np.uint8), detections, account)
 
     def finish(self) -> Heard:
         """The end: as much silence as it takes to hear a word that has just been said."""
@@ -126,12 +127,18 @@ class Listener:
         frames = self.hearing.window // 2 + self.hearing.latency + len(self._recent) + hold
         return self.hear(np.zeros(frames * self.spotter.features.hop, np.float32))
 
-    def _longest_delay(self) -> int:
-        """Steps after which nothing of a piece is still on its way: work that its messages cause counts in full."""
-        return max(projection.delay for projection in self.hearing.network.projections)
+    def _ran(self, frames: Floats) -> Iterator[Run]:
+        """What the network did with features (frames, size), part by part."""
+        messages = self.hearing.messages(self.spotter.normalisation(frames))
+        for start in range(0, len(messages), MOST_FRAMES):
+            yield self._session.step(messages[start : start + MOST_FRAMES])
 
-    def _wanted(self) -> tuple[str, ...]:
-        return ("logits_by_step", "raster") if self.keep_spikes else ("logits_by_step",)
+    def _account(self, run: Run) -> Account:
+        """Counts and energy of all that the messages of some steps cause, at once or delays later."""
+        counter, room = Counter(self._tables, 1), self._tables.steps - run.steps
+        counter.observe(0, {name: listed(np.pad(sent, ((0, 0), (0, room), (0, 0)))) for name, sent in run.raster.items()})
+        padded = {name: _padded(counts, room) for name, counts in run.counts.items()}
+        return _priced(_first(counter.finish(replace(run, counts=padded)), run.steps), self.chip)
 
     def _smoothed(self, shares: Floats64) -> Floats64:
         """Means over the last frames, added up in the same order however the audio was cut."""
@@ -164,20 +171,19 @@ class Listener:
         return max(0.0, (last - self.hearing.window / 2) * settings.hop / settings.rate + settings.window / 2 / settings.rate)
 
 
-def _part(counts: Counts, now: slice) -> Counts:
-    """The counts of some steps alone."""
-    by_step = ("spikes", "packets_out", "packets_in", "updates", "driven", "restless", "hops")
-    of_samples = ("each", "heaviest", "far")
-    return replace(
-        counts,
-        steps=now.stop - now.start,
-        synops={form: table[now] for form, table in counts.synops.items()},
-        **{name: getattr(counts, name)[now] for name in by_step},
-        **{name: getattr(counts, name)[:, now] for name in of_samples},
-    )
+def _padded(counts: StepCounts, room: int) -> StepCounts:
+    """The counts with `room` idle steps after them."""
+    return StepCounts(*(np.pad(getattr(counts, name), (0, room)) for name in counts.__slots__))
 
 
-def _account(counts: Counts, chip: Chip) -> Account:
+def _first(counts: Counts, steps: int) -> Counts:
+    """The counts of the first steps, with all synaptic operations that their messages cause."""
+    every = {name: getattr(counts, name)[:steps] for name in ("updates", "driven", "restless")}
+    timed = {name: getattr(counts, name)[:, :steps] for name in ("each", "heaviest", "far")}
+    return replace(counts, steps=steps, **every, **timed)
+
+
+def _priced(counts: Counts, chip: Chip) -> Account:
     bill = price(counts, chip)
     return Account(
         frames=counts.steps,
