@@ -2,7 +2,7 @@
 
 python benchmarks/emulate_resnet50.py                     # prints; placing ten million neurons takes many minutes
 python benchmarks/emulate_resnet50.py --write             # replaces the shipped file
-python benchmarks/emulate_resnet50.py --side 64 --across 4 --down 2   # a small image, quicker
+python benchmarks/emulate_resnet50.py --side 64 --chip loihi2-x8   # a small image, quicker
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import neuro
-from neuro.machines.spiking import at_activity, board, resnet50_network
+from neuro.machines.spiking import at_activity, resnet50_network
 
 FILE = Path(__file__).parent.parent / "neuro" / "machines" / "emulated.csv"
 ACTIVITIES = (0.05, 0.10, 0.20)
@@ -23,12 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="replace the shipped file")
     parser.add_argument("--side", type=int, default=224, help="side of the image in pixels")
-    parser.add_argument("--across", type=int, default=8, help="chips in a row of the board")
-    parser.add_argument("--down", type=int, default=4, help="chips in a column")
+    parser.add_argument("--chip", default="loihi2-x32", help="a chip or board by name, or a .toml file")
     parser.add_argument("--timesteps", type=int, default=16)
     asked = parser.parse_args()
     network = resnet50_network(side=asked.side, timesteps=asked.timesteps)
-    chip = board(neuro.load_chip("loihi2"), asked.across, asked.down)
+    chip = neuro.load_chip(asked.chip)
     began = time.perf_counter()
     placement = neuro.place(network, chip)
     print(

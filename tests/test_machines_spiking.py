@@ -5,7 +5,7 @@ import pytest
 
 import neuro
 from neuro.errors import FormatError, UsageError
-from neuro.machines.spiking import STAGES, at_activity, board, resnet50_graph, resnet50_network
+from neuro.machines.spiking import STAGES, at_activity, resnet50_graph, resnet50_network
 
 
 def random_tensors():
@@ -75,9 +75,3 @@ def test_energy_grows_with_the_stated_activity_and_seeds_repeat() -> None:
     assert at_activity(placement, 0.1).parts == at_activity(placement, 0.1).parts
     with pytest.raises(UsageError, match="activity"):
         at_activity(placement, 0)
-
-
-def test_a_board_is_chips_in_one_mesh() -> None:
-    chip = board(neuro.load_chip("loihi2"), 3, 2)
-    assert chip.chips == 6
-    assert chip.name == "loihi2 x6"

@@ -18,7 +18,6 @@ from neuro.bill import Bill
 from neuro.chip.counts import Counter, Tables
 from neuro.chip.placement import Placement
 from neuro.chip.pricing import price
-from neuro.chip.spec import Chip
 from neuro.engine.records import Messages, Recorder
 from neuro.errors import FormatError, UsageError
 from neuro.graph import Graph, Layer
@@ -28,11 +27,6 @@ from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # width and blocks of each stage
 _THRESHOLD = 256
-
-
-def board(chip: Chip, across: int, down: int) -> Chip:
-    """A board of across x down of these chips, in one mesh."""
-    return replace(chip, name=f"{chip.name} x{across * down}", mesh=replace(chip.mesh, chips_x=across, chips_y=down))
 
 
 def resnet50_network(*, side: int = 224, timesteps: int = 16, seed: int = 0) -> Network:
