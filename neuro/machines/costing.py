@@ -66,7 +66,7 @@ def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str
         throughput_per_s=batch / times.interval_s,
         batch=batch,
         precision=precision,
-        basis=_basis(machine),
+        basis=_basis(machine, precision),
         times_ns=(("host", times.start_s * 1e9), ("layers", (times.latency_s - times.start_s) * 1e9)),
         assumptions=_assumptions(workload, machine, precision, batch, times),
         energy_known=bool(parts),
@@ -112,9 +112,11 @@ def _check_capacity(workload: Workload, machine: Machine, precision: str) -> Non
         )
 
 
-def _basis(machine: Machine) -> str:
-    checked = f"checked against {machine.validated}" if machine.validated else "not validated"
-    return f"{MODELS[machine.kind]}; {checked}"
+def _basis(machine: Machine, precision: str) -> str:
+    if not machine.validated:
+        return f"{MODELS[machine.kind]}; not validated"
+    only = "" if precision == machine.precision else f" in {machine.precision}, not in {precision}"
+    return f"{MODELS[machine.kind]}; checked against {machine.validated}{only}"
 
 
 def _assumptions(workload: Workload, machine: Machine, precision: str, batch: int, times: Timing) -> tuple[str, ...]:
