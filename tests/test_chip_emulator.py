@@ -153,3 +153,11 @@ def test_what_cannot_be_emulated_is_refused(noc) -> None:
         neuro.emulate(pair(), placement, np.ones((1, 2), int), noc=noc)
     with pytest.raises(NeuroError, match="another network"):
         neuro.emulate(pair(((1, 1), (1, 1))), placement, np.ones((1, 2), int))
+
+
+def test_negative_input_is_refused_where_messages_have_no_sign() -> None:
+    network = pair(source=neuro.Source(levels=1))
+    placement = neuro.place(network, neuro.load_chip("loihi1-nahuku"))
+    assert neuro.emulate(network, placement, np.ones((1, 3, 2), int)).counts.packets > 0
+    with pytest.raises(NeuroError, match='input="spikes"'):
+        neuro.emulate(network, placement, -np.ones((1, 3, 2), int))

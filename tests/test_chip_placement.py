@@ -111,6 +111,17 @@ def test_delays_weights_and_reserved_cores_are_limits() -> None:
         neuro.place(line(2, 2), small(mesh={**two, "reserved_cores": 3}, neuron_configs=1))
 
 
+def test_synapse_formats_are_a_limit() -> None:
+    network = neuro.Network(
+        (neuro.Population("in", (2,), neuro.Source()), neuro.Population("a", (2,), neuro.IntegrateAndFire(9))),
+        tuple(neuro.Dense("in", "a", np.full((2, 2), 3), delay=1 + d // 2) for d in range(6)),
+        timesteps=2,
+    )
+    assert neuro.place(network, small(synapse_configs=3)).fill["synapse_configs"].tolist() == [3]
+    with pytest.raises(FitError, match="3 synapse formats"):
+        neuro.place(network, small(synapse_configs=2))
+
+
 @pytest.mark.parametrize(
     ("neuron", "says"),
     [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuro.chip.limits import subtracts
+from neuro.chip.limits import formats, subtracts
 from neuro.chip.spec import Chip, Program
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -34,6 +35,7 @@ _PROGRAM: dict[type[Neuron], Program] = {
     UserNeuron: "user",
     Readout: "if",
 }
+_SPIKES = 'Convert with input="spikes"'
 _SOURCE_PROGRAM: dict[str, Program] = {"rate": "if", "signed": "signed", "radix": "radix"}
 
 
@@ -42,6 +44,13 @@ def check_ability(network: Network, chip: Chip) -> None:
     for population in network.populations:
         for fact, remedy in _refusals(population, chip):
             raise FitError(f"population {population.name!r} on chip {chip.name!r}", fact, remedy)
+        kinds, room = len(formats(population, network, chip)), chip.core.synapse_configs
+        if room is not None and kinds > room:
+            raise FitError(
+                f"population {population.name!r} on chip {chip.name!r}",
+                f"its inputs come in {kinds} synapse formats, a core has {room}",
+                "Give its projections the same delay and weight bits",
+            )
     for projection in network.projections:
         if projection.delay > chip.core.delay_steps:
             raise FitError(
@@ -68,10 +77,21 @@ def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
     yield from _widths(neuron, chip)
 
 
+def check_inputs(network: Network, chip: Chip, inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Raise FitError where the host would send negative messages to a chip whose messages have no sign."""
+    for population in network.sources:
+        neuron = population.neuron
+        assert isinstance(neuron, Source)
+        if not (chip.neuron.signed_payload or neuron.twin) and inputs[population.name].min() < 0:
+            raise FitError(
+                f"inputs for {population.name!r} on chip {chip.name!r}", "some are negative, messages have no sign", _SPIKES
+            )
+
+
 def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
     low, high = neuron.messages
-    remedy = 'Convert with input="spikes"' if isinstance(neuron, Source) else 'Convert with code="rate"'
-    if low < 0 and not chip.neuron.signed_payload:
+    remedy = _SPIKES if isinstance(neuron, Source) else 'Convert with code="rate"'
+    if low < 0 and not chip.neuron.signed_payload and not isinstance(neuron, Source):
         yield f"messages of {low}..{high} need a sign, the chip's have none", remedy
     bits = max(high, -low).bit_length()
     if max(high, -low) > 1 and bits > chip.neuron.payload_bits:

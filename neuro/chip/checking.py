@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.chip.candidates import on_cores
 from neuro.chip.cuts import Cut, Ints, as_window, with_rows
-from neuro.chip.limits import compartments, encoding, limits, list_bits, state_words, synapse_bits
+from neuro.chip.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import Wires
 from neuro.network import Network
@@ -36,7 +36,6 @@ def fill(
         total["memory_bits"] += held * state_words(p, network) * (chip.core.state_word_bits or 0)
         total["neuron_configs"][np.unique(at)] += 1
         for projection in network.into(p.name):
-            total["synapse_configs"][np.unique(at)] += 1
             axons, bits = _into_slices(projection, network, chip, cuts[p.name])
             np.add.at(total["in_axons"], at, axons)
             np.add.at(total["synapse_bits"], at, bits)
@@ -44,6 +43,9 @@ def fill(
             w = wires[p.name]
             members = np.bincount(w.classes, minlength=len(w.cores))
             np.add.at(total["out_axons"], np.searchsorted(used, w.cores), members * np.diff(w.packet_starts))
+    for k, core_number in enumerate(used):
+        on = [p for p in lives if core_number in cores[p.name]]
+        total["synapse_configs"][k] = len(set().union(*(formats(p, network, chip) for p in on)))
     core = chip.core
     total["memory_bits"] += total["synapse_bits"] + total["in_axons"] * (core.in_axon_bits or 0)
     total["memory_bits"] += total["out_axons"] * (core.out_axon_bits or 0)

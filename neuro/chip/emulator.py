@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from neuro import units
 from neuro.bill import Bill
+from neuro.chip.ability import check_inputs
 from neuro.chip.counts import Counter, Counts, Tables
 from neuro.chip.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
@@ -89,6 +90,7 @@ def emulate(
     if faults is not None:
         raise FitError("faults", "the emulator cannot inject faults yet", "Leave faults=None")
     arrays = by_source(network, inputs)
+    check_inputs(network, placement.chip, arrays)
     tables = Tables(placement, check_timesteps(network, arrays, timesteps))
     counter = Counter(tables, len(next(iter(arrays.values()))))
     keeper = Keeper(tables, counter.stride) if noc == "packet" else None

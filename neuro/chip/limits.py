@@ -106,6 +106,11 @@ def encoding(projection: Projection, chip: Chip) -> Encoding:
     )
 
 
+def formats(population: Population, network: Network, chip: Chip) -> set[tuple[Encoding, int, int]]:
+    """The synapse formats of a population's inputs: encoding, weight bits, delay."""
+    return {(encoding(p, chip), weight_bits(p, chip), p.delay) for p in network.into(population.name)}
+
+
 def weight_bits(projection: Projection, chip: Chip) -> int:
     """Stored bits of a weight: the smallest size that holds the mantissas after a common power of two is taken out."""
     weights = projection.stored_weights.astype(np.int64)

@@ -13,7 +13,7 @@ from neuro.chip.boards import with_cores
 from neuro.chip.candidates import on_cores
 from neuro.chip.checking import fill, overfull
 from neuro.chip.cuts import Cut, Ints
-from neuro.chip.limits import limits, needs
+from neuro.chip.limits import formats, limits, needs
 from neuro.chip.mapping import METHODS, Method, arrange, traffic
 from neuro.chip.partition import partition, partition_in_order
 from neuro.chip.spec import Chip
@@ -163,7 +163,7 @@ def _shared(network: Network, chip: Chip, cuts: Mapping[str, Cut]) -> dict[str, 
     for population in (p for p in network.populations if on_cores(p)):
         need = needs(network, chip, population, cuts[population.name], cuts)
         ones = np.ones_like(need.neurons)
-        columns = [*(getattr(need, name) for name in limits(chip)), ones, ones * len(network.into(population.name))]
+        columns = [*(getattr(need, name) for name in limits(chip)), ones, ones * len(formats(population, network, chip))]
         taken = np.zeros(len(room), np.bool_)
         places[population.name] = np.zeros(len(ones), np.int64)
         for i, row in enumerate(np.stack(columns, axis=1)):
