@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 import neuro
+from neuro.projections import Projection
 
-THRESHOLD = 4000
+LIVELY = 90.0  # threshold for one input with random weights; keeps every layer firing in about one step of ten
 
 
 class Stack:
@@ -15,16 +16,16 @@ class Stack:
     def __init__(self, shape: tuple[int, ...], seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.populations = [neuro.Population("input", shape, neuro.Source("rate", levels=255))]
-        self.projections: list[neuro.projections.Projection] = []  # type: ignore[name-defined]
+        self.projections: list[Projection] = []
         self.start = {"input": 0}
 
     @property
     def last(self) -> str:
         return self.populations[-1].name
 
-    def add(self, name: str, shape: tuple[int, ...], after: str) -> None:
+    def add(self, name: str, shape: tuple[int, ...], after: str, threshold: int) -> None:
         self.start[name] = self.start[after] + 1
-        neuron = neuro.IntegrateAndFire(THRESHOLD, start_step=self.start[name])
+        neuron = neuro.IntegrateAndFire(threshold, initial_potential=threshold // 2, start_step=self.start[name])
         self.populations.append(neuro.Population(name, shape, neuron))
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -39,8 +40,8 @@ class Stack:
         inputs, height, width = self.shape(source)
         padding = kernel // 2
         size = tuple((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
-        self.add(name, (channels, *size), source)
         weights = self.weights(channels, inputs // groups, kernel, kernel)
+        self.add(name, (channels, *size), source, int(LIVELY * weights[0].size ** 0.5))
         self.projections.append(neuro.Conv2d(source, name, weights, stride, padding, groups=groups))
         return name
 
@@ -48,7 +49,7 @@ class Stack:
         source = self.last
         channels, height, width = self.shape(source)
         size = tuple((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
-        self.add(name, (channels, *size), source)
+        self.add(name, (channels, *size), source, kernel * kernel)
         self.projections.append(neuro.SumPool2d(source, name, kernel, stride, padding))
         return name
 
@@ -99,6 +100,6 @@ def resnet50(seed: int = 0) -> neuro.Network:
                 weights = s.weights(4 * width, s.shape(entry)[0], 1, 1)
                 s.projections.append(neuro.Conv2d(entry, out, weights, stride, delay=3))
             else:
-                s.projections.append(neuro.OneToOne(entry, out, THRESHOLD // 64 * 64, delay=3))
+                s.projections.append(neuro.OneToOne(entry, out, 64, delay=3))
     s.pool("pool", 7, 7)
     return s.dense(1000)

@@ -99,6 +99,16 @@ def test_a_bill_reckoned_by_hand() -> None:
     assert energy["total"] == pytest.approx(sum(part.energy_pj for part in bill.parts))
 
 
+def test_threads_change_nothing() -> None:
+    network = random_network(7)
+    placement = neuro.place(network, small(neurons=40))
+    inputs = random_inputs(network, 70, 7)
+    one, two = (neuro.emulate(network, placement, inputs, threads=n, noc="packet") for n in (1, 2))
+    assert one.bill == two.bill
+    assert np.array_equal(one.traffic.latency_ns, two.traffic.latency_ns)
+    assert np.array_equal(one.counts.each, two.counts.each)
+
+
 def test_another_chip_prices_the_same_counts() -> None:
     network = pair(source=neuro.Source("rate", levels=3))
     chip = neuro.load_chip("loihi2")

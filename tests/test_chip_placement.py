@@ -95,6 +95,18 @@ def test_at_the_limit_is_accepted_and_one_over_refused(limit: str, network: neur
         neuro.place(network, small(mesh={**mesh, "cores_per_tile": 1}, memory_bits=None, **{**single, limit: at - 1}))
 
 
+def test_memory_for_everything_together_is_a_limit() -> None:
+    network = line(3, 20)
+    placement = neuro.place(network, small(mesh={"width": 1, "height": 1, "cores_per_tile": 2}))
+    need = 3 * 64 + 3 * 32 + 20 * 32 + 20 * 2 * 32  # lists of 2-bit synapses, axons in and out, potential and accumulator
+    assert placement.fill["memory_bits"].max() == need
+    at_limit = {"synapse_bits": 600, "memory_bits": need}
+    two = {"width": 1, "height": 1, "cores_per_tile": 2}
+    assert neuro.place(network, small(mesh=two, **{**at_limit, "synapse_bits": 1280})).check() == []
+    with pytest.raises(FitError, match="core"):
+        neuro.place(network, small(mesh={**two, "cores_per_tile": 1}, **{**at_limit, "memory_bits": need - 1}))
+
+
 def test_delays_weights_and_reserved_cores_are_limits() -> None:
     late = neuro.Network(line(2, 2).populations, (neuro.Dense("in", "a", np.ones((2, 2), int), delay=9),), timesteps=2)
     assert neuro.place(late, small(delay_steps=9)).check() == []

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from neuro.chip.noc import Grid, Packets
 
 Ints = NDArray[np.int64]
-WHEEL = 1 << 13  # buckets, one a tick; an event farther ahead stays in its bucket for another turn
+WHEEL = 1 << 13  # buckets, one a tick; a turn of the wheel holds the events of as many ticks
+TURNS = 1 << 12  # lists of events of later turns
 BLOCK = 64  # buckets that are skipped together when they are empty
 
 
@@ -34,7 +35,7 @@ class Layout(NamedTuple):
     first: int  # (ports * slots) first packet of each queue, or -1
     last: int  # (ports * slots) last packet of each queue
     held: int  # (ports) packets in a port or on their way to it
-    waiting: int  # (outputs) packets that want an output
+    asking: int  # (outputs) one bit for each input whose queue for the output holds a packet
     turn: int  # (outputs) input served last
     free: int  # (outputs) tick from which it can take a packet
     due: int  # (outputs) tick at which it will look for one, or -1
@@ -55,7 +56,10 @@ class Layout(NamedTuple):
     delivered: int  # (packets) tick at which it was dealt with
     arrivals: int  # (wheel) first packet of each bucket
     wakes: int  # (wheel) first output of each bucket
+    later_arrivals: int  # (turns) first packet of each later turn
+    later_wakes: int  # (turns) first output of each later turn
     busy: int  # (wheel / block) events in each block of buckets
+    clock: int  # (1) the turn of the wheel
     size: int
 
 
@@ -67,8 +71,8 @@ def _layout(grid: Grid, packets: int) -> Layout:
     first = 0
     last = first + ports * slots
     held = last + ports * slots
-    waiting = held + ports
-    turn = waiting + outputs
+    asking = held + ports
+    turn = asking + outputs
     free = turn + outputs
     due = free + outputs
     wake_next = due + outputs
@@ -88,11 +92,38 @@ def _layout(grid: Grid, packets: int) -> Layout:
     delivered = work + packets
     arrivals = delivered + packets
     wakes = arrivals + WHEEL
-    busy = wakes + WHEEL
+    later_arrivals = wakes + WHEEL
+    later_wakes = later_arrivals + TURNS
+    busy = later_wakes + TURNS
+    clock = busy + WHEEL // BLOCK
     return Layout(
-        tiles, links, slots, first, last, held, waiting, turn, free, due, wake_next, line, sent, loads, peaks, follower, after,
-        port, fabric, when, sender, receiver, ready, work, delivered, arrivals, wakes, busy, busy + WHEEL // BLOCK,
+        tiles, links, slots, first, last, held, asking, turn, free, due, wake_next, line, sent, loads, peaks, follower, after,
+        port, fabric, when, sender, receiver, ready, work, delivered, arrivals, wakes, later_arrivals, later_wakes, busy, clock, clock + 1,
     )  # fmt: skip
+
+
+@compiled
+def _push_wake(m: Ints, at: Layout, output: int) -> None:
+    """Put an output that will look for a packet at m[due] into its bucket, or into the list of a later turn."""
+    tick = m[at.due + output]
+    turn, bucket = tick // WHEEL, tick % WHEEL
+    place = at.wakes + bucket if turn == m[at.clock] else at.later_wakes + turn % TURNS
+    m[at.wake_next + output] = m[place]
+    m[place] = output
+    if turn == m[at.clock]:
+        m[at.busy + bucket // BLOCK] += 1
+
+
+@compiled
+def _push_arrival(m: Ints, at: Layout, packet: int) -> None:
+    """The same for a packet that will stand in a port at m[when]."""
+    tick = m[at.when + packet]
+    turn, bucket = tick // WHEEL, tick % WHEEL
+    place = at.arrivals + bucket if turn == m[at.clock] else at.later_arrivals + turn % TURNS
+    m[at.follower + packet] = m[place]
+    m[place] = packet
+    if turn == m[at.clock]:
+        m[at.busy + bucket // BLOCK] += 1
 
 
 @compiled
@@ -100,20 +131,33 @@ def _wake(m: Ints, at: Layout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
     if m[at.due + output] < 0:
         m[at.due + output] = tick
-        bucket = tick % WHEEL
-        m[at.wake_next + output] = m[at.wakes + bucket]
-        m[at.wakes + bucket] = output
-        m[at.busy + bucket // BLOCK] += 1
+        _push_wake(m, at, output)
 
 
 @compiled
 def _arrives(m: Ints, at: Layout, packet: int, port: int, tick: int) -> None:
     """A packet will stand in a port at some tick."""
     m[at.port + packet], m[at.when + packet] = port, tick
-    bucket = tick % WHEEL
-    m[at.follower + packet] = m[at.arrivals + bucket]
-    m[at.arrivals + bucket] = packet
-    m[at.busy + bucket // BLOCK] += 1
+    _push_arrival(m, at, packet)
+
+
+@compiled
+def _turn(m: Ints, at: Layout, turn: int) -> bool:
+    """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
+    m[at.clock] = turn
+    packet, output = m[at.later_arrivals + turn % TURNS], m[at.later_wakes + turn % TURNS]
+    if packet < 0 and output < 0:
+        return False
+    m[at.later_arrivals + turn % TURNS], m[at.later_wakes + turn % TURNS] = -1, -1
+    while packet >= 0:
+        following = m[at.follower + packet]
+        _push_arrival(m, at, packet)
+        packet = following
+    while output >= 0:
+        following = m[at.wake_next + output]
+        _push_wake(m, at, output)
+        output = following
+    return True
 
 
 @compiled
@@ -145,13 +189,13 @@ def _queue(m: Ints, at: Layout, grid: Grid, packet: int, port: int, now: int) ->
     slot = _slot(grid, router % at.tiles, receiver)
     queue = port * at.slots + slot
     m[at.follower + packet] = -1
+    output = router * 4 + slot if slot < 4 else at.links + receiver
     if m[at.first + queue] < 0:
         m[at.first + queue] = packet
+        m[at.asking + output] |= 1 << _input_of(grid, at, port, slot)
     else:
         m[at.follower + m[at.last + queue]] = packet
     m[at.last + queue] = packet
-    output = router * 4 + slot if slot < 4 else at.links + receiver
-    m[at.waiting + output] += 1
     _wake(m, at, output, max(now, m[at.free + output]))
 
 
@@ -172,42 +216,50 @@ def _enter(m: Ints, at: Layout, grid: Grid, door: int, now: int) -> None:
 
 
 @compiled
-def _input(grid: Grid, at: Layout, router: int, i: int) -> int:
-    """Port i of a router: the links from its four neighbours, then its doors; -1 at the rim of the mesh."""
+def _input_of(grid: Grid, at: Layout, port: int, slot: int) -> int:
+    """The number of a port among the inputs of an output: links by direction, then doors; doors have inputs of all fabrics."""
+    if port < at.links:
+        i, fabric = port % 4, port // (4 * at.tiles)
+    else:
+        i, fabric = 4 + (port - at.links) % grid.doors, (port - at.links) // (at.tiles * grid.doors)
+    return i + fabric * at.slots if slot >= 4 else i
+
+
+@compiled
+def _port_of(grid: Grid, at: Layout, router: int, i: int) -> int:
+    """The port of a router that is its input i."""
     if i >= 4:
         return at.links + router * grid.doors + i - 4
-    tile = router % at.tiles
-    if i == 0:
-        return (router - 1) * 4 if tile % grid.width > 0 else -1
-    if i == 1:
-        return (router + 1) * 4 + 1 if tile % grid.width < grid.width - 1 else -1
-    if i == 2:
-        return (router - grid.width) * 4 + 2 if tile >= grid.width else -1
-    return (router + grid.width) * 4 + 3 if tile < at.tiles - grid.width else -1
+    step = -1 if i == 0 else 1 if i == 1 else -grid.width if i == 2 else grid.width
+    return (router + step) * 4 + i
+
+
+@compiled
+def _lowest(bits: int) -> int:
+    """The place of the lowest bit."""
+    place = 0
+    while bits & 1 == 0:
+        bits >>= 1
+        place += 1
+    return place
 
 
 @compiled
 def _chosen(m: Ints, at: Layout, grid: Grid, output: int) -> int:
-    """The queue that an output serves: packets on their way before new ones, the ports in turn; doors serve all fabrics."""
-    ports = at.slots
+    """The queue that an output serves: packets on their way before new ones, the ports in turn."""
+    asking = m[at.asking + output]
+    on_their_way = 0
+    for fabric in range(grid.fabrics):
+        on_their_way |= 15 << (fabric * at.slots)
+    if asking & on_their_way:
+        asking &= on_their_way
+    after = asking & ~((2 << m[at.turn + output]) - 1)
+    i = _lowest(after if after else asking)
+    m[at.turn + output] = i
     if output < at.links:
-        router, slot, count = output // 4, output % 4, ports
-    else:
-        router, slot, count = (output - at.links) // grid.doors, 4 + (output - at.links) % grid.doors, ports * grid.fabrics
-    i, new, turn = m[at.turn + output], -1, 0
-    for _ in range(count):
-        i = i + 1 if i + 1 < count else 0
-        port = _input(grid, at, router + i // ports * at.tiles, i % ports)
-        if port < 0 or m[at.first + port * at.slots + slot] < 0:
-            continue
-        if port < at.links:
-            m[at.turn + output] = i
-            return port * at.slots + slot
-        if new < 0:
-            new, turn = port * at.slots + slot, i
-    if new >= 0:
-        m[at.turn + output] = turn
-    return new
+        return _port_of(grid, at, output // 4, i) * at.slots + output % 4
+    door = output - at.links
+    return _port_of(grid, at, door // grid.doors + i // at.slots * at.tiles, i % at.slots) * at.slots + 4 + door % grid.doors
 
 
 @compiled
@@ -221,12 +273,13 @@ def _is_across(grid: Grid, tile: int, direction: int) -> bool:
 @compiled
 def _serve(m: Ints, at: Layout, grid: Grid, output: int, now: int) -> int:
     """An output takes the packet whose turn it is, if the next port has room. Returns 1 for a packet delivered."""
-    if m[at.waiting + output] == 0 or (output < at.links and m[at.held + output] >= grid.buffer):
+    if m[at.asking + output] == 0 or (output < at.links and m[at.held + output] >= grid.buffer):
         return 0
     queue = _chosen(m, at, grid, output)
     packet, port = m[at.first + queue], queue // at.slots
     m[at.first + queue] = m[at.follower + packet]
-    m[at.waiting + output] -= 1
+    if m[at.first + queue] < 0:
+        m[at.asking + output] ^= 1 << m[at.turn + output]
     if output < at.links:
         hop, service = grid.hop_x if output % 4 < 2 else grid.hop_y, grid.service
         if _is_across(grid, output // 4 % at.tiles, output % 4):
@@ -239,12 +292,12 @@ def _serve(m: Ints, at: Layout, grid: Grid, output: int, now: int) -> int:
     else:
         m[at.free + output] = now + m[at.work + packet]
         m[at.delivered + packet] = now + grid.local + m[at.work + packet]
-    if m[at.waiting + output]:
+    if m[at.asking + output]:
         _wake(m, at, output, m[at.free + output])
     m[at.held + port] -= 1
     if port >= at.links:
         _enter(m, at, grid, m[at.sender + packet], now)
-    elif m[at.waiting + port]:
+    elif m[at.asking + port]:
         _wake(m, at, port, max(now, m[at.free + port]))
     return 1 if output >= at.links else 0
 
@@ -255,34 +308,25 @@ def _arrive(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> None:
     packet = m[at.arrivals + bucket]
     m[at.arrivals + bucket] = -1
     while packet >= 0:
-        later = m[at.follower + packet]
-        if m[at.when + packet] == now:
-            m[at.busy + bucket // BLOCK] -= 1
-            port = m[at.port + packet]
-            _queue(m, at, grid, packet, port, now)
-            if port >= at.links:
-                _enter(m, at, grid, m[at.sender + packet], now)
-        else:
-            m[at.follower + packet] = m[at.arrivals + bucket]
-            m[at.arrivals + bucket] = packet
-        packet = later
+        following = m[at.follower + packet]
+        m[at.busy + bucket // BLOCK] -= 1
+        port = m[at.port + packet]
+        _queue(m, at, grid, packet, port, now)
+        if port >= at.links:
+            _enter(m, at, grid, m[at.sender + packet], now)
+        packet = following
 
 
 @compiled
 def _arbitrate(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> int:
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
-    done, later = 0, -1
+    done = 0
     while m[at.wakes + bucket] >= 0:
         output = m[at.wakes + bucket]
         m[at.wakes + bucket] = m[at.wake_next + output]
-        if m[at.due + output] == now:
-            m[at.busy + bucket // BLOCK] -= 1
-            m[at.due + output] = -1
-            done += _serve(m, at, grid, output, now)
-        else:
-            m[at.wake_next + output] = later
-            later = output
-    m[at.wakes + bucket] = later
+        m[at.busy + bucket // BLOCK] -= 1
+        m[at.due + output] = -1
+        done += _serve(m, at, grid, output, now)
     return done
 
 
@@ -290,6 +334,7 @@ def _arbitrate(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> int:
 def _begin(m: Ints, at: Layout, grid: Grid, packets: Packets, low: int, count: int) -> None:
     """An empty mesh, and the packets in line before their routers."""
     m[at.turn : at.due] = 0
+    m[at.clock] = 0
     m[at.sender : at.sender + count] = packets.sender[low : low + count]
     m[at.receiver : at.receiver + count] = packets.receiver[low : low + count]
     m[at.ready : at.ready + count] = packets.ready[low : low + count]
@@ -310,18 +355,21 @@ def _begin(m: Ints, at: Layout, grid: Grid, packets: Packets, low: int, count: i
 
 @compiled
 def _drain(m: Ints, at: Layout, grid: Grid, count: int) -> None:
-    """Tick after tick until every packet is delivered; empty blocks of buckets are skipped."""
+    """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
     now = 0
     while count:
         bucket = now % WHEEL
         if m[at.busy + bucket // BLOCK] == 0:
             now += BLOCK - bucket % BLOCK
-            continue
-        if m[at.arrivals + bucket] >= 0:
-            _arrive(m, at, grid, bucket, now)
-        if m[at.wakes + bucket] >= 0:
-            count -= _arbitrate(m, at, grid, bucket, now)
-        now += 1
+        else:
+            if m[at.arrivals + bucket] >= 0:
+                _arrive(m, at, grid, bucket, now)
+            if m[at.wakes + bucket] >= 0:
+                count -= _arbitrate(m, at, grid, bucket, now)
+            now += 1
+        if now % WHEEL == 0:
+            while count and not _turn(m, at, now // WHEEL):
+                now += WHEEL
 
 
 @compiled

@@ -88,6 +88,8 @@ def drain(grid: Grid, packets: Packets) -> Drained:
     sizes = (grid.buffer, grid.fabrics, grid.doors, grid.service, grid.across_service, grid.hop_x, grid.hop_y)
     if min(sizes) < 1 or min(grid.across_hop, grid.local) < 0:
         raise ChipError("packet network", f"{grid} has a size or time below 1", "Use finer ticks or larger buffers")
+    if grid.fabrics * (4 + grid.doors) > 62:  # the inputs of a door are bits of an integer
+        raise ChipError("packet network", f"{grid.doors} doors a tile on {grid.fabrics} meshes", "Use fewer cores a tile")
     delivered = np.full(len(packets.sender), -1, np.int64)
     makespan = np.zeros(len(packets.starts) - 1, np.int64)
     loads, peaks = np.zeros((2, grid.fabrics * grid.width * grid.height * 4), np.int64)
