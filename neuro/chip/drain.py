@@ -98,7 +98,8 @@ def _layout(grid: Grid, packets: int) -> Layout:
     clock = busy + WHEEL // BLOCK
     return Layout(
         tiles, links, slots, first, last, held, asking, turn, free, due, wake_next, line, sent, loads, peaks, follower, after,
-        port, fabric, when, sender, receiver, ready, work, delivered, arrivals, wakes, later_arrivals, later_wakes, busy, clock, clock + 1,
+        port, fabric, when, sender, receiver, ready, work, delivered, arrivals, wakes, later_arrivals, later_wakes, busy, clock,
+        clock + 1,
     )  # fmt: skip
 
 
