@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from neuro.report import figures
+from neuro.report import figures, figures_chip
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, render
 
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ DRAWN = {
     "machines": figures.machines(
         [figures.Dot("loihi2", 1, 3e6, 4e4, 0, 0, True), figures.Dot("a100", 64, 2e10, 5e5, 0.4, 0.1, False)]
     ),
-    "map": figures.heat("map", "Chip map", np.arange(32.0).reshape(4, 8), "synops"),
+    "map": figures_chip.timeline("map", {"barrier": np.ones(4), "network": np.arange(4.0)}),
 }
 
 

@@ -183,18 +183,6 @@ def _bar(value: float, error: float) -> list[list[float]] | None:
     return [[value - value / (1 + error)], [value * error]] if error else None
 
 
-def heat(name: str, title: str, values: NDArray[np.float64], label: str) -> str:
-    """A grid (rows, columns) of numbers as coloured cells with a scale."""
-
-    def paint(axes: Axes) -> None:
-        image = axes.pcolormesh(np.ma.masked_less_equal(values, 0), cmap="viridis", edgecolors=INK, linewidth=0.3)
-        axes.set_aspect("equal")
-        axes.set(xticks=[], yticks=[])
-        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.9)
-
-    return draw(name, title, paint)
-
-
 def _log_ticks(axis: Axis, values: Sequence[float], write: Callable[[float], str]) -> None:
     """Written ticks at powers of ten, and at 2 and 5 times these where the values span less than two decades."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.0+ ", " ", write(value))))

@@ -15,6 +15,7 @@ from neuro.chip.emulator import ChipRun
 from neuro.comparison import Comparison, Row
 from neuro.errors import UsageError
 from neuro.report import figures
+from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
 from neuro.report.outcome import Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
@@ -156,40 +157,20 @@ def _per_inference(trial: Trial, name: str) -> list[float]:
 
 
 def _chip(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
-    placement, counts = outcome.trial.placement, outcome.trial.chip_run.counts
-    synops = np.sum([table.sum(axis=0) for table in counts.synops.values()], axis=0)[:-1] / counts.samples
-    drawn = (
-        _figure(
-            figures.heat("cores", "Chip map", _tiles(outcome.trial, counts.cores[:-1], synops), "synops"),
-            "Synaptic operations of one inference on each tile; empty tiles hold no core in use.",
-        ),
-        _figure(
-            figures.heat("links", "Link load", _links(outcome.trial), "packets"),
-            "Packets of one inference over the busiest of the four links that leave each tile.",
-        ),
-    )
+    placement = outcome.trial.placement
+    captions = {
+        "fill": "Neuron compartments taken of each core; cores that are not in use stay empty, frames are tiles.",
+        "work": "Synaptic operations of one inference on each core.",
+        "links": "Packets of one inference over each link, side by side for its two directions; dots are tiles in use.",
+        "steps": "Time of each step, averaged over samples, by what it waits for.",
+    }
+    drawn = pictures(outcome.trial.chip_run)
     text = (
         f"{placement.cores_used} cores of {placement.chip.usable_cores} are in use; "
         f"{units.percent(placement.utilisation)} of their neuron compartments are taken. {placement.chip.scope}",
     )
-    yield Section("chip", f"On the chip: {placement.chip.title}", text, drawn)
-
-
-def _shape(trial: Trial) -> tuple[int, int]:
-    mesh = trial.placement.chip.mesh
-    return mesh.height * mesh.chips_y, mesh.width * mesh.chips_x
-
-
-def _tiles(trial: Trial, cores: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    height, width = _shape(trial)
-    per_tile = np.bincount(cores // trial.placement.chip.mesh.cores_per_tile, values, minlength=height * width)
-    return np.asarray(per_tile.reshape(height, width), np.float64)
-
-
-def _links(trial: Trial) -> NDArray[np.float64]:
-    counts = trial.chip_run.counts
-    busiest = counts.links.reshape(-1, 4).max(axis=1).reshape(_shape(trial)) / counts.samples
-    return np.asarray(busiest, np.float64)
+    figures_of = tuple(_figure(drawn[name], caption) for name, caption in captions.items())
+    yield Section("chip", f"On the chip: {placement.chip.title}", text, figures_of)
 
 
 def _spikes(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
