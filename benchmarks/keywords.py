@@ -18,6 +18,7 @@ import numpy as np
 
 from neuro.chip.files import load_chip
 from neuro.keywords import making
+from neuro.keywords.card import model_card
 from neuro.keywords.features import MLPERF_KWS, FeatureSettings, extract
 from neuro.keywords.listening import listen
 from neuro.keywords.making import Heard, Made
@@ -29,8 +30,9 @@ CARD = {
     "data": "Google Speech Commands v0.02, canonical 12-class test clips, split by speaker; the train part only (2,942 clips)",
     "licence": "data CC BY 4.0; these weights Apache-2.0",
     "attribution": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, arXiv 1804.03209, 2018",
+    "augmentation": "noise, rooms, speed, gain, neighbouring words; no synthesised speech",
     "limits": "English words said alone, close to the microphone, at 16 kHz; words outside the ten are now and then taken "
-    "for one of them: see the confusion in docs/keywords.md. Not for anything where a mistake does harm.",
+    "for one of them: see the confusion in docs/keywords.md. Not for anything where a mistake does harm",
 }
 Row = dict[str, Any]
 
@@ -40,7 +42,11 @@ def ten_words(data: Path, write: bool) -> list[Row]:
     parts = making.gather((), data / "speech_commands")
     made = making.make(parts, Recipe(clips=240_000), card=CARD, progress=_told)
     if write:
-        made.spotter.save(ROOT / "neuro" / "keywords" / SHIPPED)
+        place = ROOT / "neuro" / "keywords" / SHIPPED
+        made.spotter.save(place)
+        place.with_suffix(".md").write_text(
+            model_card(made, "ten command words", "python benchmarks/keywords.py ten-words --write")
+        )
     return _heard("ten words, trained now", made)
 
 

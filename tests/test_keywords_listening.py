@@ -177,6 +177,7 @@ def test_clipping_is_said(tmp_path: Path) -> None:
         (["listen", "a.wav", "--mic"], UsageError, "one thing"),
         (["listen", "a.wav", "--spotter", "none"], FormatError, "no such file"),
         (["listen", "a.wav", "--chip", "none"], NeuroError, "none"),
+        (["listen", "a.wav", "--chip", "loihi1-nahuku"], NeuroError, "graded messages"),
         (["listen", "a.wav", "--figure", "none/f.svg"], FormatError, "folder does not exist"),
         (["train", "--word", "yes", "--data", "none"], FormatError, "no such folder"),
         (["train", "--word", "yes", "--model", "big"], UsageError, "separable or multilayer"),
@@ -197,12 +198,14 @@ def test_train_command(tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader", reason="the speech extra is not installed")
     out, result = tmp_path / "s.safetensors", tmp_path / "t.json"
     small = ["--voices", "8", "--shown", "256", "--model", "multilayer"]
-    done = runner.invoke(app, ["keywords", "train", "--word", "aloha", *small, "--out", str(out), "--json", str(result)])
+    where = ["--out", str(out), "--json", str(result), "--figure", str(tmp_path / "c.svg")]
+    done = runner.invoke(app, ["keywords", "train", "--word", "aloha", *small, *where])
     assert done.exit_code == 0, done.output
     for part in ("Confusion", "Operating curve", "aloha", "false alarms"):
         assert part in done.output
     made = Spotter.load(out)
     assert made.keywords == ("aloha",)
+    assert "chosen threshold" in (tmp_path / "c.svg").read_text()
     assert made.card["data"] == "synthesised speech"
     assert json.loads(result.read_text())["heard"]["test"]["clips"] > 0
 
@@ -245,7 +248,7 @@ def test_microphone_is_heard_until_interrupted(monkeypatch: pytest.MonkeyPatch) 
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("espeakng_loader", reason="the speech extra is not installed")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", [name, *(["aloha", "512"] if name == "your_own_word.py" else [])])
+    monkeypatch.setattr("sys.argv", [name, *(["aloha", "256"] if name == "your_own_word.py" else [])])
     runpy.run_path(str(Path(__file__).parent.parent / "examples" / name), run_name="__main__")
     printed = capsys.readouterr().out
     assert ("voices never heard" if name == "your_own_word.py" else "synops") in printed

@@ -197,6 +197,20 @@ def test_curve_threshold_and_confusion() -> None:
         operating_curve(logits, labels, keywords=3)
 
 
+def test_making_a_spotter_measures_it_and_writes_its_card() -> None:
+    from neuro.keywords.card import model_card
+    from neuro.keywords.making import make
+
+    parts = {name: tones(32, seed) for seed, name in enumerate(("train", "val", "test"))}
+    made = make(parts, Recipe("multilayer", clips=320, batch=32), card={"data": "tones", "licence": "CC0", "limits": "toy"})
+    assert set(made.heard) == {"val", "test"}
+    assert 0.5 <= made.spotter.threshold < 1
+    card = model_card(made, "tones", "a test")
+    assert f"{100 * made.heard['test'].accuracy_spikes:.1f} %" in card
+    assert "**Licence.** CC0." in card
+    assert "| low |" in card
+
+
 def test_recipes_and_models_are_checked() -> None:
     from neuro.keywords.model import build, load_mlperf_dscnn
 

@@ -38,6 +38,7 @@ File = Annotated[Path | None, typer.Argument(metavar="[FILE.wav]", help="A recor
 Mic = Annotated[bool, typer.Option("--mic", help="Listen to the microphone until Ctrl-C.")]
 Chosen = Annotated[Path | None, typer.Option("--spotter", metavar="FILE", help="A trained spotter (default: ten command words).")]
 Threshold = Annotated[float | None, typer.Option(help="Posterior from which a word counts (default: the spotter's own).")]
+Curve = Annotated[Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw the operating curve.")]
 Figure = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw audio, spikes and posteriors.")]
 
 
@@ -50,6 +51,7 @@ def train(
     shown: Shown = 60_000,
     voices: Voices = 600,
     seed: Seed = 0,
+    figure: Curve = None,
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
@@ -70,6 +72,12 @@ def train(
     for line in _train_report(made.spotter, made.heard):
         shown_on.print(line)
     shown_on.print(f"Written: {out}. Try it: neuro keywords listen FILE.wav --spotter {out}")
+    if figure is not None:
+        from neuro.files import write_text
+        from neuro.report.listening import operating_curve
+
+        curve = made.heard["test"].curve
+        write_text(figure, operating_curve(curve.true_share, curve.false_share, curve.at(made.spotter.threshold)))
     write_json(json, {"card": dict(made.spotter.card), "threshold": made.spotter.threshold, "heard": _heard_rows(made.heard)})
 
 

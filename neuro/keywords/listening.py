@@ -19,6 +19,7 @@ from neuro.chip.pricing import price
 from neuro.chip.spec import Chip
 from neuro.engine.records import Run, StepCounts, listed
 from neuro.engine.session import Session, open_session
+from neuro.errors import FitError
 from neuro.keywords.evaluation import Floats64, posteriors
 from neuro.keywords.features import Floats, advance
 from neuro.keywords.spotter import Spotter
@@ -96,7 +97,7 @@ class Listener:
 
     def __post_init__(self) -> None:
         self.hearing = stream(self.spotter.network)
-        self.placement = place(self.hearing.network, self.chip)
+        self.placement = _placed(self.hearing, self.chip)
         self._session = open_session(self.hearing.network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
         self._tables = Tables(self.placement, MOST_FRAMES + max(p.delay for p in self.hearing.network.projections))
         settings, window = self.spotter.features, self.hearing.window
@@ -169,6 +170,13 @@ class Listener:
         settings = self.spotter.features
         last = step - self.hearing.latency - len(self._recent) / 2
         return max(0.0, (last - self.hearing.window / 2) * settings.hop / settings.rate + settings.window / 2 / settings.rate)
+
+
+def _placed(hearing: StreamNetwork, chip: Chip) -> Placement:
+    try:
+        return place(hearing.network, chip)
+    except FitError as error:
+        raise FitError(error.where, error.fact, "Listen on a chip with graded messages and room, such as loihi2") from None
 
 
 def _padded(counts: StepCounts, room: int) -> StepCounts:
