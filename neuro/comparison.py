@@ -82,7 +82,7 @@ class Comparison(Shown):
     """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
 
     `crossings` are the same in numbers, machine by machine. `refused` names the machines that no model can cost for this
-    network, with the reason.
+    network, with the reason; `machines` are the others, with their figures.
     """
 
     crossing: str
@@ -90,6 +90,7 @@ class Comparison(Shown):
     conditions: tuple[str, ...]
     refused: tuple[str, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+    machines: tuple[Machine, ...] = ()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -147,7 +148,7 @@ def compare(
     conditions = (*_conditions(workload, chip_run.bill, bills), *(f"left out: {reason}" for reason in refused))
     crossings = _crossings(workload, chip_run.bill, targets)
     sentence = _sentence(workload, chip_run.bill, targets, crossings)
-    return Comparison(sentence, rows, conditions, tuple(refused), crossings)
+    return Comparison(sentence, rows, conditions, tuple(refused), crossings, tuple(targets))
 
 
 def _with_errors(row: Row, machine: Machine) -> Row:

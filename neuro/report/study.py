@@ -14,6 +14,8 @@ from neuro import units
 from neuro.chip.emulator import ChipRun
 from neuro.comparison import Comparison, Row
 from neuro.errors import UsageError
+from neuro.machines.machine import Machine
+from neuro.machines.parameters import sourced_parameters
 from neuro.report import figures
 from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
@@ -198,11 +200,11 @@ def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]
         return
     rows = outcome.comparison.rows
     drawn = (_figure(figures.machines(dots(found["comparison"])), _DOTS),)
-    numbers = ("batch", "latency", "throughput", "dynamic energy", "total energy", "total, chip = 1")
-    names = ("target", *numbers[:1], "precision", *numbers[1:], "held-out error", "basis")
+    numbers = ("batch", "latency", "throughput", "dynamic", "total", "chip = 1")
+    names = ("target", *numbers[:1], "precision", *numbers[1:], "basis and held-out error")
     cells = [_machine_row(row, rows[0]) for row in rows]
     table = grid(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
-    conditions = tuple(outcome.comparison.conditions)
+    conditions = tuple(said for said in outcome.comparison.conditions if said not in found["assumptions"])
     yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
 
 
@@ -237,14 +239,13 @@ def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
         Cell(energy(row.dynamic_pj), row.dynamic_pj or -1.0),
         Cell(energy(row.energy_pj), row.energy_pj or -1.0),
         ratio,
-        _errors(row),
-        row.basis,
+        "; ".join(filter(None, [row.basis, _errors(row)])),
     ]
 
 
 def _errors(row: Row) -> str:
     known = (("latency", row.latency_error), ("energy", row.energy_error))
-    return ", ".join(f"{name} ±{error:.0%}" for name, error in known if error is not None) or "-"
+    return ", ".join(f"{name} ±{error:.0%}" for name, error in known if error is not None)
 
 
 def _diagnosis(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
@@ -258,8 +259,19 @@ def _constants(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     rows = [
         (key, _spelt(chip.value(key)), chip.origin[key].unit, chip.origin[key].basis, chip.origin[key].source) for key in used
     ]
-    table = grid(("constant", "value", "unit", "basis", "source"), rows, caption=chip.caution)
-    yield Section("constants", "Where the chip's prices come from", tables=(table,), points=tuple(found["assumptions"]))
+    tables = [grid(("constant", "value", "unit", "basis", "source"), rows, caption=f"{chip.name}. {chip.caution}")]
+    machines = () if outcome.comparison is None else outcome.comparison.machines
+    if machines:
+        names = ("machine", "constant", "value", "unit", "basis", "source")
+        caption = "The machines: figures of each, and parameters fitted for its kind."
+        tables.append(grid(names, [row for machine in machines for row in _figures(machine)], caption=caption))
+    text = ("Every number above rests on these. What was assumed or is unknown is said again below the tables.",)
+    yield Section("constants", "Where the prices come from", text, tables=tuple(tables), points=tuple(found["assumptions"]))
+
+
+def _figures(machine: Machine) -> list[tuple[str, ...]]:
+    constants = {**sourced_parameters(machine.kind), **machine.figures}
+    return [(machine.name, name, f"{c.value:g}", c.unit, c.basis, c.source) for name, c in constants.items()]
 
 
 def _spelt(value: Any) -> str:
