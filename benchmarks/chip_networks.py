@@ -103,3 +103,24 @@ def resnet50(seed: int = 0) -> neuro.Network:
                 s.projections.append(neuro.OneToOne(entry, out, 64, delay=3))
     s.pool("pool", 7, 7)
     return s.dense(1000)
+
+
+def listed_layers(seed: int = 0, side: int = 32, channels: int = 8, layers: int = 4) -> tuple[neuro.Network, neuro.Network]:
+    """Layers of local 3x3 connections, 32,768 neurons, once as convolutions and once as lists in shuffled order."""
+    rng = np.random.default_rng(seed)
+    shape = (channels, side, side)
+    names = [f"layer{i}" for i in range(layers)]
+    fire = neuro.IntegrateAndFire(int(LIVELY * (9 * channels) ** 0.5))
+    first = neuro.Population(names[0], shape, neuro.Source("rate", levels=255))
+    shaped = [first, *(neuro.Population(name, shape, fire) for name in names[1:])]
+    flat = [neuro.Population(p.name, (p.size,), p.neuron) for p in shaped]
+    convolutions, lists = [], []
+    order = {name: rng.permutation(first.size) for name in names}
+    for source, target in zip(names[:-1], names[1:], strict=True):
+        conv = neuro.Conv2d(source, target, rng.integers(-127, 128, (channels, channels, 3, 3)), padding=1)
+        synapses = conv.synapses(shape, shape)
+        triple = (order[source][synapses.pre], order[target][synapses.post], synapses.weight)
+        convolutions.append(conv)
+        lists.append(neuro.Sparse(source, target, triple))
+    shuffled = neuro.Network(tuple(flat), tuple(lists), timesteps=16)
+    return neuro.Network(tuple(shaped), tuple(convolutions), timesteps=16), shuffled

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro
+from benchmarks.chip_networks import listed_layers
 from neuro.chip.cuts import Cut, even, fan
 from neuro.chip.limits import list_bits
 from neuro.errors import FitError
-from tests.chips import random_network, small
+from tests.chips import random_inputs, random_network, small
 
 
 def parts_of(n: int, seed: int) -> int:
@@ -53,6 +54,52 @@ def test_random_networks_keep_every_limit_of_random_chips(seed: int, neurons: in
             assert cores.min() >= 0
     held = sum(p.size for p in network.populations if p.name in placement.core_map)
     assert placement.fill["neurons"].sum() == held == network.neurons
+
+
+def test_refined_places_halve_the_hops_of_a_convolutional_network() -> None:
+    chip = small(neurons=128, memory_bits=None)
+    conv, _ = listed_layers(side=16)
+    refined, sequential, scattered = (neuro.place(conv, chip, method=m) for m in ("refined", "sequential", "random"))
+    assert all(p.check() == [] for p in (refined, sequential, scattered))
+    assert refined.traffic()[1] < sequential.traffic()[1] / 2
+    assert refined.traffic()[1] < scattered.traffic()[1] / 2
+    again = neuro.place(conv, chip)
+    assert all(np.array_equal(again.cores[name], cores) for name, cores in refined.cores.items())
+
+
+def test_a_hypergraph_partitioner_finds_the_order_in_shuffled_lists() -> None:
+    pytest.importorskip("mtkahypar", reason="the extra `mapping` is not installed")
+    chip = small(neurons=128, memory_bits=None)
+    _, lists = listed_layers(side=16, layers=3)
+    plain, parted = (neuro.place(lists, chip, method=m) for m in ("refined", "partitioned"))
+    assert parted.check() == []
+    assert parted.traffic()[0] < plain.traffic()[0] / 3
+    x = np.random.default_rng(0).integers(0, 256, (2, *lists.populations[0].shape))
+    runs = [neuro.emulate(lists, p, x) for p in (plain, parted)]
+    assert np.array_equal(runs[0].run.logits, runs[1].run.logits)
+    assert runs[0].counts.synops["sparse"].sum() == runs[1].counts.synops["sparse"].sum()
+
+
+def test_activity_weighs_the_traffic() -> None:
+    network = random_network(3)
+    chip = small(neurons=30)
+    run = neuro.run(network, random_inputs(network, 4, 3))
+    placement = neuro.place(network, chip, activity=run)
+    chip_run = neuro.emulate(network, placement, random_inputs(network, 4, 3))
+    packets, hops = placement.traffic(run)
+    assert packets * 4 * run.timesteps == pytest.approx(chip_run.counts.packets)
+    assert hops * 4 * run.timesteps == pytest.approx(chip_run.counts.hops[:, :2].sum())
+    with pytest.raises(FitError, match="not a number for each neuron"):
+        neuro.place(network, chip, activity={"conv": [1.0]})
+
+
+def test_auto_takes_the_smallest_board() -> None:
+    network = neuro.Network((neuro.Population("a", (100,), neuro.Source("rate", levels=2)),), (), timesteps=1)
+    chip = small(neurons=5, mesh={"width": 2, "height": 2, "cores_per_tile": 2})
+    with pytest.raises(FitError, match="board"):
+        neuro.place(network, chip)
+    placement = neuro.place(network, chip, board="auto")
+    assert (placement.chip.chips, placement.cores_used, placement.check()) == (4, 20, [])
 
 
 def line(n: int, m: int, weights=None) -> neuro.Network:

@@ -17,7 +17,7 @@ from neuro.chip.wiring import HOST, Wires
 from neuro.network import Network
 
 Floats = NDArray[np.float64]
-Method = Literal["refined", "sequential", "random"]
+Method = Literal["refined", "partitioned", "sequential", "random"]
 METHODS: tuple[str, ...] = get_args(Method)
 CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
 _MOVES = 3000  # tried for each group

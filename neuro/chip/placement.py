@@ -13,9 +13,11 @@ from neuro.chip.boards import with_cores
 from neuro.chip.candidates import on_cores
 from neuro.chip.checking import fill, overfull
 from neuro.chip.cuts import Cut, Ints
+from neuro.chip.hypergraph import by_hypergraph
 from neuro.chip.limits import formats, limits, needs
 from neuro.chip.mapping import METHODS, Method, arrange, traffic
 from neuro.chip.partition import partition, partition_in_order
+from neuro.chip.routes import routes
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import HOST, Wires, wire
 from neuro.engine.records import Run
@@ -79,6 +81,15 @@ class Placement(Shown):
         ]
         return f"{self.cores_used} of {self.chip.usable_cores} cores of {self.chip.name}", ("limit", "fullest core", "of"), rows
 
+    def traffic(self, activity: Run | Mapping[str, Any] | None = None) -> tuple[float, float]:
+        """Packets, and packets times hops, of a step in which neurons send at these rates (None: each one message)."""
+        rates, packets, hops = _rates(self.network, activity), 0.0, 0.0
+        for name, wires in self.wires.items():
+            fired = np.bincount(wires.classes, rates.get(name), len(wires.cores))
+            packets += float(fired @ np.diff(wires.packet_starts))
+            hops += float(fired @ routes(wires, self.chip).hops[:, :2].sum(axis=1))
+        return packets, hops
+
     def check(self) -> list[str]:
         """Every limit that is broken, recomputed from the placed tables; an empty list when all is well."""
         return overfull(self.network, self.chip, self.cuts, self.cores, self.wires)
@@ -96,7 +107,8 @@ def place(
     """Cut a network into slices that fit cores, and give each slice a core near those that it exchanges packets with.
 
     activity: a Run, or messages of each neuron in a step by population, that weigh the traffic (None: all fire alike).
-    method: "refined"; for comparison "sequential" (channels first, cores in order) and "random" (cores at random).
+    method: "refined", or "partitioned" where populations are joined by lists of synapses (it needs the extra `mapping`); for
+    comparison "sequential" (channels first, cores in order) and "random" (cores at random).
     board: "auto" takes the smallest board of `chip`s that is large enough. seed: of every random choice.
     Raises FitError, naming the population, the limit and what would help, when the network does not fit.
     """
@@ -106,6 +118,8 @@ def place(
     rates = _rates(network, activity)
     means = {name: float(values.mean()) for name, values in rates.items()}
     cuts = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means)
+    if method == "partitioned":
+        cuts = by_hypergraph(network, chip, cuts, rates, seed)
     groups, count = _grouped(network, chip, cuts, auto=board == "auto")
     if board == "auto":
         chip = with_cores(chip, count)
