@@ -115,6 +115,15 @@ def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float
     return {key: histogram.finish() for key, histogram in histograms.items()}
 
 
+def moments(found: Range, theta: Floats) -> tuple[Floats, Floats]:
+    """Mean square and variance (channels,) of the activations clipped to [0, theta]."""
+    used = np.flatnonzero(found.counts.any(axis=0))
+    values = np.minimum(CENTRES[None, used], theta[:, None])
+    share = found.counts[:, used] / max(found.seen, 1)
+    mean, square = (share * values).sum(axis=1), (share * values**2).sum(axis=1)
+    return square, square - mean**2
+
+
 def thresholds(found: Range, method: str, levels: int, ceiling: float | None = None) -> Floats:
     """Threshold per channel (channels,): the value of `levels` counts. Channels never positive get the layer's median.
 

@@ -1,7 +1,7 @@
-"""Stages + thresholds + a code -> Network in chip integers: weights, biases, start steps and delays.
+"""Stages + thresholds + a code -> populations in chip integers: weights, biases, start steps and delays.
 
 Every population has one integer threshold; per-channel thresholds live in the weights. A *unit* is the real value of one
-message: the threshold theta for spike counts over T steps, theta / levels for digits and payloads, the input's scale for it.
+message: the threshold theta for spikes counted over T steps, theta / levels for digits and payloads, the scale for inputs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import integers, linear
+from converters.balance import balance
 from converters.linear import Operator
 from converters.stages import Stage
 from neuro.network import Population
@@ -32,17 +33,21 @@ Floats = NDArray[np.float64]
 Code = Literal["rate", "signed", "wait", "radix", "graded"]
 POTENTIAL = 2**23 - 1
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
-_HALVES = {"rate": True, "wait": True, "radix": True, "signed": False}  # binary codes send negative inputs from twin neurons
+_LARGEST_THRESHOLD = 2.0**16
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to write stages as a network. `timesteps` is T, or the number of digits K for radix, 1 for graded."""
+    """How to write stages as a network. `timesteps` is T, or the number of digits K for radix, 1 for graded.
+
+    `gather`: steps that a signed population looks ahead, its own step included.
+    """
 
     code: Code
     timesteps: int
     weight_bits: int
     source: Source
+    gather: int = 1
     reset: str = "subtract"
 
     @property
@@ -58,6 +63,11 @@ class Settings:
         return self.code in ("rate", "signed", "wait")
 
     @property
+    def lossless(self) -> bool:
+        """Whether the network equals a quantised one, whatever the timing."""
+        return self.code in ("wait", "radix", "graded")
+
+    @property
     def limit(self) -> int:
         """Largest absolute weight."""
         return int(2 ** (self.weight_bits - 1) - 1)
@@ -65,13 +75,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A population as its targets see it: real value of a message per channel, first step, and lag from start to output."""
+    """A population as its targets see it: real value of a message (one, or broadcast to its shape), variance of its total
+    messages per channel, first step, lag from that to its first message; whether it sends one message only; whether its first
+    half sends what is positive and its second what is negative."""
 
     name: str
     unit: Floats
+    spread: Floats
     start: int
     lag: int = 0
     once: bool = False
+    halves: bool = False
 
     @property
     def ready(self) -> int:
@@ -88,115 +102,151 @@ class Made:
     sender: Sender
 
 
-def source_population(stage: Stage, settings: Settings) -> Made:
-    """The input as a population."""
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A stage's activations in the float network, per channel: threshold, mean square and variance when clipped to it; the
+    largest |pre-activation|, and how far a threshold may be raised (1 where a ceiling is exact)."""
+
+    theta: Floats
+    square: Floats
+    variance: Floats
+    extent: Floats
+    most: Floats
+
+
+def source_population(stage: Stage, variance: float, settings: Settings) -> Made:
+    """The input as a population; `variance` is that of its values."""
     source = settings.source
     shape = (2 * stage.shape[0], *stage.shape[1:]) if source.twin else stage.shape
     unit = (source.scale or 1.0) * (source.levels if source.code in ("rate", "signed") else 1)
-    sender = Sender(stage.name, np.array(unit), 0, once=source.code == "once")
+    once = source.code == "once"
+    spread = variance / unit**2 * (settings.timesteps**2 if settings.counts and not (once and settings.code == "wait") else 1)
+    sender = Sender(stage.name, np.array(unit), np.array(spread), 0, once=once, halves=source.twin)
     return Made(Population(stage.name, shape, source), (), sender)
 
 
-def relay(sender: Sender, population: Population) -> Made:
+def relay(made: Made) -> Made:
     """A population that repeats a graded input at every step, exactly, for targets which also receive spikes."""
-    name = f"{sender.name}.relay"
-    levels = population.neuron.levels  # type: ignore[attr-defined]  # a Source
-    neuron = Graded(1, levels, -levels, start_step=sender.ready + 1, hold_input=True)
-    made = Population(name, population.shape, neuron)
-    return Made(made, (OneToOne(sender.name, name),), replace(sender, name=name, start=sender.ready + 1, once=False))
+    before, source = made.sender, made.population.neuron
+    assert isinstance(source, Source)
+    name, start = f"{before.name}.relay", before.ready + 1
+    neuron = Graded(1, source.levels, -source.levels, start_step=start, hold_input=True)
+    population = Population(name, made.population.shape, neuron)
+    return Made(population, (OneToOne(before.name, name),), replace(before, name=name, start=start, once=False))
 
 
-def encode(stage: Stage, senders: list[Sender], theta: Floats, reach: float, settings: Settings) -> Made:
-    """One rectified stage as a population. theta (channels,); reach: largest |pre-activation| / theta seen in calibration."""
-    arrives = _Arrival(senders, settings)
-    unit = theta / (1 if settings.counts else settings.levels)
-    operators = _in_units(stage, senders, 1 / _column(unit, stage.shape), arrives.repeats, settings)
-    threshold = _threshold(integers.largest_weight(operators), reach, settings)
-    bias = stage.bias * threshold * arrives.total_steps / _column(unit, stage.shape) if stage.bias is not None else np.zeros(1)
-    neuron = _neuron(threshold, np.rint(bias).astype(np.int64), arrives, settings)
-    operators = [integers.rounded(linear.times(op, 1.0, float(threshold)), settings.limit) for op in operators]
-    lag = arrives.gather - 1 if settings.code in ("wait", "radix") else 0
-    sender = Sender(stage.name, _column(unit, stage.shape), arrives.start, lag)
+def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings) -> Made:
+    """One rectified stage as a population."""
+    arrives = Arrival(senders, settings)
+    divisor = 1 if settings.counts else settings.levels
+    unit = activity.theta / divisor
+    operators = _in_units(stage, senders, 1 / _column(unit, stage.shape), arrives.repeats)
+    reach = float((activity.extent / activity.theta).max())
+    room = min(POTENTIAL / (max(1.0, _MARGIN * reach) * settings.levels), _LARGEST_THRESHOLD)
+    weight = unit**2 / np.maximum(activity.square, 1e-12 * activity.square.max() + 1e-30)
+    chosen = balance(operators, [s.spread for s in senders], weight, (settings.limit, room), activity.most)
+    unit = unit * chosen.raised
+    factor = chosen.threshold / _column(chosen.raised, stage.shape)
+    operators = [integers.rounded(linear.times(op, 1.0, factor), settings.limit) for op in operators]
+    bias = np.zeros(1) if stage.bias is None else stage.bias
+    charge = np.rint(bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
+    neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
+    spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
+    sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.lag)
     return Made(Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives), sender)
 
 
-def encode_readout(stage: Stage, senders: list[Sender], reach: Floats, settings: Settings) -> Made:
-    """The last stage as a readout. reach (channels,): largest absolute output seen in calibration."""
-    arrives = _Arrival(senders, settings)
-    operators = _in_units(stage, senders, 1.0, 1, settings)
-    steps = settings.timesteps if settings.counts and not arrives.all_once else 1
+def encode_readout(stage: Stage, senders: list[Sender], extent: Floats, settings: Settings) -> Made:
+    """The last stage as a readout. extent (channels,): largest absolute output seen in calibration."""
+    arrives = Arrival(senders, settings)
+    operators = _in_units(stage, senders, 1.0, 1)
+    per_step = settings.counts and not arrives.all_once
     largest = np.maximum(integers.largest_by_channel(operators), 1e-30)
-    factor = np.minimum(settings.limit / largest, POTENTIAL / (_MARGIN * steps * np.maximum(reach, 1e-30)))
-    factor = _column(factor, stage.shape)
+    room = POTENTIAL / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
+    factor = _column(np.minimum(settings.limit / largest, room), stage.shape)
     operators = [integers.rounded(linear.times(op, 1.0, factor), settings.limit) for op in operators]
     neuron = Readout(
         scale=1 / factor,
         offset=np.zeros(1) if stage.bias is None else stage.bias,
-        average=settings.counts and not arrives.all_once,
+        average=per_step,
         doubling=settings.code == "radix" and not arrives.all_once,
-        gather=None if settings.counts and not arrives.all_once else arrives.gather,
+        gather=None if per_step else arrives.gather,
         start_step=arrives.start,
     )
-    sender = Sender(stage.name, np.ones(1), arrives.start)
+    sender = Sender(stage.name, np.ones(1), np.ones(1), arrives.start)
     return Made(Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives), sender)
 
 
-class _Arrival:
+def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neuron:
+    """The neuron with `extra` charge over its whole window, spread over its steps, the remainder in the initial potential."""
+    if isinstance(neuron, Graded | RadixIntegrateAndFire):
+        return replace(neuron, bias=_shortest(neuron.bias + extra))
+    assert isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire | WaitIntegrateAndFire)
+    steps = neuron.gather if isinstance(neuron, WaitIntegrateAndFire) else neuron.active_steps(timesteps)
+    half = neuron.threshold // 2
+    total = np.asarray(neuron.bias, np.int64) * steps + neuron.initial_potential - half + extra
+    return replace(neuron, bias=_shortest(total // steps), initial_potential=_shortest(half + total % steps))
+
+
+class Arrival:
     """When messages reach a stage: its first step, the steps it gathers, and the delay that brings each sender in line."""
 
     def __init__(self, senders: list[Sender], settings: Settings) -> None:
+        window = settings.timesteps
         self.all_once = all(s.once for s in senders)
         self.start = 1 + max(s.ready for s in senders if self.all_once or not s.once)
-        window = settings.timesteps
-        self.gather = 1 if self.all_once and settings.code != "rate" and settings.code != "signed" else window
-        # Values are counts over T steps: an input that arrives once, to a population that gathers once, counts T times.
+        self.hold = self.all_once and settings.code in ("rate", "signed")
+        if settings.code == "signed":
+            self.gather = 1 if self.hold else settings.gather
+        else:
+            self.gather = 1 if self.all_once else window
+        # Values are counts over T steps: an input that arrives once, at a population that gathers once, counts T times.
         self.repeats = window if settings.code == "wait" and self.all_once else 1
         self.total_steps = window if settings.counts else 1
-        self.hold = self.all_once and settings.code in ("rate", "signed")
+        self.lag = self.gather - 1 if settings.code in ("wait", "radix", "signed") else 0
+        self.last = window - 1 if settings.code == "radix" and not self.all_once else 0
 
     def delay(self, sender: Sender) -> int:
         """Digits arrive most significant first, so a single graded message joins the last of them."""
-        late = self.gather - 1 if sender.once and not self.all_once else 0
-        return self.start + late - sender.ready
+        return self.start - sender.ready + (self.last if sender.once else 0)
 
 
-def _in_units(stage: Stage, senders: list[Sender], after: Any, repeats: int, settings: Settings) -> list[Operator]:
+def _in_units(stage: Stage, senders: list[Sender], after: Any, repeats: int) -> list[Operator]:
     """The stage's operators from the senders' messages to the target's units."""
     operators = []
     for path, sender in zip(stage.paths, senders, strict=True):
-        operator = path.operator
-        if settings.source.twin and sender.unit.ndim == 0:
-            operator = integers.twin(operator)
+        operator = integers.twin(path.operator) if sender.halves else path.operator
         operators.append(linear.times(operator, sender.unit * repeats, after))
     return operators
 
 
-def _projections(stage: Stage, senders: list[Sender], operators: list[Operator], arrives: _Arrival) -> tuple[Projection, ...]:
+def _projections(stage: Stage, senders: list[Sender], operators: list[Operator], arrives: Arrival) -> tuple[Projection, ...]:
     pairs = zip(senders, operators, strict=True)
     return tuple(integers.projection(s.name, stage.name, op, arrives.delay(s)) for s, op in pairs)
 
 
-def _threshold(largest: float, reach: float, settings: Settings) -> int:
-    """The largest integer threshold that keeps weights within their bits and potentials within theirs."""
-    room = POTENTIAL / (max(1.0, _MARGIN * reach) * settings.levels)
-    return max(1, int(min(settings.limit / max(largest, 1e-30), room, 2**16)))
-
-
-def _neuron(threshold: int, bias: NDArray[np.int64], arrives: _Arrival, settings: Settings) -> Neuron:
+def _neuron(threshold: int, arrives: Arrival, settings: Settings) -> Neuron:
+    """The code's neuron without bias; it rounds to the nearest count."""
     half, start = threshold // 2, arrives.start
     if settings.code == "graded":
-        return Graded(threshold, settings.levels, bias=bias + half, start_step=start)
+        return Graded(threshold, settings.levels, bias=half, start_step=start)
     if settings.code == "radix":
-        return RadixIntegrateAndFire(threshold, settings.timesteps, arrives.gather, bias=bias + half, start_step=start)
-    steps = arrives.gather if settings.code == "wait" else settings.timesteps
-    parts: dict[str, Any] = {"bias": bias // steps, "initial_potential": half + bias % steps, "start_step": start}
+        return RadixIntegrateAndFire(threshold, settings.timesteps, arrives.gather, bias=half, start_step=start)
     if settings.code == "wait":
-        return WaitIntegrateAndFire(threshold, arrives.gather, **parts)
+        return WaitIntegrateAndFire(threshold, arrives.gather, initial_potential=half, start_step=start)
     if settings.code == "signed":
-        return SignedIntegrateAndFire(threshold, maximum=settings.timesteps, hold_input=arrives.hold, **parts)
-    return IntegrateAndFire(threshold, settings.reset, hold_input=arrives.hold, **parts)
+        most = settings.timesteps
+        return SignedIntegrateAndFire(
+            threshold, 0, half, maximum=most, start_step=start, hold_input=arrives.hold, gather=arrives.gather
+        )
+    return IntegrateAndFire(threshold, settings.reset, 0, half, start, arrives.hold)
 
 
 def _column(values: Floats, shape: tuple[int, ...]) -> Floats:
     """Per-channel values so that they broadcast to the shape."""
     return np.asarray(values).reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _shortest(values: NDArray[np.int64]) -> int | NDArray[np.int64]:
+    """One number where all are equal."""
+    return int(values.flat[0]) if (values == values.flat[0]).all() else values

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from neuro.graph import Graph, Layer
+from neuro.graph import Floats, Graph, Layer
 
 Pass = Callable[[Graph], Graph]
 
@@ -19,7 +19,7 @@ def fold(graph: Graph) -> Graph:
     """All passes, repeated until nothing changes."""
     while True:
         before = graph
-        for step in (drop_identities, fold_batch_norms, rectify_before_joining, merge_rectifiers):
+        for step in _PASSES:
             graph = step(graph)
         if graph is before:
             return graph
@@ -106,6 +106,68 @@ def rectify_before_joining(graph: Graph) -> Graph:
     return graph
 
 
+def scale_before_pooling(graph: Graph) -> Graph:
+    """Channel-wise scales with positive factors before a max pool instead of behind it: equal, and nearer to the weights."""
+    for scale in graph.layers:
+        if scale.op != "scale" or graph[scale.inputs[0]].op != "max_pool" or len(graph.consumers(scale.inputs[0])) != 1:
+            continue
+        pool = graph[scale.inputs[0]]
+        arrays = scale.arrays.values()
+        if bool(np.all(scale.arrays.get("factor", np.ones(1)) >= 0)) and all(_per_channel(a, scale.shape) for a in arrays):
+            inner = replace(scale, name=_free(graph, f"{scale.name}.0"), inputs=pool.inputs, shape=graph[pool.inputs[0]].shape)
+            moved = replace(pool, name=scale.name, inputs=(inner.name,))
+            return _substitute(graph, {pool.name: [inner], scale.name: [moved]})
+    return graph
+
+
+def _per_channel(array: Floats, shape: tuple[int, ...]) -> bool:
+    """Whether an array that broadcasts to the shape holds one number per channel, or one for all."""
+    return array.size == 1 or array.shape == (shape[0], *[1] * (len(shape) - 1))
+
+
+def pool_before_joining(graph: Graph) -> Graph:
+    """pool(concat(x, y)) over channels as concat(pool(x), pool(y)): equal, and each part keeps its own window."""
+    for pool in graph.layers:
+        if pool.op not in ("avg_pool", "max_pool"):
+            continue
+        join = graph[pool.inputs[0]]
+        if join.op == "concat" and join.options["axis"] == 0:
+            parts = [
+                replace(
+                    pool, name=_free(graph, f"{pool.name}.{i}"), inputs=(name,), shape=(graph[name].shape[0], *pool.shape[1:])
+                )
+                for i, name in enumerate(join.inputs)
+            ]
+            joined = replace(join, name=pool.name, inputs=tuple(part.name for part in parts), shape=pool.shape)
+            return rewire(_substitute(graph, {pool.name: [*parts, joined]}), {}, {})
+    return graph
+
+
+def rectify_pooled(graph: Graph) -> Graph:
+    """A relu between a max pool and values that cannot be negative but belong to no rectifier of their own."""
+    for pool in graph.layers:
+        if pool.op != "max_pool":
+            continue
+        before = graph[pool.inputs[0]]
+        if before.op not in ("relu", "max_pool", "concat") and _positive(graph, before.name):
+            relu = Layer(_free(graph, f"{pool.name}.in"), "relu", (before.name,), before.shape, {}, {"ceiling": None}, pool.where)
+            return _substitute(graph, {pool.name: [relu, replace(pool, inputs=(relu.name,))]})
+    return graph
+
+
+def _positive(graph: Graph, name: str) -> bool:
+    """Whether a layer's values cannot be negative."""
+    layer = graph[name]
+    if layer.op == "relu":
+        return True
+    if layer.op == "scale":
+        ok = all(bool(np.all(array >= 0)) for array in layer.arrays.values())
+        return ok and _positive(graph, layer.inputs[0])
+    passing = layer.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
+    passing |= layer.op == "pad" and layer.options["value"] >= 0
+    return passing and all(_positive(graph, source) for source in layer.inputs)
+
+
 def merge_rectifiers(graph: Graph) -> Graph:
     """One relu for two in a row, or for one behind a max pool of rectified values."""
     gone = {}
@@ -133,3 +195,14 @@ def _substitute(graph: Graph, new: dict[str, list[Layer]]) -> Graph:
     for layer in graph.layers:
         layers.extend(new.get(layer.name, [layer]))
     return Graph(tuple(layers), graph.name)
+
+
+_PASSES: tuple[Pass, ...] = (
+    drop_identities,
+    fold_batch_norms,
+    scale_before_pooling,
+    rectify_before_joining,
+    merge_rectifiers,
+    pool_before_joining,
+    rectify_pooled,
+)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import coding, quantised
-from converters.calibration import Range, calibrate, check_samples, thresholds
-from converters.coding import Code, Made, Settings
+from converters.calibration import Range, calibrate, check_samples, moments, thresholds
+from converters.coding import Activity, Code, Made, Settings
+from converters.correction import Corrector, means, sample_count
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
+from converters.pooling import encode_pool
 from converters.stages import Stage, stages
 from neuro.errors import ConversionError
 from neuro.graph import Graph
@@ -26,6 +28,7 @@ METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 MOST_DIGITS = 8
 FEW_SAMPLES = 32
+LOOK_AHEAD = 4  # a signed population looks ahead by T / 4 steps
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,7 +73,8 @@ def convert(
 
     model: torch.nn.Module, or a Graph. calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: not applied yet.
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: mend
+    each layer's mean activation, in order.
     input: how samples enter, see the documentation.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
@@ -85,44 +89,70 @@ def convert(
     samples = check_samples(graph, calibration)
     settings, notes = _settings(samples, code, timesteps, weight_bits, input)
     parts = stages(graph)
-    ranges = calibrate(graph, {s.name: s.pre_activation for s in parts if s.kind in ("relu", "readout")}, samples)
+    measured = {s.name: s.pre_activation for s in parts if s.kind in ("relu", "readout")}
+    ranges = calibrate(graph, measured, samples)
     notes += _remarks(ranges, len(samples))
-    network = build(parts, ranges, settings, threshold)
+    corrector = _corrector(graph, parts, samples, settings) if correct_bias else None
+    network = build(parts, ranges, settings, (threshold, float(samples.var())), corrector)
     return Conversion(replace(network, notes=notes), graph, code, settings.timesteps, notes)
 
 
-def build(parts: tuple[Stage, ...], ranges: dict[str, Range], settings: Settings, threshold: str) -> Network:
-    """The network of all stages, in order."""
+def build(
+    parts: tuple[Stage, ...], ranges: dict[str, Range], settings: Settings, how: tuple[str, float], corrector: Corrector | None
+) -> Network:
+    """The network of all stages, in order. `how`: the method for thresholds, and the variance of the inputs."""
     made: dict[str, Made] = {}
+
+    def keep(stage: Stage, one: Made) -> None:
+        made[one.population.name] = corrector.visit(one) if corrector else one
+
+    method, variance = how
     for stage in parts:
         if stage.kind == "input":
-            made[stage.name] = coding.source_population(stage, settings)
+            keep(stage, coding.source_population(stage, variance, settings))
             continue
-        senders = _senders(stage, made, settings)
-        found = ranges[stage.name]
-        extent = np.maximum(np.abs(found.smallest), found.largest)
-        if stage.kind == "readout":
-            made[stage.name] = coding.encode_readout(stage, senders, extent, settings)
+        senders = []
+        for sender in (made[path.source].sender for path in stage.paths):
+            if _mixed(stage, made, settings) and sender.once:
+                name = f"{sender.name}.relay"
+                if name not in made:
+                    keep(stage, coding.relay(made[sender.name]))
+                sender = made[name].sender
+            senders.append(sender)
+        if stage.kind == "max_pool":
+            for one in encode_pool(stage, senders[0], settings):
+                keep(stage, one)
+        elif stage.kind == "readout":
+            found = ranges[stage.name]
+            extent = np.maximum(np.abs(found.smallest), found.largest)
+            keep(stage, coding.encode_readout(stage, senders, extent, settings))
         else:
-            theta = thresholds(found, threshold, settings.levels, stage.layer.options["ceiling"])
-            made[stage.name] = coding.encode(stage, senders, theta, float((extent / theta).max()), settings)
+            keep(stage, coding.encode(stage, senders, activity(stage, ranges[stage.name], method, settings), settings))
     projections = [p for one in made.values() for p in one.projections]
     return Network(tuple(one.population for one in made.values()), tuple(projections), settings.timesteps)
 
 
-def _senders(stage: Stage, made: dict[str, Made], settings: Settings) -> list[coding.Sender]:
-    """The populations that feed a stage; where a graded input joins spike trains, a relay in its place."""
-    senders = [made[path.source].sender for path in stage.paths]
-    mixed = settings.counts and any(s.once for s in senders) and not all(s.once for s in senders)
-    if not mixed:
-        return senders
-    for i, sender in enumerate(senders):
-        if sender.once:
-            name = f"{sender.name}.relay"
-            if name not in made:
-                made[name] = coding.relay(sender, made[sender.name].population)
-            senders[i] = made[name].sender
-    return senders
+def activity(stage: Stage, found: Range, method: str, settings: Settings) -> Activity:
+    """Thresholds of a rectified stage, and what its activations are like."""
+    ceiling = stage.layer.options["ceiling"]
+    theta = thresholds(found, method, settings.levels, ceiling)
+    square, variance = moments(found, theta)
+    extent = np.maximum(np.abs(found.smallest), found.largest)
+    most = np.full(theta.shape, np.inf) if ceiling is None else ceiling / theta
+    return Activity(theta, square, variance, extent, most)
+
+
+def _corrector(graph: Graph, parts: tuple[Stage, ...], samples: NDArray[np.float32], settings: Settings) -> Corrector:
+    sizes = [int(np.prod(stage.shape)) for stage in parts]
+    chosen = samples[np.linspace(0, len(samples) - 1, sample_count(len(samples), sizes, settings)).astype(int)]
+    layers = {s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in parts if s.kind in ("relu", "readout")}
+    return Corrector(chosen, means(graph, layers, chosen), settings, {}, {})
+
+
+def _mixed(stage: Stage, made: dict[str, Made], settings: Settings) -> bool:
+    """Whether a graded input joins spike trains, so that it has to be repeated at every step."""
+    once = [made[path.source].sender.once for path in stage.paths]
+    return settings.counts and any(once) and not all(once)
 
 
 def _settings(
@@ -135,7 +165,8 @@ def _settings(
     if code == "graded":
         timesteps = 1
     source = input_source(samples, code, timesteps, how)
-    return Settings(code, timesteps, weight_bits, source), notes
+    gather = 1 + timesteps // LOOK_AHEAD if code == "signed" else 1
+    return Settings(code, timesteps, weight_bits, source, gather), notes
 
 
 def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: str) -> Source:

@@ -66,15 +66,11 @@ def _stage(graph: Graph, layer: Layer, names: set[str]) -> Stage:
     if layer.op == "input":
         return Stage(layer.name, "input", layer.shape, layer)
     before = layer.inputs[0]
-    if layer.op == "max_pool" and graph[before].op != "relu":
+    if layer.op == "max_pool" and graph[before].op not in ("relu", "max_pool"):
         raise ConversionError(
             layer.where or f"layer {layer.name!r}",
             f"it pools the maximum of {graph[before].op} values, which may be negative",
             "Put a ReLU before it or directly behind it, or use average pooling or a stride",
-        )
-    if layer.op == "max_pool":
-        raise ConversionError(
-            layer.where or f"layer {layer.name!r}", "max pooling has no spiking form yet", "Use average pooling or a stride"
         )
     paths = _merged(_paths(graph, before, names))
     return Stage(layer.name, layer.op, layer.shape, layer, paths, _bias(graph, before, names), before)

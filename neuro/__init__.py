@@ -28,6 +28,7 @@ _WHERE = {
             "WaitIntegrateAndFire",
             "RadixIntegrateAndFire",
             "Graded",
+            "MaxPool",
             "CubaLif",
             "UserNeuron",
             "Readout",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from neuro.neurons import CubaLif as CubaLif
     from neuro.neurons import Graded as Graded
     from neuro.neurons import IntegrateAndFire as IntegrateAndFire
+    from neuro.neurons import MaxPool as MaxPool
     from neuro.neurons import RadixIntegrateAndFire as RadixIntegrateAndFire
     from neuro.neurons import Readout as Readout
     from neuro.neurons import SignedIntegrateAndFire as SignedIntegrateAndFire

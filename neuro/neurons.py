@@ -119,7 +119,8 @@ class SignedIntegrateAndFire(Neuron):
     """Integrate and fire with correcting spikes: +1 where v >= threshold, -1 where v < 0 and the count is above `minimum`.
 
     `count` is the sum of the spikes sent so far; it stays within [minimum, maximum] (None: unbounded).
-    Source: "IF with negative spikes", ST-BIF.
+    It is silent in the first `gather` - 1 steps and stays on as much longer: looking ahead, it has less to correct.
+    Source: "IF with negative spikes", ST-BIF. Differs from it in: `gather`.
     """
 
     threshold: int
@@ -130,13 +131,18 @@ class SignedIntegrateAndFire(Neuron):
     start_step: int = 0
     hold_input: bool = False
     potential_bits: int = 24
+    gather: int = 1
 
     def __post_init__(self) -> None:
         _check_common(self)
+        _check_positive("SignedIntegrateAndFire", "gather", self.gather)
 
     @property
     def messages(self) -> tuple[int, int]:
         return (-1, 1)
+
+    def active_steps(self, timesteps: int) -> int:
+        return self.gather + timesteps - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -207,6 +213,45 @@ class Graded(Neuron):
     @property
     def messages(self) -> tuple[int, int]:
         return (self.minimum, self.levels)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MaxPool(Neuron):
+    """The largest of `taps` inputs, exactly. Weights 1, base, base^2, ... on the taps (base 2, or 3 for signed messages) let
+    one sum say who sent what; each tap's lag behind the leader is its state.
+
+    "counts": sends max(C[t]) - max(C[t-1]), where C is the sum of a tap's messages so far: -1, 0 or 1;
+    "digits": of binary digits, most significant first: sends the digits of the largest number;
+    "turns": payloads arrive one tap a step, with weight 1: sends the largest once, in the step of the last tap.
+    """
+
+    taps: int
+    code: Literal["counts", "digits", "turns"] = "counts"
+    signed: bool = False
+    levels: int = 255
+    start_step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.code not in ("counts", "digits", "turns"):
+            raise NetworkError("MaxPool", f"code {self.code!r} is not known", "Use counts, digits or turns")
+        _check_positive("MaxPool", "taps", self.taps)
+        if self.code != "turns" and self.base**self.taps > INT32.max:
+            raise NetworkError("MaxPool", f"{self.taps} taps do not fit 32 bits", "Pool rows first, then columns")
+        if self.signed and self.code != "counts":
+            raise NetworkError("MaxPool", f"{self.code} cannot be signed", "Use code='counts'")
+        _check_start("MaxPool", self.start_step)
+
+    @property
+    def base(self) -> int:
+        """Ratio between the weights of neighbouring taps."""
+        return 3 if self.signed else 2
+
+    @property
+    def messages(self) -> tuple[int, int]:
+        return (0, self.levels) if self.code == "turns" else (-1 if self.signed else 0, 1)
+
+    def active_steps(self, timesteps: int) -> int:
+        return self.taps + timesteps - 1 if self.code == "turns" else timesteps
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -383,7 +428,7 @@ def signed_integrate_and_fire(n: SignedIntegrateAndFire, state: State, charge: I
     v, count = saturate(state["v"] + drive, n.potential_bits), state["count"]
     up = (v >= n.threshold) & (True if n.maximum is None else count < n.maximum)
     down = (v < 0) & (True if n.minimum is None else count > n.minimum)
-    message = up.astype(np.int64) - down
+    message = (up.astype(np.int64) - down) * (elapsed >= n.gather - 1)
     return {**current, "v": v - n.threshold * message, "count": count + message}, message, drive
 
 
@@ -414,6 +459,23 @@ def graded(n: Graded, state: State, charge: Int64s, elapsed: int) -> Step:
     """One step of `Graded`."""
     current, drive = _driven(n, state, charge)
     return {**state, **current}, np.clip(drive // n.threshold, n.minimum, n.levels), drive
+
+
+def max_pool(n: MaxPool, state: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of `MaxPool`."""
+    if n.code == "turns":
+        largest, turn = np.maximum(state["v"], charge), state["turn"] + 1
+        return {"v": largest, "turn": turn}, np.minimum(largest, n.levels) * (turn == n.taps), charge
+    shifted = charge + (n.base**n.taps // 2 if n.signed else 0)  # signed digits -1, 0, 1 as 0, 1, 2
+    names = [f"behind{i}" for i in range(n.taps)]
+    digits = [shifted // n.base**i % n.base - n.signed for i in range(n.taps)]
+    doubling = 2 if n.code == "digits" else 1
+    behind = [doubling * state[name] - digit for name, digit in zip(names, digits, strict=True)]
+    message: Int64s = -np.min(behind, axis=0)
+    lags = [lag + message for lag in behind]
+    if n.code == "digits":
+        lags = [np.minimum(lag, 1) for lag in lags]
+    return dict(zip(names, lags, strict=True)), message, charge
 
 
 def cuba_lif(n: CubaLif, state: State, charge: Int64s, elapsed: int) -> Step:
@@ -471,6 +533,7 @@ STEP: dict[type[Neuron], StepFunction] = {
     WaitIntegrateAndFire: wait_integrate_and_fire,
     RadixIntegrateAndFire: radix_integrate_and_fire,
     Graded: graded,
+    MaxPool: max_pool,
     CubaLif: cuba_lif,
     UserNeuron: user_neuron,
     Readout: readout,
@@ -478,8 +541,8 @@ STEP: dict[type[Neuron], StepFunction] = {
 
 
 def potential(neuron: Neuron, state: State) -> Int64s:
-    """The membrane potential in a state: `v`, or the first variable of a UserNeuron."""
-    return state[neuron.state[0][0] if isinstance(neuron, UserNeuron) else "v"]
+    """The membrane potential in a state: `v`, or the first variable of a UserNeuron or MaxPool."""
+    return next(iter(state.values())) if isinstance(neuron, UserNeuron | MaxPool) else state["v"]
 
 
 def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
@@ -489,6 +552,8 @@ def initial_state(neuron: Neuron, shape: tuple[int, ...]) -> State:
         names = dict(neuron.state)
     elif isinstance(neuron, CubaLif):
         names = {"u": 0, "v": 0}
+    elif isinstance(neuron, MaxPool):
+        names = {"v": 0, "turn": 0} if neuron.code == "turns" else {f"behind{i}": 0 for i in range(neuron.taps)}
     else:
         names = {"v": getattr(neuron, "initial_potential", 0)}
         if isinstance(neuron, SignedIntegrateAndFire):

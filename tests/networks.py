@@ -15,7 +15,7 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
     initial = draw(st.integers(-20, 200))
     hold = draw(st.booleans())
     kinds = ["if", "hard", "cuba"]
-    kinds += [] if plain else ["signed", "graded", "user"]
+    kinds += [] if plain else ["signed", "graded", "user", "max"]
     kinds += [] if plain or stream else ["wait", "radix"]
     kind = draw(st.sampled_from(kinds))
     bits = draw(st.sampled_from([9, 12, 24]))
@@ -25,8 +25,9 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
         return neuro.IntegrateAndFire(threshold, reset, initial_potential=initial, hold_input=hold, potential_bits=bits, **common)
     if kind == "signed":
         low, high = draw(st.sampled_from([(0, None), (None, None), (0, 3), (-2, 2)]))
+        gather = draw(st.integers(1, 3))
         return neuro.SignedIntegrateAndFire(
-            threshold, minimum=low, maximum=high, initial_potential=initial, hold_input=hold, **common
+            threshold, minimum=low, maximum=high, initial_potential=initial, hold_input=hold, gather=gather, **common
         )
     if kind == "wait":
         return neuro.WaitIntegrateAndFire(
@@ -42,6 +43,10 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
             hold_input=hold,
             **common,
         )
+    if kind == "max":
+        code = draw(st.sampled_from(["counts", "digits", "turns"]))
+        signed = code == "counts" and draw(st.booleans())
+        return neuro.MaxPool(draw(st.integers(1, 5)), code, signed, draw(st.sampled_from([15, 255])), start_step=start)
     if kind == "user":
         if draw(st.booleans()):
             return neuro.UserNeuron(leaky, (("v", initial), ("refractory", 0)), (threshold, 2), start_step=start)

@@ -8,6 +8,8 @@ from torch import nn
 
 import converters
 import neuro
+from converters import quantised
+from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
 
 CODES = ("rate", "signed", "wait", "radix", "graded")
 LOSSLESS = ("wait", "radix", "graded")
@@ -25,6 +27,20 @@ class Chain(nn.Module):
 
     def forward(self, x):
         return self.head(self.features(x))
+
+
+class Pools(nn.Module):
+    """Max pools before and behind rectifiers and batch norm, over a concatenation, overlapping and padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(6), nn.ReLU())
+        self.next = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.ReLU())
+        self.pool, self.head = nn.MaxPool2d(3, 2, 1), nn.Linear(12 * 4, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(self.pool(torch.cat([x, self.next(x)], 1)).flatten(1))
 
 
 class Branches(nn.Module):
@@ -66,16 +82,19 @@ def samples() -> np.ndarray:
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("model", [Chain, Branches])
+@pytest.mark.parametrize("model", [Chain, Branches, Pools])
 def test_every_code_follows_the_float_network(model, code, samples) -> None:
     model = settled(model(), samples)
     with torch.no_grad():
         expected = model(torch.as_tensor(samples[:6])).numpy()
     conversion = converters.convert(model, samples, code=code, timesteps=32)
-    run = neuro.run(conversion.network, samples[:6], engine="reference")
+    run = neuro.run(conversion.network, samples[:6])
     assert np.abs(run.logits - expected).max() < 0.08 * np.abs(expected).max()
     if code in LOSSLESS:
+        found = quantised.evaluate(conversion.network, samples[:6])
         assert np.array_equal(conversion.quantised(samples[:6]), run.logits)
+        assert all(np.array_equal(found.spikes[name], run.spikes[name]) for name in run.spikes)
+        assert found.synops == run.synops
     else:
         with pytest.raises(neuro.NeuroError, match="depend on timing"):
             conversion.quantised(samples[:6])
@@ -90,7 +109,7 @@ def test_inputs_arrive_in_every_way(code, how, negative, samples) -> None:
     samples = samples - 0.4 * negative
     model = settled(Branches(), samples)
     conversion = converters.convert(model, samples, code=code, timesteps=32, input=how)
-    run = neuro.run(conversion.network, samples[:2], engine="reference")
+    run = neuro.run(conversion.network, samples[:2])
     with torch.no_grad():
         expected = model(torch.as_tensor(samples[:2])).numpy()
     assert np.abs(run.logits - expected).max() < 0.12 * np.abs(expected).max()
@@ -98,16 +117,43 @@ def test_inputs_arrive_in_every_way(code, how, negative, samples) -> None:
         assert np.array_equal(conversion.quantised(samples[:2]), run.logits)
 
 
-def test_max_pooling_is_refused_by_name(samples) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2))
-    with pytest.raises(neuro.NeuroError, match=r"module '2' \(MaxPool2d"):
-        converters.convert(model, samples)
-
-
 def test_the_graph_equals_the_model(samples) -> None:
     from converters.evaluation import logits
 
-    for model in (settled(Chain(), samples), settled(Branches(), samples)):
+    for model in (settled(Chain(), samples), settled(Branches(), samples), settled(Pools(), samples)):
         graph = converters.trace(model, samples)
         with torch.no_grad():
             assert np.allclose(logits(graph, samples), model(torch.as_tensor(samples)).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_correction_removes_the_mean_error(code, samples) -> None:
+    model = settled(Pools(), samples)
+    with torch.no_grad():
+        expected = model(torch.as_tensor(samples)).numpy()
+    error = {}
+    for correct in (False, True):
+        conversion = converters.convert(model, samples, code=code, timesteps=8, correct_bias=correct)
+        error[correct] = np.abs((neuro.run(conversion.network, samples).logits - expected).mean(axis=0)).max()
+    assert error[True] < 1e-3 < error[False]
+
+
+@pytest.mark.parametrize("code", ["rate", "signed"])
+def test_stepping_equals_emulation(code, samples) -> None:
+    """What correction and diagnosis see of a timed code is what the network does."""
+    network = converters.convert(settled(Pools(), samples), samples, code=code, timesteps=8).network
+    run = neuro.run(network, samples[:4], record=("raster",))
+    signals: dict[str, Signal] = {}
+    neurons = {p.name: p.neuron for p in network.populations}
+    for p in network.populations:
+        if isinstance(p.neuron, neuro.Source):
+            signals[p.name] = source_signal(p, samples[:4], 8, lossless=False)
+            continue
+        part = Part(p, network.into(p.name), neurons, signals, 8, lossless=False)
+        signals[p.name] = respond(part, torch.zeros(1) if takes_maxima(p.neuron) else charges(part))
+        if not isinstance(p.neuron, neuro.Readout):
+            first = p.neuron.start_step + getattr(p.neuron, "gather", 1) - 1
+            frames = signals[p.name].frames.swapaxes(0, 1).reshape(4, 8, -1)
+            assert np.array_equal(run.raster[p.name][:, first : first + 8], frames)
+    read = signals[p.name].total.numpy() * p.neuron.scale.ravel() / 8 + p.neuron.offset
+    assert np.allclose(read, run.logits, rtol=1e-6)

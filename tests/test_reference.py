@@ -100,6 +100,51 @@ def test_cuba_lif_equals_the_four_line_rule(du, dv, vth, bias, exponent, seed) -
         assert (run.traces["out"][0, t, 0], run.raster["out"][0, t, 0]) == (v, spike)
 
 
+@given(st.integers(2, 5), st.booleans(), st.integers(0, 99))
+def test_max_pool_follows_the_largest_count(taps: int, signed: bool, seed: int) -> None:
+    neuron = neuro.MaxPool(taps, "counts", signed, start_step=1)
+    network = chain(neuron, neuron.base ** np.arange(taps)[:, None])
+    spikes = np.random.default_rng(seed).integers(-1 if signed else 0, 2, (3, 20, taps))
+    run = neuro.run(network, spikes, timesteps=20, engine="reference", record=("raster",))
+    most = np.maximum(spikes.cumsum(axis=1).max(axis=2), 0 if not signed else -20)
+    before = np.concatenate([np.zeros((3, 1), int), most[:, :-1]], axis=1)
+    assert np.array_equal(run.raster["out"][:, 1:, 0], most - before)
+
+
+@given(st.integers(2, 6), st.integers(1, 8), st.integers(0, 99))
+def test_max_pool_sends_the_digits_of_the_largest_number(taps: int, digits: int, seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 2**digits, (4, taps))
+    neuron = neuro.MaxPool(taps, "digits", start_step=1)
+    network = neuro.Network(
+        (neuro.Population("in", (taps,), neuro.Source("radix", digits=digits)), neuro.Population("out", (1,), neuron)),
+        (neuro.Dense("in", "out", 2 ** np.arange(taps)[:, None]),),
+    )
+    run = neuro.run(network, values, timesteps=digits, engine="reference", record=("raster",))
+    assert np.array_equal(run.raster["out"][:, 1:, 0] @ 2 ** np.arange(digits - 1, -1, -1), values.max(axis=1))
+
+
+def test_max_pool_takes_payloads_in_turn() -> None:
+    values = np.array([[3, 9, 4], [0, 0, 0], [200, 1, 255]])
+    taps = [neuro.Sparse("in", "out", ([i], [0], [1]), delay=1 + i) for i in range(3)]
+    network = neuro.Network(
+        (
+            neuro.Population("in", (3,), neuro.Source("once")),
+            neuro.Population("out", (1,), neuro.MaxPool(3, "turns", start_step=1)),
+        ),
+        tuple(taps),
+    )
+    run = neuro.run(network, values, timesteps=1, engine="reference", record=("raster",))
+    assert run.raster["out"][:, :, 0].tolist() == [[0, 0, 0, 9], [0, 0, 0, 0], [0, 0, 0, 255]]
+
+
+def test_signed_neurons_look_ahead_in_silence() -> None:
+    neuron = neuro.SignedIntegrateAndFire(10, initial_potential=5, gather=3, start_step=1)
+    network = chain(neuron, [[10], [-10]])
+    spikes = np.array([[[1, 0], [0, 1], [1, 0], [1, 0], [0, 0]]])
+    run = neuro.run(network, spikes, timesteps=5, engine="reference", record=("raster",))
+    assert run.raster["out"][0, :, 0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]  # without it: 1, -1, 1, 1
+
+
 def test_user_neuron_runs_and_bad_ones_are_refused() -> None:
     def leaky(charge, parameters, v):
         v = v - (v >> 2) + charge

@@ -16,6 +16,7 @@ from neuro.neurons import (
     CubaLif,
     Graded,
     IntegrateAndFire,
+    MaxPool,
     Neuron,
     RadixIntegrateAndFire,
     Readout,
@@ -32,6 +33,7 @@ _PROGRAM: dict[type[Neuron], Program] = {
     RadixIntegrateAndFire: "radix",
     Graded: "graded",
     CubaLif: "cuba_lif",
+    MaxPool: "user",
     UserNeuron: "user",
     Readout: "if",
 }

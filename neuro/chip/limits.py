@@ -19,6 +19,7 @@ from neuro.network import Network, Population
 from neuro.neurons import (
     CubaLif,
     IntegrateAndFire,
+    MaxPool,
     Neuron,
     RadixIntegrateAndFire,
     SignedIntegrateAndFire,
@@ -87,6 +88,8 @@ def state_words(population: Population, network: Network) -> int:
         return 3 if neuron.code == "signed" else 2
     if isinstance(neuron, UserNeuron):
         return ring + len(neuron.state)
+    if isinstance(neuron, MaxPool):
+        return ring + (2 if neuron.code == "turns" else neuron.taps)
     words = 2 if isinstance(neuron, CubaLif | SignedIntegrateAndFire) else 1
     biased = bool(np.any(getattr(neuron, "bias", 0)))
     return ring + words + biased + bool(getattr(neuron, "hold_input", False))

@@ -21,10 +21,10 @@ from neuro.engine.lanes import LANES
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.store import Store, bytes_per_sample, list_messages, make_store
-from neuro.engine.user import compile_step
+from neuro.engine.user import COMPILED, step_of
 from neuro.errors import EngineError
 from neuro.network import Network
-from neuro.neurons import Source, UserNeuron
+from neuro.neurons import Source
 
 BLOCK_BYTES = 8 << 20  # worst-case memory of one block; most of it is never touched
 BLOCK_SAMPLES = 64
@@ -66,7 +66,7 @@ class Worker:
             (*steps, store.base[0]),
         )
         neuron = plan.network.populations[index].neuron
-        if isinstance(neuron, UserNeuron):
+        if isinstance(neuron, COMPILED):
             self._advance_user(store, index, samples, rows, steps)
 
     def _advance_user(
@@ -74,11 +74,12 @@ class Worker:
     ) -> None:
         population = store.plan.network.populations[index]
         neuron = population.neuron
-        assert isinstance(neuron, UserNeuron)
+        assert isinstance(neuron, COMPILED)
+        step, parameters = step_of(neuron, population.name)
         bad = advance_user(
-            compile_step(neuron, population.name),
+            step,
             store.populations[index],
-            neuron.parameters,
+            parameters,
             store.state,
             store.spikes,
             store.counts,
@@ -90,10 +91,11 @@ class Worker:
             (*steps, store.base[0]),
         )
         if bad:
+            low, high = neuron.messages
             raise EngineError(
                 f"population {population.name!r}",
                 f"its step sent the message {bad}",
-                f"Stay within {neuron.lowest}..{neuron.highest}, or widen the bounds",
+                f"Stay within {low}..{high}, or widen the bounds",
             )
 
 
@@ -109,7 +111,7 @@ def simulate(
     """Run every sample through the network and write what happens into `recorder`."""
     plan = plan_of(network, input_payloads(network, inputs))
     traced = frozenset(
-        i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, UserNeuron)
+        i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, COMPILED)
     )
     each = bytes_per_sample(plan, recorder.steps, traces=traced)
     block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))

@@ -58,8 +58,10 @@ def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, 
 
 @compiled
 def signed(
-    p: Any, state: Any, v: Any, count: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any
+    p: Any, state: Any, v: Any, count: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, masks: Any
 ) -> Any:
+    fired, sent = masks
+    silent = elapsed < p.gather - 1
     driven, restless = I32(0), I32(0)
     threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
     for j in range(n):
@@ -70,6 +72,7 @@ def signed(
             drive = state[current + j] + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         message = I32((x >= threshold) & (state[count + j] < highest)) - I32((x < 0) & (state[count + j] > lowest))
+        message = I32(0) if silent else message
         state[v + j] = x - threshold * message
         state[count + j] += message
         fired[j] = message != 0
@@ -200,7 +203,7 @@ def fire_row(
     elif p.model == IF:
         counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired)
     elif p.model == SIGNED:
-        counted = signed(p, state, v, aux, second, wide, a, bias, b, n, fired, sent)
+        counted = signed(p, state, v, aux, second, elapsed, wide, a, bias, b, n, (fired, sent))
     elif p.model == WAIT:
         counted = wait(p, state, v, aux, elapsed, wide, a, bias, b, n, fired)
     elif p.model == RADIX:

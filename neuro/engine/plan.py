@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.pack import Packer, bounds
+from neuro.engine.user import COMPILED
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import (
     CubaLif,
     Graded,
     IntegrateAndFire,
+    MaxPool,
     Neuron,
     RadixIntegrateAndFire,
     Readout,
@@ -39,6 +41,7 @@ MODEL: dict[type[Neuron], int] = {
     Graded: T.GRADED,
     CubaLif: T.CUBA,
     Readout: T.READOUT,
+    MaxPool: T.USER,
     UserNeuron: T.USER,
     Source: T.SOURCE,
 }
@@ -127,7 +130,7 @@ def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[
     row["current_decay"], row["voltage_decay"] = getattr(neuron, "current_decay", 0), getattr(neuron, "voltage_decay", 0)
     row["shift"] = getattr(neuron, "bias_exponent", 0)
     minimum, maximum = getattr(neuron, "minimum", 0), getattr(neuron, "levels", getattr(neuron, "maximum", 1))
-    if isinstance(neuron, UserNeuron):
+    if isinstance(neuron, COMPILED):
         minimum, maximum = neuron.messages
     row["minimum"] = -INT32 if minimum is None else minimum
     row["maximum"] = INT32 if maximum is None else maximum
@@ -172,7 +175,7 @@ def _accumulator(network: Network, population: Population, incoming: Any, payloa
     reached = [bounds(projection, network, payloads[projection.source]) for projection in incoming]
     total = sum(b.step for b in reached)
     _check_charge(population, total)
-    if isinstance(population.neuron, UserNeuron) or any(b.needs_wide for b in reached):
+    if isinstance(population.neuron, COMPILED) or any(b.needs_wide for b in reached):
         return T.WIDE
     if total <= INT16:
         return T.NARROW

@@ -18,9 +18,10 @@ from neuro.engine.event import Worker
 from neuro.engine.plan import Payloads, check_charges, plan_of
 from neuro.engine.records import Recorder, Run
 from neuro.engine.store import Store, list_messages, make_store
+from neuro.engine.user import COMPILED
 from neuro.errors import EngineError, InputError
 from neuro.network import Network, Population
-from neuro.neurons import RadixIntegrateAndFire, Source, UserNeuron, WaitIntegrateAndFire
+from neuro.neurons import RadixIntegrateAndFire, Readout, Source, WaitIntegrateAndFire
 
 FOREVER = 1 << 40
 Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
@@ -43,7 +44,8 @@ class Session:
             raise InputError("most_steps", f"{most_steps} is not a positive number", "Pass 1 or more")
         for population in network.populations:
             neuron = population.neuron
-            if isinstance(neuron, WaitIntegrateAndFire | RadixIntegrateAndFire) or getattr(neuron, "gather", None) is not None:
+            gathers = isinstance(neuron, Readout) and neuron.gather is not None
+            if isinstance(neuron, WaitIntegrateAndFire | RadixIntegrateAndFire) or gathers:
                 raise EngineError(
                     f"population {population.name!r}",
                     f"{type(neuron).__name__} works in phases of fixed length, a stream has none",
@@ -60,7 +62,7 @@ class Session:
     def reset(self) -> None:
         """Back to the first step, as if nothing had been heard."""
         names = Recorder(self.network, 1, 1, self._record).traces
-        traced = [p.name in names or isinstance(p.neuron, UserNeuron) for p in self.network.populations]
+        traced = [p.name in names or isinstance(p.neuron, COMPILED) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)
         self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._store.reset()

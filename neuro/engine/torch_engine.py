@@ -23,6 +23,7 @@ from neuro.neurons import (
     CubaLif,
     Graded,
     IntegrateAndFire,
+    MaxPool,
     Neuron,
     RadixIntegrateAndFire,
     Readout,
@@ -134,10 +135,14 @@ def _simulate_batch(
             before = state[p.name]
             after, message, drive = STEP[type(p.neuron)](p.neuron, parameters[p.name], before, charge, elapsed)
             state[p.name], sent[p.name][t] = after, message.to(torch.int32)
-            _record(recorder, chosen, t, p, before["v"], after["v"], message, drive)
+            _record(recorder, chosen, t, p, _potential(before), _potential(after), message, drive)
     for name, potentials in recorder.potentials.items():
         if not isinstance(network[name].neuron, Source):
-            potentials[chosen] = state[name]["v"].cpu().numpy()
+            potentials[chosen] = _potential(state[name]).cpu().numpy()
+
+
+def _potential(state: State) -> Tensor:
+    return state["v"] if "v" in state else next(iter(state.values()))
 
 
 def _initial(p: Population) -> dict[str, NDArray[np.int64]]:
@@ -201,7 +206,7 @@ def _signed(n: SignedIntegrateAndFire, bias: Tensor, state: State, charge: Tenso
     up, down = v >= n.threshold, v < 0
     up = up if n.maximum is None else up & (count < n.maximum)
     down = down if n.minimum is None else down & (count > n.minimum)
-    message = up.long() - down.long()
+    message = (up.long() - down.long()) * (elapsed >= n.gather - 1)
     return {**current, "v": v - n.threshold * message, "count": count + message}, message, drive
 
 
@@ -232,6 +237,20 @@ def _graded(n: Graded, bias: Tensor, state: State, charge: Tensor, elapsed: int)
     return {**state, **current}, message, drive
 
 
+def _max_pool(n: MaxPool, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
+    if n.code == "turns":
+        largest, turn = torch.maximum(state["v"], charge), state["turn"] + 1
+        return {"v": largest, "turn": turn}, largest.clamp(max=n.levels) * (turn == n.taps), charge
+    shifted, doubling = charge + (n.base**n.taps // 2 if n.signed else 0), 2 if n.code == "digits" else 1
+    lags = [
+        doubling * state[f"behind{i}"] - (torch.div(shifted, n.base**i, rounding_mode="floor") % n.base - int(n.signed))
+        for i in range(n.taps)
+    ]
+    message = -torch.stack(lags).amin(0)
+    lags = [(lag + message).clamp(max=1) if n.code == "digits" else lag + message for lag in lags]
+    return {f"behind{i}": lag for i, lag in enumerate(lags)}, message, charge
+
+
 def _decay(x: Tensor, factor: int) -> Tensor:
     return x.sign() * ((x.abs() * (4096 - factor)) >> 12)
 
@@ -256,6 +275,7 @@ STEP: dict[type[Neuron], Callable[[Any, Tensor, State, Tensor, int], Step]] = {
     WaitIntegrateAndFire: _wait,
     RadixIntegrateAndFire: _radix,
     Graded: _graded,
+    MaxPool: _max_pool,
     CubaLif: _cuba,
     Readout: _readout,
 }

@@ -1,0 +1,79 @@
+"""How large a population's integer threshold should be, and which channels give up activation levels for weight resolution.
+
+A threshold Theta scales all weights into a population. Channels whose largest weight would then pass the weight bits have
+their float threshold raised instead. Knows error variances; knows no neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.linear import Matrix, Operator
+
+Floats = NDArray[np.float64]
+_STEPS = 2.0 ** np.arange(0, 8.01, 0.25)  # candidates for Theta, relative to one that needs no raise
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The chosen integer threshold, and the factor (channels,) >= 1 on each float threshold."""
+
+    threshold: int
+    raised: Floats
+
+
+def balance(
+    operators: Sequence[Operator], spreads: Sequence[Floats], weight: Floats, room: tuple[int, float], most: Floats
+) -> Balance:
+    """Least sum over channels of weight x error, where in units of the target's message the error variance of a channel is
+    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights.
+
+    operators: in the target's units; spreads: variance of each source's total messages, (channels,) or one;
+    weight (channels,); room: largest integer weight and largest threshold; most (channels,): bound on each raise.
+    """
+    limit, ceiling = room
+    largest = np.maximum(_by_channel(operators, "largest"), 1e-30)
+    noise = sum(_by_channel([op], "spread", spread) for op, spread in zip(operators, spreads, strict=True))
+    lowest = min(limit / float(largest.max()), ceiling)
+    highest = min(float((limit * most / largest).min()), ceiling)
+    best, error = lowest, np.inf
+    for candidate in np.clip(lowest * _STEPS, 1e-9, max(highest, lowest)):
+        raised = np.maximum(1.0, largest * candidate / limit)
+        found = float((weight * raised**2 * (1 + noise / candidate**2)).sum())
+        if found < error * (1 - 1e-9):
+            best, error = float(candidate), found
+    threshold = max(1, int(best))
+    return Balance(threshold, np.maximum(1.0, largest * threshold / limit))
+
+
+def _by_channel(operators: Sequence[Operator], what: str, spread: Floats | None = None) -> Floats:
+    """Per target channel (first axis): the largest absolute weight, or the sum of source variances over non-zero weights."""
+    found = []
+    for op in operators:
+        if isinstance(op, Matrix):
+            by_neuron = _matrix_largest(op) if spread is None else _matrix_spread(op, spread)
+            found.append(by_neuron.reshape(op.target[0], -1).max(axis=1))
+        elif spread is None:
+            found.append(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1))
+        else:
+            out, per_group = op.weight.shape[:2]
+            group = np.arange(out) // (out // op.groups)
+            variance = np.broadcast_to(spread, (op.source[0],))[group[:, None] * per_group + np.arange(per_group)]
+            taps = (op.weight != 0).reshape(out, per_group, -1).sum(axis=2)
+            found.append((taps * variance).sum(axis=1))
+    result: Floats = np.max(found, axis=0)
+    return result
+
+
+def _matrix_largest(op: Matrix) -> Floats:
+    return np.asarray(abs(op.weight).max(axis=0).toarray(), np.float64).ravel()
+
+
+def _matrix_spread(op: Matrix, spread: Floats) -> Floats:
+    channels = np.broadcast_to(spread, (op.source[0],))
+    by_neuron = np.repeat(channels, int(np.prod(op.source[1:])))
+    return np.asarray((op.weight != 0).astype(np.float64).T @ by_neuron)

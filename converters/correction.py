@@ -1,0 +1,100 @@
+"""Sequential correction of biases: each population, fed by what the ones before it really send, should meet the float
+network's mean activation per channel. Source: Li et al. 2021 ("light" calibration), here in integers and for every code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.coding import Made, Settings, with_charge
+from converters.evaluation import evaluate
+from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from neuro.graph import Graph
+from neuro.neurons import Neuron, Readout, Source
+
+Floats = NDArray[np.float64]
+ROUNDS = 3
+_VALUES = 2**25  # charges that may be held at once
+
+
+def sample_count(samples: int, sizes: list[int], settings: Settings) -> int:
+    """How many samples to correct on: all, or as many as fit in memory for codes that need every step."""
+    steps = 1 if settings.lossless else settings.timesteps
+    return max(1, min(samples, max(16, _VALUES // (steps * max(sizes)))))
+
+
+def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Floats]:
+    """Mean per channel of each layer's values, {key: layer name}."""
+    totals: dict[str, Any] = dict.fromkeys(layers, 0.0)
+    for start in range(0, len(samples), batch):
+        x = torch.as_tensor(samples[start : start + batch])
+        values = evaluate(graph, {graph.inputs[0].name: x}, set(layers.values()))
+        for key, name in layers.items():
+            flat = values[name].double().reshape(len(x), values[name].shape[1], -1)
+            totals[key] = totals[key] + flat.mean(2).sum(0).numpy()
+    return {key: np.asarray(total / len(samples)) for key, total in totals.items()}
+
+
+@dataclass(slots=True)
+class Corrector:
+    """Walks through a network in order with calibration samples, and mends each population on the way."""
+
+    samples: NDArray[np.float32]
+    wanted: dict[str, Floats]  # mean per channel of each stage in the float network
+    settings: Settings
+    signals: dict[str, Signal]
+    neurons: dict[str, Neuron]
+
+    def visit(self, made: Made) -> Made:
+        """The population with its biases corrected; its signal is kept for the ones behind it."""
+        name, steps = made.population.name, self.settings.timesteps
+        if isinstance(made.population.neuron, Source):
+            self._keep(made, source_signal(made.population, self.samples, steps, self.settings.lossless))
+            return made
+        part = Part(made.population, made.projections, self.neurons, self.signals, steps, self.settings.lossless)
+        charge = torch.zeros(1) if takes_maxima(made.population.neuron) else charges(part)
+        signal = respond(part, charge)
+        if name in self.wanted:
+            mend = self._mend_readout if isinstance(made.population.neuron, Readout) else self._mend
+            for _ in range(1 if isinstance(made.population.neuron, Readout) else ROUNDS):
+                made = mend(made, signal)
+                signal = respond(replace(part, population=made.population), charge)
+        self._keep(made, signal)
+        return made
+
+    def _keep(self, made: Made, signal: Signal) -> None:
+        self.signals[made.population.name] = signal
+        self.neurons[made.population.name] = made.population.neuron
+
+    def _mend(self, made: Made, signal: Signal) -> Made:
+        unit = np.asarray(made.sender.unit).reshape(-1) / (self.settings.timesteps if self.settings.counts else 1)
+        missing = self.wanted[made.population.name] / unit - _channel_means(signal)
+        neuron: Any = made.population.neuron
+        column = (-1, *[1] * (len(made.population.shape) - 1))
+        extra = np.rint(missing * neuron.threshold).astype(np.int64).reshape(column)
+        mended = with_charge(neuron, extra, self.settings.timesteps)
+        return replace(made, population=replace(made.population, neuron=mended))
+
+    def _mend_readout(self, made: Made, signal: Signal) -> Made:
+        neuron = made.population.neuron
+        assert isinstance(neuron, Readout)
+        steps = self.settings.timesteps if neuron.average else 1
+        column = (-1, *[1] * (len(made.population.shape) - 1))
+        scale = np.broadcast_to(
+            np.asarray(neuron.scale), np.broadcast_shapes(np.shape(neuron.scale), (made.population.shape[0], *column[1:]))
+        )
+        read = _channel_means(signal) * scale.reshape(-1) / steps
+        offset = np.broadcast_to(np.asarray(neuron.offset), made.population.shape)
+        missing = self.wanted[made.population.name] - read - offset.reshape(len(offset), -1).mean(axis=1)
+        mended = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))
+        return replace(made, population=replace(made.population, neuron=mended))
+
+
+def _channel_means(signal: Signal) -> Floats:
+    total = signal.total.double()
+    return np.asarray(total.reshape(len(total), total.shape[1], -1).mean(dim=(0, 2)).numpy())

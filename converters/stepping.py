@@ -1,0 +1,194 @@
+"""One population at a time, over all its steps and many samples at once: the exact integers of an emulation, in torch.
+
+A network without loops can be evaluated population by population, each seeing the whole trains of those before it. Used to
+calibrate, to diagnose and to evaluate lossless codes; `neuro.run` is the definition, and tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.delivery import deliver, largest
+from neuro.encoding import encode
+from neuro.errors import ConversionError
+from neuro.network import Population
+from neuro.neurons import (
+    Graded,
+    IntegrateAndFire,
+    MaxPool,
+    Neuron,
+    RadixIntegrateAndFire,
+    Readout,
+    SignedIntegrateAndFire,
+    Source,
+    WaitIntegrateAndFire,
+)
+from neuro.projections import Projection
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a population sends: `frames` (steps, samples, *shape), and their `total` (samples, *shape).
+
+    Codes that depend on timing (rate, signed) have a frame per step; a single frame is then a payload repeated at every step.
+    Lossless codes have one frame: the count of spikes, the number that the digits spell, or the payload.
+    """
+
+    frames: Tensor
+    total: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A population, the projections into it, and the neurons and signals of all populations before it."""
+
+    population: Population
+    projections: tuple[Projection, ...]
+    neurons: Mapping[str, Neuron]
+    signals: Mapping[str, Signal]
+    timesteps: int
+    lossless: bool
+
+
+def source_signal(population: Population, inputs: NDArray[Any], timesteps: int, lossless: bool) -> Signal:
+    """What a source sends for inputs (samples, *shape)."""
+    neuron = population.neuron
+    assert isinstance(neuron, Source)
+    if neuron.code in ("held", "once"):
+        frame = torch.as_tensor(encode(population, inputs, 1).reshape(len(inputs), *population.shape)).to(torch.int64)
+        total = frame * (timesteps if neuron.code == "held" else 1)
+        return Signal((total if lossless else frame)[None], total)
+    messages = encode(population, inputs, timesteps).astype(np.int64)
+    frames = torch.as_tensor(messages.swapaxes(0, 1).reshape(-1, len(inputs), *population.shape))
+    worth = 2 ** torch.arange(len(frames) - 1, -1, -1) if neuron.code == "radix" else torch.ones(len(frames), dtype=torch.int64)
+    total = torch.einsum("tn...,t->n...", frames, worth)
+    return Signal(total[None], total) if lossless else Signal(frames, total)
+
+
+def charges(part: Part) -> Tensor:
+    """Charge (steps, samples, *shape) that reaches a population; one frame alone is the whole charge of a lossless code, or
+    a charge repeated at every step."""
+    incoming = [(p, part.signals[p.source].frames, part.neurons[p.source]) for p in part.projections]
+    steps = max(len(frames) for _, frames, _ in incoming)
+    whole = part.timesteps if part.lossless else 1
+    result = []
+    for t in range(steps):
+        total: Any = 0
+        for p, frames, neuron in incoming:
+            bound = largest_value(neuron, whole)
+            total = total + deliver(p, frames[min(t, len(frames) - 1)], part.population.shape, bound)
+        result.append(total)
+    return torch.stack(result)
+
+
+def respond(part: Part, charge: Tensor) -> Signal:
+    """What a population sends for the charges of `charges`."""
+    neuron = part.population.neuron
+    if takes_maxima(neuron):
+        return _pooled(part)
+    if isinstance(neuron, Readout):
+        repeated = len(charge) == 1 and neuron.average and not part.lossless
+        return Signal(charge, charge[0] * part.timesteps if repeated else charge.sum(0))
+    if isinstance(neuron, Graded) and neuron.hold_input:
+        value = fire(neuron, charge[0], 1)
+        total = value * part.timesteps
+        return Signal((total if part.lossless else value)[None], total)
+    if isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire):
+        return _integrated(neuron, charge, part.timesteps)
+    value = fire(neuron, charge[0], part.timesteps)
+    return Signal(value[None], value)
+
+
+def takes_maxima(neuron: Neuron) -> bool:
+    """Whether a neuron sends the largest of its inputs: a MaxPool, or one that fires whenever anything arrives."""
+    always = isinstance(neuron, IntegrateAndFire) and neuron.threshold == 1 and neuron.reset == "zero"
+    return isinstance(neuron, MaxPool) or always
+
+
+def fire(neuron: Neuron, total: Tensor, timesteps: int) -> Tensor:
+    """Value of each neuron of a lossless code from its total charge (samples, *shape)."""
+    n: Any = neuron
+    bias = torch.tensor(np.asarray(n.bias, np.int64))
+    if isinstance(neuron, Graded):
+        return torch.clamp(torch.div(total + bias, n.threshold, rounding_mode="floor"), n.minimum, n.levels)
+    if isinstance(neuron, RadixIntegrateAndFire):
+        potential, levels = total + bias, 2**n.digits - 1
+    elif isinstance(neuron, WaitIntegrateAndFire):
+        potential, levels = total + bias * n.gather + torch.tensor(np.asarray(n.initial_potential, np.int64)), timesteps
+    else:
+        raise ConversionError(
+            f"a {type(neuron).__name__} population",
+            "its counts depend on timing, so no quantised network equals it",
+            "Run the network, or convert with code='wait', 'radix' or 'graded'",
+        )
+    if int(potential.abs().max()) > 2 ** (n.potential_bits - 1) - 1:
+        raise ConversionError(
+            f"a {type(neuron).__name__} population",
+            f"a potential of {int(potential.abs().max())} saturates at {n.potential_bits} bits",
+            "Calibrate on inputs as large as these",
+        )
+    return torch.clamp(torch.div(potential, n.threshold, rounding_mode="floor"), 0, levels)
+
+
+def largest_value(neuron: Neuron, timesteps: int) -> int:
+    """The largest absolute value of a signal's frame, which in a lossless code stands for `timesteps` steps."""
+    if isinstance(neuron, RadixIntegrateAndFire):
+        return int(2**neuron.digits - 1)
+    if isinstance(neuron, Graded):
+        return max(neuron.levels, -neuron.minimum) * (timesteps if neuron.hold_input else 1)
+    if isinstance(neuron, MaxPool):
+        return max(neuron.levels, timesteps, 255)
+    if isinstance(neuron, Source):
+        return max(neuron.levels, timesteps) * (timesteps if neuron.code == "held" else 1)
+    return timesteps
+
+
+def _pooled(part: Part) -> Signal:
+    frames = part.signals[part.projections[0].source].frames
+    best = [largest(part.projections, c, part.population.shape) for c in frames.cumsum(0, dtype=torch.int64)]
+    if len(best) == 1:
+        return Signal(best[0][None], best[0])
+    changes = [best[0], *(after - before for before, after in zip(best, best[1:], strict=False))]
+    return Signal(torch.stack(changes).to(torch.int8), best[-1])
+
+
+def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int) -> Signal:
+    shape, limit = charge.shape[1:], 2 ** (n.potential_bits - 1) - 1
+    gather = n.gather if isinstance(n, SignedIntegrateAndFire) else 1
+    bias = torch.tensor(np.asarray(n.bias, np.int32))
+    v = torch.tensor(np.asarray(n.initial_potential, np.int32)).expand(shape).clone()
+    count = torch.zeros(shape, dtype=torch.int32)
+    frames = torch.zeros((timesteps, *shape), dtype=torch.int8)
+    charge = charge.to(torch.int32)
+    for t in range(timesteps + gather - 1):
+        v += bias
+        if t < timesteps:
+            v += charge[min(t, len(charge) - 1)]
+        v.clamp_(-limit, limit)
+        if t < gather - 1:
+            continue
+        message = _messages(n, v, count)
+        frames[t - gather + 1] = message
+        count += message
+        v = torch.where(message != 0, 0, v) if getattr(n, "reset", "") == "zero" else v - n.threshold * message
+    return Signal(frames, count.to(torch.int64))
+
+
+def _messages(n: IntegrateAndFire | SignedIntegrateAndFire, v: Tensor, count: Tensor) -> Tensor:
+    up = v >= n.threshold
+    if isinstance(n, IntegrateAndFire):
+        return up.to(torch.int32)
+    if n.maximum is not None:
+        up &= count < n.maximum
+    down = v < 0
+    if n.minimum is not None:
+        down &= count > n.minimum
+    return up.to(torch.int32) - down.to(torch.int32)
