@@ -6,6 +6,7 @@ import pytest
 
 import neuro
 from neuro.errors import MachineError, UsageError
+from neuro.machines.hundredfold import hundredfold
 from neuro.machines.ownership import SECONDS_PER_YEAR, Prices, cost_per_million
 from neuro.machines.survey import emulated, roofline, table_one, table_three, table_two
 from neuro.machines.whatif import near_memory, slowed, sparse, what_if
@@ -144,3 +145,13 @@ def test_the_added_row_is_emulated_and_says_how() -> None:
         assert "benchmarks/emulate_resnet50.py" in note
     added = [row for row in table_one() if row["printed_power_w"] is None]
     assert [row["machine"] for row in added] == [bill.target for bill, _ in emulated()]
+
+
+def test_the_hundredfold_claim_holds_at_batch_1_only() -> None:
+    """Published ratios of the same logs: 109, 2.67 and 0.37."""
+    ratio = {(row["device"].split(" (")[0], row["batch"]): row["dynamic_ratio"] for row in hundredfold()}
+    assert ratio["Quadro K4000", 1] == pytest.approx(109.1, abs=0.05)
+    assert ratio["Quadro K4000", 64] == pytest.approx(2.67, abs=0.01)
+    assert ratio["Jetson TX1", 64] == pytest.approx(0.37, abs=0.01)
+    total = {(row["device"], row["batch"]): row["total_ratio"] for row in hundredfold()}
+    assert total["Quadro K4000", 1] == pytest.approx(132.1, abs=0.1)

@@ -124,7 +124,9 @@ def _assumptions(workload: Workload, machine: Machine, precision: str, batch: in
     stated = [f"{machine.name}: {name} = {figure}" for name, figure in used.items() if getattr(figure, "basis", "") == "assumed"]
     bound = lower_bound_pj(workload, machine, precision, batch)
     if bound is not None:
+        most = machine.value("power.busy", float("nan")) * times.latency_s / batch * 1e6
         stated.append(
-            f"{machine.name}: operations and bytes alone would cost {bound * 1e-6:.3g} uJ at batch {batch}, without idle power"
+            f"{machine.name}: at batch {batch} energy lies between {bound * 1e-6:.3g} uJ (operations and bytes alone) "
+            f"and {most:.3g} uJ (the power limit all the time)"
         )
     return (*stated, *(f"{machine.name}: {note}" for note in times.notes))

@@ -133,6 +133,16 @@ def what_if(rows: Rows) -> Plain:
     return "What if; ratios to the machine as it is", ("switch", "throughput", "speed", "energy", "what it leaves out"), text
 
 
+def hundredfold(rows: Rows) -> Plain:
+    """Dynamic energy relative to Loihi's, from `hundredfold.hundredfold`: a row per device, a column per batch."""
+    ratios: dict[str, dict[int, float]] = {}
+    for row in rows:
+        ratios.setdefault(row["device"], {})[row["batch"]] = row["dynamic_ratio"]
+    batches = sorted({batch for found in ratios.values() for batch in found})
+    text = [(device, *(_number(found.get(batch), ".3g", "") for batch in batches)) for device, found in ratios.items()]
+    return "Dynamic energy of a keyword relative to Loihi's, as measured", ("device", *(f"batch {b}" for b in batches)), text
+
+
 def crossings(rows: Rows) -> Plain:
     """Where machines draw level with the chip, from `Comparison.crossings` as dictionaries."""
     columns = ("machine", "energy", "needs less from batch", "level at activity x", "level at time steps x")
