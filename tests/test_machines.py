@@ -78,6 +78,8 @@ def test_no_machine_beats_its_peak(batch: int, macs: int) -> None:
         ('basis = "vendor", source = "leaflet"}\n[memory]', 'basis = "rumour", source = "x"}\n[memory]', "peak.int8"),
         (', source = "leaflet"}\n[memory]', "}\n[memory]", "peak.int8"),
         ("bandwidth", "bandwith", "memory.bandwith"),
+        ("units = {value = 10,", "units = {value = 0.5,", "core.units"),
+        ('clock = {value = 1000, unit = "MHz"', 'single_share = {value = 2, unit = "share"', "core.single_share"),
         ('precision = "int8"', 'precision = "fp16"', "precision"),
         ("[peak]", "[peak", "mine.toml"),
         ("[peak]", "colour = 1\n[peak]", "colour"),

@@ -129,6 +129,10 @@ def _check_figure(where: str, name: str, figure: Sourced) -> None:
         raise MachineError(where, f"its unit is {figure.unit!r}", f"Give it in {FIGURES[name]}")
     if not 0 <= figure.value < float("inf") or (figure.value == 0 and not name.startswith(("power", "time"))):
         raise MachineError(where, f"its value is {figure.value}", "Give a positive number")
+    if figure.unit == "count" and (figure.value < 1 or figure.value % 1):
+        raise MachineError(where, f"its value is {figure.value}", "Give a whole number of at least 1")
+    if figure.unit == "share" and figure.value > 1:
+        raise MachineError(where, f"its value is {figure.value}", "Give a share of at most 1")
 
 
 def list_machines() -> tuple[str, ...]:

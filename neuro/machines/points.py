@@ -81,12 +81,16 @@ def read_points(path: str | Path) -> tuple[Point, ...]:
 
 def parse_points(text: str, name: str) -> tuple[Point, ...]:
     """The points of CSV text; `name` is how errors call it."""
-    reader = csv.DictReader(io.StringIO(text))
     wanted = [field.name for field in fields(Point)]
+    try:
+        reader = csv.DictReader(io.StringIO(text))
+        rows = list(reader)
+    except csv.Error as error:
+        raise FormatError(f"points file {name}", f"it is no CSV: {error}", "Save it as comma-separated text") from None
     missing = [column for column in wanted if column not in (reader.fieldnames or ())]
     if missing:
         raise FormatError(f"points file {name}", f"column {missing[0]!r} is missing", f"Use the columns {', '.join(wanted)}")
-    points = tuple(_point(f"{name}, row {number}", row, wanted) for number, row in enumerate(reader, 2))
+    points = tuple(_point(f"{name}, row {number}", row, wanted) for number, row in enumerate(rows, 2))
     if not points:
         raise FormatError(f"points file {name}", "it holds no row", "Give at least one measurement")
     seen: set[str] = set()
