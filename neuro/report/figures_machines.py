@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 
 from neuro.report.svg import COLOURS, INK, draw
 
+_QUIET = "#a0a8b0"  # machines that are there for comparison only
+_MARKS = "os^Dv<>P"
+
 
 def validation(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
     """Predicted against measured for one quantity; each point predicted without its family. Rows as in `Validation.to_json`."""
@@ -35,28 +38,27 @@ def validation(points: Sequence[Mapping[str, Any]], quantity: str) -> str:
 
 
 def roofline(data: Mapping[str, Sequence[Mapping[str, Any]]], machines: Sequence[str], batch: int) -> str:
-    """Roofs of some machines and every workload placed on them at one batch. Data as `survey.roofline` gives it."""
-    marks = "os^Dv<>P"
+    """Every roof and every workload placed on it at one batch, those of `machines` in colour. Data of `survey.roofline`."""
     workloads = list(dict.fromkeys(point["workload"] for point in data["points"]))
+    mark_of = dict(zip(workloads, _MARKS, strict=False))
+    roofs = sorted(data["roofs"], key=lambda roof: roof["machine"] in machines)  # colour on top of grey
 
     def paint(axes: Axes) -> None:
         reach = np.geomspace(0.3, 1e4, 200)
-        for index, name in enumerate(machines):
-            colour = COLOURS[index % len(COLOURS)]
-            roof = next(row for row in data["roofs"] if row["machine"] == name)
-            axes.plot(
-                reach, np.minimum(roof["peak_flop_per_s"], reach * roof["bytes_per_s"]), color=colour, linewidth=1.2, label=name
-            )
-            for point in data["points"]:
-                if point["machine"] == name and point["batch"] == batch:
-                    mark = marks[workloads.index(point["workload"]) % len(marks)]
-                    axes.plot(point["flop_per_byte"], point["flop_per_s"], mark, color=colour, markersize=5)
-        for mark, workload in zip(marks, workloads, strict=False):
+        for roof in roofs:
+            shown = roof["machine"] in machines
+            colour = COLOURS[machines.index(roof["machine"]) % len(COLOURS)] if shown else _QUIET
+            height = np.minimum(roof["peak_flop_per_s"], reach * roof["bytes_per_s"])
+            axes.plot(reach, height, color=colour, linewidth=1.2 if shown else 0.4, label=roof["machine"] if shown else None)
+            for p in (p for p in data["points"] if p["machine"] == roof["machine"] and p["batch"] == batch):
+                mark = mark_of.get(p["workload"], "o")
+                axes.plot(p["flop_per_byte"], p["flop_per_s"], mark, color=colour, markersize=5 if shown else 2)
+        for workload, mark in mark_of.items():
             axes.plot([], [], mark, color=INK, markersize=5, label=workload)
-        axes.set(xscale="log", yscale="log", xlabel="FLOP (= 2 x MAC) per byte", ylabel="FLOP per second")
+        axes.set(xscale="log", yscale="log", xlabel="FLOP (= 2 x MAC) per byte", ylabel="FLOP (= 2 x MAC) per second")
         axes.legend(fontsize=6, ncol=2)
 
-    return draw("roofline", f"Rooflines, workloads at batch {batch}", paint, height_in=4.2)
+    return draw("roofline", f"Rooflines of all machines, workloads at batch {batch}", paint, height_in=4.2)
 
 
 def energy_by_batch(rows: Sequence[Mapping[str, Any]], chip: str) -> str:

@@ -116,7 +116,7 @@ def rooflines(data: Mapping[str, Sequence[Mapping[str, Any]]], batch: int = 64) 
         )
         for r in data["roofs"]
     ]
-    columns = ("machine", "format", "peak TFLOP/s", "GB/s", "ridge, FLOP/byte")
+    columns = ("machine", "format", "peak TFLOP/s (= 2 x MAC)", "GB/s", "ridge, FLOP/byte")
     return f"Rooflines; share of peak reached at batch {batch}", (*columns, *workloads), text
 
 
