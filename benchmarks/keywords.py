@@ -27,10 +27,10 @@ from neuro.keywords.training import Recipe
 
 ROOT = Path(__file__).parent.parent
 CARD = {
-    "data": "Google Speech Commands v0.02, canonical 12-class test clips, split by speaker; the train part only (2,942 clips)",
+    "data": "Google Speech Commands v0.02, canonical 12-class test clips, split by speaker",
     "licence": "data CC BY 4.0; these weights Apache-2.0",
     "attribution": "Pete Warden, Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition, arXiv 1804.03209, 2018",
-    "augmentation": "noise, rooms, speed, gain, neighbouring words; no synthesised speech",
+    "augmentation": "noise, rooms, speed, shift, gain; no synthesised speech",
     "limits": "English words said alone, close to the microphone, at 16 kHz; words outside the ten are now and then taken "
     "for one of them: see the confusion in docs/keywords.md. Not for anything where a mistake does harm",
 }

@@ -39,7 +39,7 @@ def tones(clips: int, seed: int) -> Corpus:
 def made(kind: str) -> Spotter:
     from neuro.keywords.making import convert
 
-    return convert(train(tones(64, 0), Recipe(kind, clips=800, batch=32, neighbours=0.1, halves=0.0, mixup=0.0)))
+    return convert(train(tones(64, 0), Recipe(kind, clips=800, batch=32, mixup=0.0)))
 
 
 @pytest.fixture(params=["separable", "multilayer"])

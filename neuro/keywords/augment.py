@@ -85,33 +85,6 @@ def fit(clip: NDArray[Any], length: int) -> NDArray[Any]:
     return clip[start : start + length]
 
 
-def middle(clip: Floats) -> int:
-    """The sample before which half of the clip's energy lies."""
-    energy = np.cumsum(np.square(clip, dtype=np.float64))
-    return int(np.searchsorted(energy, energy[-1] / 2)) if energy[-1] > 0 else clip.size // 2
-
-
-def beside(clip: Floats, before: Floats, after: Floats, distance: float) -> Floats:
-    """The clip with other words before and after, their middles `distance` times its length away from its own."""
-    out, away = clip.copy(), round(distance * clip.size)
-    for other, at in ((before, middle(clip) - away), (after, middle(clip) + away)):
-        start = at - middle(other)
-        low, high = max(0, start), min(clip.size, start + other.size)
-        if low < high:
-            out[low:high] += other[low - start : high - start]
-    return out
-
-
-def halves(first: Floats, second: Floats) -> Floats:
-    """The end of one word, then the beginning of another: the window that lies between the two."""
-    half = first.size // 2
-    out = np.zeros_like(first)
-    end, start = first[middle(first) :][:half], second[: middle(second)][-(first.size - half) :]
-    out[: end.size] += end
-    out[out.size - start.size :] += start
-    return out
-
-
 def room_response(decay_s: float, rate: int, rng: Generator) -> Floats:
     """A room's answer to a click: the click, then noise that falls by 60 dB in `decay_s`."""
     length = max(2, int(decay_s * rate))

@@ -20,9 +20,13 @@ def model_card(made: Made, title: str, how: str) -> str:
         f"# Model card: {title}",
         f"Classes: {', '.join(spotter.classes)}. A {card['model']} network of {spotter.graph.parameters:,} parameters, converted "
         f"with code {card['code']!r} to 8-bit weights; float graph and spiking network lie in one file. Made by `{how}`.",
-        f"**Data.** {card['data']}; {card['train_clips']:,} clips of {card['train_speakers']} speakers. "
-        "Nobody in the other parts was heard in training.",
-        *(f"**{name.capitalize()}.** {card[name]}." for name in ("licence", "attribution", "limits") if name in card),
+        f"**Data.** {card['data']}. Trained on {card['train_clips']:,} clips of {card['train_speakers']} speakers; nobody in the "
+        "other parts was among them.",
+        *(
+            f"**{name.capitalize()}.** {card[name]}."
+            for name in ("augmentation", "licence", "attribution", "limits")
+            if name in card
+        ),
         "**Accuracy by speaker split**, clips of one second:",
         _table(("part", "speakers", "clips", "float network", "spikes"), parts),
         f"At the threshold {spotter.threshold:.2f}, {_percent(test.true[1])} of the test part's keywords are heard and "

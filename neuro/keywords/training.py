@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from neuro.errors import UsageError
 from neuro.keywords import model as networks
-from neuro.keywords.augment import Augmentation, Generator, augment, beside, halves
-from neuro.keywords.corpus import SILENCE, UNKNOWN, Corpus, recordings_of
+from neuro.keywords.augment import Augmentation, Generator, augment
+from neuro.keywords.corpus import SILENCE, Corpus, recordings_of
 from neuro.keywords.features import FeatureSettings, Floats, extract, extract_all, to_float
 from neuro.keywords.spotter import Normalisation
 
@@ -28,19 +28,13 @@ _STATISTICS_CLIPS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train: the kind of network, clips shown in all, and what is done to them.
-
-    `neighbours`: share of clips with other words close before and after; `halves`: share replaced by the end of one word and
-    the beginning of another, which is unknown: a stream is full of both.
-    """
+    """How to train: the kind of network, clips shown in all, and what is done to them."""
 
     kind: str = "separable"
     clips: int = 120_000
     batch: int = 64
     learning_rate: float = 4e-3
     mixup: float = 0.5
-    neighbours: float = 0.15
-    halves: float = 0.05
     masked: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -52,8 +46,8 @@ class Recipe:
             raise UsageError(
                 "recipe", f"{self.clips} clips in batches of {self.batch}", "Use batches of 2 or more, and enough clips"
             )
-        if not all(0 <= share <= 1 for share in (self.mixup, self.neighbours, self.halves)):
-            raise UsageError("recipe", "mixup, neighbours or halves is no share", "Use 0 to 1")
+        if not 0 <= self.mixup <= 1:
+            raise UsageError("recipe", f"mixup = {self.mixup}", "Use a share, 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +93,18 @@ def _features(clips: Iterable[Floats], recipe: Recipe, backgrounds: Floats, rng:
     return np.stack([extract(settings, augment(clip, recipe.augmentation, backgrounds, rng)) for clip in clips])
 
 
-def _in_context(corpus: Corpus, row: int, recipe: Recipe, rng: Generator) -> tuple[Floats, bool]:
-    """A clip as a stream may hold it, and whether its word is still in it."""
-    clip, chance = to_float(corpus.audio[row]), rng.random()
-    if chance < recipe.neighbours:
-        before, after = (to_float(corpus.audio[i]) for i in rng.integers(len(corpus), size=2))
-        return beside(clip, before, after, rng.uniform(0.7, 1.2)), True
-    if chance < recipe.neighbours + recipe.halves:
-        return halves(clip, to_float(corpus.audio[rng.integers(len(corpus))])), False
-    return clip, True
-
-
 def _batches(
     corpus: Corpus, recipe: Recipe, normalisation: Normalisation, backgrounds: Floats, rng: Generator
 ) -> Iterator[networks.Batch]:
-    one_hot = np.eye(len(corpus.classes), dtype=np.float32)
-    targets, targets_of_halves = one_hot[corpus.labels], one_hot[corpus.classes.index(UNKNOWN)]
+    targets = np.eye(len(corpus.classes), dtype=np.float32)[corpus.labels]
     while True:
         order = rng.permutation(len(corpus))
         if len(order) < recipe.batch:
             order = np.resize(order, recipe.batch)
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             rows = order[start : start + recipe.batch]
-            clips, whole = zip(*(_in_context(corpus, row, recipe, rng) for row in rows), strict=True)
-            x = normalisation(_features(clips, recipe, backgrounds, rng))
-            y = np.where(np.array(whole)[:, None], targets[rows], targets_of_halves)
+            x = normalisation(_features(map(to_float, corpus.audio[rows]), recipe, backgrounds, rng))
+            y = targets[rows]
             if recipe.masked:
                 x = _masked(x, rng)
             yield _mixed(x, y, rng) if rng.random() < recipe.mixup else (x, y)
