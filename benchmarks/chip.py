@@ -47,7 +47,7 @@ def timed(function: Callable[[], Result], repeats: int = 1) -> tuple[float, Resu
 def placement_quality(*, quick: bool) -> Iterator[Row]:
     """Packets times hops of each placement method, every neuron sending one message."""
     large, small = neuro.load_chip("loihi2"), neuro.load_chip("loihi1-nahuku")
-    local, lists = listed_layers(side=16 if quick else 32)
+    local, lists = listed_layers(side=16 if quick else 32)[0], listed_layers(side=16)[1]
     plain_methods = ("refined", "sequential", "random")
     cases: list[tuple[str, neuro.Network, neuro.Chip, tuple[Any, ...]]] = [
         ("convnet, 117,898 neurons", small_convnet(), large, plain_methods),

@@ -52,11 +52,8 @@ def fill(
     return total
 
 
-def overfull(
-    network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints], wires: Mapping[str, Wires]
-) -> list[str]:
-    """A sentence for each limit that a core breaks, and for each slice on a core that may not be used."""
-    held = fill(network, chip, cuts, cores, wires)
+def overfull(network: Network, chip: Chip, cores: Mapping[str, Ints], held: Mapping[str, Ints]) -> list[str]:
+    """A sentence for each limit that a core breaks, given what they hold, and for each core that may not be used."""
     lives = [p for p in network.populations if on_cores(p)]
     used = np.unique(np.concatenate([cores[p.name] for p in lives])) if lives else np.zeros(0, np.int64)
     room: dict[str, int | None] = dict(limits(chip))

@@ -31,6 +31,7 @@ class Placement(Shown):
     """A network on a chip: `cuts` divides each population into slices, `cores` says which core holds each slice.
 
     Cores are numbered tile by tile, row by row over the whole board: core = tile * cores_per_tile + place in the tile.
+    `fill` tells what each core in use holds, by limit, in the order of `used`.
     """
 
     network: Network
@@ -38,6 +39,7 @@ class Placement(Shown):
     cuts: Mapping[str, Cut]
     cores: Mapping[str, Ints]
     wires: Mapping[str, Wires]
+    fill: Mapping[str, Ints]
     method: str
     seed: int
 
@@ -51,11 +53,6 @@ class Placement(Shown):
     def cores_used(self) -> int:
         """Number of cores in use."""
         return len(self.used)
-
-    @property
-    def fill(self) -> dict[str, Ints]:
-        """What each core in use holds, by limit, in the order of `used`; recomputed from the placed tables."""
-        return fill(self.network, self.chip, self.cuts, self.cores, self.wires)
 
     @property
     def utilisation(self) -> float:
@@ -92,7 +89,8 @@ class Placement(Shown):
 
     def check(self) -> list[str]:
         """Every limit that is broken, recomputed from the placed tables; an empty list when all is well."""
-        return overfull(self.network, self.chip, self.cuts, self.cores, self.wires)
+        held = fill(self.network, self.chip, self.cuts, self.cores, self.wires)
+        return overfull(self.network, self.chip, self.cores, held)
 
 
 def place(
@@ -127,11 +125,12 @@ def place(
     flows = traffic(network, wire(network, chip, cuts, where), count, rates)
     at = arrange(chip, flows, seed, method)
     cores = {name: group if group[0] < 0 else at[group] for name, group in groups.items()}
-    placement = Placement(network, chip, cuts, cores, wire(network, chip, cuts, cores), method, seed)
-    broken = placement.check()
+    wires = wire(network, chip, cuts, cores)
+    held = fill(network, chip, cuts, cores, wires)
+    broken = overfull(network, chip, cores, held)
     if broken:
         raise FitError(f"network on chip {chip.name!r}", broken[0], "Use a larger board, or narrower layers")
-    return placement
+    return Placement(network, chip, cuts, cores, wires, held, method, seed)
 
 
 def _rates(network: Network, activity: Run | Mapping[str, Any] | None) -> dict[str, Any]:
