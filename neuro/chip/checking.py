@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.chip.candidates import on_cores
 from neuro.chip.cuts import Cut, Ints, as_window, with_rows
-from neuro.chip.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits
+from neuro.chip.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import Wires
 from neuro.network import Network
@@ -85,7 +85,8 @@ def _into_slices(projection: Projection, network: Network, chip: Chip, cut: Cut)
     source = network[projection.source]
     labels = cut.labels()
     held = np.bincount(labels, minlength=cut.slices)
-    each = [synapse_bits(projection, chip, int(count)) for count in held]
+    weight = weight_bits(projection, chip)
+    each = [synapse_bits(projection, chip, int(count), weight=weight) for count in held]
     window = as_window(projection, source.shape)
     if encoding(projection, chip) != "conv":
         return _listed(projection, network, chip, labels, each)

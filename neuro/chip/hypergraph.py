@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from neuro.chip.candidates import RATE, on_cores
-from neuro.chip.cuts import Cut, Ints
-from neuro.chip.limits import needs
+from neuro.chip.cuts import Cut, Ints, as_window
+from neuro.chip.ruler import Ruler
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -29,8 +29,10 @@ def by_hypergraph(network: Network, chip: Chip, cuts: Mapping[str, Cut], rates: 
     """The cuts, with populations that a Sparse projection leads to cut anew where that fits."""
     found = dict(cuts)
     for population in network.populations:
-        listed = any(isinstance(p, Sparse) for p in network.into(population.name))
-        if on_cores(population) and listed and found[population.name].slices > 1:
+        inputs = network.into(population.name)
+        listed = any(isinstance(p, Sparse) for p in inputs)
+        shaped = any(as_window(p, network[p.source].shape) is not None for p in inputs)
+        if on_cores(population) and listed and not shaped and found[population.name].slices > 1:
             found[population.name] = _cut(network, chip, population, found, rates, seed)
     return found
 
@@ -38,14 +40,14 @@ def by_hypergraph(network: Network, chip: Chip, cuts: Mapping[str, Cut], rates: 
 def _cut(
     network: Network, chip: Chip, population: Population, cuts: Mapping[str, Cut], rates: Mapping[str, Any], seed: int
 ) -> Cut:
-    plain = cuts[population.name]
+    plain, ruler = cuts[population.name], Ruler(network, chip)
     starts, pins, weights = _nets(network, population, rates)
     for parts in range(plain.slices, int(plain.slices * _MOST_PARTS) + 1):
         part = _partition(population.size, starts, pins, weights, parts, seed)
         sizes = np.bincount(part, minlength=parts)
         edges = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
         cut = Cut(population.shape, (edges,), np.argsort(part, kind="stable"))
-        if max(needs(network, chip, population, cut, cuts).worst(chip).values()) <= 1:
+        if ruler.fits(population, cut, cuts):
             return cut
     return plain
 

@@ -21,7 +21,7 @@ Method = Literal["refined", "partitioned", "sequential", "random"]
 METHODS: tuple[str, ...] = get_args(Method)
 CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
 _MOVES = 10_000  # tried for each group
-_MOST_MOVES = 8_000_000
+_MOST_MOVES = 4_000_000
 
 
 def usable(chip: Chip) -> Ints:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from neuro.chip.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
 from neuro.chip.cuts import Cut, even
-from neuro.chip.limits import compartments, limits, needs
+from neuro.chip.limits import compartments, limits
+from neuro.chip.ruler import Ruler
 from neuro.chip.spec import Chip, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -47,7 +48,7 @@ def partition(network: Network, chip: Chip, *, rates: Mapping[str, float] | None
     """
     knife = Knife(network, chip, rates or {})
     plans = [knife.fewest()]
-    for times in _QUICKER:
+    for times in _QUICKER if plans[0].slices <= chip.usable_cores else ():
         plan = knife.within(plans[0].work_ns / times)
         if plan is None or plan.slices > chip.usable_cores:
             break
@@ -67,6 +68,7 @@ class Knife:
 
     def __init__(self, network: Network, chip: Chip, rates: Mapping[str, float]) -> None:
         self.network, self.chip, self.rates = network, chip, rates
+        self.ruler = Ruler(network, chip)
         self.found = {p.name: candidates(network, chip, p, rates) for p in network.populations if on_cores(p)}
 
     def fewest(self) -> Plan:
@@ -97,7 +99,7 @@ class Knife:
         for population in reversed(network.populations):  # targets first: outgoing axons depend on their cuts
             cuts[population.name] = self._cut(population, cuts, grids)
         for _ in network.populations:  # recurrent projections were counted as one slice; cut again where they are more
-            late = [p for p in network.populations if on_cores(p) and not self._fits(p, cuts[p.name], cuts)]
+            late = [p for p in network.populations if on_cores(p) and not self.ruler.fits(p, cuts[p.name], cuts)]
             if not late:
                 break
             for population in late:
@@ -114,12 +116,9 @@ class Knife:
             return even(population.shape, [1] * len(population.shape))
         for parts in grids(population, cuts):
             cut = even(population.shape, parts)
-            if self._fits(population, cut, cuts):
+            if self.ruler.fits(population, cut, cuts):
                 return cut
-        raise _refusal(self.network, self.chip, population, cuts)
-
-    def _fits(self, population: Population, cut: Cut, cuts: Mapping[str, Cut]) -> bool:
-        return max(needs(self.network, self.chip, population, cut, cuts).worst(self.chip).values()) <= 1
+        raise _refusal(self.ruler, population, cuts)
 
     def _neuron_ns(self, population: Population, cuts: Mapping[str, Cut]) -> float:
         """Time that a core spends on one neuron in a step: its update, and its messages at the population's rate."""
@@ -152,8 +151,9 @@ def _sorted(table: Candidates, cost: Floats, may: NDArray[np.bool_]) -> Iterable
             yield tuple(int(k) for k in table.grids[i])
 
 
-def _refusal(network: Network, chip: Chip, population: Population, cuts: Mapping[str, Cut]) -> FitError:
-    single = needs(network, chip, population, even(population.shape, population.shape), cuts)
+def _refusal(ruler: Ruler, population: Population, cuts: Mapping[str, Cut]) -> FitError:
+    chip = ruler.chip
+    single = ruler.needs(population, even(population.shape, population.shape), cuts)
     worst = single.worst(chip)
     limit = max(worst, key=lambda name: worst[name])
     return FitError(

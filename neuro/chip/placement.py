@@ -14,10 +14,11 @@ from neuro.chip.candidates import on_cores
 from neuro.chip.checking import fill, overfull
 from neuro.chip.cuts import Cut, Ints
 from neuro.chip.hypergraph import by_hypergraph
-from neuro.chip.limits import formats, limits, needs
+from neuro.chip.limits import formats, limits
 from neuro.chip.mapping import METHODS, Method, arrange, traffic
 from neuro.chip.partition import partition, partition_in_order
 from neuro.chip.routes import routes
+from neuro.chip.ruler import Ruler
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import HOST, Wires, wire
 from neuro.engine.records import Run
@@ -172,9 +173,9 @@ def _shared(network: Network, chip: Chip, cuts: Mapping[str, Cut]) -> dict[str, 
     """First fit of slices to shared cores, in order; two slices of one population never share."""
     room = np.zeros((0, len(limits(chip)) + 2), np.int64)
     full = np.array([*limits(chip).values(), chip.core.neuron_configs or 1 << 30, chip.core.synapse_configs or 1 << 30])
-    places: dict[str, Ints] = {}
+    places, ruler = dict[str, Ints](), Ruler(network, chip)
     for population in (p for p in network.populations if on_cores(p)):
-        need = needs(network, chip, population, cuts[population.name], cuts)
+        need = ruler.needs(population, cuts[population.name], cuts)
         ones = np.ones_like(need.neurons)
         columns = [*(getattr(need, name) for name in limits(chip)), ones, ones * len(formats(population, network, chip))]
         taken = np.zeros(len(room), np.bool_)
