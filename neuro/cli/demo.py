@@ -52,7 +52,7 @@ def demo(
         held_out = Data(digits.x_held_out, digits.y_held_out)
         work.step("training")
         model = train(digits, seed=seed, progress=work.advance)
-        outcome = study(model, digits.x_train[:512], target, held_out, settings, work=work)
+        outcome = study(model, digits.x_train[:256], target, held_out, settings, work=work)
     facts = (
         f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
         "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",
