@@ -17,9 +17,9 @@ import numpy as np
 import neuro
 from neuro.chip.spec import all_keys
 from neuro.report.figures_chip import pictures
+from neuro.report.svg import alone
 
 DOCS = Path(__file__).parent
-GREY = "#768390"  # legible on white and on black
 LOIHI = ("loihi1-davies2018", "loihi1-nahuku", "loihi2")
 
 
@@ -81,8 +81,7 @@ def draw() -> None:
     inputs = np.random.default_rng(0).integers(0, 256, (4, *network.populations[0].shape))
     chip_run = neuro.emulate(network, neuro.place(network, neuro.load_chip("loihi2")), inputs, noc="packet")
     for name, drawn in pictures(chip_run).items():
-        shown = drawn.replace("currentColor", GREY).replace("<svg ", '<svg font-family="sans-serif" ', 1)
-        (DOCS / f"chip_{name}.svg").write_text(shown + "\n")
+        (DOCS / f"chip_{name}.svg").write_text(alone(drawn))
 
 
 def put(page: str, name: str, text: str) -> str:

@@ -100,3 +100,31 @@ def test_completion_knows_names() -> None:
 def test_every_command_shows_an_example() -> None:
     for command in ("demo", "run", "compare", "inspect", "chips", "machines"):
         assert f"neuro {command}" in call(command, "--help").stdout.split("Examples:")[1]
+
+
+def test_check_explains_a_chip_file(tmp_path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('[chip]\nbase = "loihi2"\nname = "mine"\n')
+    assert "no mistakes" in call("chips", "check", mine).stdout
+    mine.write_text('[chip]\nbase = "loihi2"\nname = "mine"\n[core]\nneurons = 3\nbanana = 1\n')
+    done = call("chips", "check", mine)
+    refused(done, "2 mistakes")
+    assert "core.neurons" in done.stdout
+    assert "core.banana" in done.stdout
+    assert len(json.loads(call("chips", "check", mine, "--json", "-").stdout)) == 2
+    refused(call("chips", "check"), "neuro chips check FILE")
+    refused(call("chips", "loihi2", mine), "neuro chips check FILE")
+
+
+def test_inspect_places_and_draws(tmp_path) -> None:
+    source = neuro.Population("in", (4,), neuro.Source("rate", levels=3))
+    network = neuro.Network(
+        (source, neuro.Population("out", (3,), neuro.Readout())), (neuro.Dense("in", "out", np.eye(4, 3, dtype=int)),)
+    )
+    network.save(tmp_path / "net.safetensors")
+    done = call("inspect", tmp_path / "net.safetensors", "--chip", "loihi2", "--pictures", tmp_path / "placed", "--json", "-")
+    placed = json.loads(done.stdout)["placement"]
+    assert (placed["cores_used"], placed["packets"]) == (2, 4)
+    assert {p.name for p in (tmp_path / "placed").iterdir()} == {"fill.svg", "links.svg"}
+    refused(call("inspect", tmp_path / "net.safetensors", "--pictures", tmp_path), "--chip")
+    refused(call("inspect", tmp_path / "net.safetensors", "--chip", "loihi2", "--board", "huge"), "auto")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuro.chip.ability import check_ability
 from neuro.chip.boards import with_cores
@@ -87,6 +88,15 @@ class Placement(Shown):
             packets += float(fired @ np.diff(wires.packet_starts))
             hops += float(fired @ routes(wires, self.chip).hops[:, :2].sum(axis=1))
         return packets, hops
+
+    def link_loads(self, activity: Run | Mapping[str, Any] | None = None) -> NDArray[np.float64]:
+        """Packets over each link, numbered tile * 4 + direction (east, west, south, north), in such a step."""
+        mesh, rates = self.chip.mesh, _rates(self.network, activity)
+        loads = np.zeros(mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4)
+        for name, wires in self.wires.items():
+            fired, way = np.bincount(wires.classes, rates.get(name), len(wires.cores)), routes(wires, self.chip)
+            np.add.at(loads, way.links, np.repeat(fired, np.diff(way.starts)) * way.loads)
+        return loads
 
     def check(self) -> list[str]:
         """Every limit that is broken, recomputed from the placed tables; an empty list when all is well."""

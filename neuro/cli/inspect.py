@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import Json, Quiet, console, write_json
+from neuro.cli.output import Json, Quiet, chip_names, console, write_json
+from neuro.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from neuro.network import Network
@@ -20,12 +22,27 @@ Examples:
 \b
   neuro inspect network.safetensors
   neuro inspect network.safetensors --json -
+  neuro inspect network.safetensors --chip loihi2 --pictures placed
+  neuro inspect network.safetensors --chip loihi2 --board auto
 """
+Placed = Annotated[
+    str | None,
+    typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
+]
+Board = Annotated[str, typer.Option(metavar="BOARD", help="given: the chip as it is; auto: as many of it as are needed.")]
+Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network.", show_default=False)]
 
 
-def inspect(file: File, json: Json = None, quiet: Quiet = False) -> None:
-    """Show the populations and projections of a saved spiking network."""
+def inspect(
+    file: File,
+    chip: Placed = None,
+    board: Board = "given",
+    pictures: Pictures = None,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show the populations and projections of a saved spiking network, and how it lies on a chip."""
     from neuro.network import Network
 
     network = Network.load(file)
@@ -37,7 +54,44 @@ def inspect(file: File, json: Json = None, quiet: Quiet = False) -> None:
         shown.print(f"Made for {network.timesteps} timesteps: {network.steps(network.timesteps)} chip steps for one sample.")
     for note in network.notes:
         shown.print(f"Note: {note}")
+    if chip is not None:
+        described["placement"] = _placed(network, chip, board, pictures, shown)
+    elif pictures is not None:
+        raise UsageError("neuro inspect", "pictures are of a placed network", "Add --chip loihi2, say")
     write_json(json, described)
+
+
+def _placed(network: Network, chip: str, board: str, pictures: Path | None, shown: Console) -> dict[str, Any]:
+    """Place the network, show what the fullest core holds of each limit, and draw it on request."""
+    from neuro.chip.files import load_chip
+    from neuro.chip.limits import limits
+    from neuro.chip.placement import place
+
+    placement = place(network, load_chip(chip), board=board)  # type: ignore[arg-type]  # place() refuses other words
+    room = limits(placement.chip)
+    rows = [
+        {
+            "limit": name,
+            "fullest_core": int(placement.fill[name].max()),
+            "of_at_most": most,
+            "all_cores": int(placement.fill[name].sum()),
+        }
+        for name, most in room.items()
+    ]
+    packets, hops = placement.traffic()
+    title = f"{placement.cores_used:,} of {placement.chip.usable_cores:,} cores of {placement.chip.name}"
+    shown.print(_listed(title, rows))
+    shown.print(f"One message of every neuron: {packets:,.0f} packets, {hops:,.0f} hops.")
+    if pictures is not None:
+        from neuro.files import write_text
+        from neuro.report.figures_chip import placed_pictures
+        from neuro.report.svg import alone
+
+        pictures.mkdir(exist_ok=True)
+        for name, drawn in placed_pictures(placement).items():
+            write_text(pictures / f"{name}.svg", alone(drawn))
+    kept = {"chip": placement.chip.name, "cores_used": placement.cores_used, "utilisation": placement.utilisation}
+    return {**kept, "packets": packets, "hops": hops, "limits": rows}
 
 
 def _described(network: Network) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
+from neuro.chip.placement import Placement
 from neuro.chip.spec import Mesh
 from neuro.report.svg import COLOURS, INK, draw
 
@@ -37,8 +38,18 @@ def pictures(chip_run: ChipRun) -> dict[str, str]:
     return {
         "fill": core_map("fill", "Neurons of each core", mesh, cores, 100 * neurons, "compartments taken (%)"),
         "work": core_map("work", "Work of each core", mesh, cores, synops, "synops an inference"),
-        "links": link_map("link-loads", mesh, cores, counts.links.reshape(-1, 4) / counts.samples),
+        "links": link_map("link-loads", mesh, cores, counts.links.reshape(-1, 4) / counts.samples, "packets an inference"),
         "steps": timeline("steps", {name: part.mean(axis=0) for name, part in causes.items()}),
+    }
+
+
+def placed_pictures(placement: Placement) -> dict[str, str]:
+    """What can be drawn before anything runs: "fill", and "links" as if every neuron sent one message."""
+    mesh, cores = placement.chip.mesh, placement.used
+    neurons = placement.fill["neurons"] / placement.chip.core.neurons
+    return {
+        "fill": core_map("fill", "Neurons of each core", mesh, cores, 100 * neurons, "compartments taken (%)"),
+        "links": link_map("link-loads", mesh, cores, placement.link_loads().reshape(-1, 4), "packets, one message a neuron"),
     }
 
 
@@ -59,8 +70,8 @@ def core_map(name: str, title: str, mesh: Mesh, cores: NDArray[np.int64], values
     return draw(name, title, paint)
 
 
-def link_map(name: str, mesh: Mesh, cores: NDArray[np.int64], loads: NDArray[np.float64]) -> str:
-    """Packets of an inference over every link: loads (tiles, 4), east, west, south and north of each tile."""
+def link_map(name: str, mesh: Mesh, cores: NDArray[np.int64], loads: NDArray[np.float64], label: str) -> str:
+    """Packets over every link: loads (tiles, 4), east, west, south and north of each tile."""
     width = mesh.width * mesh.chips_x
     used = np.unique(cores // mesh.cores_per_tile)
 
@@ -76,7 +87,7 @@ def link_map(name: str, mesh: Mesh, cores: NDArray[np.int64], loads: NDArray[np.
         axes.plot(used % width + 0.5, used // width + 0.5, "s", color=INK, markersize=3)
         _frame(axes, mesh)
         shown = ScalarMappable(norm, "viridis")
-        axes.figure.colorbar(shown, ax=axes, label="packets an inference", shrink=0.9)
+        axes.figure.colorbar(shown, ax=axes, label=label, shrink=0.9)
 
     return draw(name, "Packets over each link of the mesh", paint)
 

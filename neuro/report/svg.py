@@ -59,3 +59,8 @@ def _inline(text: str, name: str, title: str) -> str:
     body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return body.replace("<svg ", f'<svg role="img" aria-label="{label}" class="figure" ', 1)
+
+
+def alone(drawn: str, ink: str = "#768390") -> str:
+    """A figure as the text of a file of its own, in an ink that is legible on white and on black."""
+    return drawn.replace("currentColor", ink).replace("<svg ", '<svg font-family="sans-serif" ', 1) + "\n"
