@@ -98,12 +98,12 @@ def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Mess
             )
         return messages
     values = _quantised(population, inputs).reshape(samples, size)
+    if source.code == "once":
+        return values[:, None, :].astype(np.int32)
     steps = source.active_steps(timesteps)
     messages = np.zeros((samples, steps, size), np.int32)
     if source.code == "held":
         messages[:] = values[:, None, :]
-    elif source.code == "once":
-        messages[:, 0] = values
     elif source.code == "radix":
         for step in range(steps):
             messages[:, step] = (values >> (source.digits - 1 - step)) & 1

@@ -51,7 +51,7 @@ def deliver_row(
         if reached == 0:
             pass
         elif q.kind == DEPTHWISE:
-            synops = depthwise(acc, narrow, tables, q, lists, low, high, payloads, shift, reach, reached, spread)
+            synops = depthwise(acc, narrow, tables, q, lists, low, high, payloads, shift, reach, reached, spread, p.halo)
         elif scaled or q.taps != 1 or q.groups_at >= 0:
             synops = convolve_taps(acc, narrow, tables, q, lists, low, high, payloads, shift, scaled, reach, reached)
         else:
@@ -144,22 +144,44 @@ def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int)
 
 @inlined
 def list_fired(
-    p: Any, fired: Any, sent: Any, n: Any, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, lane: Any, segment: int
+    p: Any, fired: Any, f: Any, sent: Any, n: Any, lists: Any, payloads: Any, begins: Any, ends: Any, segment: int
 ) -> Any:
-    """Write the neurons of a row that fired into its segment and count them; returns how many."""
-    for j in range(n, (n + U(63)) & ~U(63)):
-        fired[j] = 0
+    """Write the neurons of a row that fired into its segment; returns how many."""
     at = begins[segment]
-    found = gather_fired(fired, n, lists, at)
+    found = gather_fired(fired, f, n, lists, at)
     ends[segment] = at + found
-    count = U(p.count_at) + lane
-    for j in range(n):
-        counts[count + j] += fired[j]
     if p.payload:
         shift = p.payload_at - p.list_at
         for k in range(at, at + found):
-            payloads[k + shift] = sent[lists[k]]
+            payloads[k + shift] = sent[f + U(lists[k])]
     return found
+
+
+@inlined
+def live(
+    p: Any, t: int, slot: int, sample: int, first: int, last: int, bias: Any, state: Any, counts: Any, traces: Any, totals: Any,
+    narrow: Any, wide: Any, fired: Any, sent: Any,
+) -> None:  # fmt: skip
+    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo in one go."""
+    neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
+    lane = U(sample * p.size + first * p.lanes)
+    joined = p.acc_row == p.lanes
+    span = neurons if joined else U(p.lanes)
+    for y in range(first, first + 1 if joined else last):
+        f = U((y - first) * p.lanes)
+        a, b = U((y - first) * p.acc_row + p.halo), U(p.bias_at + y * p.bias_row)
+        driven, restless = fire_row(p, t - p.start, state, lane + f, narrow, wide, a, bias, b, span, fired, sent, f)
+        totals[DRIVEN, slot] += driven
+        totals[RESTLESS, slot] += restless
+    totals[UPDATES, slot] += np.int64(neurons)
+    if p.count_at >= 0:
+        count = U(p.count_at) + lane
+        for j in range(neurons):
+            counts[count + j] += fired[j]
+    if p.trace_at >= 0:
+        v, trace = U(p.v_at) + lane, U(p.trace_at + slot * p.trace_stride) + lane
+        for j in range(neurons):
+            traces[trace + j] = state[v + j]
 
 
 @compiled
@@ -197,28 +219,18 @@ def advance(
                         first,
                         last,
                     )
+                if on and p.model != USER:
+                    live(p, t, slot, sample, first, last, bias, state, counts, traces, totals, narrow, wide, fired, sent)
                 for y in range(first, last):
                     segment = open_segment(p, begins, ends, sample, y, slot)
-                    n = U(min(p.lanes, p.size - y * p.lanes))
-                    lane, a = U(sample * p.size + y * p.lanes), U((y - first) * p.acc_row + p.halo)
-                    trace = U(p.trace_at + slot * p.trace_stride) + lane
+                    n, f = U(min(p.lanes, p.size - y * p.lanes)), U((y - first) * p.lanes)
                     if on and p.model == USER:
+                        a, lane = U((y - first) * p.acc_row + p.halo), U(sample * p.size + y * p.lanes)
+                        trace = U(p.trace_at + slot * p.trace_stride) + lane
                         for j in range(n):
                             traces[trace + j] = wide[a + j]
-                    elif on:
-                        b = U(p.bias_at + y * p.bias_row)
-                        driven, restless = fire_row(p, t - p.start, state, lane, narrow, wide, a, bias, b, n, fired, sent)
-                        totals[UPDATES, slot] += np.int64(n)
-                        totals[DRIVEN, slot] += driven
-                        totals[RESTLESS, slot] += restless
-                        if p.count_at >= 0:
-                            totals[MESSAGES, slot] += list_fired(
-                                p, fired, sent, n, lists, payloads, begins, ends, counts, lane, segment
-                            )
-                        if p.trace_at >= 0:
-                            v = U(p.v_at) + lane
-                            for j in range(n):
-                                traces[trace + j] = state[v + j]
+                    elif on and p.count_at >= 0:
+                        totals[MESSAGES, slot] += list_fired(p, fired, f, sent, n, lists, payloads, begins, ends, segment)
 
 
 @recompiled
@@ -256,5 +268,7 @@ def advance_user(
                     totals[RESTLESS, t - base] += (charge != 0) or (before != 0)
                     traces[at + j] = state[v]
                 totals[UPDATES, t - base] += np.int64(n)
-                totals[MESSAGES, t - base] += list_fired(p, fired, sent, n, lists, payloads, begins, ends, counts, lane, segment)
+                totals[MESSAGES, t - base] += list_fired(p, fired, U(0), sent, n, lists, payloads, begins, ends, segment)
+                for j in range(n):
+                    counts[U(p.count_at) + lane + j] += fired[j]
     return 0

@@ -20,7 +20,7 @@ from neuro.engine.advance import advance, advance_user
 from neuro.engine.lanes import LANES
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
-from neuro.engine.store import Store, bytes_per_sample, list_messages, make_store
+from neuro.engine.store import Store, bytes_per_sample, list_messages, take_store
 from neuro.engine.user import COMPILED, step_of
 from neuro.errors import EngineError
 from neuro.network import Network
@@ -35,14 +35,14 @@ class Worker:
 
     def __init__(self, plan: Plan, steps: int) -> None:
         lanes = plan.scratch_lanes
-        most = int(max(p["lanes"] for p in plan.populations)) + 16
+        most = int(max(p["lanes"] * p["block_rows"] for p in plan.populations)) + 64
         kernel_rows = int(max(plan.projections["kernel_rows"].max(), 1))
         accumulators = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32))
         wide_row = int(plan.projections["spread"].max()) + most + LANES
         spread = (np.zeros(wide_row, np.int16), np.zeros(wide_row, np.int32))
         sources = np.zeros(int(max(p["rows"] * p["lanes"] for p in plan.populations)), np.uint32)
         self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources)
-        self.masks = (np.zeros((most + 63) & ~63, np.uint8), np.zeros(most, np.int32))
+        self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
 
     def advance(self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]) -> None:
@@ -113,13 +113,14 @@ def simulate(
     traced = frozenset(
         i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, COMPILED)
     )
+    recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, traces=traced)
     block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [Worker(plan, recorder.steps) for _ in range(threads)]
     kept = range(threads if by_sample else 1)
-    stores = [make_store(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
+    stores = [take_store(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
     with ThreadPoolExecutor(threads) as pool:
         job = Job(plan, inputs, recorder, observe)
         if by_sample and threads > 1:
@@ -132,6 +133,7 @@ def simulate(
                 done = job.block(stores[0], workers, pool if threads > 1 else None, start, block)
                 if progress:
                     progress(done, recorder.samples)
+    plan.spare[:] = stores
     total = np.sum([worker.totals for worker in workers], axis=0)
     for index, p in enumerate(network.populations):
         counts = recorder.counts[p.name]
@@ -231,7 +233,7 @@ class Job:
         for index, population in enumerate(self.plan.network.populations):
             name, layout = population.name, self.plan.layouts[index]
             if store.populations[index]["count_at"] >= 0:
-                recorder.spikes[name][chosen] = layout.to_user(store.slice_of(index, "count_at", store.counts, samples))
+                recorder.spikes[name][chosen] = store.slice_of(index, "count_at", store.counts, samples)
             if name in recorder.potentials:
                 recorder.potentials[name][chosen] = layout.to_user(store.slice_of(index, "v_at", store.state, samples))
             if name in recorder.raster:

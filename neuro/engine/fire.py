@@ -1,9 +1,9 @@
 """Compiled neuron models: one row of neurons integrates its charges and marks who fires. The arithmetic of `neuro.neurons`.
 
 Each takes the population's table, where its state variables lie in `state`, its charges from acc[a], biases from bias[b],
-the number of neurons, `fired` (1 where a message is sent) and `sent` (its payload, written only by models that have
-payloads), and returns how many neurons were driven and restless. Loops are plain so that they vectorise; places are
-unsigned because signed ones cost numba a test each.
+the number of neurons, and from place f on `fired` (1 where a message is sent) and `sent` (its payload, written only by
+models that have payloads), and returns how many neurons were driven and restless. Loops are plain so that they vectorise;
+places are unsigned because signed ones cost numba a test each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ U = np.uint64
 
 
 @compiled
-def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any) -> Any:
+def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
     threshold, limit = I32(p.threshold), I32(p.limit)
     keep = I32(-1) if p.subtract else I32(0)
@@ -30,7 +30,7 @@ def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, 
         drive = I32(acc[a + j]) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
-        fired[j] = fires
+        fired[f + j] = fires
         state[v + j] = ((x - threshold) & keep) if fires else x
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
@@ -38,7 +38,7 @@ def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, 
 
 
 @compiled
-def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any) -> Any:
+def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     """Integrate and fire with a current that keeps every charge."""
     driven, restless = I32(0), I32(0)
     threshold, limit = I32(p.threshold), I32(p.limit)
@@ -49,7 +49,7 @@ def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, 
         drive = state[current + j] + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
-        fired[j] = fires
+        fired[f + j] = fires
         state[v + j] = ((x - threshold) & keep) if fires else x
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
@@ -58,9 +58,21 @@ def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, 
 
 @compiled
 def signed(
-    p: Any, state: Any, v: Any, count: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, masks: Any
+    p: Any,
+    state: Any,
+    v: Any,
+    count: Any,
+    current: Any,
+    elapsed: int,
+    acc: Any,
+    a: Any,
+    bias: Any,
+    b: Any,
+    n: Any,
+    fired: Any,
+    sent: Any,
+    f: Any,
 ) -> Any:
-    fired, sent = masks
     silent = elapsed < p.gather - 1
     driven, restless = I32(0), I32(0)
     threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
@@ -75,15 +87,17 @@ def signed(
         message = I32(0) if silent else message
         state[v + j] = x - threshold * message
         state[count + j] += message
-        fired[j] = message != 0
-        sent[j] = message
+        fired[f + j] = message != 0
+        sent[f + j] = message
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
     return driven, restless
 
 
 @compiled
-def wait(p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any) -> Any:
+def wait(
+    p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+) -> Any:
     driven, restless = I32(0), I32(0)
     limit = I32(p.limit)
     gathering = elapsed < p.gather
@@ -99,7 +113,7 @@ def wait(p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: An
                 drive = I32(acc[a + j]) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
-        fired[j] = fires
+        fired[f + j] = fires
         state[v + j] = x - threshold if fires else x
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
@@ -107,7 +121,7 @@ def wait(p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: An
 
 
 @compiled
-def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any) -> Any:
+def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
     gathering = elapsed < p.gather
@@ -122,7 +136,7 @@ def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any,
             drive = np.int64(acc[a + j]) + (np.int64(bias[b + j]) if last else 0)
             x = min(max(2 * before + drive, -limit), limit)
         fires = emitting & (x >= worth)
-        fired[j] = fires
+        fired[f + j] = fires
         state[v + j] = x - worth if fires else x
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
@@ -130,7 +144,7 @@ def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any,
 
 
 @compiled
-def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any) -> Any:
+def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     driven = I32(0)
     for j in range(n):
         drive = I32(acc[a + j]) + bias[b + j]
@@ -138,14 +152,14 @@ def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any
             state[current + j] += I32(acc[a + j])
             drive = state[current + j] + bias[b + j]
         payload = min(max(np.int64(drive) // p.threshold, p.minimum), p.maximum)
-        fired[j] = payload != 0
-        sent[j] = payload
+        fired[f + j] = payload != 0
+        sent[f + j] = payload
         driven += I32(drive != 0)
     return driven, driven
 
 
 @compiled
-def cuba(p: Any, state: Any, v: Any, u: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any) -> Any:
+def cuba(p: Any, state: Any, v: Any, u: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
     du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
     threshold, limit, half = np.int64(p.threshold) << 6, np.int64(p.limit), np.int64(1 << 23)
@@ -160,7 +174,7 @@ def cuba(p: Any, state: Any, v: Any, u: Any, acc: Any, a: Any, bias: Any, b: Any
         size = (abs(before) * dv) >> 12
         x = min(max((size if before >= 0 else -size) + drive, -limit), limit)
         fires = x > threshold
-        fired[j] = fires
+        fired[f + j] = fires
         state[v + j] = 0 if fires else x
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
@@ -183,9 +197,21 @@ def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
 
 @inlined
 def fire_row(
-    p: Any, elapsed: int, state: Any, lane: Any, narrow: Any, wide: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any
+    p: Any,
+    elapsed: int,
+    state: Any,
+    lane: Any,
+    narrow: Any,
+    wide: Any,
+    a: Any,
+    bias: Any,
+    b: Any,
+    n: Any,
+    fired: Any,
+    sent: Any,
+    f: Any,
 ) -> Any:
-    """One step of one row of a population of any built-in model, from whichever accumulators hold its charge.
+    """One step of a row, or of joined rows, of a population of any built-in model, from whichever accumulators hold its charge.
 
     Only the commonest models read 16-bit accumulators directly, to compile less.
     """
@@ -195,34 +221,36 @@ def fire_row(
             wide[a + j] = narrow[a + j]
     if p.model == IF and p.hold:
         if p.accumulator == NARROW:
-            counted = held(p, state, v, aux, narrow, a, bias, b, n, fired)
+            counted = held(p, state, v, aux, narrow, a, bias, b, n, fired, f)
         else:
-            counted = held(p, state, v, aux, wide, a, bias, b, n, fired)
+            counted = held(p, state, v, aux, wide, a, bias, b, n, fired, f)
     elif p.model == IF and p.accumulator == NARROW:
-        counted = integrate_and_fire(p, state, v, narrow, a, bias, b, n, fired)
+        counted = integrate_and_fire(p, state, v, narrow, a, bias, b, n, fired, f)
     elif p.model == IF:
-        counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired)
+        counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired, f)
     elif p.model == SIGNED:
-        counted = signed(p, state, v, aux, second, elapsed, wide, a, bias, b, n, (fired, sent))
+        counted = signed(p, state, v, aux, second, elapsed, wide, a, bias, b, n, fired, sent, f)
     elif p.model == WAIT:
-        counted = wait(p, state, v, aux, elapsed, wide, a, bias, b, n, fired)
+        counted = wait(p, state, v, aux, elapsed, wide, a, bias, b, n, fired, f)
     elif p.model == RADIX:
-        counted = radix(p, state, v, elapsed, wide, a, bias, b, n, fired)
+        counted = radix(p, state, v, elapsed, wide, a, bias, b, n, fired, f)
     elif p.model == GRADED:
-        counted = graded(p, state, aux, wide, a, bias, b, n, fired, sent)
+        counted = graded(p, state, aux, wide, a, bias, b, n, fired, sent, f)
     elif p.model == CUBA:
-        counted = cuba(p, state, v, aux, wide, a, bias, b, n, fired)
+        counted = cuba(p, state, v, aux, wide, a, bias, b, n, fired, f)
     else:
         counted = readout(p, state, v, wide, a, n)
     return counted
 
 
 @compiled
-def gather_fired(fired: Any, n: Any, lists: Any, at: Any) -> Any:
-    """Write the lanes that fired, ascending, to lists[at:]; returns how many. `fired` is padded with zeros to 64s."""
+def gather_fired(fired: Any, f: Any, n: Any, lists: Any, at: Any) -> Any:
+    """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many."""
     found = U(at)
-    for base in range(U(0), U(n), U(64)):
-        bits = mask_of(fired, base)
+    for base in range(U(0), n, U(64)):
+        bits = mask_of(fired, f + base)
+        if n - base < U(64):
+            bits &= (U(1) << (n - base)) - U(1)
         while bits != U(0):
             lists[found] = base + lowest_bit(bits)
             found += U(1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import compiled, inlined
-from neuro.engine.lanes import LANES, add1, add2, add4, add8, products, scaled1
+from neuro.engine.lanes import LANES, add1, add2, add4, add8, products1, products3, scaled1
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, RUN
 
 U = np.uint64
@@ -147,10 +147,10 @@ def convolve_taps(
 @compiled
 def depthwise(
     acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any,
-    reach: Any, reached: int, row: Any,
+    reach: Any, reached: int, row: Any, halo: int,
 ) -> Any:  # fmt: skip
     """Messages of one source row, each to its own channel only: they are spread over `row`, columns of one phase of the
-    stride side by side, then every kernel column is one run of lanes to multiply."""
+    stride side by side between zeros, then every kernel column is a run of lanes to multiply."""
     synops = np.int64(0)
     reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
     row[: projection.spread] = 0
@@ -159,12 +159,18 @@ def depthwise(
         column = projection.columns_at + DEPTHWISE_COLUMN * x
         row[U(lists[i]) + U(np.int64(tables[column]))] = payloads[i + U(shift)] if projection.scaled else 1
         synops += tables[column + 1]
+    blocks = U(projection.blocks)
     for r in range(reached):
-        at, o = U(reach[r, 1]), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
-        for k in range(projection.runs):
-            run = projection.runs_at + RUN * k
-            begin, weight, blocks = U(tables[run + 1]), U(tables[run + 2]), U(tables[run + 3])
-            products(acc, at + U(tables[run]), weights, o + weight, row, begin, blocks)
+        at, o = U(reach[r, 1] + halo), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
+        k, run = 0, U(projection.runs_at)
+        while k + 3 <= projection.runs:
+            v0, v1, v2 = U(tables[run]), U(tables[run + U(2)]), U(tables[run + U(4)])
+            o0, o1, o2 = o + U(tables[run + U(1)]), o + U(tables[run + U(3)]), o + U(tables[run + U(5)])
+            products3(acc, at, weights, row, blocks, o0, o1, o2, v0, v1, v2)
+            k, run = k + 3, run + U(3 * RUN)
+        while k < projection.runs:
+            products1(acc, at, weights, row, blocks, o + U(tables[run + U(1)]), U(tables[run]))
+            k, run = k + 1, run + U(RUN)
     return synops * reached
 
 

@@ -1,9 +1,9 @@
 """Vector additions of weight rows into accumulators, as LLVM vectors of 32 lanes whatever the machine's width.
 
 `add1 .. add8(acc, at, weights, blocks, o0, ...)` add 1, 2, 4 or 8 rows of `32 * blocks` weights that begin at o0, ... to
-acc[at:]; `scaled1` first multiplies the row by a payload; `products` multiplies lane by lane. Weights are widened to the
-accumulator's type. `mask_of` and `lowest_bit` find set bytes, 64 at a time. Loops that LLVM vectorises by itself spend more
-time in remainders than in additions for rows this short.
+acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are
+widened to the accumulator's type. `mask_of` and `lowest_bit` find set bytes, 64 at a time. Loops that LLVM vectorises by
+itself spend more time in remainders than in additions for rows this short.
 """
 
 from __future__ import annotations
@@ -66,29 +66,43 @@ def _rows(count: int, scaled: bool) -> Callable[..., Any]:
     return arities[count]
 
 
-def _products(typingctx: Any, acc: Any, at: Any, weights: Any, offset: Any, values: Any, begin: Any, blocks: Any) -> Any:
-    """acc[at:] += weights[offset:] * values[begin:], lane by lane; values are of the accumulator's type."""
+def _products(count: int) -> Callable[..., Any]:
+    """An intrinsic for acc[at:] += sum of `count` rows weights[o:] * values[v:], lane by lane; values as wide as acc."""
+
+    def typing(acc: Any, weights: Any, values: Any) -> Any:
+        return types.void(acc, types.uint64, weights, values, types.uint64, *(types.uint64,) * (2 * count))
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [(signature.args[i], args[i], args[i + 1]) for i in (0, 2, 4)]
-        starts = [builder.gep(context.make_array(kind)(context, builder, value).data, [o]) for kind, value, o in arrays]
-        kinds = [ir.VectorType(ir.IntType(kind.dtype.bitwidth), LANES) for kind, _, _ in arrays]
-        with cgutils.for_range(builder, args[6]) as loop:
+        kinds = [signature.args[i].dtype for i in (0, 2, 3)]
+        arrays = [context.make_array(signature.args[i])(context, builder, args[i]).data for i in (0, 2, 3)]
+        wide, narrow = (ir.VectorType(ir.IntType(kind.bitwidth), LANES) for kind in kinds[:2])
+        target = builder.gep(arrays[0], [args[1]])
+        rows = [builder.gep(arrays[1], [offset]) for offset in args[5 : 5 + count]]
+        values = [builder.gep(arrays[2], [offset]) for offset in args[5 + count :]]
+        with cgutils.for_range(builder, args[4]) as loop:
             lane = builder.mul(loop.index, ir.Constant(_I64, LANES))
-            places = [
-                builder.bitcast(builder.gep(start, [lane]), kind.as_pointer()) for start, kind in zip(starts, kinds, strict=True)
-            ]
-            total, weight, value = (builder.load(place, align=2) for place in places)
-            weight = builder.sext(weight, kinds[0]) if kinds[1] != kinds[0] else weight
-            builder.store(builder.add(total, builder.mul(weight, value)), places[0], align=2)
+
+            def vector(pointer: Any, kind: Any) -> tuple[Any, Any]:
+                at = builder.bitcast(builder.gep(pointer, [lane]), kind.as_pointer())
+                return at, builder.load(at, align=1)
+
+            at, total = vector(target, wide)
+            for row, value in zip(rows, values, strict=True):
+                weight = vector(row, narrow)[1]
+                weight = builder.sext(weight, wide) if narrow != wide else weight
+                total = builder.add(total, builder.mul(weight, vector(value, wide)[1]))
+            builder.store(total, at, align=1)
         return context.get_dummy_value()
 
-    return types.void(acc, types.uint64, weights, types.uint64, values, types.uint64, types.uint64), codegen
+    if count == 1:
+        return lambda typingctx, acc, at, weights, values, blocks, o0, v0: (typing(acc, weights, values), codegen)
+    return lambda typingctx, acc, at, weights, values, blocks, o0, o1, o2, v0, v1, v2: (typing(acc, weights, values), codegen)
 
 
-def _plain_products(acc: Any, at: int, weights: Any, offset: int, values: Any, begin: int, blocks: int) -> None:
-    n = int(blocks) * LANES
-    acc[int(at) : int(at) + n] += weights[int(offset) : int(offset) + n].astype(acc.dtype) * values[int(begin) : int(begin) + n]
+def _plain_products(acc: Any, at: int, weights: Any, values: Any, blocks: int, *places: int) -> None:
+    n, half = int(blocks) * LANES, len(places) // 2
+    for o, v in zip(places[:half], places[half:], strict=True):
+        acc[int(at) : int(at) + n] += weights[int(o) : int(o) + n].astype(acc.dtype) * values[int(v) : int(v) + n]
 
 
 def _splat(builder: Any, kind: Any, value: Any) -> Any:
@@ -114,6 +128,11 @@ def _plain(count: int, scaled: bool) -> Callable[..., None]:
 def _addition(count: int, *, scaled: bool = False) -> Callable[..., Any]:
     added: Callable[..., Any] = _plain(count, scaled) if numba.config.DISABLE_JIT else intrinsic(_rows(count, scaled))
     return added
+
+
+def _product(count: int) -> Callable[..., Any]:
+    product: Callable[..., Any] = _plain_products if numba.config.DISABLE_JIT else intrinsic(_products(count))
+    return product
 
 
 add1, add2, add4, add8 = (_addition(count) for count in (1, 2, 4, 8))
@@ -151,6 +170,6 @@ def _plain_lowest_bit(bits: Any) -> int:
     return (int(bits) & -int(bits)).bit_length() - 1
 
 
-products: Callable[..., Any] = _plain_products if numba.config.DISABLE_JIT else intrinsic(_products)
+products1, products3 = (_product(count) for count in (1, 3))
 mask_of: Callable[..., Any] = _plain_mask if numba.config.DISABLE_JIT else intrinsic(_mask_of)
 lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT else intrinsic(_lowest_bit)

@@ -132,10 +132,12 @@ class Packer:
         self._length = dict.fromkeys(self._parts, 0)
 
     def arenas(self) -> tuple[NDArray[Any], ...]:
-        """narrow, tables, small, wide, targets (16 bits where all fit), pointers; never empty."""
+        """narrow (8 bits where all fit), tables, small, wide, targets (16 bits where all fit), pointers; never empty."""
         joined = {name: np.concatenate([*parts, np.zeros(LANES, parts[0].dtype)]) for name, parts in self._parts.items()}
         if joined["targets"].max() < 1 << 16:
             joined["targets"] = joined["targets"].astype(np.uint16)
+        if np.abs(joined["narrow"].astype(np.int32)).max() < 1 << 7:
+            joined["narrow"] = joined["narrow"].astype(np.int8)
         return tuple(joined.values())
 
     def _add(self, arena: str, values: NDArray[Any]) -> int:
@@ -175,7 +177,7 @@ class Packer:
         row["kernel_rows"], row["channels"] = kernel_rows, source.channels
         row["stride_y"], row["dilation_y"], row["pad_y"] = conv.stride[0], conv.dilation[0], conv.padding[0][0]  # type: ignore[index]
         if is_depthwise(conv):
-            self._pack_depthwise(row, conv, columns, source, target, halo)
+            self._pack_depthwise(row, conv, columns, source, target)
             return
         row["kind"] = T.CONV
         merged = conv.groups == 1 and _neighbours(conv)
@@ -206,32 +208,29 @@ class Packer:
         padded[:, :, : weights.shape[2], : weights.shape[3]] = weights
         return self._add("narrow", padded), run
 
-    def _pack_depthwise(self, row: Any, conv: Conv2d, columns: Columns, source: Layout, target: Layout, halo: int) -> None:
+    def _pack_depthwise(self, row: Any, conv: Conv2d, columns: Columns, source: Layout, target: Layout) -> None:
         """Weights [kernel row, kernel column, lanes], repeated for every target column; one run of lanes per kernel column."""
         channels, _, kernel_rows, kernel_columns = conv.weights.shape
         stride, dilation, pad = conv.stride[1], conv.dilation[1], conv.padding[1][0]  # type: ignore[index]
-        phase_width = -(-source.width // stride)
-        reached = [
-            [t for t in range(target.width) if 0 <= t * stride + k * dilation - pad < source.width] for k in range(kernel_columns)
+        blocks = -(-target.lanes // LANES)
+        weights = np.zeros((kernel_rows, kernel_columns, blocks * LANES), np.int16)
+        weights[:, :, : target.lanes] = np.tile(conv.weights[:, 0].transpose(1, 2, 0), (1, 1, target.width))
+        columns_read = np.arange(target.width)[:, None] * stride + np.arange(kernel_columns) * dilation - pad
+        within = columns_read // stride  # position of the column read among those of its phase
+        before = max(0, -int(within.min()))
+        phase_lanes = (max(int(within.max()) + 1, -(-source.width // stride)) + before) * channels
+        runs = [
+            (int(x % stride) * phase_lanes + (int(x // stride) + before) * channels, k * blocks * LANES)
+            for k, x in enumerate(columns_read[0])
         ]
-        widest = -(-max(map(len, reached)) * channels // LANES) * LANES
-        weights = np.zeros((kernel_rows, kernel_columns, widest), np.int16)
-        runs = []
-        for k, ts in enumerate(reached):
-            if ts:
-                lanes = len(ts) * channels
-                weights[:, k, :lanes] = np.tile(conv.weights[:, 0, :, k].T, (1, len(ts)))
-                x = ts[0] * stride + k * dilation - pad
-                lane = (x % stride * phase_width + x // stride) * channels
-                runs.append((halo + ts[0] * target.channels, lane, k * widest, -(-lanes // LANES)))
-        row["kind"], row["row_weights"] = T.DEPTHWISE, kernel_columns * widest
+        row["kind"], row["row_weights"], row["blocks"] = T.DEPTHWISE, kernel_columns * blocks * LANES, blocks
         row["weights_at"] = self._add("narrow", weights)
-        row["runs"], row["runs_at"] = len(runs), self._add("tables", np.array(runs).reshape(-1, T.RUN))
+        row["runs"], row["runs_at"] = len(runs), self._add("tables", np.array(runs))
         x = np.arange(source.width)
-        moved = (x % stride * phase_width + x // stride - x) * channels
+        moved = x % stride * phase_lanes + (x // stride + before - x) * channels
         valid = [sum(0 <= t < target.width for t in ts) for ts in columns.targets]
         row["columns_at"] = self._add("tables", np.stack([moved, valid], axis=1))
-        row["spread"] = stride * phase_width * channels
+        row["spread"] = stride * phase_lanes
 
     def _pack_dense(self, row: Any, weights: NDArray[Any], source: Layout, target: Layout) -> None:
         lanes = -(-target.lanes // LANES) * LANES

@@ -7,7 +7,7 @@ largest payload, bounds every partial sum of one step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,7 @@ class Plan:
     arenas: tuple[NDArray[Any], ...]
     bias: NDArray[np.int32]
     groups: tuple[tuple[tuple[int, ...], int], ...]
+    spare: list[Any] = field(default_factory=list)  # stores of earlier runs, so that repeated runs need no new memory
 
     @property
     def scratch_lanes(self) -> int:
@@ -146,7 +147,7 @@ def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDA
     row["bias_at"] = sum(map(len, biases))
     if rows is not None and (rows == rows[0]).all():
         row["bias_row"] = 0
-        biases.append(rows[0].copy())
+        biases.append(np.tile(rows[0], int(row["block_rows"])))
     else:
         row["bias_row"] = layout.lanes
         biases.append(lanes)

@@ -5,13 +5,14 @@ Knows populations and windows; knows nothing of how an engine computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.engine.layout import Layout
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout
@@ -55,7 +56,7 @@ class Run:
     timesteps: int
     steps: int
     logits: NDArray[np.float32]
-    spikes: dict[str, NDArray[np.integer[Any]]]
+    spikes: Mapping[str, NDArray[np.integer[Any]]]
     counts: dict[str, StepCounts]
     potentials: dict[str, NDArray[np.int32]]
     raster: dict[str, NDArray[np.int32]]
@@ -102,6 +103,24 @@ class Messages:
 Observer = Callable[[int, dict[str, Messages]], None]
 
 
+class InMemoryOrder(Mapping[str, NDArray[Any]]):
+    """Arrays by population as an engine holds them, brought into the user's order when they are asked for."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], layouts: dict[str, Layout]) -> None:
+        self._arrays, self._layouts = arrays, layouts
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name in self._layouts:
+            self._arrays[name] = self._layouts.pop(name).to_user(self._arrays[name])
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
 class Recorder:
     """Arrays that an engine fills while it runs; `finish` makes them a Run."""
 
@@ -114,6 +133,7 @@ class Recorder:
         self.steps = network.steps(timesteps) if steps is None else steps
         self.wanted = {what: _populations(network, what, record) for what in RECORDABLE}
         count = np.uint8 if self.steps < 256 else np.uint16 if self.steps < 65536 else np.uint32
+        self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
         self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
         self.potentials = {name: self._array(name) for name in {*self.wanted["potentials"], *_names(network.readouts)}}
@@ -133,7 +153,7 @@ class Recorder:
             timesteps=self.timesteps,
             steps=self.steps,
             logits=self._logits(),
-            spikes=dict(self.spikes),
+            spikes=InMemoryOrder(self.spikes, self.layouts),
             counts=self.counts,
             potentials=self.potentials,
             raster=self.raster,
@@ -144,7 +164,9 @@ class Recorder:
     def _logits(self) -> NDArray[np.float32]:
         readouts = self.network.readouts
         if not readouts:
-            return self.spikes[self.network.populations[-1].name].astype(np.float32)
+            last = self.network.populations[-1].name
+            counts = self.layouts[last].to_user(self.spikes[last]) if last in self.layouts else self.spikes[last]
+            return counts.astype(np.float32)
         return np.concatenate([read(p, self.potentials[p.name], self._elapsed(p)) for p in readouts], axis=1)
 
     def _elapsed(self, readout: Population) -> int:

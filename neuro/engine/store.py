@@ -28,13 +28,15 @@ class Store:
     plan: Plan
     samples: int
     steps: int
+    timesteps: int
+    traced: frozenset[int]
     populations: NDArray[Any]
     lists: NDArray[np.uint32]
     payloads: NDArray[np.int32]
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     state: NDArray[np.int32]
-    fresh: NDArray[np.int32]
+    fresh: tuple[tuple[int, int, NDArray[np.int64]], ...]  # begin, length and initial values of each state variable
     counts: NDArray[np.uint16]
     traces: NDArray[np.int32]
     base: list[int]  # the step of the first segments, which moves on in a stream
@@ -46,7 +48,8 @@ class Store:
 
     def reset(self) -> None:
         """Every neuron to its initial state, no messages, nothing counted."""
-        self.state[:] = self.fresh
+        for begin, length, values in self.fresh:
+            self.state[begin : begin + length].reshape(self.samples, -1)[:] = values
         self.begins[:] = 0
         self.ends[:] = 0
         self.counts[:] = 0
@@ -84,9 +87,18 @@ def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozens
         places = int(p["rows"] * p["lanes"] * steps) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
         total += int(p["size"]) * (
-            4 * 2 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
+            4 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
         )
     return total
+
+
+def take_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
+    """A store of an earlier run of the same shape, or a new one."""
+    while plan.spare:
+        spare: Store = plan.spare.pop()
+        if (spare.samples, spare.steps, spare.timesteps, spare.traced) == (samples, steps, timesteps, traces):
+            return spare
+    return make_store(plan, samples, steps, timesteps, traces=traces)
 
 
 def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
@@ -94,7 +106,7 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
     `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
     at = dict.fromkeys(("list", "payload", "segment", "state", "count", "trace"), 0)
-    fresh = []
+    fresh: list[tuple[int, int, NDArray[np.int64]]] = []
     for index, p in enumerate(populations):
         spikes = p["count_at"] >= 0
         neuron = plan.network.populations[index].neuron
@@ -118,19 +130,22 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
             if values is not None:
                 if field:
                     p[field] = at["state"]
+                constant = values[:1] if (values == values[0]).all() else values
+                fresh.append((at["state"], values.size * samples, constant))
                 at["state"] += values.size * samples
-                fresh.append(np.tile(values, samples))
     return Store(
         plan,
         samples,
         steps,
+        timesteps,
+        traces,
         populations,
         lists=np.empty(max(at["list"], 1), np.uint32),
         payloads=np.empty(max(at["payload"], 1), np.int32),
         begins=np.zeros(at["segment"], np.int64),
         ends=np.zeros(at["segment"], np.int64),
         state=np.empty(at["state"], np.int32),
-        fresh=np.concatenate(fresh).astype(np.int32),
+        fresh=tuple(fresh),
         counts=np.zeros(max(at["count"], 1), np.uint16),
         traces=np.zeros(max(at["trace"], 1), np.int32),
         base=[0],

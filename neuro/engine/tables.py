@@ -38,7 +38,7 @@ PROJECTION = _record(
     "kind source delay scaled weights_at",
     "kernel_rows stride_y pad_y dilation_y",  # convolution: rows of the kernel and how they move
     "columns_at channels taps tap_lanes groups_at",  # table of columns, source channels, runs of taps, channel -> group table
-    "runs_at runs spread",  # depthwise: table of runs, how many, lanes of a spread row
+    "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run
     "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
     "pointers_at sources",  # sparse
 )
@@ -49,5 +49,5 @@ COLUMN = 4
 # Per source column of a depthwise convolution: how far its lanes move when spread, synapses per message.
 DEPTHWISE_COLUMN = 2
 
-# Per kernel column of a depthwise convolution: accumulator lane, lane of the spread row, weight lane, blocks of lanes.
-RUN = 4
+# Per kernel column of a depthwise convolution: lane of the spread row, weight lane.
+RUN = 2
