@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -40,6 +39,18 @@ def best(run: Callable[[], neuro.Run], clock: Callable[[], float], repeats: int)
     return done, least
 
 
+def forget_peak() -> None:
+    """Let the operating system count the process's peak memory anew, where it can."""
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """The most memory that the process has held since `forget_peak`."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
 def roofs(network: neuro.Network, inputs: np.ndarray, timesteps: int, repeats: int) -> tuple[int, float]:
     """Synapses visited and bare seconds of the first sample, over the projections whose messages are plain spikes."""
     seen = {}
@@ -60,7 +71,9 @@ def row(case: str, network: neuro.Network, inputs: np.ndarray, timesteps: int | 
     """One whole run, everything included: encoding, delivery, integration, firing, counting, records."""
     window = timesteps or network.timesteps or inputs.shape[1]
     clock = time.thread_time if threads == 1 else time.perf_counter
+    forget_peak()
     run, seconds = best(lambda: neuro.run(network, inputs, timesteps=timesteps, threads=threads), clock, repeats)
+    peak = peak_mb()
     roof_synops, roof_seconds = roofs(network, inputs, window, repeats)
     roof = roof_synops / roof_seconds
     return {
@@ -72,7 +85,7 @@ def row(case: str, network: neuro.Network, inputs: np.ndarray, timesteps: int | 
         "roof_synops_per_s": roof,
         "roof_ratio": run.synops / seconds / roof,
         "updates_per_s": run.updates / seconds,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak,
     }
 
 
@@ -92,6 +105,7 @@ def deliveries(case: str, network: neuro.Network, inputs: np.ndarray, repeats: i
     """The engine's delivery alone, on the lists of a finished run: its kernels against the bare ones."""
     from benchmarks.delivery import delivery_seconds
 
+    forget_peak()
     synops, seconds = delivery_seconds(network, inputs, repeats)
     roof_synops, roof_seconds = roofs(network, inputs, inputs.shape[1], repeats)
     assert synops == roof_synops, f"{case}: {synops} synapses visited, {roof_synops} by the bare kernel"
@@ -105,7 +119,7 @@ def deliveries(case: str, network: neuro.Network, inputs: np.ndarray, repeats: i
         "roof_synops_per_s": roof,
         "roof_ratio": synops / seconds / roof,
         "updates_per_s": 0.0,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
 
 

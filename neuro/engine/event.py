@@ -26,7 +26,7 @@ from neuro.errors import EngineError
 from neuro.network import Network
 from neuro.neurons import Source
 
-BLOCK_BYTES = 8 << 20  # worst-case memory of one block; most of it is never touched
+BLOCK_BYTES = 64 << 20  # worst-case memory of one block of samples; most of it is never touched
 BLOCK_SAMPLES = 64
 
 

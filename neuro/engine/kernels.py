@@ -255,7 +255,11 @@ def sparse(
         for i in range(U(low), U(high)):
             begin, end = U(pointers[row + U(lists[i])]), U(pointers[row + U(lists[i]) + U(1)])
             synops += np.int64(end - begin)
-            payload = np.int32(payloads[i + U(shift)]) if scaled else np.int32(1)
-            for k in range(begin, end):
-                acc[base + U(targets[k])] += np.int32(weights[k + move]) * payload
+            if scaled:
+                payload = np.int32(payloads[i + U(shift)])
+                for k in range(begin, end):
+                    acc[base + U(targets[k])] += np.int32(weights[k + move]) * payload
+            else:
+                for k in range(begin, end):
+                    acc[base + U(targets[k])] += weights[k + move]
     return synops
