@@ -217,6 +217,8 @@ def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:
     result = json.loads(out.read_text())
     assert "109 times" in result["verdict"][0]
     assert "2.7 times" in result["verdict"][1]
+    page = " ".join((Path(__file__).parent.parent / "docs" / "keywords.md").read_text().split())
+    assert all(sentence in page for sentence in result["verdict"])
     loihi = result["loihi"]
     mesh = sum(loihi["mesh_pj"].values())
     assert loihi["mesh_least_pj"] < mesh < loihi["measured_after_run_pj"] < loihi["mesh_most_pj"]
