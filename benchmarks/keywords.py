@@ -1,7 +1,8 @@
 """The keyword spotters' figures, measured: `python benchmarks/keywords.py [PART ...] [--data DIR] [--json FILE] [--write]`.
 
 PART: ten-words (train the shipped spotter; --write puts it into the package), mixed (the same with synthesised speech added),
-shipped, dscnn, aloha, gap, stream, speed; all but the first two by default. DIR holds speech_commands and pretrained (default: ../shared/data).
+shipped, dscnn, aloha, gap, stream, speed; all but the first two by default. DIR holds speech_commands and pretrained
+(default: ../shared/data).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from neuro.keywords.card import model_card
 from neuro.keywords.features import MLPERF_KWS, FeatureSettings, extract
 from neuro.keywords.listening import listen
 from neuro.keywords.making import Heard, Made
-from neuro.keywords.spotter import SHIPPED, Normalisation, Spotter, shipped
 from neuro.keywords.speech import variants
+from neuro.keywords.spotter import SHIPPED, Normalisation, Spotter, shipped
 from neuro.keywords.synthesis import Script, distractors, synthesise
 from neuro.keywords.training import Recipe
 
@@ -105,9 +106,10 @@ def in_a_stream(data: Path, write: bool) -> list[Row]:
     """The shipped spotter on the test speakers' clips one after the other, with pauses of 0.5 to 1.5 seconds."""
     test = making.gather((), data / "speech_commands")["test"]
     rng = np.random.default_rng(0)
-    pieces, said, samples = [], [], 0
+    pieces: list[Any] = []
+    said, samples = [], 0
     for clip in rng.permutation(len(test)):
-        pause = rng.integers(8_000, 24_000)
+        pause = int(rng.integers(8_000, 24_000))
         pieces += [np.rint(rng.standard_normal(pause) * 20).astype(np.int16), test.audio[clip]]
         said.append(((samples + pause) / 16_000 + 0.5, test.classes[test.labels[clip]]))
         samples += pause + 16_000
