@@ -35,7 +35,7 @@ def test_packets_and_hops_equal_a_plain_count(seed: int) -> None:
     chip = small(neurons=40, mesh={"width": 5, "height": 4, "cores_per_tile": 3 + seed % 2}, memory_bits=None)
     placement = neuro.place(network, chip)
     chip_run = neuro.emulate(network, placement, random_inputs(network, 2, seed), engine="reference")
-    packets = hops_x = hops_y = local = 0
+    packets = hops_x = hops_y = local = crossings = 0
     for p in network.populations:
         sent = chip_run.run.spikes[p.name].sum(axis=0)
         for i in np.flatnonzero(sent):
@@ -49,8 +49,9 @@ def test_packets_and_hops_equal_a_plain_count(seed: int) -> None:
                 dx, dy = abs(tile % 5 - here % 5), abs(tile // 5 - here // 5)
                 packets, hops_x, hops_y = packets + sent[i], hops_x + dx * sent[i], hops_y + dy * sent[i]
                 local += (dx + dy == 0) * sent[i]
+                crossings += abs(tile // 10 - here // 10) * sent[i]  # two rows of five tiles a chip
     assert chip_run.counts.packets == packets
-    assert chip_run.counts.hops.sum(axis=0).tolist()[:3] == [hops_x, hops_y, local]
+    assert chip_run.counts.hops.sum(axis=0).tolist() == [hops_x, hops_y, local, crossings]
 
 
 def pair(weights=((3, 1), (0, 4)), *, source=None) -> neuro.Network:

@@ -128,3 +128,24 @@ def test_inspect_places_and_draws(tmp_path) -> None:
     assert {p.name for p in (tmp_path / "placed").iterdir()} == {"fill.svg", "links.svg"}
     refused(call("inspect", tmp_path / "net.safetensors", "--pictures", tmp_path), "--chip")
     refused(call("inspect", tmp_path / "net.safetensors", "--chip", "loihi2", "--board", "huge"), "auto")
+
+
+def test_a_board_grows_with_the_network_on_request(tmp_path) -> None:
+    chip = tmp_path / "small.toml"
+    entry = '{ value = %d, unit = "%s", basis = "assumed", source = "test" }'
+    mesh = "".join(
+        f"{name} = {entry % (1, unit)}\n" for name, unit in (("width", "tiles"), ("height", "tiles"), ("cores_per_tile", "cores"))
+    )
+    chip.write_text(f'[chip]\nbase = "loihi2"\nname = "small"\n[mesh]\n{mesh}[core]\nneurons = {entry % (5, "neurons")}\n')
+    source = neuro.Population("in", (8,), neuro.Source("rate", levels=3))
+    projection = neuro.Dense("in", "out", np.ones((8, 3), int))
+    neuro.Network((source, neuro.Population("out", (3,), neuro.Readout())), (projection,), timesteps=4).save(
+        tmp_path / "net.safetensors"
+    )
+    np.savez(tmp_path / "data.npz", x=np.ones((2, 8), int))
+    given = ("run", tmp_path / "net.safetensors", "--data", tmp_path / "data.npz", "--chip", chip, "--quiet", "--json", "-")
+    refused(call(*given), "board")
+    grown = json.loads(call(*given, "--board", "auto").stdout)
+    assert grown["chip"].startswith("small (")
+    assert grown["cores_used"] == 3
+    refused(call(*given, "--board", "many"), "auto")

@@ -27,6 +27,8 @@ from neuro.errors import FitError
 from neuro.network import Network
 from neuro.notebook import Shown, Table
 
+Board = Literal["given", "auto"]
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Placement(Shown):
@@ -111,7 +113,7 @@ def place(
     activity: Run | Mapping[str, Any] | None = None,
     seed: int = 0,
     method: Method = "refined",
-    board: Literal["given", "auto"] = "given",
+    board: Board = "given",
 ) -> Placement:
     """Cut a network into slices that fit cores, and give each slice a core near those that it exchanges packets with.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from neuro.cli.output import Board as BoardName
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
 from neuro.errors import UsageError
 
@@ -29,7 +30,6 @@ Placed = Annotated[
     str | None,
     typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
 ]
-Board = Annotated[str, typer.Option(metavar="BOARD", help="given: the chip as it is; auto: as many of it as are needed.")]
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network.", show_default=False)]
 
@@ -37,7 +37,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking netw
 def inspect(
     file: File,
     chip: Placed = None,
-    board: Board = "given",
+    board: BoardName = "given",
     pictures: Pictures = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -65,9 +65,9 @@ def _placed(network: Network, chip: str, board: str, pictures: Path | None, show
     """Place the network, show what the fullest core holds of each limit, and draw it on request."""
     from neuro.chip.files import load_chip
     from neuro.chip.limits import limits
-    from neuro.chip.placement import place
+    from neuro.chip.placement import Board, place
 
-    placement = place(network, load_chip(chip), board=board)  # type: ignore[arg-type]  # place() refuses other words
+    placement = place(network, load_chip(chip), board=cast(Board, board))
     room = limits(placement.chip)
     rows = [
         {

@@ -10,7 +10,7 @@ from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
 from neuro.chip.emulator import emulate
-from neuro.chip.placement import place
+from neuro.chip.placement import Board, place
 from neuro.chip.spec import Chip
 from neuro.cli.inputs import Data
 from neuro.cli.output import Work
@@ -32,7 +32,8 @@ _INPUT_BITS = 8  # of a graded message that carries an input value
 class Settings:
     """How float networks become spikes and what they are compared with.
 
-    `code` and the window `timesteps` are the headline's, `others` are codes to try beside it.
+    `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `board` "auto" takes as many
+    chips as a network needs.
     """
 
     code: str = "rate"
@@ -40,6 +41,7 @@ class Settings:
     others: tuple[str, ...] = ()
     machines: tuple[str, ...] = MACHINES
     batches: tuple[int, ...] = (1, 64)
+    board: str = "given"
 
     def __post_init__(self) -> None:
         for code in (self.code, *self.others):
@@ -54,10 +56,13 @@ def other_codes(code: str) -> tuple[str, ...]:
     return tuple(name for name in CODES if name != code)
 
 
-def try_network(network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None, work: Work) -> Trial:
+def try_network(
+    network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None, board: str = "given", work: Work
+) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
-    chip_run = emulate(network, place(network, chip), data.x, timesteps=timesteps, record=record, progress=work.advance)
+    placement = place(network, chip, board=cast(Board, board))
+    chip_run = emulate(network, placement, data.x, timesteps=timesteps, record=record, progress=work.advance)
     classes = chip_run.run.logits.shape[1]
     if data.y is not None and data.y.max() >= classes:
         raise InputError("data, y", f"class {data.y.max()} for a network of {classes} classes", f"Use 0 to {classes - 1}")
@@ -67,7 +72,7 @@ def try_network(network: Network, chip: Chip, data: Data, *, code: str, timestep
 def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, work: Work) -> Outcome:
     """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
     work.step(f"running {len(data):,} samples")
-    trial = try_network(network, chip, data, code="-", timesteps=window, work=work)
+    trial = try_network(network, chip, data, code="-", timesteps=window, board=settings.board, work=work)
     work.step("comparing")
     try:
         comparison = compare(equivalent(network), trial.chip_run, settings.machines, settings.batches)
@@ -86,13 +91,13 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     work.step(f"{settings.code}: converting")
     conversion = _convert(model, calibration, settings.code, settings.timesteps, chip)
     work.step(f"{settings.code}: running {len(data):,} samples")
-    trial = try_network(conversion.network, chip, data, code=settings.code, work=work)
+    trial = try_network(conversion.network, chip, data, code=settings.code, board=settings.board, work=work)
     others, refused = [], {}
     for code in settings.others:
         work.step(f"{code}: converting and running {len(data):,} samples")
         try:
             made = _convert(conversion.graph, calibration, code, settings.timesteps, chip)
-            others.append(try_network(made.network, chip, data, code=code, work=work))
+            others.append(try_network(made.network, chip, data, code=code, board=settings.board, work=work))
         except NeuroError as error:
             refused[code] = str(error)
     work.step("comparing")

@@ -44,6 +44,7 @@ class Asked:
     all_codes: bool = False
     machines: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
+    board: str = "given"
 
     @property
     def saved(self) -> bool:
@@ -89,4 +90,5 @@ def _settings(asked: Asked) -> Settings:
         other_codes(code) if asked.all_codes else (),
         asked.machines or default.machines,
         asked.batches or default.batches,
+        asked.board,
     )

@@ -42,6 +42,7 @@ def machine_names() -> list[str]:
 Chip = Annotated[
     str, typer.Option(metavar="CHIP", help="A chip by name (see `neuro chips`), or a .toml file.", autocompletion=chip_names)
 ]
+Board = Annotated[str, typer.Option(metavar="BOARD", help="given: the chip as it is; auto: as many of it as the network needs.")]
 CODE = typer.Option(metavar="CODE", help=f"How values become spikes: {', '.join(CODES)}.", autocompletion=lambda: list(CODES))
 TIMESTEPS = typer.Option(metavar="T", help="Timesteps in which a value is sent.", min=1)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Chip, Json, Quiet, Report, check_writable, working
+from neuro.cli.output import Board, Chip, Json, Quiet, Report, check_writable, working
 
 EXAMPLES = """
 Examples:
@@ -16,7 +16,7 @@ Examples:
   neuro run mine:net --weights w.safetensors --data test.npz
   neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
   neuro run mine:net --data test.npz --all-codes --quiet --json -
-  neuro run network.safetensors --data test.npz
+  neuro run network.safetensors --data test.npz --board auto
 
 The .npz file holds x (samples, ...) and, for the accuracy, the class numbers y (samples,).
 """
@@ -27,6 +27,7 @@ def run(
     model: Model,
     data: Samples,
     chip: Chip = "loihi2",
+    board: Board = "given",
     code: Code = None,
     timesteps: Timesteps = None,
     weights: Weights = None,
@@ -42,8 +43,9 @@ def run(
     The current folder is searched for modules.
     """
     check_writable(report, json)
+    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board)
     with working("loading", quiet=quiet) as work:
-        outcome = study_named(Asked(model, data, chip, code, timesteps, weights, calibration, all_codes), work=work)
+        outcome = study_named(asked, work=work)
     from neuro.cli.tell import tell
 
     tell(outcome, report=report, json=json, quiet=quiet)
