@@ -137,8 +137,7 @@ def _record(
     window = slice(neuron.start_step, neuron.start_step + neuron.active_steps(recorder.timesteps))
     counts.messages[:] += fired.sum(axis=1)
     recorder.spikes[p.name][sample] = fired.sum(axis=0)
-    if p.name in recorder.raster:
-        recorder.raster[p.name][sample] = fired
+    recorder.keep("raster", p.name, sample, fired)
     if isinstance(neuron, Source):
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[window] += p.size * neuron.on_chip
@@ -154,5 +153,4 @@ def _record(
     potentials = np.rint(np.asarray(state.v)).astype(np.int32)
     if p.name in recorder.potentials:
         recorder.potentials[p.name][sample] = potentials[:, -1]
-    if p.name in recorder.traces:
-        recorder.traces[p.name][sample, window] = potentials.T[window]
+    recorder.keep("traces", p.name, (sample, window), potentials.T[window])

@@ -21,10 +21,10 @@ from neuro.engine.lanes import LANES
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.store import Store, bytes_per_sample, list_messages, take_store
-from neuro.engine.user import COMPILED, step_of
+from neuro.engine.user import compile_step
 from neuro.errors import EngineError
 from neuro.network import Network
-from neuro.neurons import Source
+from neuro.neurons import Source, UserNeuron
 
 BLOCK_BYTES = 64 << 20  # worst-case memory of one block of samples; most of it is never touched
 BLOCK_SAMPLES = 64
@@ -66,7 +66,7 @@ class Worker:
             (*steps, store.base[0]),
         )
         neuron = plan.network.populations[index].neuron
-        if isinstance(neuron, COMPILED):
+        if isinstance(neuron, UserNeuron):
             self._advance_user(store, index, samples, rows, steps)
 
     def _advance_user(
@@ -74,12 +74,11 @@ class Worker:
     ) -> None:
         population = store.plan.network.populations[index]
         neuron = population.neuron
-        assert isinstance(neuron, COMPILED)
-        step, parameters = step_of(neuron, population.name)
+        assert isinstance(neuron, UserNeuron)
         bad = advance_user(
-            step,
+            compile_step(neuron, population.name),
             store.populations[index],
-            parameters,
+            neuron.parameters,
             store.state,
             store.spikes,
             store.counts,
@@ -91,11 +90,10 @@ class Worker:
             (*steps, store.base[0]),
         )
         if bad:
-            low, high = neuron.messages
             raise EngineError(
                 f"population {population.name!r}",
                 f"its step sent the message {bad}",
-                f"Stay within {low}..{high}, or widen the bounds",
+                f"Stay within {neuron.lowest}..{neuron.highest}, or widen the bounds",
             )
 
 
@@ -111,7 +109,7 @@ def simulate(
     """Run every sample through the network and write what happens into `recorder`."""
     plan = plan_of(network, input_payloads(network, inputs))
     traced = frozenset(
-        i for i, p in enumerate(network.populations) if p.name in recorder.traces or isinstance(p.neuron, COMPILED)
+        i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or isinstance(p.neuron, UserNeuron)
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, traces=traced)
@@ -236,13 +234,13 @@ class Job:
                 recorder.spikes[name][chosen] = store.slice_of(index, "count_at", store.counts, samples)
             if name in recorder.potentials:
                 recorder.potentials[name][chosen] = layout.to_user(store.slice_of(index, "v_at", store.state, samples))
-            if name in recorder.raster:
-                recorder.raster[name][chosen] = store.raster(index, samples) if store.populations[index]["count_at"] >= 0 else 0
-            if name in recorder.traces:
+            if recorder.wants("raster", name) and store.populations[index]["count_at"] >= 0:
+                recorder.keep("raster", name, chosen, store.raster(index, samples))
+            if recorder.wants("traces", name):
                 p = store.populations[index]
                 traced = store.traces[p["trace_at"] : p["trace_at"] + recorder.steps * p["trace_stride"]]
                 by_sample = traced.reshape(recorder.steps, store.samples, -1)[:, :samples].swapaxes(0, 1)
-                recorder.traces[name][chosen] = layout.to_user(by_sample)
+                recorder.keep("traces", name, chosen, layout.to_user(by_sample))
         if self.observe:
             spiking = [i for i, p in enumerate(store.populations) if p["count_at"] >= 0]
             self.observe(start, {self.plan.network.populations[i].name: store.messages(i, samples) for i in spiking})

@@ -14,7 +14,7 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit, mask_of
-from neuro.engine.tables import CUBA, GRADED, IF, NARROW, RADIX, SIGNED, WAIT
+from neuro.engine.tables import CUBA, GRADED, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT
 
 I32 = np.int32
 U = np.uint64
@@ -182,6 +182,47 @@ def cuba(p: Any, state: Any, v: Any, u: Any, acc: Any, a: Any, bias: Any, b: Any
 
 
 @compiled
+def turns(p: Any, state: Any, largest: Any, acc: Any, a: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
+    """The largest of payloads that arrive one a step, sent with the last."""
+    driven, restless = I32(0), I32(0)
+    turn = largest + U(p.state_stride)
+    for j in range(n):
+        before, drive = state[largest + j], I32(acc[a + j])
+        state[largest + j] = max(before, drive)
+        state[turn + j] += 1
+        message = min(np.int64(state[largest + j]), p.maximum) if state[turn + j] == p.gather else np.int64(0)
+        fired[f + j] = message != 0
+        sent[f + j] = message
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@compiled
+def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
+    """How far each tap lags behind the leading one; the leader's progress is the message. p.threshold centres signed digits."""
+    driven, restless = I32(0), I32(0)
+    for j in range(n):
+        before, drive = state[behind + j], I32(acc[a + j])
+        rest, least = np.int64(drive) + p.threshold, np.int64(1 << 40)
+        for i in range(p.gather):
+            at = behind + j + U(i * p.state_stride)
+            lag = (np.int64(state[at]) << p.doubling) - (rest % p.digits - p.subtract)
+            rest //= p.digits
+            state[at] = lag
+            least = min(least, lag)
+        for i in range(p.gather):
+            at = behind + j + U(i * p.state_stride)
+            lag = state[at] - least
+            state[at] = min(lag, np.int64(1)) if p.doubling else lag
+        fired[f + j] = least != 0
+        sent[f + j] = -least
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@compiled
 def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
@@ -197,49 +238,52 @@ def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
 
 @inlined
 def fire_row(
-    p: Any,
-    elapsed: int,
-    state: Any,
-    lane: Any,
-    narrow: Any,
-    wide: Any,
-    a: Any,
-    bias: Any,
-    b: Any,
-    n: Any,
-    fired: Any,
-    sent: Any,
+    p: Any, elapsed: int, state: Any, lane: Any, narrow: Any, wide: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
     f: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     """One step of a row, or of joined rows, of a population of any built-in model, from whichever accumulators hold its charge.
 
     Only the commonest models read 16-bit accumulators directly, to compile less.
     """
-    v, aux, second = U(p.v_at) + lane, U(p.aux_at) + lane, U(p.second_at) + lane
+    v, aux = U(p.v_at) + lane, U(p.aux_at) + lane
     if p.accumulator == NARROW and p.model != IF:
         for j in range(n):
             wide[a + j] = narrow[a + j]
-    if p.model == IF and p.hold:
-        if p.accumulator == NARROW:
-            counted = held(p, state, v, aux, narrow, a, bias, b, n, fired, f)
-        else:
-            counted = held(p, state, v, aux, wide, a, bias, b, n, fired, f)
-    elif p.model == IF and p.accumulator == NARROW:
+    if p.model != IF:
+        counted = fire_rarer(p, elapsed, state, v, aux, U(p.second_at) + lane, wide, a, bias, b, n, fired, sent, f)
+    elif p.hold and p.accumulator == NARROW:
+        counted = held(p, state, v, aux, narrow, a, bias, b, n, fired, f)
+    elif p.hold:
+        counted = held(p, state, v, aux, wide, a, bias, b, n, fired, f)
+    elif p.accumulator == NARROW:
         counted = integrate_and_fire(p, state, v, narrow, a, bias, b, n, fired, f)
-    elif p.model == IF:
-        counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired, f)
-    elif p.model == SIGNED:
-        counted = signed(p, state, v, aux, second, elapsed, wide, a, bias, b, n, fired, sent, f)
-    elif p.model == WAIT:
-        counted = wait(p, state, v, aux, elapsed, wide, a, bias, b, n, fired, f)
-    elif p.model == RADIX:
-        counted = radix(p, state, v, elapsed, wide, a, bias, b, n, fired, f)
-    elif p.model == GRADED:
-        counted = graded(p, state, aux, wide, a, bias, b, n, fired, sent, f)
-    elif p.model == CUBA:
-        counted = cuba(p, state, v, aux, wide, a, bias, b, n, fired, f)
     else:
-        counted = readout(p, state, v, wide, a, n)
+        counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired, f)
+    return counted
+
+
+@inlined
+def fire_rarer(
+    p: Any, elapsed: int, state: Any, v: Any, aux: Any, second: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any,
+    sent: Any, f: Any,
+) -> Any:  # fmt: skip
+    """The same for all models but integrate and fire; `aux` holds current, u or count, `second` a held current beside a count."""
+    if p.model == SIGNED:
+        counted = signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
+    elif p.model == WAIT:
+        counted = wait(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
+    elif p.model == RADIX:
+        counted = radix(p, state, v, elapsed, acc, a, bias, b, n, fired, f)
+    elif p.model == GRADED:
+        counted = graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
+    elif p.model == CUBA:
+        counted = cuba(p, state, v, aux, acc, a, bias, b, n, fired, f)
+    elif p.model == TURNS:
+        counted = turns(p, state, v, acc, a, n, fired, sent, f)
+    elif p.model == LEADER:
+        counted = leader(p, state, v, acc, a, n, fired, sent, f)
+    else:
+        counted = readout(p, state, v, acc, a, n)
     return counted
 
 

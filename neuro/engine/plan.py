@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.pack import Packer, bounds
-from neuro.engine.user import COMPILED
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import (
@@ -41,7 +40,7 @@ MODEL: dict[type[Neuron], int] = {
     Graded: T.GRADED,
     CubaLif: T.CUBA,
     Readout: T.READOUT,
-    MaxPool: T.USER,
+    MaxPool: T.LEADER,
     UserNeuron: T.USER,
     Source: T.SOURCE,
 }
@@ -131,8 +130,13 @@ def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[
     row["current_decay"], row["voltage_decay"] = getattr(neuron, "current_decay", 0), getattr(neuron, "voltage_decay", 0)
     row["shift"] = getattr(neuron, "bias_exponent", 0)
     minimum, maximum = getattr(neuron, "minimum", 0), getattr(neuron, "levels", getattr(neuron, "maximum", 1))
-    if isinstance(neuron, COMPILED):
+    if isinstance(neuron, UserNeuron):
         minimum, maximum = neuron.messages
+    if isinstance(neuron, MaxPool):
+        row["model"] = T.TURNS if neuron.code == "turns" else T.LEADER
+        row["gather"], row["digits"], row["subtract"] = neuron.taps, neuron.base, neuron.signed
+        row["threshold"] = neuron.base**neuron.taps // 2 if neuron.signed else 0
+        row["doubling"] = neuron.code == "digits"
     row["minimum"] = -INT32 if minimum is None else minimum
     row["maximum"] = INT32 if maximum is None else maximum
     row["payload"] = payloads not in PLAIN
@@ -176,7 +180,7 @@ def _accumulator(network: Network, population: Population, incoming: Any, payloa
     reached = [bounds(projection, network, payloads[projection.source]) for projection in incoming]
     total = sum(b.step for b in reached)
     _check_charge(population, total)
-    if isinstance(population.neuron, COMPILED) or any(b.needs_wide for b in reached):
+    if isinstance(population.neuron, UserNeuron) or any(b.needs_wide for b in reached):
         return T.WIDE
     if total <= INT16:
         return T.NARROW

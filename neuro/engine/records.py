@@ -17,7 +17,7 @@ from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout
 
-RECORDABLE = ("raster", "potentials", "traces", "logits_by_step")
+RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,10 @@ class Run:
 
     logits (samples, classes) float32; spikes {population: (samples, neurons)} messages sent; potentials {population:
     (samples, neurons)} at the end; counts {population: StepCounts}; `synops`, `updates` totals over everything.
-    When recorded: raster {population: (samples, steps, neurons)} payloads; traces {population: the same of potentials
-    after each step}; logits_by_step (samples, window, classes).
+    When recorded: raster {population: (samples, steps, neurons)} payloads; packed {population: (samples, steps, bytes)} one
+    bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
+    {population: the same shape as raster, of potentials after each step}; logits_by_step (samples, window, classes).
+    Of chosen neurons only, where the record names them.
     """
 
     timesteps: int
@@ -60,6 +62,7 @@ class Run:
     counts: dict[str, StepCounts]
     potentials: dict[str, NDArray[np.int32]]
     raster: dict[str, NDArray[np.int32]]
+    packed: dict[str, NDArray[np.uint8]]
     traces: dict[str, NDArray[np.int32]]
     logits_by_step: NDArray[np.float32] | None
 
@@ -131,24 +134,42 @@ class Recorder:
         self.network, self.samples, self.timesteps = network, samples, timesteps
         self.streaming = steps is not None
         self.steps = network.steps(timesteps) if steps is None else steps
-        self.wanted = {what: _populations(network, what, record) for what in RECORDABLE}
+        self._chosen = {what: _chosen(network, what, record) for what in RECORDABLE}
+        self._asked_traces = tuple(self._chosen["traces"])
+        for p in network.readouts if self._chosen["logits_by_step"] else ():
+            self._chosen["traces"].setdefault(p.name, None)
         count = np.uint8 if self.steps < 256 else np.uint16 if self.steps < 65536 else np.uint32
         self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
         self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
-        self.potentials = {name: self._array(name) for name in {*self.wanted["potentials"], *_names(network.readouts)}}
-        self.raster = {name: self._array(name, self.steps) for name in self.wanted["raster"]}
-        self.traces = {name: self._array(name, self.steps) for name in {*self.wanted["traces"], *self._by_step()}}
+        kept = {*self._chosen["potentials"], *_names(network.readouts)}
+        self.potentials = {name: np.zeros((samples, network[name].size), np.int32) for name in kept}
+        self._kept = {
+            what: {name: self._room(what, name) for name in self._chosen[what]} for what in ("raster", "packed", "traces")
+        }
 
-    def _array(self, name: str, *steps: int) -> NDArray[np.int32]:
-        return np.zeros((self.samples, *steps, self.network[name].size), np.int32)
+    def _room(self, what: str, name: str) -> NDArray[Any]:
+        chosen = self._chosen[what][name]
+        size = self.network[name].size if chosen is None else len(chosen)
+        if what == "packed":
+            return np.zeros((self.samples, self.steps, -(-size // 8)), np.uint8)
+        return np.zeros((self.samples, self.steps, size), np.int32)
 
-    def _by_step(self) -> tuple[str, ...]:
-        return _names(self.network.readouts) if self.wanted["logits_by_step"] else ()
+    def wants(self, what: str, name: str) -> bool:
+        """Whether messages ("raster") or potentials ("traces") of a population are to be kept step by step."""
+        return name in self._chosen[what] or (what == "raster" and name in self._chosen["packed"])
+
+    def keep(self, what: str, name: str, where: Any, values: NDArray[Any]) -> None:
+        """Keep messages ("raster") or potentials ("traces") of all neurons of a population at (samples, steps) `where`."""
+        for kind in ("raster", "packed") if what == "raster" else ("traces",):
+            if name in self._kept[kind]:
+                chosen = self._chosen[kind][name]
+                seen = values if chosen is None else values[..., chosen]
+                self._kept[kind][name][where] = np.packbits(seen != 0, axis=-1) if kind == "packed" else seen
 
     def finish(self) -> Run:
         """The Run that these arrays describe."""
-        by_step = self._logits_by_step() if self.wanted["logits_by_step"] else None
+        by_step = self._logits_by_step() if self._chosen["logits_by_step"] else None
         return Run(
             timesteps=self.timesteps,
             steps=self.steps,
@@ -156,8 +177,9 @@ class Recorder:
             spikes=InMemoryOrder(self.spikes, self.layouts),
             counts=self.counts,
             potentials=self.potentials,
-            raster=self.raster,
-            traces={name: trace for name, trace in self.traces.items() if name in self.wanted["traces"]},
+            raster=self._kept["raster"],
+            packed=self._kept["packed"],
+            traces={name: self._kept["traces"][name] for name in self._asked_traces},
             logits_by_step=by_step,
         )
 
@@ -181,7 +203,7 @@ class Recorder:
             start, length = p.neuron.start_step, p.neuron.active_steps(self.timesteps)
             first = self.timesteps - self.steps if self.streaming else 0
             shown = range(self.steps) if self.streaming else range(start, start + length)
-            trace = self.traces[p.name]
+            trace = self._kept["traces"][p.name]
             parts.append(np.stack([read(p, trace[:, t], max(1, first + t - start + 1)) for t in shown], axis=1))
         return np.concatenate(parts, axis=2)
 
@@ -208,15 +230,30 @@ def _names(populations: Iterable[Population]) -> tuple[str, ...]:
     return tuple(p.name for p in populations)
 
 
-def _populations(network: Network, what: str, record: Iterable[str]) -> tuple[str, ...]:
-    """Populations for which `what` is to be recorded: "raster" for all, "raster:conv1" for one."""
+def _chosen(network: Network, what: str, record: Iterable[str]) -> dict[str, NDArray[np.int64] | None]:
+    """Populations for which `what` is to be recorded, and of which neurons (None: all).
+
+    "raster" is for all populations, "raster:conv1" for one, "traces:conv1:0,5,9" for three of its neurons.
+    """
     if isinstance(record, str):
         raise InputError("record", f"{record!r} is a string", f"Pass a tuple, ({record!r},)")
-    names: list[str] = []
+    found: dict[str, NDArray[np.int64] | None] = {}
     for entry in record:
-        kind, _, name = str(entry).partition(":")
+        kind, _, rest = str(entry).partition(":")
+        name, _, neurons = rest.partition(":")
         if kind not in RECORDABLE:
             raise InputError("record", f"{entry!r} cannot be recorded", f"Use {', '.join(RECORDABLE)}, or one with ':population'")
-        if kind == what:
-            names.extend([network[name].name] if name else _names(network.populations))
-    return tuple(dict.fromkeys(names))
+        if kind == what and not name:
+            found |= dict.fromkeys(_names(network.populations))
+        elif kind == what:
+            found[name] = _neurons(network[name], entry, neurons) if neurons else None
+    return found
+
+
+def _neurons(population: Population, entry: str, text: str) -> NDArray[np.int64]:
+    numbers = text.split(",")
+    if not all(number.strip().isdecimal() and int(number) < population.size for number in numbers):
+        raise InputError(
+            "record", f"{entry!r} names no neurons of 0..{population.size - 1}", "List numbers, 'traces:conv1:0,5,9'"
+        )
+    return np.array([int(number) for number in numbers])

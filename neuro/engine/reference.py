@@ -81,8 +81,7 @@ def _record_source(recorder: Recorder, sample: int, t: int, population: Populati
     counts = recorder.counts[population.name]
     counts.messages[t] += np.count_nonzero(messages)
     recorder.spikes[population.name][sample] += messages != 0
-    if population.name in recorder.raster:
-        recorder.raster[population.name][sample, t] = messages
+    recorder.keep("raster", population.name, (sample, t), messages)
     if population.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[t] += population.size
@@ -97,7 +96,5 @@ def _record(
     counts.driven[t] += np.count_nonzero(drive)
     counts.restless[t] += np.count_nonzero((drive != 0) | (potential(population.neuron, before) != 0))
     recorder.spikes[name][sample] += message != 0
-    if name in recorder.raster:
-        recorder.raster[name][sample, t] = message
-    if name in recorder.traces:
-        recorder.traces[name][sample, t] = potential(population.neuron, after)
+    recorder.keep("raster", name, (sample, t), message)
+    recorder.keep("traces", name, (sample, t), potential(population.neuron, after))

@@ -37,7 +37,8 @@ def run(
     is switched on (default: the stream's length, or the window the network was made for). engine: "event" (compiled),
     "reference" (the definition, slow), "torch" (batches, on a CUDA device where there is one), "brian2" (an outside
     witness, extra `brian2`); all give the same integers. threads: of the event engine; default all processors.
-    record: any of "raster", "potentials", "traces", "logits_by_step", or one of them for one population, "raster:conv1".
+    record: any of "raster", "packed" (one bit per neuron), "potentials", "traces", "logits_by_step", or one of them for one
+    population, "raster:conv1", or for some of its neurons, "traces:conv1:0,5,9".
     progress(done, samples). observe: called block by block with every message (see `Messages`), to count without a raster.
     Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly.
     """
@@ -56,7 +57,7 @@ def run(
     if progress:
         progress(samples, samples)
     if observe:
-        observe(0, {name: listed(raster) for name, raster in recorder.raster.items()})
+        observe(0, {name: listed(raster) for name, raster in recorder.finish().raster.items()})
     return recorder.finish()
 
 

@@ -18,10 +18,9 @@ from neuro.engine.event import Worker
 from neuro.engine.plan import Payloads, check_charges, plan_of
 from neuro.engine.records import Recorder, Run
 from neuro.engine.store import Store, list_messages, make_store
-from neuro.engine.user import COMPILED
 from neuro.errors import EngineError, InputError
 from neuro.network import Network, Population
-from neuro.neurons import RadixIntegrateAndFire, Readout, Source, WaitIntegrateAndFire
+from neuro.neurons import RadixIntegrateAndFire, Readout, Source, UserNeuron, WaitIntegrateAndFire
 
 FOREVER = 1 << 40
 Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
@@ -61,8 +60,8 @@ class Session:
 
     def reset(self) -> None:
         """Back to the first step, as if nothing had been heard."""
-        names = Recorder(self.network, 1, 1, self._record).traces
-        traced = [p.name in names or isinstance(p.neuron, COMPILED) for p in self.network.populations]
+        wanted = Recorder(self.network, 1, 1, self._record)
+        traced = [wanted.wants("traces", p.name) or isinstance(p.neuron, UserNeuron) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)
         self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._store.reset()
@@ -166,11 +165,11 @@ class Session:
                 recorder.spikes[name][:] = layout.to_user(store.slice_of(index, "count_at", store.counts, 1))
             if name in recorder.potentials:
                 recorder.potentials[name][:] = layout.to_user(store.slice_of(index, "v_at", store.state, 1))
-            if name in recorder.raster and p["count_at"] >= 0:
-                recorder.raster[name][:] = store.raster(index, 1)[:, first : first + steps]
-            if name in recorder.traces:
+            if recorder.wants("raster", name) and p["count_at"] >= 0:
+                recorder.keep("raster", name, slice(None), store.raster(index, 1)[:, first : first + steps])
+            if recorder.wants("traces", name):
                 traced = store.traces[p["trace_at"] : p["trace_at"] + store.steps * p["trace_stride"]].reshape(store.steps, -1)
-                recorder.traces[name][:] = layout.to_user(traced[None, first : first + steps])
+                recorder.keep("traces", name, slice(None), layout.to_user(traced[None, first : first + steps]))
         store.counts[:] = 0
         return recorder.finish()
 

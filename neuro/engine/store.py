@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from neuro.compiled import compiled
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
-from neuro.engine.user import COMPILED
-from neuro.neurons import initial_state
+from neuro.neurons import MaxPool, UserNeuron, initial_state
 
 MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
 
@@ -156,7 +155,7 @@ def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
     """Initial state variables in memory order, the potential first, a held current last."""
     population, layout = plan.network.populations[index], plan.layouts[index]
     state = initial_state(population.neuron, population.shape)
-    names = list(state) if isinstance(population.neuron, COMPILED) else ["v", "u", "count", "current"]
+    names = list(state) if isinstance(population.neuron, UserNeuron | MaxPool) else ["v", "u", "count", "current"]
     return [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE = range(5)
 
 # Neuron models.
-IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, USER, SOURCE = range(9)
+IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, TURNS, LEADER, USER, SOURCE = range(11)
 
 # Accumulators: 16 bits for all projections together; 16 bits emptied into 32 after each part; 32 bits.
 NARROW, FLUSHED, WIDE = range(3)

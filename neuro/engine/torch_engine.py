@@ -159,8 +159,7 @@ def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, mes
     counts, fired = recorder.counts[p.name], (messages != 0).cpu().numpy()
     counts.messages[t] += fired.sum()
     recorder.spikes[p.name][chosen] += fired
-    if p.name in recorder.raster:
-        recorder.raster[p.name][chosen, t] = messages.cpu().numpy()
+    recorder.keep("raster", p.name, (chosen, t), messages.cpu().numpy())
     if p.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[t] += messages.numel()
@@ -175,10 +174,8 @@ def _record(
     counts.driven[t] += int((drive != 0).sum())
     counts.restless[t] += int(((drive != 0) | (v != 0)).sum())
     recorder.spikes[p.name][chosen] += fired
-    if p.name in recorder.raster:
-        recorder.raster[p.name][chosen, t] = message.cpu().numpy()
-    if p.name in recorder.traces:
-        recorder.traces[p.name][chosen, t] = after.cpu().numpy()
+    recorder.keep("raster", p.name, (chosen, t), message.cpu().numpy())
+    recorder.keep("traces", p.name, (chosen, t), after.cpu().numpy())
 
 
 def _saturate(x: Tensor, bits: int) -> Tensor:

@@ -1,5 +1,4 @@
-"""Neurons whose step is a function on scalars: those of users, refused with a reason where they are not plain integer
-functions, and MaxPool."""
+"""UserNeuron functions compiled for the event engine; those that are not plain integer functions are refused with a reason."""
 
 from __future__ import annotations
 
@@ -12,43 +11,8 @@ from numba import njit, types
 from numba.core.errors import NumbaError
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from neuro.compiled import compiled
 from neuro.errors import EngineError
-from neuro.neurons import MaxPool, UserNeuron
-
-COMPILED = (UserNeuron, MaxPool)
-
-
-def step_of(neuron: UserNeuron | MaxPool, population: str) -> tuple[Callable[..., int], tuple[int, ...]]:
-    """step(charge, parameters, state, at, stride) -> message, and its parameters."""
-    if isinstance(neuron, UserNeuron):
-        return compile_step(neuron, population), neuron.parameters
-    if neuron.code == "turns":
-        return _take_turns, (neuron.taps, neuron.levels)
-    half = neuron.base**neuron.taps // 2 if neuron.signed else 0
-    return _follow_leader, (neuron.taps, neuron.base, half, int(neuron.signed), int(neuron.code == "digits"))
-
-
-@compiled
-def _take_turns(charge: Any, parameters: Any, state: Any, at: int, stride: int) -> Any:
-    state[at] = max(state[at], charge)
-    state[at + stride] += 1
-    return min(np.int64(state[at]), np.int64(parameters[1])) if state[at + stride] == parameters[0] else np.int64(0)
-
-
-@compiled
-def _follow_leader(charge: Any, parameters: Any, state: Any, at: int, stride: int) -> Any:
-    taps, base, half, signed, digits = parameters
-    rest, least = np.int64(charge) + half, np.int64(1 << 40)
-    for i in range(taps):
-        lag = (np.int64(state[at + i * stride]) << digits) - (rest % base - signed)
-        rest //= base
-        state[at + i * stride] = lag
-        least = min(least, lag)
-    for i in range(taps):
-        lag = state[at + i * stride] - least
-        state[at + i * stride] = min(lag, 1) if digits else lag
-    return -least
+from neuro.neurons import UserNeuron
 
 
 def compile_step(neuron: UserNeuron, population: str) -> Callable[..., int]:
