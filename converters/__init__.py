@@ -1,6 +1,7 @@
 """A trained network -> a spiking network in chip integers: trace, fold, calibrate, encode. torch lives here."""
 
+from converters.finetuning import finetune
 from converters.frontend import trace
 from converters.pipeline import Conversion, convert
 
-__all__ = ["Conversion", "convert", "trace"]
+__all__ = ["Conversion", "convert", "finetune", "trace"]

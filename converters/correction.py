@@ -29,11 +29,11 @@ def sample_count(samples: int, sizes: list[int], settings: Settings) -> int:
 
 
 def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Floats]:
-    """Mean per channel of each layer's values, {key: layer name}."""
+    """Mean per channel of each layer's values, {key: layer name}; tuned rectifiers in the levels they were tuned for."""
     totals: dict[str, Any] = dict.fromkeys(layers, 0.0)
     for start in range(0, len(samples), batch):
         x = torch.as_tensor(samples[start : start + batch])
-        values = evaluate(graph, {graph.inputs[0].name: x}, set(layers.values()))
+        values = evaluate(graph, {graph.inputs[0].name: x}, set(layers.values()), quantised=True)
         for key, name in layers.items():
             flat = values[name].double().reshape(len(x), values[name].shape[1], -1)
             totals[key] = totals[key] + flat.mean(2).sum(0).numpy()

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from neuro.graph import Graph, Layer
 
 Tensor = torch.Tensor
+Arrays = Mapping[str, Tensor]
 
 
-def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
+def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> dict[str, Tensor]:
     """Values (samples, *shape) of the wanted layers, given those of enough layers before them.
 
-    A layer whose value is given is not computed; values are dropped once nothing needs them.
+    A layer whose value is given is not computed; values are dropped once nothing needs them. `quantised`: rectifiers that
+    were tuned for a number of levels take only those.
     """
     wanted = tuple(wanted)
     needed = _needed(graph, set(inputs), wanted)
@@ -26,7 +28,9 @@ def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str]) 
     values = dict(inputs)
     with torch.no_grad():
         for layer in needed:
-            values[layer.name] = apply(layer, [values[name] for name in layer.inputs])
+            before = [values[name] for name in layer.inputs]
+            tuned = quantised and "threshold" in layer.options
+            values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)
             for name in set(layer.inputs):
                 uses[name] -= 1
                 if not uses[name]:
@@ -49,9 +53,27 @@ def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.f
     return np.concatenate(parts)
 
 
-def apply(layer: Layer, values: list[Tensor]) -> Tensor:
-    """The layer's output for its inputs' values (samples, *shape)."""
-    return _APPLY[layer.op](layer, *values)
+def apply(layer: Layer, values: list[Tensor], arrays: Arrays | None = None) -> Tensor:
+    """The layer's output for its inputs' values (samples, *shape), with its own arrays or with those given."""
+    return _APPLY[layer.op](layer, arrays_of(layer) if arrays is None else arrays, *values)
+
+
+def quantise(layer: Layer, z: Tensor) -> Tensor:
+    """A tuned rectifier's output in the levels that it was tuned for."""
+    theta = torch.tensor(layer.options["threshold"], dtype=torch.float32)
+    return rounded(z, theta, layer.options["levels"])
+
+
+def rounded(z: Tensor, theta: Tensor, levels: int) -> Tensor:
+    """theta / n * clip(round(z n / theta), 0, n) per channel, n = levels; gradients pass the rounding straight through."""
+    theta = theta.reshape(-1, *[1] * (z.ndim - 2))
+    number = (z * (levels / theta)).clamp(0, levels)
+    return (number + (torch.floor(number + 0.5).clamp(0, levels) - number).detach()) * (theta / levels)
+
+
+def arrays_of(layer: Layer) -> dict[str, Tensor]:
+    """The layer's arrays as tensors."""
+    return {name: torch.tensor(values) for name, values in layer.arrays.items()}
 
 
 def _needed(graph: Graph, given: set[str], wanted: tuple[str, ...]) -> list[Layer]:
@@ -63,21 +85,16 @@ def _needed(graph: Graph, given: set[str], wanted: tuple[str, ...]) -> list[Laye
     return layers[::-1]
 
 
-def tensor(layer: Layer, name: str) -> Tensor | None:
-    """One of the layer's arrays as a tensor, None where it has none."""
-    return torch.tensor(layer.arrays[name]) if name in layer.arrays else None
-
-
 def _spatial(layer: Layer, x: Tensor, value: float = 0.0) -> Tensor:
     """The image with the layer's padding around it."""
     flat = [n for side in reversed(layer.options["padding"]) for n in side]
     return F.pad(x, flat, value=value) if any(flat) else x
 
 
-def _conv(layer: Layer, x: Tensor) -> Tensor:
+def _conv(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
     function: Any = (F.conv1d, F.conv2d)[x.ndim - 3]
     o = layer.options
-    weight, bias = tensor(layer, "weight"), tensor(layer, "bias")
+    weight, bias = arrays["weight"], arrays.get("bias")
     symmetric = all(before == after for before, after in o["padding"])
     if symmetric:
         result: Tensor = function(x, weight, bias, o["stride"], [a for a, _ in o["padding"]], o["dilation"], o["groups"])
@@ -86,16 +103,12 @@ def _conv(layer: Layer, x: Tensor) -> Tensor:
     return result
 
 
-def _batch_norm(layer: Layer, x: Tensor) -> Tensor:
-    mean, variance, weight, bias = (tensor(layer, name) for name in ("mean", "variance", "weight", "bias"))
+def _batch_norm(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
+    mean, variance, weight, bias = (arrays.get(name) for name in ("mean", "variance", "weight", "bias"))
     return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, layer.options["epsilon"])
 
 
-def _relu(layer: Layer, x: Tensor) -> Tensor:
-    return torch.clamp(x, 0.0, layer.options["ceiling"])
-
-
-def _avg_pool(layer: Layer, x: Tensor) -> Tensor:
+def _avg_pool(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
     o = layer.options
     total: Tensor = _window_sum(_spatial(layer, x), o)
     return total / (o["divisor"] or _window_sum(_spatial(layer, torch.ones_like(x[:1, :1])), o))
@@ -107,42 +120,37 @@ def _window_sum(x: Tensor, options: Mapping[str, Any]) -> Tensor:
     return mean * int(np.prod(options["kernel"]))
 
 
-def _max_pool(layer: Layer, x: Tensor) -> Tensor:
+def _max_pool(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
     function: Any = (F.max_pool1d, F.max_pool2d)[x.ndim - 3]
     o = layer.options
     result: Tensor = function(_spatial(layer, x, -float("inf")), o["kernel"], o["stride"], 0, o["dilation"])
     return result
 
 
-def _add(layer: Layer, *values: Tensor) -> Tensor:
+def _add(layer: Layer, arrays: Arrays, *values: Tensor) -> Tensor:
     total = values[0]
     for value in values[1:]:
         total = total + value
     return total
 
 
-def _pad(layer: Layer, x: Tensor) -> Tensor:
-    return _spatial(layer, x, layer.options["value"])
-
-
-def _scale(layer: Layer, x: Tensor) -> Tensor:
-    factor, shift = tensor(layer, "factor"), tensor(layer, "shift")
-    x = x if factor is None else x * factor
-    return x if shift is None else x + shift
+def _scale(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
+    x = x * arrays["factor"] if "factor" in arrays else x
+    return x + arrays["shift"] if "shift" in arrays else x
 
 
 _APPLY: dict[str, Callable[..., Tensor]] = {
     "conv": _conv,
-    "linear": lambda layer, x: F.linear(x, tensor(layer, "weight"), tensor(layer, "bias")),  # type: ignore[arg-type]
+    "linear": lambda layer, arrays, x: F.linear(x, arrays["weight"], arrays.get("bias")),
     "batch_norm": _batch_norm,
-    "relu": _relu,
+    "relu": lambda layer, arrays, x: torch.clamp(x, 0.0, layer.options["ceiling"]),
     "avg_pool": _avg_pool,
     "max_pool": _max_pool,
     "add": _add,
-    "concat": lambda layer, *values: torch.cat(values, 1 + layer.options["axis"]),
-    "reshape": lambda layer, x: x.reshape(len(x), *layer.shape),
-    "permute": lambda layer, x: x.permute(0, *(1 + axis for axis in layer.options["axes"])),
-    "pad": _pad,
+    "concat": lambda layer, arrays, *values: torch.cat(values, 1 + layer.options["axis"]),
+    "reshape": lambda layer, arrays, x: x.reshape(len(x), *layer.shape),
+    "permute": lambda layer, arrays, x: x.permute(0, *(1 + axis for axis in layer.options["axes"])),
+    "pad": lambda layer, arrays, x: _spatial(layer, x, layer.options["value"]),
     "scale": _scale,
-    "identity": lambda layer, x: x,
+    "identity": lambda layer, arrays, x: x,
 }

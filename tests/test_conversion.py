@@ -89,7 +89,8 @@ def test_every_code_follows_the_float_network(model, code, samples) -> None:
         expected = model(torch.as_tensor(samples[:6])).numpy()
     conversion = converters.convert(model, samples, code=code, timesteps=32)
     run = neuro.run(conversion.network, samples[:6])
-    assert np.abs(run.logits - expected).max() < 0.08 * np.abs(expected).max()
+    allowed = 0.15 if code == "rate" else 0.08
+    assert np.abs(run.logits - expected).max() < allowed * np.abs(expected).max()
     if code in LOSSLESS:
         found = quantised.evaluate(conversion.network, samples[:6])
         assert np.array_equal(conversion.quantised(samples[:6]), run.logits)
@@ -157,3 +158,24 @@ def test_stepping_equals_emulation(code, samples) -> None:
             assert np.array_equal(run.raster[p.name][:, first : first + 8], frames)
     read = signals[p.name].total.numpy() * p.neuron.scale.ravel() / 8 + p.neuron.offset
     assert np.allclose(read, run.logits, rtol=1e-6)
+
+
+def test_finetuning_helps_few_levels_without_labels(samples) -> None:
+    model = settled(Branches(), samples)
+    with torch.no_grad():
+        expected = model(torch.as_tensor(samples)).numpy()
+    error = []
+    for refine in (0, 60):
+        conversion = converters.convert(model, samples, code="wait", timesteps=4, refine=refine)
+        error.append(np.square(conversion.quantised(samples) - expected).mean())
+    assert error[1] < 0.9 * error[0]
+    tuned = converters.finetune(model, samples, levels=4, steps=2)
+    assert {"threshold", "levels"} <= set(next(layer for layer in tuned.layers if layer.op == "relu").options)
+
+
+def test_a_hard_reset_is_warned_of(samples) -> None:
+    with pytest.warns(UserWarning, match="throws away"):
+        conversion = converters.convert(settled(Chain(), samples), samples, reset="zero")
+    assert any("throws away" in note for note in conversion.network.notes)
+    with pytest.raises(neuro.NeuroError, match="reset"):
+        converters.convert(Chain(), samples, code="signed", reset="zero")

@@ -1,0 +1,159 @@
+"""Fine-tuning for few activation levels: thresholds, biases and weights learn through the quantiser.
+
+Each rectifier becomes q(z) = theta / L * round(clip(z L / theta, 0, L)) with a trained threshold per channel, whose rounding
+passes gradients straight through (QCFS, Bu et al. 2022). The teacher is the float network itself, so no labels are needed;
+labels may be added. The result is a Graph that `convert` takes, its thresholds included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from converters.calibration import calibrate, check_samples, thresholds
+from converters.evaluation import apply, arrays_of, evaluate, rounded
+from converters.folding import fold
+from converters.frontend import sample_pair, trace
+from neuro.errors import ConversionError
+from neuro.graph import Graph, Layer
+
+Tensor = torch.Tensor
+Progress = Callable[[int, int, float], None]
+_TRAINED = ("conv", "linear")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Adam's learning rates: thresholds (of their logarithm), biases (relative to their layer's threshold) and weights."""
+
+    thresholds: float = 5e-3
+    biases: float = 1.25e-3
+    weights: float = 3e-4
+
+
+def finetune(
+    model: Any,
+    data: Any,
+    *,
+    levels: int = 8,
+    steps: int = 150,
+    labels: NDArray[Any] | None = None,
+    rates: Rates | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Graph:
+    """The network tuned so that activations of `levels` steps give the float network's outputs.
+
+    model: torch.nn.Module or Graph; data: inputs (samples, *shape), a few hundred or a whole training set; levels: T for the
+    codes that count spikes, 2^K - 1 for radix. labels (samples,) add cross-entropy. progress(step, steps, loss).
+    """
+    if not 1 <= levels <= 4096 or steps < 0:
+        raise ConversionError("finetune", f"levels = {levels}, steps = {steps}", "Use 1 or more levels, 0 or more steps")
+    graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(data)))
+    samples = check_samples(graph, data)
+    if labels is not None and np.shape(labels) != (len(samples),):
+        raise ConversionError("labels", f"their shape is {np.shape(labels)}, samples are {len(samples)}", "Pass one per sample")
+    student = _Student(graph, samples, levels)
+    x, y = torch.as_tensor(samples), None if labels is None else torch.as_tensor(np.asarray(labels, np.int64))
+    _train(student, x, y, steps, rates or Rates(), torch.Generator().manual_seed(seed), progress)
+    return student.graph()
+
+
+def _train(
+    student: _Student, x: Tensor, y: Tensor | None, steps: int, rates: Rates, draw: torch.Generator, progress: Progress | None
+) -> None:
+    optimiser = torch.optim.Adam(student.parameters(rates))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
+    for step in range(steps):
+        chosen = torch.randperm(len(x), generator=draw)[:64]
+        loss = student.loss(x[chosen], None if y is None else y[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if progress:
+            progress(step + 1, steps, float(loss.detach()))
+
+
+class _Student:
+    """The network with quantised rectifiers, beside the float network it is to follow."""
+
+    def __init__(self, graph: Graph, samples: NDArray[np.float32], levels: int) -> None:
+        self.teacher, self.levels = graph, levels
+        self.input, self.output = graph.inputs[0].name, graph.output.name
+        rectifiers = [layer for layer in graph.layers if layer.op == "relu"]
+        found = calibrate(graph, {layer.name: layer.inputs[0] for layer in rectifiers}, samples)
+        self.theta, self.arrays, self.shift = {}, {}, {}
+        for layer in rectifiers:
+            theta = thresholds(found[layer.name], "mse", levels, layer.options["ceiling"])
+            self.theta[layer.name] = torch.tensor(np.log(theta), dtype=torch.float32).requires_grad_(True)
+        for layer in graph.layers:
+            self.arrays[layer.name] = arrays_of(layer)
+            if layer.op in _TRAINED:
+                self.arrays[layer.name]["weight"].requires_grad_(True)
+                self.shift[layer.name] = torch.zeros(layer.arrays["weight"].shape[0], requires_grad=True)
+        self.unit = {layer.name: self._unit(layer) for layer in graph.layers if layer.op in _TRAINED}
+
+    def _unit(self, layer: Layer) -> float:
+        """The size of a layer's values: the mean threshold of a rectifier behind it, or that of its output."""
+        for consumer in self.teacher.consumers(layer.name):
+            if consumer.op == "relu":
+                return float(self.theta[consumer.name].detach().exp().mean())
+        return float(np.abs(layer.arrays["weight"]).mean()) * 10
+
+    def parameters(self, rates: Rates) -> list[dict[str, Any]]:
+        weights = [self.arrays[name]["weight"] for name in self.shift]
+        return [
+            {"params": [*self.theta.values()], "lr": rates.thresholds},
+            {"params": [*self.shift.values()], "lr": rates.biases},
+            {"params": weights, "lr": rates.weights},
+        ]
+
+    def loss(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Relative squared error of the outputs, and a little of every activation's; cross-entropy where labels are given."""
+        wanted = evaluate(self.teacher, {self.input: x}, {*self.theta, self.output})
+        got = self.forward(x)
+        final = wanted[self.output]
+        loss: Tensor = (got[self.output] - final).square().mean() / (final.var() + 1e-12)
+        inner = [(got[name] - wanted[name]).square().mean() / (wanted[name].square().mean() + 1e-12) for name in self.theta]
+        loss = loss + 0.3 * torch.stack(inner).mean() if inner else loss
+        return loss if labels is None else loss + F.cross_entropy(got[self.output], labels)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Values of all layers."""
+        values = {self.input: x}
+        for layer in self.teacher.layers:
+            if layer.name not in values:
+                inputs = [values[name] for name in layer.inputs]
+                if layer.op == "relu":
+                    values[layer.name] = rounded(inputs[0], self.theta[layer.name].exp(), self.levels)
+                else:
+                    values[layer.name] = apply(layer, inputs, self._arrays(layer))
+        return values
+
+    def _arrays(self, layer: Layer) -> dict[str, Tensor]:
+        arrays = dict(self.arrays[layer.name])
+        if layer.name in self.shift:
+            arrays["bias"] = arrays.get("bias", torch.zeros(())) + self.shift[layer.name] * self.unit[layer.name]
+        return arrays
+
+    def graph(self) -> Graph:
+        """The float network with the tuned weights, each rectifier with its threshold per channel."""
+        layers = []
+        for layer in self.teacher.layers:
+            if layer.op == "relu":
+                theta = self.theta[layer.name].detach().exp().numpy().astype(np.float64)
+                if layer.options["ceiling"] is not None:
+                    theta = np.minimum(theta, layer.options["ceiling"])
+                layer = replace(layer, options={**layer.options, "threshold": theta, "levels": self.levels})
+            elif layer.name in self.shift:
+                arrays = {name: values.detach().numpy() for name, values in self._arrays(layer).items()}
+                layer = replace(layer, arrays=arrays)
+            layers.append(layer)
+        return Graph(tuple(layers), self.teacher.name)
