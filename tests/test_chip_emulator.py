@@ -30,10 +30,23 @@ def test_sums_over_cores_equal_the_run(seed: int) -> None:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=10, deadline=None)
+def test_the_engines_are_counted_alike(seed: int) -> None:
+    network = random_network(seed)
+    placement = neuro.place(network, small(neurons=40, mesh={"width": 5, "height": 4}, memory_bits=None))
+    inputs = random_inputs(network, 3, seed)
+    event, reference = (neuro.emulate(network, placement, inputs, engine=e, noc="packet") for e in ("event", "reference"))
+    assert event.bill == reference.bill
+    assert np.array_equal(event.counts.each, reference.counts.each)
+    assert np.array_equal(event.counts.links, reference.counts.links)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
 def test_packets_and_hops_equal_a_plain_count(seed: int) -> None:
     network = random_network(seed)
-    chip = small(neurons=40, mesh={"width": 5, "height": 4, "cores_per_tile": 3 + seed % 2}, memory_bits=None)
-    placement = neuro.place(network, chip)
+    mesh = {"width": 5, "height": 2, "cores_per_tile": 5 + seed % 2, "chips_y": 2}
+    chip = small(neurons=40, mesh=mesh, memory_bits=None)
+    placement = neuro.place(network, chip, method="random")
     chip_run = neuro.emulate(network, placement, random_inputs(network, 2, seed), engine="reference")
     packets = hops_x = hops_y = local = crossings = 0
     for p in network.populations:
