@@ -16,7 +16,9 @@ from tests.chips import random_inputs, random_network, small
 def test_sums_over_cores_equal_the_run(seed: int) -> None:
     network = random_network(seed)
     chip = small(neurons=30, mesh={"width": 5, "height": 5}, memory_bits=None)
-    chip_run = neuro.emulate(network, neuro.place(network, chip), random_inputs(network, 3, seed), engine="reference")
+    chip_run = neuro.emulate(
+        network, neuro.place(network, chip, board="auto"), random_inputs(network, 3, seed), engine="reference"
+    )
     run, counts = chip_run.run, chip_run.counts
     by_step = {name: sum(getattr(c, name) for c in run.counts.values()) for name in ("synops", "messages", "updates")}
     assert np.array_equal(sum(table.sum(axis=1) for table in counts.synops.values()), by_step["synops"])
@@ -32,7 +34,7 @@ def test_sums_over_cores_equal_the_run(seed: int) -> None:
 @settings(max_examples=10, deadline=None)
 def test_the_engines_are_counted_alike(seed: int) -> None:
     network = random_network(seed)
-    placement = neuro.place(network, small(neurons=40, mesh={"width": 5, "height": 4}, memory_bits=None))
+    placement = neuro.place(network, small(neurons=40, mesh={"width": 5, "height": 4}, memory_bits=None), board="auto")
     inputs = random_inputs(network, 3, seed)
     event, reference = (neuro.emulate(network, placement, inputs, engine=e, noc="packet") for e in ("event", "reference"))
     assert event.bill == reference.bill

@@ -134,7 +134,7 @@ def test_packets_out_of_range_are_refused() -> None:
 def test_emulated_packets_are_those_that_were_counted(seed: int) -> None:
     network = random_network(seed)
     chip = small(neurons=60, mesh={"width": 6, "height": 5, "cores_per_tile": 1 + seed % 3}, memory_bits=None)
-    placement = neuro.place(network, chip)
+    placement = neuro.place(network, chip, board="auto")
     chip_run = neuro.emulate(network, placement, random_inputs(network, 2, seed), engine="reference", noc="packet")
     counts, traffic, times = chip_run.counts, chip_run.traffic, chip_run.step_times
     assert traffic.packets == counts.packets
@@ -144,7 +144,7 @@ def test_emulated_packets_are_those_that_were_counted(seed: int) -> None:
     assert chip_run.bill.latency_ns >= neuro.emulate(
         network, placement, random_inputs(network, 2, seed), engine="reference"
     ).bill.latency_ns - 0.2 * counts.steps  # fmt: skip
-    assert chip_run.price(chip).latency_ns == chip_run.bill.latency_ns
+    assert chip_run.price(placement.chip).latency_ns == chip_run.bill.latency_ns
 
 
 def test_a_chip_that_branches_packets_has_no_packet_simulation() -> None:
