@@ -42,6 +42,8 @@ def _cut(
 ) -> Cut:
     plain, ruler = cuts[population.name], Ruler(network, chip)
     starts, pins, weights = _nets(network, population, rates)
+    if not len(pins):
+        return plain
     for parts in range(plain.slices, int(plain.slices * _MOST_PARTS) + 1):
         part = _partition(population.size, starts, pins, weights, parts, seed)
         sizes = np.bincount(part, minlength=parts)
