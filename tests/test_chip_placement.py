@@ -73,6 +73,8 @@ def test_a_hypergraph_partitioner_finds_the_order_in_shuffled_lists() -> None:
     _, lists = listed_layers(side=16, layers=3)
     plain, parted = (neuro.place(lists, chip, method=m) for m in ("refined", "partitioned"))
     assert parted.check() == []
+    again = neuro.place(lists, chip, method="partitioned")
+    assert all(again.cuts[name] == cut for name, cut in parted.cuts.items())
     assert parted.traffic()[0] < plain.traffic()[0] / 3
     x = np.random.default_rng(0).integers(0, 256, (2, *lists.populations[0].shape))
     runs = [neuro.emulate(lists, p, x) for p in (plain, parted)]

@@ -75,7 +75,7 @@ def _nets(network: Network, population: Population, rates: Mapping[str, Any]) ->
 def _partition(neurons: int, starts: Ints, pins: Ints, weights: Ints, parts: int, seed: int) -> Ints:
     """A part for each neuron, from one thread of Mt-KaHyPar."""
     mtkahypar, partitioner = _partitioner()
-    context = partitioner.context_from_preset(mtkahypar.PresetType.DEFAULT)
+    context = partitioner.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
     context.set_partitioning_parameters(parts, _IMBALANCE, mtkahypar.Objective.KM1)
     context.logging = False
     mtkahypar.set_seed(seed)
