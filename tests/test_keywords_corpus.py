@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
 from neuro.keywords.audio import write_wav
 from neuro.keywords.augment import Augmentation, augment, background, change_speed, fit, mix, reverberate, room_response, shift
-from neuro.keywords.corpus import SILENCE, UNKNOWN, Corpus, classes_for, read_arrays, read_folder, silence, split
+from neuro.keywords.corpus import SILENCE, UNKNOWN, Corpus, classes_for, read_arrays, read_folder, silence, split, thinned
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
@@ -113,6 +113,17 @@ def test_bad_arrays_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "none"):
         with pytest.raises(FormatError):
             read_arrays(tmp_path / f"{name}.npz")
+
+
+def test_other_words_are_thinned_for_training() -> None:
+    labels = np.array([0] * 4 + [1] * 3 + [2] * 30)
+    names = tuple(f"s{i}" for i in range(37))
+    corpus = Corpus(np.arange(37 * 2, dtype=np.int16).reshape(37, 2), labels, names, names, classes_for(["yes"]))
+    thin = thinned(corpus)
+    assert np.bincount(thin.labels).tolist() == [4, 3, 12]
+    assert set(thin.words) <= set(names)
+    assert np.array_equal(thin.audio, thinned(corpus).audio)
+    assert thinned(thin) is thin
 
 
 def test_a_corpus_is_valid_at_birth() -> None:

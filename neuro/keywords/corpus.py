@@ -171,6 +171,21 @@ def split(corpus: Corpus, shares: Mapping[str, float] | None = None) -> dict[str
     return {name: corpus.take(of_clip == part) for part, name in enumerate(parts)}
 
 
+def thinned(corpus: Corpus, most: float = 3.0, seed: int = 0) -> Corpus:
+    """The corpus with no more unknown clips than `most` times those of the commonest other class, drawn by the seed."""
+    counts = np.bincount(corpus.labels, minlength=len(corpus.classes))
+    unknown = corpus.of_class(UNKNOWN)
+    keep = (
+        round(most * np.delete(counts, corpus.classes.index(UNKNOWN)).max(initial=1))
+        if UNKNOWN in corpus.classes
+        else len(corpus)
+    )
+    if unknown.sum() <= keep:
+        return corpus
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(unknown))[:keep]
+    return corpus.take(np.sort(np.concatenate([np.flatnonzero(~unknown), chosen])))
+
+
 def silence(clips: int, classes: tuple[str, ...], *, samples: int = 16_000, seed: int = 0) -> Corpus:
     """Clips of faint noise, each a "speaker" of its own; training mixes louder noise in."""
     rng = np.random.default_rng(seed)

@@ -71,7 +71,7 @@ def gather(
     if packed and all(packed.values()):
         return {part: corpora.read_arrays(files[0], words or None) for part, files in packed.items()}
     if path.suffix == ".npz":
-        return corpora.split(corpora.read_arrays(path, words or None))
+        return corpora.split(with_others(corpora.read_arrays(path, words or None), seed))
     reading = (lambda done, of: stage("reading", done, of)) if stage else None
     return corpora.split(with_others(corpora.read_folder(path, words, progress=reading), seed))
 
@@ -95,8 +95,9 @@ def make(
     progress: Progress | None = None,
     stage: Stage | None = None,
 ) -> Made:
-    """Train on "train", choose the threshold on "val", measure on "val" and "test"."""
-    trained = train(parts["train"], recipe, progress)
+    """Train on "train" (thinned of other words), choose the threshold on "val", measure on "val" and "test"."""
+    heard_in_training = corpora.thinned(parts["train"], seed=recipe.seed)
+    trained = train(heard_in_training, recipe, progress)
     spotter = convert(trained, code=code)
     plain = parts["val"].take(~near_misses_in(parts["val"]))
     curve = operating_curve(spotter.run(plain.audio).logits, plain.labels, len(spotter.keywords))
@@ -109,8 +110,8 @@ def make(
     facts = {
         "model": recipe.kind,
         "code": code,
-        "train_clips": len(parts["train"]),
-        "train_speakers": len(set(parts["train"].speakers)),
+        "train_clips": len(heard_in_training),
+        "train_speakers": len(set(heard_in_training.speakers)),
         "seed": recipe.seed,
         **{
             f"{part}_{key}": getattr(h, key)
