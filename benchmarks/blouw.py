@@ -69,10 +69,9 @@ def network(copies: int, *, layers: int = 10, seed: int = 0, refractory_ms: floa
         for depth in range(layers):
             last = add(f"copy{copy}.{depth}", 256, last)
         ends.append(last)
-    second = add("second", 256, *ends)
+    add("second", 256, *ends)
     readout = neuro.Population("characters", (29,), neuro.Readout())
     projections.append(neuro.Dense("second", "characters", rng.integers(-127, 128, (256, 29))))
-    assert second.size == 256
     return neuro.Network((*populations, readout), tuple(projections), timesteps=STEPS)
 
 

@@ -69,6 +69,7 @@ def test_a_file_builds_upon_a_preset(tmp_path) -> None:
         ('[energy]\nspike = { value = nan, unit = "pJ", basis = "assumed", source = "t" }', "energy.spike", "not a number"),
         ('[mesh]\nmulticast = { value = "all", basis = "assumed", source = "t" }', "mesh.multicast", "'all' is not known"),
         ('[mesh]\nio_x = { value = 99, unit = "tiles", basis = "assumed", source = "t" }', "mesh.io_x", "outside the mesh"),
+        ('[mesh]\nwidth = { value = 999999999, unit = "tiles", basis = "assumed", source = "t" }', "mesh.chips_x", "cores"),
         ("[energy]\nbanana = 1", "energy.banana", "no such field"),
         ("[fruit]\nbanana = 1", "fruit", "no such section"),
         ('[time]\nbarrier = { value = [[1, 2], 3], unit = "ns", basis = "assumed", source = "t" }', "time.barrier", "not a list"),

@@ -10,6 +10,7 @@ from benchmarks.chip_networks import listed_layers
 from neuro.chip.cuts import Cut, even, fan
 from neuro.chip.limits import list_bits
 from neuro.errors import FitError
+from neuro.neurons import MaxPool
 from tests.chips import random_inputs, random_network, small
 
 
@@ -189,6 +190,7 @@ def test_synapse_formats_are_a_limit() -> None:
         (neuro.SignedIntegrateAndFire(5), 'code="rate"'),
         (neuro.RadixIntegrateAndFire(5, 4, 4), 'code="rate"'),
         (neuro.Graded(5), 'code="rate"'),
+        (MaxPool(2), "average pooling"),
         (neuro.IntegrateAndFire(2**25), "weight_bits"),
         (neuro.IntegrateAndFire(5, potential_bits=25), "weight_bits"),
         (neuro.IntegrateAndFire(5, bias=2**21), "weight_bits"),

@@ -68,7 +68,9 @@ def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
         yield from _payload(neuron, chip)
         return
     program = _SOURCE_PROGRAM[neuron.code] if isinstance(neuron, Source) else _PROGRAM[type(neuron)]
-    if program not in able.programs:
+    if isinstance(neuron, MaxPool) and program not in able.programs:
+        yield "the chip has no program for the largest of several inputs", "Use average pooling, or another chip"
+    elif program not in able.programs:
         code = "rate" if "if" in able.programs else able.programs[0]
         yield f"its neurons ({program}) have no program there", f'Convert with code="{code}", or use another chip'
     if subtracts(neuron) and able.subtract == "none":

@@ -18,6 +18,7 @@ from neuro.chip.spec import ENCODINGS, Chip, barrier_ns
 
 Floats = NDArray[np.float64]
 _WATT_NS_IN_PJ = 1000.0
+_UNQUEUED = ('Network: the busiest link and the longest way; queues are not seen (noc="packet" simulates them).',)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bi
         precision="spikes",
         basis=_basis(chip, _used_keys(counts, chip)),
         times_ns=(*times.by_cause(), *_host_time(chip)),
-        assumptions=assumptions(counts, chip),
+        assumptions=(*assumptions(counts, chip), *(_UNQUEUED if drained_ns is None else ())),
         energy_known=known,
     )
 

@@ -18,6 +18,7 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "user"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 Pairs = tuple[tuple[int, float], ...]
+MOST_CORES = 1 << 20  # of a board
 
 
 def constant(unit: str, doc: str, *, least: float = 0, optional: bool = False) -> Any:
@@ -228,6 +229,8 @@ def mistakes(chip: Chip) -> list[tuple[str, str, str]]:
     found = []
     if chip.mesh.reserved_cores >= chip.cores_per_chip:
         found.append(("mesh.reserved_cores", f"all {chip.cores_per_chip} cores are reserved", "Leave some for networks"))
+    if chip.chips * chip.cores_per_chip > MOST_CORES:
+        found.append(("mesh.chips_x", f"the board has {chip.chips * chip.cores_per_chip:,} cores", f"Stay within {MOST_CORES:,}"))
     if not (chip.mesh.io_x < chip.mesh.width * chip.mesh.chips_x and chip.mesh.io_y < chip.mesh.height * chip.mesh.chips_y):
         found.append(("mesh.io_x", "the host's tile lies outside the mesh", "Use a tile of the mesh, say (0, 0)"))
     if chip.core.memory_bits is not None and chip.core.memory_bits < chip.core.synapse_bits:
