@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 
 import neuro
-from neuro.cli import main
 from neuro.digits.data import load_digits
+from tests.commands import here
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
@@ -36,16 +36,6 @@ def odd():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 20), torch.nn.GELU(), torch.nn.Linear(20, 10))
 number = 3
 """
-
-
-def here(monkeypatch, capsys, folder: Path, *arguments: object) -> tuple[int, str, str]:
-    """Status, output and errors of the command, run in this process because starting torch takes seconds."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["neuro", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
 
 
 def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Chip, Json, Quiet, check_writable, console, machine_names, working, write_json
+from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Asked, Calibration, Code, Timesteps, Weights, study_named
+from neuro.cli.output import Json, Quiet, check_writable, chip_names, console, machine_names, working, write_json, write_out
 from neuro.errors import UsageError
 
 _MACHINE = "A machine by name or .toml file; repeat it."
@@ -18,36 +18,75 @@ Examples:
 \b
   neuro compare mine:net --data test.npz --machine a100 --machine xeon --batch 1 --batch 256
   neuro compare network.safetensors --data test.npz --machine my_gpu.toml --csv rows.csv
+
+\b
+  neuro compare --table 1
+      a survey's table of ResNet-50, corrected, with the emulated board beside it (2: workloads, 3: needs)
+  neuro compare --table 1 --weights resnet50.safetensors --data images.npz
+      the same with a row for weights of your own, under torchvision's names
+  neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
+Model = Annotated[str | None, MODEL]
+Samples = Annotated[Path | None, SAMPLES]
+_CHIP = "A chip by name (see `neuro chips`), or a .toml file."
+Chip = Annotated[str | None, typer.Option(metavar="CHIP", help=_CHIP, show_default=DEFAULT_CHIP, autocompletion=chip_names)]
 Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help=_MACHINE, autocompletion=machine_names)]
 Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
+Table = Annotated[int | None, typer.Option(metavar="N", min=1, max=3, help="Instead of MODEL: table 1, 2 or 3 of a survey.")]
+Roofline = Annotated[bool, typer.Option("--roofline", help="Instead of MODEL: every machine's roofline, as table and figure.")]
+Figure = Annotated[Path, typer.Option(metavar="FILE", help="Where --roofline draws, as SVG.")]
 
 
 def compare(
-    model: Model,
-    data: Samples,
+    model: Model = None,
+    data: Samples = None,
     machine: Machines = None,
     batch: Batches = None,
-    chip: Chip = "loihi2",
+    chip: Chip = None,
     code: Code = None,
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
     json: Json = None,
     csv: Csv = None,
+    table: Table = None,
+    roofline: Roofline = False,
+    figure: Figure = Path("roofline.svg"),
     quiet: Quiet = False,
 ) -> None:
     """Set a network on the chip beside machines of your choice: latency, throughput and energy at every batch size."""
-    check_writable(json, csv)
+    check_writable(json, csv, figure if roofline else None)
+    _check_one(model, table, roofline)
+    if table is not None:
+        from neuro.cli.survey import Own, show_table
+
+        own = Own(weights, data, calibration, chip, code, timesteps)
+        with working("costing", quiet=quiet) as work:
+            show_table(table, own, json=json, csv=csv, quiet=quiet, work=work)
+        return
+    if roofline:
+        from neuro.cli.survey import show_rooflines
+
+        show_rooflines(tuple(machine or ()), figure, json=json, csv=csv, quiet=quiet)
+        return
+    if model is None or data is None:
+        raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
     named = Asked(
-        model, data, chip, code, timesteps, weights, calibration, machines=tuple(machine or ()), batches=tuple(batch or ())
+        model,
+        data,
+        chip or DEFAULT_CHIP,
+        code,
+        timesteps,
+        weights,
+        calibration,
+        machines=tuple(machine or ()),
+        batches=tuple(batch or ()),
     )
     with working("loading", quiet=quiet) as work:
         outcome = study_named(named, work=work)
     if outcome.comparison is None:
         raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
-    from neuro.files import write_text
     from neuro.report.result import csv_rows, result
     from neuro.report.terminal import comparison
 
@@ -55,4 +94,12 @@ def compare(
     console(quiet=quiet or "-" in (str(json), str(csv))).print(comparison(found))
     write_json(json, {name: found[name] for name in ("title", "comparison", "verdict", "conditions", "versions")})
     if csv is not None:
-        write_text(csv, csv_rows(found["comparison"]))
+        write_out(csv, csv_rows(found["comparison"]))
+
+
+def _check_one(model: str | None, table: int | None, roofline: bool) -> None:
+    asked = [
+        name for name, given in (("MODEL", model is not None), ("--table", table is not None), ("--roofline", roofline)) if given
+    ]
+    if len(asked) > 1:
+        raise UsageError("neuro compare", f"{' and '.join(asked)} are different questions", "Ask one of them")

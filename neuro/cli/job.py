@@ -89,14 +89,14 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     headline's, whose error is raised.
     """
     work.step(f"{settings.code}: converting")
-    conversion = _convert(model, calibration, settings.code, settings.timesteps, chip)
+    conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
     work.step(f"{settings.code}: running {len(data):,} samples")
     trial = try_network(conversion.network, chip, data, code=settings.code, board=settings.board, work=work)
     others, refused = [], {}
     for code in settings.others:
         work.step(f"{code}: converting and running {len(data):,} samples")
         try:
-            made = _convert(conversion.graph, calibration, code, settings.timesteps, chip)
+            made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
             others.append(try_network(made.network, chip, data, code=code, board=settings.board, work=work))
         except NeuroError as error:
             refused[code] = str(error)
@@ -113,7 +113,8 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     )
 
 
-def _convert(model: Any, calibration: Any, code: str, timesteps: int, chip: Chip) -> Conversion:
+def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:
+    """Convert with the input that this chip can take: graded messages where it has them, else spikes."""
     able = chip.neuron
     graded = able.hold_input and able.signed_payload and able.payload_bits >= _INPUT_BITS
     enters: Input = "auto" if graded or code == "graded" else "spikes"

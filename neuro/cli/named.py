@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
+DEFAULT_CHIP = "loihi2"
 _MODEL = "A saved spiking network, or package.module:callable that returns a torch.nn.Module."
-Model = Annotated[str, typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)]
-Samples = Annotated[
-    Path, typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
-]
+MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
+SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
+Model = Annotated[str, MODEL]
+Samples = Annotated[Path, SAMPLES]
 Code = Annotated[str | None, CODE]
 Timesteps = Annotated[int | None, TIMESTEPS]
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]

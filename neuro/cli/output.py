@@ -71,11 +71,14 @@ def check_writable(*paths: Path | None) -> None:
 
 def write_json(path: Path | None, value: Any) -> None:
     """Write `value` as JSON to a file, whole or not at all, or to standard output for "-"."""
-    if path is None:
-        return
+    if path is not None:
+        write_out(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_out(path: Path, text: str) -> None:
+    """Write a text to a file, whole or not at all, or to standard output for "-"."""
     from neuro.files import write_text
 
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
     else:

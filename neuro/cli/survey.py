@@ -1,0 +1,105 @@
+"""`neuro compare --table N` and `--roofline`: a survey's tables, reproduced and corrected, with the row it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuro.cli.named import CALIBRATION_SAMPLES
+from neuro.cli.output import Work, console, write_json, write_out
+from neuro.errors import UsageError
+
+if TYPE_CHECKING:
+    from neuro.bill import Bill
+
+BOARD = "loihi2-x32"  # ResNet-50 does not fit on fewer chips
+COLOURED = ("a100", "h100", "tpu-v1", "tpu-v4", "stratix-10-nx", "vck5000", "xeon", "orin")
+ROOFLINE_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """ResNet-50 weights of the user's, images, and how they become spikes on which board; None: the default."""
+
+    weights: Path | None = None
+    data: Path | None = None
+    calibration: Path | None = None
+    chip: str | None = None
+    code: str | None = None
+    timesteps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and self.data is None:
+            raise UsageError("--weights", "spikes depend on images", "Add --data FILE.npz with images x (samples, 3, 224, 224)")
+        if self.weights is None and any((self.data, self.calibration, self.chip, self.code, self.timesteps)):
+            raise UsageError("--table", "options for a row of your own, but no weights", "Add --weights FILE.safetensors")
+
+
+def show_table(number: int, own: Own, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
+    """Print one of the survey's tables, and write its rows where wanted."""
+    from neuro.machines import survey
+    from neuro.report import tables_machines
+    from neuro.report.tables import Wide
+
+    rows: list[dict[str, Any]]
+    if number == 1:
+        rows = survey.table_one(_own_row(own, work))
+        plain = tables_machines.survey_one(rows)
+    elif number == 2:
+        rows = survey.table_two()
+        plain = tables_machines.survey_two(rows)
+    else:
+        rows = survey.table_three()
+        plain = tables_machines.survey_three(rows)
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(Wide(*plain))
+    write_json(json, rows)
+    if csv is not None:
+        _write_csv(csv, rows)
+
+
+def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, csv: Path | None, quiet: bool) -> None:
+    """Print every machine's roof and what the survey's workloads reach under it, and draw it, `machines` in colour."""
+    from neuro.files import write_text
+    from neuro.machines.survey import roofline
+    from neuro.report import figures_machines, tables_machines
+    from neuro.report.svg import alone
+    from neuro.report.tables import Wide
+
+    data = roofline()
+    known = {roof["machine"] for roof in data["roofs"]}
+    for name in machines:
+        if name not in known:
+            raise UsageError(f"machine {name!r}", "it has no roof in the catalogue", f"Use one of {', '.join(sorted(known))}")
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(Wide(*tables_machines.rooflines(data, ROOFLINE_BATCH)))
+    write_text(figure, alone(figures_machines.roofline(data, machines or COLOURED, ROOFLINE_BATCH)))
+    write_json(json, data)
+    if csv is not None:
+        _write_csv(csv, data["points"])
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    from neuro.report.result import csv_rows
+
+    write_out(path, csv_rows(rows))
+
+
+def _own_row(own: Own, work: Work) -> list[Bill]:
+    """The bill of ResNet-50 with the user's weights, converted and emulated on a board; none without weights."""
+    if own.weights is None or own.data is None:
+        return []
+    from neuro.chip.files import load_chip
+    from neuro.cli.inputs import read_data
+    from neuro.cli.job import Settings, convert_for, try_network
+    from neuro.files import read_tensors
+    from neuro.machines.spiking import resnet50_graph
+
+    chip, samples = load_chip(own.chip or BOARD), read_data(own.data)
+    graph = resnet50_graph(read_tensors(own.weights))
+    typical = (samples if own.calibration is None else read_data(own.calibration)).x[:CALIBRATION_SAMPLES]
+    settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
+    work.step("converting ResNet-50")
+    network = convert_for(chip, graph, typical, settings.code, settings.timesteps).network
+    work.step("placing ten million neurons, which takes minutes, and emulating")
+    return [try_network(network, chip, samples, code=settings.code, work=work).chip_run.bill]
