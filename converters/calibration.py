@@ -80,14 +80,22 @@ class Histogram:
         return Range(self.counts, self.smallest, self.largest, self.seen)
 
 
-def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
-    """Calibration data as float32 (samples, *input shape), or the error that says what is wrong with them."""
+def as_array(samples: Any) -> NDArray[Any]:
+    """Samples as an array of numbers."""
     if isinstance(samples, torch.Tensor):
         samples = samples.detach().cpu()
-    array, shape = np.asarray(samples), graph.inputs[0].shape
-    where = "calibration data"
+    try:
+        array = np.asarray(samples)
+    except (ValueError, TypeError):
+        raise ConversionError("calibration data", "they make no rectangular array", "Pass samples of one shape") from None
     if array.dtype.kind not in "buif":
-        raise ConversionError(where, f"their dtype is {array.dtype}", "Pass an array of numbers")
+        raise ConversionError("calibration data", f"their dtype is {array.dtype}", "Pass an array of numbers")
+    return array
+
+
+def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
+    """Calibration data as float32 (samples, *input shape), or the error that says what is wrong with them."""
+    array, shape, where = as_array(samples), graph.inputs[0].shape, "calibration data"
     if array.ndim == 0 or len(array) == 0:
         raise ConversionError(where, "there are no samples", "Pass a few hundred typical inputs")
     if array.shape[1:] != shape:

@@ -20,15 +20,21 @@ _EXACT = 2**24
 
 
 def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -> Tensor:
-    """Charge (samples, *target) int64 that values (samples, *source), |values| <= bound, bring through a projection."""
+    """Charge (samples, *target) int64 that values (samples, *source), |values| <= bound, bring through a projection.
+
+    Real values (float64) bring real charges.
+    """
+    real = values.dtype == torch.float64
     if isinstance(projection, Sparse):
         size = (int(np.prod(values.shape[1:])), int(np.prod(target)))
-        charge = values.reshape(len(values), -1).numpy().astype(np.int64) @ projection.to_sparse((size[0],), (size[1],))
+        flat = values.reshape(len(values), -1).numpy()
+        charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse((size[0],), (size[1],))
         return torch.as_tensor(charge.reshape(len(values), *target))
     weights = torch.tensor(np.asarray(projection.stored_weights, np.int64))
-    dtype = torch.float32 if _fan_in(projection, weights) * bound < _EXACT else torch.float64
+    dtype = torch.float32 if not real and _fan_in(projection, weights) * bound < _EXACT else torch.float64
     brought: Tensor = _DELIVER[type(projection)](projection, values.to(dtype), weights.to(dtype))
-    return brought.reshape(len(values), *target).to(torch.int64)
+    brought = brought.reshape(len(values), *target)
+    return brought if real else brought.to(torch.int64)
 
 
 def _fan_in(projection: Projection, weights: Tensor) -> int:
@@ -85,7 +91,7 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
         raise ConversionError(f"projection {p.name}", f"{type(p).__name__} is no window to take maxima of", "Pool by windows")
     image = values[:, :, None] if isinstance(p, Conv1d) else values
     (top, bottom), (left, right) = window.padding
-    padded = F.pad(image.to(torch.float32), (left, right, top, bottom))
+    padded = F.pad(image.to(torch.float64 if image.dtype == torch.float64 else torch.float32), (left, right, top, bottom))
     kernel = window.kernel if isinstance(window, SumPool2d) else window.weights.shape[2:]
     pooled = F.max_pool2d(padded, kernel, window.stride, 0, window.dilation)
     return pooled.reshape(len(values), *target).to(values.dtype)

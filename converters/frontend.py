@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from converters import operations
+from converters.calibration import as_array
 from converters.evaluation import evaluate
 from converters.tracing import record, source_line
 from neuro.errors import ConversionError
@@ -55,14 +56,11 @@ def trace(model: nn.Module, example: Any) -> Graph:
 
 def sample_pair(example: Any) -> torch.Tensor:
     """Two samples (2, *shape) of the example: with two, an operation across samples shows itself."""
-    array = np.asarray(example.detach().cpu() if isinstance(example, torch.Tensor) else example)
+    array = as_array(example)
     if array.ndim < 2 or len(array) == 0:
-        raise ConversionError("sample data", f"their shape is {array.shape}", "Pass samples first: (samples, *shape)")
-    if array.dtype.kind not in "buif":
-        raise ConversionError("sample data", f"their dtype is {array.dtype}", "Pass numbers")
+        raise ConversionError("calibration data", f"their shape is {array.shape}", "Pass samples first: (samples, *shape)")
     array = array[:2].astype(np.float32)
-    if not np.isfinite(array).all():
-        raise ConversionError("sample data", "they hold NaN or infinity", "Clean the data")
+    array = np.nan_to_num(array)
     return torch.as_tensor(array if len(array) == 2 else np.concatenate([array, array]))
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Handler = Callable[["Builder", fx.Node], None]
 
 _REMEDIES = {
+    ("leaky", "prelu", "rrelu"): "Use ReLU in its place (a negative slope has no spikes) and train again",
     ("gelu", "silu", "swish", "mish", "elu", "selu", "celu", "softplus", "hardswish", "hardsigmoid", "logsigmoid"): (
         "Use ReLU or ReLU6 in its place and train again"
     ),
-    ("leaky", "prelu", "rrelu"): "Use ReLU in its place (a negative slope has no spikes) and train again",
     ("sigmoid", "tanh"): "Use Hardtanh(0, 1) or ReLU in its place; leave a final sigmoid to the host",
     ("softmax", "softmin", "logsumexp"): "Return the logits: a final softmax changes no decision and belongs on the host",
     ("norm",): "Use BatchNorm, whose statistics are constants, and train again",

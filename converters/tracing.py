@@ -70,11 +70,11 @@ class ConcreteTracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return ConcreteProxy(node, self)
 
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> fx.Proxy:
-        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **more)
+    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> fx.Node:
+        node = super().create_node(kind, target, args, kwargs, *rest, **more)
         if kind != "output":
-            self._compute(proxy.node)
-        return proxy
+            self._compute(node)
+        return node
 
     def _compute(self, node: fx.Node) -> None:
         node.meta["constant"] = node.op != "placeholder" and all(n.meta["constant"] for n in node.all_input_nodes)
@@ -125,7 +125,7 @@ def _call(root: Any, node: fx.Node, args: Any, kwargs: Any) -> Any:
 
 def record(model: nn.Module, sample: torch.Tensor) -> fx.Graph:
     """The operations of `model` on `sample` (samples, *shape), in evaluation mode; the model is left as it was."""
-    training = {module: module.training for module in model.modules()}
+    training, names = {module: module.training for module in model.modules()}, set(vars(model))
     tracer = ConcreteTracer(sample)
     try:
         model.eval()
@@ -138,6 +138,8 @@ def record(model: nn.Module, sample: torch.Tensor) -> fx.Graph:
     finally:
         for module, mode in training.items():
             module.training = mode
+        for name in set(vars(model)) - names:  # constants that torch.fx leaves behind
+            delattr(model, name)
 
 
 def _explained(model: nn.Module, error: Exception) -> ConversionError:

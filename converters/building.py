@@ -1,0 +1,128 @@
+"""A calibrated float network, ready to be written in any code: Recipe; and the walk that writes it: build.
+
+Knows stages, ranges and the order of work; each step itself is in `coding`, `pooling` and `correction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import coding
+from converters.calibration import Range, calibrate, moments, thresholds
+from converters.coding import Activity, Made, Settings
+from converters.correction import Corrector, means, sample_count
+from converters.pooling import encode_pool
+from converters.stages import Stage, stages
+from neuro.errors import ConversionError
+from neuro.graph import Graph
+from neuro.network import Network
+
+Floats = NDArray[np.float64]
+FEW_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A folded float network, checked calibration samples, and how thresholds are chosen and biases corrected."""
+
+    graph: Graph
+    samples: NDArray[np.float32]
+    threshold: str
+    correct_bias: bool
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """What becomes populations."""
+        return stages(self.graph)
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """Pre-activations of every rectified stage and of the readout, in one pass over the samples."""
+        measured = {s.name: s.pre_activation for s in self.stages if s.kind in ("relu", "readout")}
+        return calibrate(self.graph, measured, self.samples)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the samples. Raises ConversionError for a layer that none of them makes active."""
+        notes: list[str] = []
+        if len(self.samples) < FEW_SAMPLES:
+            notes.append(f"calibrated on {len(self.samples)} samples only: thresholds may be off, pass {FEW_SAMPLES} or more")
+        for stage in self.stages:
+            dead = self.ranges[stage.name].dead if stage.kind == "relu" else np.zeros(1, np.bool_)
+            if dead.all():
+                raise ConversionError(
+                    stage.layer.where or f"layer {stage.name!r}",
+                    "the layer is dead: no calibration sample makes any of its neurons positive",
+                    "Check that inputs are scaled as in training, and that the layer was trained",
+                )
+            if dead.any():
+                notes.append(f"layer {stage.name!r}: {int(dead.sum())} of {dead.size} channels were never active in calibration")
+        return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A network, and for each population what one unit of its total is worth: a spike count, a number or a payload of 1."""
+
+    network: Network
+    units: Mapping[str, Floats]
+
+
+def build(recipe: Recipe, settings: Settings) -> Built:
+    """The spiking network that a recipe gives with some settings."""
+    corrector = _corrector(recipe, settings) if recipe.correct_bias else None
+    made: dict[str, Made] = {}
+
+    def keep(one: Made) -> None:
+        made[one.population.name] = corrector.visit(one) if corrector else one
+
+    for stage in recipe.stages:
+        if stage.kind == "input":
+            keep(coding.source_population(stage, float(recipe.samples.var()), settings))
+            continue
+        senders = [made[path.source].sender for path in stage.paths]
+        if settings.counts and any(s.once for s in senders) and not all(s.once for s in senders):
+            for sender in {s.name: s for s in senders if s.once and f"{s.name}.relay" not in made}.values():
+                keep(coding.relay(made[sender.name]))
+            senders = [made[f"{s.name}.relay"].sender if s.once else s for s in senders]
+        if stage.kind == "max_pool":
+            for one in encode_pool(stage, senders[0], settings):
+                keep(one)
+        elif stage.kind == "readout":
+            keep(coding.encode_readout(stage, senders, _extent(recipe.ranges[stage.name]), settings))
+        else:
+            keep(coding.encode(stage, senders, activity(recipe, stage, settings), settings))
+    projections = tuple(p for one in made.values() for p in one.projections)
+    network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
+    steps = settings.timesteps if settings.counts else 1
+    return Built(network, {name: np.asarray(one.sender.unit) / steps for name, one in made.items()})
+
+
+def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:
+    """Thresholds of a rectified stage, and what its activations are like."""
+    found, options = recipe.ranges[stage.name], stage.layer.options
+    ceiling, tuned = options["ceiling"], options.get("threshold")
+    theta = thresholds(found, recipe.threshold, settings.levels, ceiling) if tuned is None else np.asarray(tuned, np.float64)
+    square, variance = moments(found, theta)
+    most = np.full(theta.shape, np.inf) if ceiling is None else ceiling / theta
+    return Activity(theta, square, variance, _extent(found), most)
+
+
+def _extent(found: Range) -> Floats:
+    extent: Floats = np.maximum(np.abs(found.smallest), found.largest)
+    return extent
+
+
+def _corrector(recipe: Recipe, settings: Settings) -> Corrector:
+    sizes = [int(np.prod(stage.shape)) for stage in recipe.stages]
+    count = sample_count(len(recipe.samples), sizes, settings)
+    chosen = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]
+    layers = {
+        s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in recipe.stages if s.kind in ("relu", "readout")
+    }
+    return Corrector(chosen, means(recipe.graph, layers, chosen), settings, {}, {})
