@@ -51,6 +51,7 @@ _WHERE = {
     "compare": "comparison",
     **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
     "Chip": "chip.spec",
+    "Faults": "chip.faults.spec",
     **dict.fromkeys(("Placement", "place"), "chip.placement"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
     "write_report": "report.study",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from neuro.bill import Part as Part
     from neuro.chip.emulator import ChipRun as ChipRun
     from neuro.chip.emulator import emulate as emulate
+    from neuro.chip.faults.spec import Faults as Faults
     from neuro.chip.files import list_chips as list_chips
     from neuro.chip.files import load_chip as load_chip
     from neuro.chip.placement import Placement as Placement

@@ -96,7 +96,7 @@ class Graph(Specification):
 
     layers: tuple[Layer, ...]
     name: str = "network"
-    _by_name: dict[str, Layer] = field(default_factory=dict)
+    _by_name: dict[str, Layer] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))

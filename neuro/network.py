@@ -58,8 +58,8 @@ class Network(Specification):
     projections: tuple[Projection, ...]
     timesteps: int | None = None
     notes: tuple[str, ...] = ()
-    _by_name: dict[str, Population] = field(default_factory=dict)
-    _plans: dict[Any, Any] = field(default_factory=dict)  # what engines have made of the network, see engine.plan
+    _by_name: dict[str, Population] = field(init=False, default_factory=dict)
+    _plans: dict[Any, Any] = field(init=False, default_factory=dict)  # what engines have made of the network, see engine.plan
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "populations", tuple(self.populations))

@@ -74,8 +74,8 @@ class Counts:
 class Tables:
     """A placement in the numbers that counting works on: rows of cores, class tables of populations, windows of projections."""
 
-    def __init__(self, placement: Placement, timesteps: int) -> None:
-        self.placement, self.timesteps = placement, timesteps
+    def __init__(self, placement: Placement, timesteps: int, dead_links: tuple[int, ...] = ()) -> None:
+        self.placement, self.timesteps, self.dead_links = placement, timesteps, dead_links
         self.steps = placement.network.steps(timesteps)
         self.cores = np.append(placement.used, HOST)
         self.windows = np.array([self._window(p) for p in placement.network.projections], np.int64).reshape(-1, 3)
@@ -92,7 +92,7 @@ class Tables:
 
     def _table(self, name: str) -> ClassTable:
         wires = self.placement.wires[name]
-        way = routes(wires, self.placement.chip)
+        way = routes(wires, self.placement.chip, self.dead_links)
         reached = np.diff(wires.packet_starts)
         return ClassTable(
             classes=wires.classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Literal
 
@@ -11,13 +11,16 @@ from neuro import units
 from neuro.bill import Bill
 from neuro.chip.ability import check_inputs
 from neuro.chip.counts import Counter, Counts, Tables
+from neuro.chip.faults.broken import check_faults, run_broken
+from neuro.chip.faults.losses import loss_of, take_away, without_dead
+from neuro.chip.faults.spec import Faults
 from neuro.chip.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
 from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.records import Messages, Run
-from neuro.engine.run import Progress, run
+from neuro.engine.run import Progress
 from neuro.errors import ChipError, FitError
 from neuro.network import Network
 from neuro.notebook import Shown, Table
@@ -39,6 +42,7 @@ class ChipRun(Shown):
     noc: Noc
     sampled: Sampled | None
     traffic: Traffic | None
+    faults: Faults = field(default_factory=Faults)
 
     def _shown(self) -> Table:
         run, bill = self.run, self.bill
@@ -71,7 +75,7 @@ def emulate(
     *,
     timesteps: int | None = None,
     noc: Noc = "analytic",
-    faults: None = None,
+    faults: Faults | None = None,
     engine: str = "event",
     threads: int | None = None,
     record: Iterable[str] = (),
@@ -81,36 +85,39 @@ def emulate(
 
     inputs, timesteps, engine, threads, record, progress: as for `neuro.run`. noc: "analytic", the busiest link and the longest
     way, or "packet", every packet of as many evenly spread samples as hold `traffic.MOST_PACKETS` packets.
+    faults: what is broken on the chip; those that strike while the network runs have an engine of their own, and noc="packet" is
+    refused where packets are lost or go around dead links.
     Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
     """
     if network != placement.network:
         raise FitError("placement", "it was made for another network", "Call neuro.place(network, chip) first")
     if noc not in ("analytic", "packet"):
         raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic" or noc="packet"')
-    if faults is not None:
-        raise FitError("faults", "the emulator cannot inject faults yet", "Leave faults=None")
+    broken = faults or Faults()
+    check_faults(broken, placement, noc, engine)
     arrays = by_source(network, inputs)
     check_inputs(network, placement.chip, arrays)
-    tables = Tables(placement, check_timesteps(network, arrays, timesteps))
+    tables = Tables(placement, check_timesteps(network, arrays, timesteps), broken.dead_links)
     counter = Counter(tables, len(next(iter(arrays.values()))))
     keeper = Keeper(tables, counter.stride) if noc == "packet" else None
 
-    one_at_a_time = Lock()
+    one_at_a_time, loss = Lock(), loss_of(placement, broken)
 
     def observe(first: int, messages: dict[str, Messages]) -> None:
         with one_at_a_time:  # an engine's threads may bring blocks at the same time, in any order
             counter.observe(first, messages)
+            take_away(counter, loss, first, messages)
             if keeper is not None:
                 keeper.observe(first, messages)
 
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
-    result = run(network, inputs, timesteps=tables.timesteps, observe=observe, **how)
-    counts, chip = counter.finish(result), placement.chip
+    result = run_broken(placement, arrays, broken, timesteps=tables.timesteps, observe=observe, **how)
+    counts, chip = without_dead(counter.finish(result), broken), placement.chip
     if keeper is None:
-        return ChipRun(placement, result, counts, price(counts, chip), noc, None, None)
+        return ChipRun(placement, result, counts, price(counts, chip), noc, None, None, broken)
     sampled = keeper.finish()
     traffic = simulate(tables, sampled, chip)
-    return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic)
+    return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic, broken)
 
 
 def _bill(counts: Counts, traffic: Traffic, chip: Chip) -> Bill:

@@ -100,7 +100,7 @@ def weight_bits(projection: Projection, chip: Chip) -> int:
     """Stored bits of a weight: the smallest size that holds the mantissas after a common power of two is taken out."""
     weights = projection.stored_weights.astype(np.int64)
     low, high = (int(weights.min()), int(weights.max())) if weights.size else (0, 0)
-    shift = _common_shift(weights)
+    shift = common_shift(weights)
     low, high = low >> shift, high >> shift
     mixed = low < 0 < high
     need = max((-low - 1).bit_length(), high.bit_length()) + 1 if mixed else max(-low, high).bit_length()
@@ -114,7 +114,8 @@ def weight_bits(projection: Projection, chip: Chip) -> int:
     return fitting[0]
 
 
-def _common_shift(weights: Ints) -> int:
+def common_shift(weights: Ints) -> int:
+    """The power of two that all weights share and a core does not store."""
     together = int(np.bitwise_or.reduce(weights.ravel())) if weights.size else 0
     return (together & -together).bit_length() - 1 if together else 0
 

@@ -93,14 +93,16 @@ def traffic(
     return sparse.csr_array(half + half.T)
 
 
-def arrange(chip: Chip, flows: sparse.csr_array[np.float64, tuple[int, int]], seed: int, method: Method) -> Ints:
-    """A core for each group (groups,), given the packets between them."""
+def arrange(
+    chip: Chip, flows: sparse.csr_array[np.float64, tuple[int, int]], seed: int, method: Method, dead: Ints | None = None
+) -> Ints:
+    """A core for each group (groups,), given the packets between them; none of those in `dead`."""
     groups = flows.shape[0] - 1
+    free, cores = (cores[~np.isin(cores, [] if dead is None else dead)] for cores in (usable(chip), along_a_curve(chip)))
     if method == "sequential" or groups == 0:
-        return usable(chip)[:groups]
+        return free[:groups]
     if method == "random":
-        return np.random.default_rng(seed).permutation(usable(chip))[:groups]
-    cores = along_a_curve(chip)
+        return np.random.default_rng(seed).permutation(free)[:groups]
     cores = cores[: min(len(cores), groups + groups // 4 + 8)]
     spots = _spots(chip, cores)
     table = Flows(flows.indptr.astype(np.int64), flows.indices.astype(np.int64), flows.data.astype(np.float64))
@@ -129,7 +131,7 @@ def _spectral_order(flows: sparse.csr_array[np.float64, tuple[int, int]]) -> Int
     degree = np.asarray(inner.sum(axis=1)).ravel() + 1e-9 * float(inner.sum() + 1)
     scale = sparse.diags_array(1 / np.sqrt(degree))
     try:
-        _, vectors = eigsh(scale @ inner @ scale, k=2, which="LA", v0=np.ones(groups), maxiter=2000, tol=1e-4)
+        _, vectors = eigsh(scale @ inner @ scale, k=2, which="LA", v0=np.ones(groups), maxiter=2000, tol=1e-4, rng=0)
     except ArpackError:
         return np.arange(groups)
     return np.argsort(vectors[:, 0] / np.sqrt(degree), kind="stable")

@@ -39,18 +39,21 @@ class Plan:
     energy_pj: float
 
 
-def partition(network: Network, chip: Chip, *, rates: Mapping[str, float] | None = None) -> dict[str, Cut]:
+def partition(
+    network: Network, chip: Chip, *, rates: Mapping[str, float] | None = None, cores: int | None = None
+) -> dict[str, Cut]:
     """A cut of every population, such that each slice fits a core. Raises FitError for a neuron that needs more than one.
 
-    rates: messages of a neuron in a step, by population. Considered are the cut with the fewest slices and cuts whose busiest
-    core is by and by quicker, as long as there are cores for them; of those within a tenth of the least energy of a step, the
-    one with the fewest slices is taken. Energies are estimates, static power and management included.
+    rates: messages of a neuron in a step, by population. cores: how many may be used (None: all of the chip's).
+    Considered are the cut with the fewest slices and cuts whose busiest core is by and by quicker, as long as there are cores
+    for them; of those within a tenth of the least energy of a step, the one with the fewest slices is taken. Energies are
+    estimates, static power and management included.
     """
     knife = Knife(network, chip, rates or {})
-    plans = [knife.fewest()]
-    for times in _QUICKER if plans[0].slices <= chip.usable_cores else ():
+    plans, most = [knife.fewest()], chip.usable_cores if cores is None else cores
+    for times in _QUICKER if plans[0].slices <= most else ():
         plan = knife.within(plans[0].work_ns / times)
-        if plan is None or plan.slices > chip.usable_cores:
+        if plan is None or plan.slices > most:
             break
         plans.append(plan)
     enough = 1.1 * min(plan.energy_pj for plan in plans)

@@ -14,9 +14,11 @@ from neuro.chip.boards import with_cores
 from neuro.chip.candidates import on_cores
 from neuro.chip.checking import fill, overfull
 from neuro.chip.cuts import Cut, Ints
+from neuro.chip.faults.detours import out_of_reach
+from neuro.chip.faults.spec import Faults
 from neuro.chip.hypergraph import by_hypergraph
 from neuro.chip.limits import formats, limits
-from neuro.chip.mapping import METHODS, Method, arrange, traffic
+from neuro.chip.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.partition import partition, partition_in_order
 from neuro.chip.routes import routes
 from neuro.chip.ruler import Ruler
@@ -114,6 +116,7 @@ def place(
     seed: int = 0,
     method: Method = "refined",
     board: Board = "given",
+    faults: Faults | None = None,
 ) -> Placement:
     """Cut a network into slices that fit cores, and give each slice a core near those that it exchanges packets with.
 
@@ -121,22 +124,25 @@ def place(
     method: "refined", or "partitioned" where populations are joined by lists of synapses (it needs the extra `mapping`); for
     comparison "sequential" (channels first, cores in order) and "random" (cores at random).
     board: "auto" takes the smallest board of `chip`s that is large enough. seed: of every random choice.
+    faults: dead cores, and cores that dead links cut off, are not used (on the given board only).
     Raises FitError, naming the population, the limit and what would help, when the network does not fit.
     """
     if method not in METHODS or board not in ("given", "auto"):
         raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
     check_ability(network, chip)
+    dead = _dead(chip, faults or Faults(), board)
+    free = len(np.setdiff1d(usable(chip), dead))
     rates = _rates(network, activity)
     means = {name: float(values.mean()) for name, values in rates.items()}
-    cuts = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means)
+    cuts = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means, cores=free)
     if method == "partitioned":
         cuts = by_hypergraph(network, chip, cuts, rates, seed)
-    groups, count = _grouped(network, chip, cuts, auto=board == "auto")
+    groups, count = _grouped(network, chip, cuts, free, auto=board == "auto")
     if board == "auto":
         chip = with_cores(chip, count)
     where = {name: np.where(group < 0, HOST, group) for name, group in groups.items()}
     flows = traffic(network, wire(network, chip, cuts, where), count, rates)
-    at = arrange(chip, flows, seed, method)
+    at = arrange(chip, flows, seed, method, dead)
     cores = {name: group if group[0] < 0 else at[group] for name, group in groups.items()}
     wires = wire(network, chip, cuts, cores)
     held = fill(network, chip, cuts, cores, wires)
@@ -144,6 +150,14 @@ def place(
     if broken:
         raise FitError(f"network on chip {chip.name!r}", broken[0], "Use a larger board, or narrower layers")
     return Placement(network, chip, cuts, cores, wires, held, method, seed)
+
+
+def _dead(chip: Chip, faults: Faults, board: Board) -> Ints:
+    """Cores that faults make useless."""
+    if faults and board == "auto":
+        raise FitError("place", "faults are numbered on a given board", 'Use board="given"')
+    faults.check(chip)
+    return out_of_reach(chip, faults.dead_cores, faults.dead_links)
 
 
 def _rates(network: Network, activity: Run | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -159,20 +173,21 @@ def _rates(network: Network, activity: Run | Mapping[str, Any] | None) -> dict[s
     return rates
 
 
-def _grouped(network: Network, chip: Chip, cuts: Mapping[str, Cut], *, auto: bool) -> tuple[dict[str, Ints], int]:
-    """The group of each slice (-1 off the chip) and the number of groups: a core each while there are enough, else shared."""
+def _grouped(network: Network, chip: Chip, cuts: Mapping[str, Cut], free: int, *, auto: bool) -> tuple[dict[str, Ints], int]:
+    """The group of each slice (-1 off the chip) and the number of groups: a free core each while there are enough, else
+    shared."""
     lives = [p for p in network.populations if on_cores(p)]
     groups = {p.name: np.array([-1]) for p in network.populations}
     count = sum(cuts[p.name].slices for p in lives)
-    if auto or count <= chip.usable_cores:
+    if auto or count <= free:
         ends = np.cumsum([cuts[p.name].slices for p in lives])
         groups.update((p.name, np.arange(end - cuts[p.name].slices, end)) for p, end in zip(lives, ends, strict=True))
         return groups, count
     shared = _shared(network, chip, cuts)
     most = max(int(at.max()) for at in shared.values()) + 1
-    if most > chip.usable_cores:
+    if most > free:
         largest = max(lives, key=lambda p: cuts[p.name].slices)
-        alone, free = cuts[largest.name].slices, chip.usable_cores
+        alone = cuts[largest.name].slices
         raise FitError(
             f"network on chip {chip.name!r}",
             f"it needs {most:,} cores, {free:,} are there; population {largest.name!r} alone takes {alone:,}",

@@ -1,11 +1,12 @@
 """Routes: the links that the packets of each class of neurons take across the mesh, first along x, then along y.
 
-Knows tiles, links and cores; knows nothing of neurons, time or prices. Links are numbered tile * 4 + direction, the tile
-being the one that a packet leaves.
+Dead links are gone around. Knows tiles, links and cores; knows nothing of neurons, time or prices. Links are numbered
+tile * 4 + direction, the tile being the one that a packet leaves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cuts import Ints
+from neuro.chip.faults.detours import EAST, NORTH, SOUTH, WEST, Detours
 from neuro.chip.spec import Chip, Mesh
 from neuro.chip.wiring import HOST, Wires
 
-EAST, WEST, SOUTH, NORTH = range(4)
 DIRECTIONS = ("east", "west", "south", "north")
 
 
@@ -42,22 +43,16 @@ def tile_of(cores: Ints, mesh: Mesh) -> Ints:
     return np.where(cores == HOST, host, cores // mesh.cores_per_tile)
 
 
-def routes(wires: Wires, chip: Chip) -> Routes:
-    """Routes of all classes of a population."""
+def routes(wires: Wires, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
+    """Routes of all classes of a population, around dead links. Raises FitError where there is no way around."""
     mesh = chip.mesh
     width = mesh.width * mesh.chips_x
     counts = np.diff(wires.packet_starts)
     at = np.repeat(np.arange(len(counts)), counts)
-    sy, sx = np.divmod(tile_of(wires.cores, mesh)[at], width)
-    ty, tx = np.divmod(tile_of(wires.packets, mesh), width)
-    hops_x, hops_y = np.abs(tx - sx), np.abs(ty - sy)
-    crossings = np.abs(tx // mesh.width - sx // mesh.width) + np.abs(ty // mesh.height - sy // mesh.height)
-    row_x, links_x = _walk(sx, tx, EAST, WEST)
-    row_y, links_y = _walk(sy, ty, SOUTH, NORTH)
-    links_x = (sy[row_x] * width + links_x // 4) * 4 + links_x % 4
-    links_y = (links_y // 4 * width + tx[row_y]) * 4 + links_y % 4
-    key = np.concatenate([at[row_x], at[row_y]]) * (width * mesh.height * mesh.chips_y * 4) + np.concatenate([links_x, links_y])
-    unique, loads = np.unique(key, return_counts=True)
+    row, way = _ways(tile_of(wires.cores, mesh)[at], tile_of(wires.packets, mesh), mesh, tuple(dead_links))
+    hops_x, hops_y = (np.bincount(row, axis, len(at)).astype(np.int64) for axis in (way % 4 < SOUTH, way % 4 >= SOUTH))
+    crossings = np.bincount(row, crosses(way, mesh), len(at)).astype(np.int64)
+    unique, loads = np.unique(at[row] * (width * mesh.height * mesh.chips_y * 4) + way, return_counts=True)
     classes, links = np.divmod(unique, width * mesh.height * mesh.chips_y * 4)
     tree = mesh.multicast == "tree"
     if tree:
@@ -72,6 +67,24 @@ def routes(wires: Wires, chip: Chip) -> Routes:
     order = np.argsort(hops_x + hops_y, kind="stable")
     far[at[order]] = np.stack([hops_x, hops_y, crossings], axis=1)[order]
     return Routes(np.stack([east_west, south_north, stay, crossed], axis=1), far, starts, links, loads.astype(np.int64))
+
+
+def _ways(start: Ints, end: Ints, mesh: Mesh, dead_links: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """(packet, link) for every link that packets between these tiles take."""
+    width = mesh.width * mesh.chips_x
+    (sy, sx), (ty, tx) = np.divmod(start, width), np.divmod(end, width)
+    row_x, links_x = _walk(sx, tx, EAST, WEST)
+    row_y, links_y = _walk(sy, ty, SOUTH, NORTH)
+    links_x = (sy[row_x] * width + links_x // 4) * 4 + links_x % 4
+    links_y = (links_y // 4 * width + tx[row_y]) * 4 + links_y % 4
+    row, links = np.concatenate([row_x, row_y]), np.concatenate([links_x, links_y])
+    blocked = np.unique(row[np.isin(links, dead_links)]) if dead_links else np.zeros(0, np.int64)
+    if not len(blocked):
+        return row, links
+    kept, detours = ~np.isin(row, blocked), Detours(mesh, dead_links)
+    around = [detours.way(int(start[i]), int(end[i])) for i in blocked]
+    rows = np.repeat(blocked, [len(way) for way in around])
+    return np.concatenate([row[kept], rows]), np.concatenate([links[kept], *around]).astype(np.int64)
 
 
 def crosses(links: Ints, mesh: Mesh) -> NDArray[Any]:

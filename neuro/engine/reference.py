@@ -24,7 +24,7 @@ Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per populatio
 
 def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
-    neurons = {p.name: _flat(p) for p in network.populations}
+    neurons = {p.name: flat(p) for p in network.populations}
     matrices = [p.to_sparse(network[p.source].shape, network[p.target].shape) for p in network.projections]
     fan_out = [np.bincount(_pre(network, i), minlength=network[p.source].size) for i, p in enumerate(network.projections)]
     for sample in range(recorder.samples):
@@ -54,7 +54,7 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 potentials[sample] = potential(neurons[name], state[name])
 
 
-def _flat(population: Population) -> Neuron:
+def flat(population: Population) -> Neuron:
     """The population's neuron with per-neuron parameters spread over a flat axis."""
     arrays = {
         name: np.broadcast_to(np.asarray(getattr(population.neuron, name)), population.shape).ravel()

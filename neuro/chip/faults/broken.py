@@ -1,0 +1,256 @@
+"""A run on broken hardware: the network's own arithmetic step by step, with every fault of `neuro.chip.faults` where it strikes.
+
+Without faults it does exactly what every engine does. Slower than the event engine, and it lists every synapse. Knows
+placements and faults; knows nothing of energy or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.chip.candidates import on_cores
+from neuro.chip.faults.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.faults.losses import Loss, loss_of, lost
+from neuro.chip.faults.memory import with_broken_weights
+from neuro.chip.faults.spec import Faults
+from neuro.chip.placement import Placement
+from neuro.compiled import compiled
+from neuro.encoding import encode
+from neuro.engine.event import input_payloads
+from neuro.engine.plan import check_charges
+from neuro.engine.records import Observer, Recorder, Run, listed
+from neuro.engine.reference import flat
+from neuro.engine.run import Progress, run
+from neuro.errors import ChipError, EngineError
+from neuro.network import Network, Population
+from neuro.neurons import STEP, CubaLif, Source, State, initial_state, potential
+
+MOST_SYNAPSES = 100_000_000  # that are listed one by one, 8 bytes each
+_BLOCK_BYTES = 64 << 20
+
+
+class Fibres(NamedTuple):
+    """A projection's synapses by source neuron, and the core of each target neuron.
+
+    Neuron i leads to posts[starts[i]:starts[i + 1]] with `weights`; target neuron j lies on the core cores[slices[j]].
+    """
+
+    starts: Ints
+    posts: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    slices: NDArray[np.int32]
+    cores: Ints
+
+
+@compiled
+def deliver(messages: NDArray[np.int32], population: int, first: int, step: int, fibres: Fibres, loss: Loss, charge: Ints) -> int:
+    """Add what arrives of the messages (samples, neurons) sent in a step to charge (samples, targets); returns the synapses
+    visited."""
+    visited = 0
+    gone = np.zeros(len(fibres.cores), np.bool_)
+    for s in range(messages.shape[0]):
+        for i in range(messages.shape[1]):
+            payload = messages[s, i]
+            if payload == 0 or fibres.starts[i] == fibres.starts[i + 1]:
+                continue
+            for k in range(len(gone) if loss.any else 0):
+                gone[k] = lost(loss, population, first + s, step, i, fibres.cores[k])
+            for j in range(fibres.starts[i], fibres.starts[i + 1]):
+                post = fibres.posts[j]
+                if not gone[fibres.slices[post]]:
+                    charge[s, post] += payload * np.int64(fibres.weights[j])
+                    visited += 1
+    return visited
+
+
+@compiled
+def _shake(potentials: Ints, key: int, how: Flips, first: int) -> None:
+    """Flip bits of potentials (samples, neurons)."""
+    for s in range(len(potentials)):
+        flip_all(potentials[s], mixed(key, first + s), how)
+
+
+def fibres_of(network: Network, placement: Placement) -> list[Fibres]:
+    """The fibres of every projection. Raises EngineError where there are too many synapses to list."""
+    if network.synapses > MOST_SYNAPSES:
+        raise EngineError(
+            "faults",
+            f"{network.synapses:,} synapses would have to be listed one by one, the most is {MOST_SYNAPSES:,}",
+            "Use faults of weights only, or a smaller network",
+        )
+    return [_fibres(network, placement, i) for i in range(len(network.projections))]
+
+
+def _fibres(network: Network, placement: Placement, index: int) -> Fibres:
+    projection = network.projections[index]
+    source, target = network[projection.source], network[projection.target]
+    synapses = projection.synapses(source.shape, target.shape)
+    order = np.argsort(synapses.pre, kind="stable")
+    counts = np.bincount(synapses.pre, minlength=source.size)
+    return Fibres(
+        np.concatenate([[0], np.cumsum(counts)]),
+        synapses.post[order].astype(np.int32),
+        np.ascontiguousarray(synapses.weight[order], np.int32),
+        placement.cuts[target.name].labels(),
+        placement.cores[target.name],
+    )
+
+
+class Broken:
+    """A placed network on hardware with faults that strike while it runs. `network` has the weights that the memory holds."""
+
+    def __init__(self, network: Network, placement: Placement, faults: Faults) -> None:
+        self.network, self.faults = network, faults
+        self.fibres = fibres_of(network, placement)
+        self.number = {p.name: i for i, p in enumerate(network.populations)}
+        self.loss = loss_of(placement, faults)
+        self.alive = {p.name: self._alive(p, placement) for p in network.populations}
+        self.neurons = {p.name: self._neuron(p) for p in network.populations}
+        self.flips = {p.name: flips(bits, faults.potential_flips) for p in network.populations if (bits := _bits(p))}
+
+    def _alive(self, population: Population, placement: Placement) -> NDArray[np.bool_]:
+        if not on_cores(population):
+            return np.ones(population.size, np.bool_)
+        return ~self.loss.dead[placement.core_map[population.name]]
+
+    def _neuron(self, population: Population) -> Any:
+        """The neuron's parameters, with a threshold for each neuron where thresholds are noisy."""
+        neuron = flat(population)
+        if not self.faults.threshold_noise or not hasattr(neuron, "threshold"):
+            return neuron
+        rng = np.random.default_rng(key_of(self.faults.seed, THRESHOLDS, self.number[population.name]))
+        share = 1 + self.faults.threshold_noise * rng.standard_normal(population.size)
+        noisy = np.maximum(1, np.rint(neuron.threshold * share)).astype(np.int64)
+        named = {f.name: getattr(neuron, f.name) for f in fields(neuron)}  # type: ignore[arg-type]  # a dataclass
+        return SimpleNamespace(**{**named, "threshold": noisy})
+
+    def simulate(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        recorder: Recorder,
+        *,
+        observe: Observer | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Run every sample and write what happens into `recorder`."""
+        each = recorder.steps * sum(p.size for p in self.network.populations) * 4
+        block = max(1, _BLOCK_BYTES // each)
+        for first in range(0, recorder.samples, block):
+            part = {name: array[first : first + block] for name, array in inputs.items()}
+            sent = self._block(part, recorder, first)
+            done = min(first + block, recorder.samples)
+            if observe:
+                observe(first, {name: listed(messages) for name, messages in sent.items()})
+            if progress:
+                progress(done, recorder.samples)
+
+    def _block(self, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, first: int) -> dict[str, NDArray[np.int32]]:
+        samples = len(next(iter(inputs.values())))
+        chosen = slice(first, first + samples)
+        sent = {p.name: np.zeros((samples, recorder.steps, p.size), np.int32) for p in self.network.populations}
+        for p in self.network.sources:
+            messages = encode(p, inputs[p.name], recorder.timesteps) * self.alive[p.name]
+            sent[p.name][:, p.neuron.start_step : p.neuron.start_step + messages.shape[1]] = messages
+        state = {p.name: self._initial(p, samples) for p in self.network.populations}
+        for t in range(recorder.steps):
+            for p in self.network.populations:
+                if not 0 <= t - p.neuron.start_step < p.neuron.active_steps(recorder.timesteps):
+                    continue
+                if isinstance(p.neuron, Source):
+                    _count_source(recorder, p, t, samples, self.alive[p.name])
+                else:
+                    state[p.name] = self._step(p, state[p.name], sent, recorder, chosen, t)
+        for p in self.network.populations:
+            recorder.spikes[p.name][chosen] = (sent[p.name] != 0).sum(axis=1)
+            recorder.counts[p.name].messages[:] += (sent[p.name] != 0).sum(axis=(0, 2))
+            recorder.keep("raster", p.name, chosen, sent[p.name])
+            if p.name in recorder.potentials and not isinstance(p.neuron, Source):
+                recorder.potentials[p.name][chosen] = potential(p.neuron, state[p.name])
+        return sent
+
+    def _initial(self, p: Population, samples: int) -> State:
+        state = initial_state(p.neuron, p.shape)
+        return {name: np.tile(values.ravel() * self.alive[p.name], (samples, 1)) for name, values in state.items()}
+
+    def _step(
+        self,
+        p: Population,
+        before: State,
+        sent: dict[str, NDArray[np.int32]],
+        recorder: Recorder,
+        chosen: slice,
+        t: int,
+    ) -> State:
+        """One step of a population: what arrives, what it makes of it, what of that a fault destroys."""
+        counts, alive, samples = recorder.counts[p.name], self.alive[p.name], chosen.stop - chosen.start
+        charge = np.zeros((samples, p.size), np.int64)
+        for projection, fibres in zip(self.network.projections, self.fibres, strict=True):
+            if projection.target == p.name and t >= projection.delay:
+                step, number = t - projection.delay, self.number[projection.source]
+                messages = np.ascontiguousarray(sent[projection.source][:, step])
+                counts.synops[t] += deliver(messages, number, chosen.start, step, fibres, self.loss, charge)
+        after, message, drive = STEP[type(p.neuron)](self.neurons[p.name], before, charge, t - p.neuron.start_step)
+        if not alive.all():
+            after, message = {name: values * alive for name, values in after.items()}, message * alive
+        sent[p.name][:, t] = message
+        self._flip(p, after, chosen.start, t)
+        counts.updates[t] += samples * np.count_nonzero(alive)
+        counts.driven[t] += np.count_nonzero(drive[:, alive])
+        counts.restless[t] += np.count_nonzero(((drive != 0) | (potential(p.neuron, before) != 0))[:, alive])
+        recorder.keep("traces", p.name, (chosen, t), potential(p.neuron, after))
+        return after
+
+    def _flip(self, p: Population, state: State, first: int, t: int) -> None:
+        if self.faults.potential_flips and p.name in self.flips:
+            key = key_of(self.faults.seed, POTENTIALS, self.number[p.name], t)
+            _shake(state["v"], key, self.flips[p.name], first)
+            state["v"] *= self.alive[p.name]
+
+
+def _bits(p: Population) -> int:
+    """Width of the membrane potential; 0 for neurons that have none, or variables of their own."""
+    return 24 if isinstance(p.neuron, CubaLif) else getattr(p.neuron, "potential_bits", 0)
+
+
+def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
+    """Refuse faults that the chip cannot have, or that the network model or engine asked for cannot show."""
+    faults.check(placement.chip)
+    if noc == "packet" and (faults.dead_links or loss_of(placement, faults).any):
+        raise ChipError("faults", "packets are not sent one by one through a mesh that loses them", 'Use noc="analytic"')
+    if engine != "event" and faults.strikes:
+        raise EngineError(f"engine {engine!r}", "these faults strike in an engine of their own", 'Leave out engine="..."')
+
+
+def run_broken(
+    placement: Placement,
+    inputs: Mapping[str, NDArray[Any]],
+    faults: Faults,
+    *,
+    timesteps: int,
+    engine: str = "event",
+    threads: int | None = None,
+    record: Iterable[str] = (),
+    observe: Observer | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run checked inputs through a placed network on a chip with faults. Where none strikes on the way, engines run as usual."""
+    network = with_broken_weights(placement.network, placement.chip, faults)
+    if not faults.strikes and not loss_of(placement, faults).any:
+        how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
+        return run(network, inputs, timesteps=timesteps, observe=observe, **how)
+    check_charges(network, input_payloads(network, inputs))
+    recorder = Recorder(network, len(next(iter(inputs.values()))), timesteps, record)
+    Broken(network, placement, faults).simulate(inputs, recorder, observe=observe, progress=progress)
+    return recorder.finish()
+
+
+def _count_source(recorder: Recorder, p: Population, t: int, samples: int, alive: NDArray[np.bool_]) -> None:
+    if p.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+        for name in ("updates", "driven", "restless"):
+            getattr(recorder.counts[p.name], name)[t] += samples * np.count_nonzero(alive)
