@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from neuro.errors import ConversionError, FormatError, NeuroError, UsageError
+from neuro.reading import check_safetensors
 
 _REMEDY_WEIGHTS = "Save them with safetensors.torch.save_file(model.state_dict(), path)"
 
@@ -71,8 +72,7 @@ def _call(name: str, found: Any) -> Any:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path of the weights")
+    check_safetensors(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

@@ -5,6 +5,8 @@ Knows nothing of the rest of the house.
 
 from __future__ import annotations
 
+_LONGEST = 2_000  # characters of a part of an error's text
+
 
 class NeuroError(Exception):
     """A mistake in what was asked for: `where` it is, the `fact`, and the `remedy`."""
@@ -16,7 +18,7 @@ class NeuroError(Exception):
         super().__init__(where, fact, remedy)
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.fact.rstrip('.')}. {self.remedy.rstrip('.')}."
+        return f"{_told(self.where)}: {_told(self.fact)}. {_told(self.remedy)}."
 
 
 class NetworkError(NeuroError):
@@ -57,3 +59,13 @@ class FormatError(NeuroError):
 
 class UsageError(NeuroError):
     """A command or call with arguments that do not go together."""
+
+
+class MemoryLimitError(NeuroError):
+    """Work that needs more memory than there is."""
+
+
+def _told(text: str) -> str:
+    """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short).rstrip(".")

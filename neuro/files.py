@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from neuro.graph import Graph, Layer
 from neuro.network import Network, Population
 from neuro.neurons import STEP, Source, UserNeuron
 from neuro.projections import KINDS
+from neuro.reading import check_safetensors, json_object, reason
 
 Tensors = dict[str, NDArray[Any]]
 FORMAT = 1
@@ -110,13 +113,12 @@ def _save(value: Any, path: Any, kind: str) -> None:
 
 
 def _read(path: Any) -> tuple[dict[str, str], Tensors]:
-    if not Path(path).is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path")
+    check_safetensors(path)
     try:
         with safe_open(str(path), framework="numpy") as opened:
             return opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dict
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, MemoryError, AttributeError) as error:
-        raise FormatError(str(path), f"it is not a readable safetensors file ({error})", "Save it again") from None
+        raise FormatError(str(path), f"it is not a readable safetensors file ({reason(error)})", "Save it again") from None
 
 
 def _load(path: Any, kind: str, wanted: type) -> Any:
@@ -124,7 +126,7 @@ def _load(path: Any, kind: str, wanted: type) -> Any:
     if "neuro" not in metadata:
         raise FormatError(str(path), f"it holds tensors but no {kind}", f"Pass a {kind} saved by this package")
     try:
-        described = json.loads(metadata["neuro"])
+        described = json_object(metadata["neuro"])
         if described["format"] != FORMAT or described["kind"] != kind:
             raise FormatError(
                 str(path), f"it holds a {described['kind']} of format {described['format']}", f"Pass a {kind} of format {FORMAT}"
@@ -132,8 +134,9 @@ def _load(path: Any, kind: str, wanted: type) -> Any:
         value = _build(described["value"], tensors)
     except NeuroError as error:
         raise FormatError(str(path), str(error), "Save it again") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
-        raise FormatError(str(path), f"its description is broken ({type(error).__name__}: {error})", "Save it again") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
+        fact = f"its description is broken ({type(error).__name__}: {reason(error)})"
+        raise FormatError(str(path), fact, "Save it again") from None
     if not isinstance(value, wanted):
         raise FormatError(str(path), f"it describes a {type(value).__name__}", f"Pass a {kind}")
     return value
@@ -171,4 +174,28 @@ def _build(described: Any, tensors: Tensors) -> Any:
     given = {name: _build(v, tensors) for name, v in described["fields"].items()}
     if set(given) - known or any(name.startswith("_") for name in given):
         raise ValueError(f"unknown field of {described['type']}: {sorted(set(given) - known)}")
+    hints = _hints(part)
+    for name, value in given.items():
+        if not _fits(value, hints[name]):
+            raise TypeError(f"{described['type']}.{name} is a {type(value).__name__}")
     return part(**given)
+
+
+@cache
+def _hints(part: type[Any]) -> dict[str, Any]:
+    return get_type_hints(part)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value has the declared type of its field."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any or origin is Literal:  # the class itself checks its choices
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, kind) for kind in inner)
+    if origin is tuple and isinstance(value, tuple):
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if hint in (int, float):
+        return isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)

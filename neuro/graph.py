@@ -77,6 +77,8 @@ class Layer(Specification):
         object.__setattr__(self, "options", dict(self.options))
         object.__setattr__(self, "inputs", tuple(self.inputs))
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if any(n < 0 for n in self.shape):
+            raise GraphError(where, f"its shape is {self.shape}", "Use sizes of 0 or more")
 
     def __hash__(self) -> int:
         return hash((self.name, self.op, self.inputs, self.shape))

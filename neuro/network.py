@@ -5,6 +5,7 @@ Knows populations and projections; knows nothing of engines, chips or where the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from neuro.errors import NetworkError
 from neuro.neurons import STEP, Neuron, Readout, Source
 from neuro.projections import Projection
-from neuro.specification import Specification
+from neuro.specification import INT32, Specification
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -32,6 +33,8 @@ class Population(Specification):
         object.__setattr__(self, "shape", shape)
         if not shape or min(shape) < 1:
             raise NetworkError(where, f"shape {self.shape} holds no neurons", "Use positive sizes")
+        if math.prod(shape) > INT32.max:
+            raise NetworkError(where, f"shape {self.shape} holds {math.prod(shape):,} neurons", f"Use at most {INT32.max:,}")
         if not isinstance(self.neuron, Neuron) or type(self.neuron) not in {*STEP, Source}:
             raise NetworkError(where, f"{self.neuron!r} is not a neuron model", "Use neuro.IntegrateAndFire(...), say")
         for name in ("bias", "initial_potential", "scale", "offset"):
@@ -72,8 +75,8 @@ class Network(Specification):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise NetworkError(f"population {twice[0]!r}", "the name is used twice", "Give every population its own name")
-        if self.timesteps is not None and self.timesteps < 1:
-            raise NetworkError("network", f"timesteps = {self.timesteps}", "Use 1 or more")
+        if self.timesteps is not None and not 1 <= self.timesteps <= INT32.max:
+            raise NetworkError("network", f"timesteps = {self.timesteps}", f"Use 1 to {INT32.max:,}")
         for projection in self.projections:
             self._check(projection)
 

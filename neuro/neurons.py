@@ -235,7 +235,8 @@ class MaxPool(Neuron):
         if self.code not in ("counts", "digits", "turns"):
             raise NetworkError("MaxPool", f"code {self.code!r} is not known", "Use counts, digits or turns")
         _check_positive("MaxPool", "taps", self.taps)
-        if self.code != "turns" and self.base**self.taps > INT32.max:
+        _check_positive("MaxPool", "levels", self.levels)
+        if self.code != "turns" and (self.taps > 31 or self.base**self.taps > INT32.max):
             raise NetworkError("MaxPool", f"{self.taps} taps do not fit 32 bits", "Pool rows first, then columns")
         if self.signed and self.code != "counts":
             raise NetworkError("MaxPool", f"{self.code} cannot be signed", "Use code='counts'")
@@ -339,6 +340,7 @@ class Readout(Neuron):
                 raise NetworkError("Readout", f"{name} is not finite", "Mend the weights it was made from")
             object.__setattr__(self, name, float(value) if value.ndim == 0 else _frozen_floats(value))
         _check_bits("Readout", self.potential_bits)
+        _check_positive("Readout", "gather", 1 if self.gather is None else self.gather)
         _check_start("Readout", self.start_step)
 
     @property
@@ -356,13 +358,13 @@ def _frozen_floats(value: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check_start(where: str, start_step: int) -> None:
-    if start_step < 0:
-        raise NetworkError(where, f"start_step = {start_step}", "Use 0 or more")
+    if not 0 <= start_step <= INT32.max:
+        raise NetworkError(where, f"start_step = {start_step}", f"Use 0 to {INT32.max:,}")
 
 
 def _check_positive(where: str, name: str, value: int) -> None:
-    if value < 1:
-        raise NetworkError(where, f"{name} = {value}", "Use 1 or more")
+    if not 1 <= value <= INT32.max:
+        raise NetworkError(where, f"{name} = {value}", f"Use 1 to {INT32.max:,}")
 
 
 def _check_bits(where: str, bits: int) -> None:
@@ -377,6 +379,8 @@ def _check_common(neuron: Any) -> None:
         if value is not None and (type(value) is bool or not isinstance(value, int | np.integer)):
             raise NetworkError(where, f"{name} = {value!r} is not an integer", "Round it to chip integers")
         if value is not None:
+            if abs(int(value)) > INT32.max:
+                raise NetworkError(where, f"{name} = {value} exceeds 32 bits", "Scale it down")
             object.__setattr__(neuron, name, int(value))
     if not 1 <= neuron.threshold <= INT32.max:
         raise NetworkError(where, f"threshold = {neuron.threshold}", "Use a positive 32-bit integer")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from neuro.specification import INT32, IntArray, Specification, frozen_array, in
 
 Shape = tuple[int, ...]
 Sides = tuple[tuple[int, int], ...]
+MAX_WINDOW = 1 << 20  # places of a pooling window, whose weights are not stored but made
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def _born(projection: Any, weights_ndim: int | None = None) -> None:
     where = projection.name
     if type(projection.delay) is bool or not isinstance(projection.delay, int | np.integer):
         raise NetworkError(where, f"delay {projection.delay!r} is not an integer", "Use whole steps, 1 or more")
+    if projection.delay > INT32.max:
+        raise NetworkError(where, f"a delay of {projection.delay} steps", f"Use at most {INT32.max:,}")
     if projection.delay < 1:
         raise NetworkError(
             where, f"delay {projection.delay} would make a message arrive before it is sent on", "Use a delay of 1 step or more"
@@ -311,6 +315,8 @@ class SumPool2d(Projection):
         object.__setattr__(self, "stride", self.kernel if self.stride is None else self.stride)
         object.__setattr__(self, "weight", int(integer_or_array(self.name, "weight", self.weight)))
         _settle_window(self, _pair(self.kernel))
+        if prod(_pair(self.kernel)) > MAX_WINDOW:
+            raise NetworkError(self.name, f"a window of {self.kernel}", f"Use at most {MAX_WINDOW:,} places")
 
     @property
     def dilation(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled"},
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"},
     {"graph", "network", "neurons", "projections", "encoding", "files"},
     {"engine"},
     {"chip"},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
-from neuro.errors import ChipError
+from neuro.errors import ChipError, FormatError
+from neuro.reading import read_toml
 from neuro.sourced import BASES
 
 Mistake = tuple[str, str, str]  # field, fact, remedy
@@ -71,13 +73,15 @@ def _tables(name: Any, depth: int) -> Tables:
     base = tables.get("chip", {}).get("base") if isinstance(tables.get("chip"), dict) else None
     if base is None:
         return tables
-    if depth == 0 or not isinstance(base, str):
-        raise ChipError(f"chip {str(name)!r}, chip.base", f"{base!r} leads nowhere", f"Use one of {', '.join(list_chips())}")
-    below = _tables(base, depth - 1)
+    if depth == 0 or not isinstance(base, str) or Path(base).name != base:
+        remedy = f"Use one of {', '.join(list_chips())}, or a file beside this one"
+        raise ChipError(f"chip {str(name)!r}, chip.base", f"{base!r} leads nowhere", remedy)
+    below = _tables(base if base in list_chips() else Path(str(name)).parent / base, depth - 1)
+    if not all(isinstance(entries, dict) for entries in tables.values()):
+        return tables  # which is told as a mistake
     merged = {section: {**below.get(section, {}), **tables.get(section, {})} for section in {**below, **tables}}
     for section, entries in tables.items():
-        unknown = [key for key, value in entries.items() if value == {}] if isinstance(entries, dict) else []
-        for key in unknown:
+        for key in [key for key, value in entries.items() if value == {}]:
             del merged[section][key]
     return merged
 
@@ -85,19 +89,14 @@ def _tables(name: Any, depth: int) -> Tables:
 def _parse(name: Any) -> Tables:
     path = Path(str(name))
     if str(name) in list_chips():
-        text = resources.files("neuro.chip").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
-    elif path.suffix == ".toml" and path.is_file():
+        return tomllib.loads(resources.files("neuro.chip").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8"))
+    if path.suffix == ".toml" and os.path.isfile(path):
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ChipError(f"chip file {str(name)!r}", f"it cannot be read ({error})", "Check the file") from None
-    else:
-        known = ", ".join(list_chips())
-        raise ChipError(f"chip {str(name)!r}", "there is no chip or TOML file of that name", f"Use one of {known}, or a path")
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ChipError(f"chip file {str(name)!r}", f"it is not valid TOML ({error})", "Mend that line") from None
+            return read_toml(path)
+        except FormatError as error:
+            raise ChipError(f"chip file {str(name)!r}", error.fact, error.remedy) from None
+    known = ", ".join(list_chips())
+    raise ChipError(f"chip {str(name)!r}", "there is no chip or TOML file of that name", f"Use one of {known}, or a path")
 
 
 def _mistakes(tables: Tables) -> list[Mistake]:

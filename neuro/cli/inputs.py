@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import FormatError, InputError
+from neuro.reading import read_npz
+
+MAX_CLASS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Data:
 
 def read_data(path: Path) -> Data:
     """The arrays `x` and, if there, `y` of an .npz file. Refuses pickled objects, other files, and arrays that disagree."""
-    arrays = _read_npz(path)
+    arrays = read_npz(path)
     if "x" not in arrays:
         held = ", ".join(arrays) or "nothing"
         raise FormatError(str(path), f"it has no array 'x' (it holds {held})", "Write it with numpy.savez(path, x=x, y=y)")
@@ -43,24 +45,6 @@ def read_data(path: Path) -> Data:
 def _labels(path: Path, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.int64]:
     if y.shape != (len(x),):
         raise InputError(f"{path}, y", f"shape {y.shape} for {len(x)} samples", "Pass one class number for each sample")
-    if y.dtype.kind not in "ui" or (y.size and y.min() < 0):
-        raise InputError(f"{path}, y", f"{y.dtype} from {y.min()}", "Pass class numbers 0, 1, 2, ...")
+    if y.dtype.kind not in "ui" or y.min() < 0 or y.max() > MAX_CLASS:
+        raise InputError(f"{path}, y", f"{y.dtype} from {y.min()} to {y.max()}", "Pass class numbers 0, 1, 2, ...")
     return y.astype(np.int64)
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path; data is an .npz file with arrays x and y")
-    try:
-        with np.load(path, allow_pickle=False) as opened:
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                raise FormatError(str(path), "it holds one bare array", "Write it with numpy.savez(path, x=x, y=y)")
-            return {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise FormatError(
-            str(path), f"it cannot be read as .npz ({_first_line(error)})", "Write it with numpy.savez(path, x=x, y=y)"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -5,12 +5,12 @@ Every size a file claims is checked against the file before anything is allocate
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import gcd
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,9 +20,13 @@ from scipy.signal import resample_poly
 from neuro.errors import FormatError, UsageError
 from neuro.files import atomic_path
 from neuro.keywords.features import Floats, to_float
+from neuro.memory import check_fits
+from neuro.reading import opened
 
 MAX_SECONDS = 3_600
-_RATES = (1_000, 768_000)
+MAX_BYTES = 1 << 30  # of sound
+_MAX_CHANNELS, _MAX_CHUNKS = 64, 1_000
+RATES = (1_000, 768_000)
 _UNKNOWN = 0xFFFFFFFF  # what recorders write that do not know the length yet
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WIDTHS = {_PCM: (1, 2, 3, 4), _FLOAT: (4, 8)}
@@ -42,13 +46,8 @@ def read_wav(path: Any, rate: int = 16_000) -> Floats:
     Raises FormatError for what is not such a file, is cut short, or lasts longer than an hour.
     """
     where = str(path)
-    if not Path(path).is_file():
-        raise FormatError(where, "there is no such file", "Check the path")
-    try:
-        with Path(path).open("rb") as file:
-            layout, raw = _read(where, file, Path(path).stat().st_size)
-    except OSError as error:
-        raise FormatError(where, f"it cannot be read ({error.strerror})", "Check the file") from None
+    with opened(path) as file:
+        layout, raw = _read(where, file, os.fstat(file.fileno()).st_size)
     samples = _decode(layout, raw).reshape(-1, layout.channels)
     if not np.isfinite(samples).all():
         raise FormatError(where, "it holds NaN or infinity", "Export the recording again")
@@ -104,7 +103,7 @@ def _read(where: str, file: BinaryIO, size: int) -> tuple[_Format, bytes]:
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
         raise FormatError(where, f"it does not begin as a WAV file does, but with {head[:4]!r}", "Convert it to WAV")
     layout: _Format | None = None
-    while True:
+    for _ in range(_MAX_CHUNKS):
         chunk = file.read(8)
         if len(chunk) < 8:
             missing = "sound data" if layout else "format"
@@ -122,6 +121,7 @@ def _read(where: str, file: BinaryIO, size: int) -> tuple[_Format, bytes]:
             length -= min(length, 40)
         with suppress(OSError):
             file.seek(length + (chunk[4] & 1), 1)
+    raise FormatError(where, f"its sound does not begin within {_MAX_CHUNKS:,} chunks", "Export the recording again")
 
 
 def _read_data(where: str, file: BinaryIO, layout: _Format, length: int, left: int) -> bytes:
@@ -134,8 +134,9 @@ def _read_data(where: str, file: BinaryIO, layout: _Format, length: int, left: i
         raise FormatError(where, f"{length} bytes of sound are no whole number of {frame}-byte frames", "Convert it again")
     if length == 0:
         raise FormatError(where, "it holds no sound", "Record it again")
-    if length // frame > MAX_SECONDS * layout.rate:
-        raise FormatError(where, f"it lasts longer than {MAX_SECONDS} s", "Cut it into shorter files")
+    if length // frame > MAX_SECONDS * layout.rate or length > MAX_BYTES:
+        raise FormatError(where, f"it lasts longer than {MAX_SECONDS} s or {MAX_BYTES:,} bytes", "Cut it into shorter files")
+    check_fits(where, length // layout.width * 12, "its samples")  # as floats, thrice while they are resampled
     return file.read(length)
 
 
@@ -149,10 +150,10 @@ def _format(where: str, chunk: bytes) -> _Format:
         raise FormatError(
             where, f"encoding {code} with {bits} bits is not supported", "Convert it to PCM of 8, 16, 24 or 32 bits, or float"
         )
-    if not channels or block != channels * bits // 8:
+    if not 1 <= channels <= _MAX_CHANNELS or block != channels * bits // 8:
         raise FormatError(where, f"{channels} channels of {bits} bits in blocks of {block} bytes", "Convert it to WAV again")
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise FormatError(where, f"its rate is {rate} Hz", f"Resample it to {_RATES[0]} to {_RATES[1]} Hz")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise FormatError(where, f"its rate is {rate} Hz", f"Resample it to {RATES[0]} to {RATES[1]} Hz")
     return _Format(code, channels, rate, bits // 8)
 
 

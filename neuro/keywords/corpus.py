@@ -6,7 +6,6 @@ Knows audio and labels; knows nothing of features or networks.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import FormatError, InputError, UsageError
-from neuro.keywords.audio import read_wav, resample
+from neuro.keywords.audio import RATES, read_wav, resample
 from neuro.keywords.augment import fit
 from neuro.keywords.features import Floats, to_float
+from neuro.reading import read_npz
 
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 BACKGROUND = "_background_noise_"
@@ -127,13 +127,18 @@ def read_folder(path: Any, words: Sequence[str], *, seconds: float = 1.0, progre
 def read_arrays(path: Any, words: Sequence[str] | None = None) -> Corpus:
     """Recordings packed into an .npz: either audio (clips, samples), label, classes, word, speaker, or clips end to end as
     audio (samples,), start, digit, speaker; both with `rate`. `words`: which classes to keep apart (default: the file's)."""
-    arrays = _arrays(path)
+    arrays = read_npz(path, "Pack the arrays again, without objects")
     try:
         rate = int(arrays["rate"])
+        _check_audio(str(path), arrays["audio"], rate)
         people = tuple(map(str, arrays["speaker"]))
         if "start" in arrays:
             spoken = tuple(DIGITS[d] for d in arrays["digit"])
             starts = arrays["start"]
+            if starts[0] < 0 or starts[-1] > arrays["audio"].size or (np.diff(starts) < 0).any():
+                raise FormatError(
+                    str(path), "its clips do not follow each other", "Let start ascend from 0 to the samples' number"
+                )
             pieces = [arrays["audio"][a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
             audio = np.stack([to_int16(fit(resample(piece, rate, 16_000), 16_000)) for piece in pieces])
             own: tuple[str, ...] = DIGITS
@@ -145,6 +150,12 @@ def read_arrays(path: Any, words: Sequence[str] | None = None) -> Corpus:
         raise FormatError(str(path), f"its arrays do not fit ({error})", "See shared/data/README for the layout") from None
     classes = classes_for(tuple(w for w in (words or own) if w not in (SILENCE, UNKNOWN)))
     return Corpus(audio, _labels(spoken, classes), people, spoken, classes)
+
+
+def _check_audio(where: str, audio: NDArray[Any], rate: int) -> None:
+    if audio.dtype.kind not in "if" or audio.ndim not in (1, 2) or not RATES[0] <= rate <= RATES[1]:
+        fact = f"audio of {audio.dtype} {audio.shape} at {rate} Hz"
+        raise FormatError(where, fact, f"Pack samples as numbers, at {RATES[0]} to {RATES[1]} Hz")
 
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -225,13 +236,3 @@ def _speaker(file: Path) -> str:
     if not mark or not speaker:
         raise FormatError(str(file), "its name does not say who speaks", "Name recordings speaker_nohash_0.wav")
     return speaker
-
-
-def _arrays(path: Any) -> dict[str, NDArray[Any]]:
-    if not Path(path).is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path")
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as opened:
-            return {name: opened[name] for name in opened.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, KeyError, MemoryError) as error:
-        raise FormatError(str(path), f"it is no readable .npz ({error})", "Pack the arrays again, without objects") from None

@@ -16,6 +16,7 @@ from torch import nn
 
 from neuro.errors import FormatError, UsageError
 from neuro.keywords.features import Floats
+from neuro.reading import read_npz
 
 Batch = tuple[Floats, Floats]  # features (clips, frames, size), targets (clips, classes) that add up to 1
 Progress = Callable[[int, int, float], None]
@@ -70,18 +71,15 @@ class DsCnn(nn.Module):
 
 def load_mlperf_dscnn(path: Any) -> DsCnn:
     """The published weights of `mlperf_kws_dscnn.npz` (no pickle) in a module that `converters.convert` takes."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            weights = {name: torch.tensor(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, EOFError, TypeError) as error:
-        raise FormatError(str(path), f"it is no readable .npz ({error})", "Pass mlperf_kws_dscnn.npz") from None
+    remedy = "Pass mlperf_kws_dscnn.npz"
+    weights = {name: torch.tensor(array) for name, array in read_npz(path, remedy).items() if array.dtype == np.float32}
     model = DsCnn()
     trained = [layer for layer in model.layers if isinstance(layer, nn.Conv2d | nn.Linear)]
     try:
         for name, layer in zip(_DSCNN, trained, strict=True):
             layer.load_state_dict({"weight": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]})
     except (KeyError, RuntimeError) as error:
-        raise FormatError(str(path), f"its weights do not fit ({error})", "Pass mlperf_kws_dscnn.npz") from None
+        raise FormatError(str(path), f"its weights do not fit ({error})", remedy) from None
     return model.eval()
 
 

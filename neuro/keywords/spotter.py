@@ -56,6 +56,8 @@ class Spotter:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.classes or not all(isinstance(name, str) and name for name in self.classes):
+            raise InputError("spotter", f"0 words, or words that are no text: {self.classes!r}", "Name every class")
         size, outputs = self.normalisation.mean.size, sum(p.size for p in self.network.readouts)
         shape = self.graph.inputs[0].shape
         if size != self.features.size or len(shape) != 2 or shape[0] != size or outputs != len(self.classes):
@@ -110,9 +112,8 @@ class Spotter:
         try:
             settings = FeatureSettings(**parts["features"])
             normalisation = Normalisation(np.asarray(parts["mean"], np.float32), np.asarray(parts["factor"], np.float32))
-            return Spotter(
-                parts["network"], parts["graph"], settings, normalisation, parts["classes"], parts["threshold"], parts["card"]
-            )  # fmt: skip
+            known = {name: parts[name] for name in ("network", "graph", "classes", "threshold")}
+            return Spotter(features=settings, normalisation=normalisation, card=dict(parts["card"]), **known)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise FormatError(str(path), f"it is no whole spotter ({error})", "Train and save it again") from None
         except NeuroError as error:

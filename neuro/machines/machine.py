@@ -17,7 +17,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from neuro.errors import MachineError, NeuroError
+from neuro.errors import FormatError, MachineError, NeuroError
+from neuro.reading import read_toml
 from neuro.sourced import Sourced
 
 KINDS = {  # kind -> figures it cannot do without
@@ -163,14 +164,12 @@ def _shipped(name: str) -> Machine:
 
 
 def _read(path: Traversable | Path) -> Machine:
-    where = f"machine file {path.name}"
+    if not isinstance(path, Path):  # shipped, and packed
+        return _machine(f"machine file {path.name}", tomllib.loads(path.read_text(encoding="utf-8")))
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MachineError(f"machine file {path}", "there is no such file", "Give a path, or a name of the catalogue") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MachineError(where, f"it cannot be read as TOML: {error}", "Mend the line named") from None
-    return _machine(where, data)
+        return _machine(f"machine file {path.name}", read_toml(path))
+    except FormatError as error:
+        raise MachineError(f"machine file {path}", error.fact, error.remedy) from None
 
 
 def _machine(where: str, data: dict[str, Any]) -> Machine:

@@ -21,6 +21,7 @@ from neuro.errors import FormatError, MachineError
 from neuro.machines.machine import Machine, list_machines, load_machine
 from neuro.machines.ready import kws_scaled, list_workloads, ready_workload
 from neuro.machines.workload import Workload
+from neuro.reading import TABLE_BYTES, read_text
 
 OFFLINE_BATCH = 256  # taken where a row says offline without a batch
 ENERGY_KINDS = ("total", "dynamic", "dynamic over after-run idle")
@@ -71,11 +72,9 @@ def shipped_points() -> tuple[Point, ...]:
 def read_points(path: str | Path) -> tuple[Point, ...]:
     """The points of a CSV file. A FormatError names the row and the field."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise FormatError(f"points file {path}", "there is no such file", "Give the path of a CSV file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"points file {path}", f"it cannot be read: {error}", "Give a CSV file in UTF-8") from None
+        text = read_text(path, TABLE_BYTES)
+    except FormatError as error:
+        raise FormatError(f"points file {path}", error.fact, "Give the path of a CSV file in UTF-8") from None
     return parse_points(text, Path(path).name)
 
 
