@@ -2,6 +2,7 @@
 
 from converters.finetuning import finetune
 from converters.frontend import trace
+from converters.onnx_files import read_onnx
 from converters.pipeline import Conversion, convert
 
-__all__ = ["Conversion", "convert", "finetune", "trace"]
+__all__ = ["Conversion", "convert", "finetune", "read_onnx", "trace"]

@@ -94,14 +94,16 @@ def _frozen(value: Any, where: str, name: str) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Graph(Specification):
-    """Layers in an order in which each comes after its inputs; the last one is the output."""
+    """Layers in an order in which each comes after its inputs; the last one is the output. `notes`: what its reader left out."""
 
     layers: tuple[Layer, ...]
     name: str = "network"
+    notes: tuple[str, ...] = ()
     _by_name: dict[str, Layer] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "notes", tuple(self.notes))
         seen: dict[str, Layer] = {}
         for layer in self.layers:
             if layer.name in seen:
@@ -116,7 +118,7 @@ class Graph(Specification):
         object.__setattr__(self, "_by_name", seen)
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [("layers", self.layers), ("name", self.name)]
+        return [("layers", self.layers), ("name", self.name), ("notes", self.notes)]
 
     def __getitem__(self, name: str) -> Layer:
         if name not in self._by_name:

@@ -1,0 +1,158 @@
+"""ONNX file -> Graph. Knows the file's parts and what of them to believe; which operator becomes which layer: `onnx_operators`.
+
+The file is not trusted: sizes it declares are checked against the bytes that are there before anything is allocated, and data
+outside the file is read only from the model's own folder.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.onnx_building import Builder
+from converters.onnx_operators import visit
+from neuro.errors import ConversionError, FormatError, NeuroError
+from neuro.graph import Graph
+
+_LARGEST_FILE = 2**31 - 1  # bytes; what protobuf can hold
+_TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+_REMEDY = "Export the model again"
+
+
+def read_onnx(path: Any, *, shape: tuple[int, ...] | None = None) -> Graph:
+    """The float network in an ONNX file as a Graph, for `convert`.
+
+    `shape`: of one sample, where the file leaves sizes of its input open. int8 models with QuantizeLinear and DequantizeLinear
+    pairs become the float network that they stand for; `Graph.notes` says what was left out.
+    Raises FormatError for a broken file, ConversionError that names the node for an operator without a spiking form.
+    """
+    model = _parse(Path(path))
+    graph = model.graph
+    builder = Builder(graph, _opset(path, model))
+    folder = Path(path).resolve().parent
+    for tensor in graph.initializer:
+        builder.values[tensor.name] = tensor_array(tensor, f"{path}, tensor {tensor.name!r}", folder)
+    _add_input(builder, str(path), shape)
+    for node in graph.node:
+        constant = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
+        if constant is not None:
+            builder.values[node.output[0]] = tensor_array(constant, builder.where(node), folder)
+            continue
+        try:
+            visit(builder, node)
+        except NeuroError:
+            raise
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError, OverflowError) as error:
+            fact = f"its inputs or attributes do not fit it ({type(error).__name__}: {error})"
+            raise FormatError(builder.where(node), fact, _REMEDY) from None
+    return _finish(builder, str(path), graph)
+
+
+def _parse(path: Path) -> Any:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    if not path.is_file():
+        raise FormatError(str(path), "there is no such file", "Check the path")
+    if path.stat().st_size > _LARGEST_FILE:
+        raise FormatError(str(path), "it is larger than 2 GiB, which no ONNX file can be", "Store the weights as external data")
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (DecodeError, OSError, RecursionError) as error:
+        raise FormatError(str(path), f"it is not a readable ONNX file ({error})", _REMEDY) from None
+    if not model.graph.node and not model.graph.output:
+        raise FormatError(str(path), "it holds no network", _REMEDY)
+    if model.graph.sparse_initializer:
+        raise FormatError(str(path), "it holds sparse tensors", "Export the model with dense ones")
+    return model
+
+
+def _opset(path: Any, model: Any) -> int:
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions or versions[0] < 7:
+        raise FormatError(str(path), f"its operator set is {versions[0] if versions else 'not given'}", "Export with 13 or newer")
+    return int(versions[0])
+
+
+def tensor_array(tensor: Any, where: str, folder: Path) -> NDArray[Any]:
+    """A tensor of the file as an array; its data must be exactly as large as its dimensions say."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    dims = tuple(tensor.dims)
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except KeyError:
+        raise FormatError(where, f"data type {tensor.data_type} is not known", _REMEDY) from None
+    if tensor.data_type == TensorProto.STRING or dtype.itemsize == 0 or "int4" in str(dtype) or "float4" in str(dtype):
+        raise FormatError(where, f"its data type is {dtype}", "Export with float or 8-bit tensors")
+    if min(dims, default=0) < 0:
+        raise FormatError(where, f"its dimensions are {dims}", _REMEDY)
+    count = math.prod(dims)
+    if tensor.data_location == TensorProto.EXTERNAL:
+        return np.frombuffer(_external(tensor, where, folder, count * dtype.itemsize), dtype).reshape(dims)
+    if tensor.HasField("raw_data"):
+        there, need = len(tensor.raw_data), count * dtype.itemsize
+    else:
+        there, need = max(len(getattr(tensor, name)) for name in _TYPED), count
+    if there != need:
+        raise FormatError(where, f"it declares dimensions {dims} ({need}) and holds {there}", _REMEDY)
+    return np.asarray(numpy_helper.to_array(tensor)).reshape(dims)
+
+
+def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
+    """The bytes of a tensor stored beside the model; never from outside the model's folder."""
+    entry = {e.key: e.value for e in tensor.external_data}
+    target = (folder / entry.get("location", "")).resolve()
+    if not entry.get("location") or not target.is_relative_to(folder):
+        fact = f"its data lies at {entry.get('location')!r}, outside the model's folder"
+        raise FormatError(where, fact, "Keep the data file beside the model")
+    if not target.is_file():
+        raise FormatError(where, f"its data file {entry['location']!r} is not there", "Keep it beside the model")
+    try:
+        offset, length = int(entry.get("offset", 0)), int(entry.get("length", size))
+    except ValueError:
+        raise FormatError(where, f"offset or length of its data is not a number: {entry}", _REMEDY) from None
+    if length != size or offset < 0 or offset + length > target.stat().st_size:
+        fact = f"it needs {size} bytes, the data file offers {length} at {offset} of {target.stat().st_size}"
+        raise FormatError(where, fact, "Export the model again, with its data file")
+    with target.open("rb") as opened:
+        opened.seek(offset)
+        return opened.read(length)
+
+
+def _add_input(builder: Builder, path: str, shape: tuple[int, ...] | None) -> None:
+    inputs = [value for value in builder.graph.input if value.name not in builder.values]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise ConversionError(path, f"it takes {len(inputs)} inputs ({names})", "Export a network with one input")
+    (value,) = inputs
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
+    where = f"{path}, input {value.name!r}"
+    if len(dims) < 2:
+        raise ConversionError(where, f"its shape is {tuple(dims)}", "Export with samples on the first axis")
+    builder.batch = dims[0] if dims[0] and dims[0] > 0 else None
+    fixed = tuple(dims[1:])
+    if shape is None:
+        if any(not n or n < 1 for n in fixed):
+            raise ConversionError(
+                where, f"it leaves sizes open: {('samples', *fixed)}", "Export with fixed sizes, or pass shape= of one sample"
+            )
+        shape = tuple(int(n) for n in fixed if n)
+    elif len(shape) != len(fixed) or any(n and n != given for n, given in zip(fixed, shape, strict=True)):
+        raise ConversionError(where, f"its samples have the shape {fixed}, not {shape}", "Pass the shape that it was made for")
+    builder.values[value.name] = builder.add_layer("input", (), shape, name=value.name, where=where)
+
+
+def _finish(builder: Builder, path: str, graph: Any) -> Graph:
+    if len(graph.output) != 1:
+        names = ", ".join(value.name for value in graph.output)
+        raise ConversionError(path, f"it has {len(graph.output)} outputs ({names})", "Export a network that returns the logits")
+    output = builder.values.get(graph.output[0].name)
+    if not isinstance(output, str):
+        raise ConversionError(path, "its output does not depend on its input", "Return the logits")
+    return builder.finish(output, graph.name or Path(path).stem)
