@@ -40,7 +40,7 @@ def rewire(graph: Graph, gone: dict[str, str], changed: dict[str, Layer]) -> Gra
     output = follow(graph.output.name)
     if layers[-1].name != output:
         layers.append(Layer("output", "identity", (output,), next(a.shape for a in layers if a.name == output)))
-    return Graph(tuple(layers), graph.name)
+    return Graph(tuple(layers), graph.name, graph.notes)
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -194,7 +194,7 @@ def _substitute(graph: Graph, new: dict[str, list[Layer]]) -> Graph:
     layers: list[Layer] = []
     for layer in graph.layers:
         layers.extend(new.get(layer.name, [layer]))
-    return Graph(tuple(layers), graph.name)
+    return Graph(tuple(layers), graph.name, graph.notes)
 
 
 _PASSES: tuple[Pass, ...] = (

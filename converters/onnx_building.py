@@ -126,7 +126,7 @@ class Builder:
         if not self.kept and not self.left_out:
             return ()
         text = (
-            f"an int8 model: its weights are taken exactly, the ranges of {self.kept} of its quantisers as ceilings of rectifiers; "
+            f"an int8 model: its weights are taken exactly, the ranges of {self.kept} quantisers as ceilings of rectifiers; "
             f"the ranges of {self.left_out} others, and rounding between layers, are left to the spiking network"
         )
         return (text,)

@@ -117,6 +117,7 @@ FOLDED: dict[str, Callable[..., Array]] = {
     "Mul": _computed(np.multiply),
     "QuantizeLinear": lambda a, x, scale, zero=None: quantised(x, scale, zero, a.get("axis", 1)),
     "Reshape": _reshaped,
+    "Shape": lambda a, x: np.array(x.shape, np.int64)[a.get("start", 0) : a.get("end")],
     "Slice": _sliced,
     "Squeeze": _squeezed,
     "Sub": _computed(np.subtract),

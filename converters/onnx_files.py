@@ -122,7 +122,7 @@ def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
         raise FormatError(where, fact, "Export the model again, with its data file")
     with target.open("rb") as opened:
         opened.seek(offset)
-        return opened.read(length)
+        return bytes(opened.read(length))
 
 
 def _add_input(builder: Builder, path: str, shape: tuple[int, ...] | None) -> None:

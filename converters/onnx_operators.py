@@ -53,7 +53,12 @@ _REMEDIES = {
 
 
 def _constant(b: Builder, node: Any, a: dict[str, Any]) -> NDArray[Any]:
-    for name, dtype in (("value_float", np.float32), ("value_int", np.int64), ("value_floats", np.float32), ("value_ints", np.int64)):
+    for name, dtype in (
+        ("value_float", np.float32),
+        ("value_int", np.int64),
+        ("value_floats", np.float32),
+        ("value_ints", np.int64),
+    ):
         if name in a:
             return np.asarray(a[name], dtype)
     raise b.refuse(node, f"its value is {', '.join(a) or 'missing'}", "Export with dense constants of numbers")
@@ -466,7 +471,8 @@ def _quantize(b: Builder, node: Any, a: dict[str, Any]) -> str:
 def _positive(b: Builder, x: Layer) -> bool:
     """Whether a layer's values cannot be negative."""
     return x.op == "relu" or (
-        x.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute") and all(_positive(b, b.layers[n]) for n in x.inputs)
+        x.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
+        and all(_positive(b, b.layers[n]) for n in x.inputs)
     )
 
 

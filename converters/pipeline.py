@@ -85,7 +85,8 @@ def convert(
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
-    model: torch.nn.Module, or a Graph. calibration: typical inputs (samples, *shape); a few hundred are enough.
+    model: torch.nn.Module, or a Graph such as `read_onnx` returns.
+    calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: mend
     each layer's mean activation, in order.
@@ -106,7 +107,7 @@ def convert(
         warnings.warn(HARD_RESET, stacklevel=2)
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
     recipe = Recipe(tuned, samples, threshold, correct_bias)
-    notes += recipe.remarks
+    notes = (*graph.notes, *notes, *recipe.remarks)
     built = build(recipe, settings)
     built = replace(built, network=replace(built.network, notes=notes))
     return Conversion(built.network, graph, code, settings.timesteps, notes, built, recipe, settings)
