@@ -39,3 +39,9 @@ def test_every_command_is_explained() -> None:
 def test_links_lead_somewhere(page) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists() or target.startswith("http"), target
+
+
+def test_the_tables_of_formats_are_as_the_code_makes_them() -> None:
+    from docs.refresh_formats import PAGE, refreshed
+
+    assert refreshed(PAGE.read_text()) == PAGE.read_text()

@@ -1,5 +1,6 @@
 """ONNX files in: the same network as the module's own, int8 models, operators one by one, and files that must be refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.conversion_networks import mnist_cnn, spoken
 from converters.evaluation import logits
 from converters.onnx_operators import OPERATORS
 from neuro.digits.model import digits_cnn
+from tests.commands import here
 from tests.onnx_models import exported, reference, renamed, saved, value
 from tests.test_conversion import Branches, Chain, Pools, settled
 
@@ -332,3 +334,17 @@ def test_a_broken_file_is_refused_and_nothing_else_happens(data, tmp_path_factor
 
 def test_every_handler_says_what_it_takes() -> None:
     assert all((handler.__doc__ or "").strip() for handler in OPERATORS.values())
+
+
+def test_neuro_run_takes_an_onnx_file(samples, tmp_path, monkeypatch, capsys) -> None:
+    path = exported(settled(Chain(), samples), samples, tmp_path / "m.onnx", open_batch=True)
+    np.savez(tmp_path / "d.npz", x=samples[:32], y=np.zeros(32, np.int64))
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "run", path.name, "--data", "d.npz", "--json", "-")
+    assert status == 0, errors
+    found = json.loads(printed)
+    expected = converters.convert(converters.read_onnx(path), samples[:32], code="rate").network
+    assert found["title"] == "m.onnx as spikes on loihi2"
+    assert found["synops"] == neuro.run(expected, samples[:32]).synops / 32
+    for flags, words in (("--weights", "w.safetensors"), "holds its weights"), (("--code", "morse"), "radix"):
+        status, _, errors = here(monkeypatch, capsys, tmp_path, "run", path.name, "--data", "d.npz", *flags)
+        assert (status, words in errors) == (2, True), errors

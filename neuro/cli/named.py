@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,14 @@ from neuro.cli.output import CODE, TIMESTEPS
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
+    from neuro.cli.inputs import Data
     from neuro.cli.job import Settings
     from neuro.cli.output import Work
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
 DEFAULT_CHIP = "loihi2"
-_MODEL = "A saved spiking network, or package.module:callable that returns a torch.nn.Module."
+_MODEL = "package.module:callable that returns a torch.nn.Module, an .onnx file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
@@ -49,12 +50,17 @@ class Asked:
 
     @property
     def saved(self) -> bool:
-        """Whether the model is a file rather than package.module:callable."""
-        return Path(self.model).suffix == ".safetensors" or Path(self.model).is_file()
+        """Whether the model is the file of a spiking network."""
+        return not self.onnx and (Path(self.model).suffix == ".safetensors" or Path(self.model).is_file())
+
+    @property
+    def onnx(self) -> bool:
+        """Whether the model is the file of a float network."""
+        return Path(self.model).suffix == ".onnx"
 
 
 def study_named(asked: Asked, *, work: Work) -> Outcome:
-    """Read what was named, convert it if it is a torch module, and study it on the chip."""
+    """Read what was named, convert it if it is a float network, and study it on the chip."""
     for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
         if asked.saved and value is not None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
@@ -70,13 +76,25 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
 
         outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, work=work)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
-    from converters.modules import load_module
-
-    module = load_module(asked.model, weights=asked.weights)
+    model = _float_network(asked, samples)
     typical = (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
-    outcome = study(module, typical, chip, samples, settings, work=work)
+    outcome = study(model, typical, chip, samples, settings, work=work)
     facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
-    return replace(outcome, title=f"{asked.model} as spikes on {chip.name}", facts=facts)
+    name = Path(asked.model).name if asked.onnx else asked.model
+    return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
+
+
+def _float_network(asked: Asked, samples: Data) -> Any:
+    """The module or graph that was named."""
+    if not asked.onnx:
+        from converters.modules import load_module
+
+        return load_module(asked.model, weights=asked.weights)
+    if asked.weights is not None:
+        raise UsageError("--weights", f"{asked.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
+    from converters.onnx_files import read_onnx
+
+    return read_onnx(asked.model, shape=samples.x.shape[1:])
 
 
 def _settings(asked: Asked) -> Settings:

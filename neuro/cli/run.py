@@ -16,6 +16,7 @@ Examples:
   neuro run mine:net --weights w.safetensors --data test.npz
   neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
   neuro run mine:net --data test.npz --all-codes --quiet --json -
+  neuro run net.onnx --data test.npz --code signed --timesteps 32
   neuro run network.safetensors --data test.npz --board auto
 
 The .npz file holds x (samples, ...) and, for the accuracy, the class numbers y (samples,).
@@ -39,7 +40,7 @@ def run(
 ) -> None:
     """Emulate a network of your own on a chip: accuracy, energy, latency and a comparison.
 
-    A torch module is converted first (code rate, 16 timesteps unless told otherwise); a saved spiking network runs as it is.
+    A float network is converted first (code rate, 16 timesteps unless told otherwise); a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
     check_writable(report, json)
