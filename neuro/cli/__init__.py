@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import chips, compare, demo, inspect, keywords, machines, run
+from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, run
 from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -43,6 +43,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (run.run, run.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
+    (faults.faults, faults.EXAMPLES),
     (chips.chips, chips.EXAMPLES),
     (machines.machines, machines.EXAMPLES),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from neuro.cli.inputs import Data
     from neuro.cli.job import Settings
     from neuro.cli.output import Work
+    from neuro.network import Network
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
@@ -61,9 +62,7 @@ class Asked:
 
 def study_named(asked: Asked, *, work: Work) -> Outcome:
     """Read what was named, convert it if it is a float network, and study it on the chip."""
-    for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
-        if asked.saved and value is not None:
-            raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
+    _check(asked)
     from neuro.chip.files import load_chip
     from neuro.cli.inputs import read_data
 
@@ -76,8 +75,7 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
 
         outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, work=work)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
-    model = _float_network(asked, samples)
-    typical = (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
+    model, typical = _float_network(asked, samples), _typical(asked, samples)
     outcome = study(model, typical, chip, samples, settings, work=work)
     facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
     name = Path(asked.model).name if asked.onnx else asked.model
@@ -95,6 +93,37 @@ def _float_network(asked: Asked, samples: Data) -> Any:
     from converters.onnx_files import read_onnx
 
     return read_onnx(asked.model, shape=samples.x.shape[1:])
+
+
+def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
+    """Read what was named and convert it if it is a float network: the spiking network and the samples."""
+    _check(asked)
+    from neuro.chip.files import load_chip
+    from neuro.cli.inputs import read_data
+
+    samples = read_data(asked.data)
+    if asked.saved:
+        from neuro.network import Network
+
+        return Network.load(asked.model), samples
+    from neuro.cli.job import convert_for
+
+    settings, model, typical = _settings(asked), _float_network(asked, samples), _typical(asked, samples)
+    work.step(f"{settings.code}: converting")
+    return convert_for(load_chip(asked.chip), model, typical, settings.code, settings.timesteps).network, samples
+
+
+def _check(asked: Asked) -> None:
+    for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
+        if asked.saved and value is not None:
+            raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
+
+
+def _typical(asked: Asked, samples: Data) -> Any:
+    """The inputs that a float network is calibrated on."""
+    from neuro.cli.inputs import read_data
+
+    return (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
 
 
 def _settings(asked: Asked) -> Settings:

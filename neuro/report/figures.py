@@ -76,6 +76,23 @@ def _levels(points: Sequence[tuple[str, float, float]]) -> list[int]:
     return levels
 
 
+def broken(lines: Mapping[str, Sequence[tuple[float, float, float, float]]], healthy: float, measure: str) -> str:
+    """Accuracy against the rate of faults: for each kind (rate, mean, least, most) of its seeds, rates above 0, logarithmic."""
+
+    def paint(axes: Axes) -> None:
+        for index, (kind, points) in enumerate(lines.items()):
+            rates, mean, least, most = (np.array(column) for column in zip(*points, strict=True))
+            colour, line = COLOURS[index % len(COLOURS)], "-" if index < len(COLOURS) else "--"
+            name = kind.replace("_", " ")
+            axes.plot(rates, 100 * mean, marker="o", markersize=3, label=name, color=colour, linestyle=line)
+            axes.fill_between(rates, 100 * least, 100 * most, color=colour, alpha=0.15, linewidth=0)
+        axes.axhline(100 * healthy, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlabel="rate of faults", ylabel=f"{measure} (%)", xscale="log", ylim=(0, 103))
+        axes.legend(fontsize=7, loc="lower left")
+
+    return draw("faults", f"{measure.capitalize()} against faults", paint, height_in=HEIGHT_IN + 0.6)
+
+
 def bars(name: str, title: str, values: Mapping[str, float], *, unit: str = "energy") -> str:
     """Horizontal bars, largest first, each with its number and share. `unit`: "energy" (pJ), "time" (ns) or "count"."""
     ordered = sorted(((label, value) for label, value in values.items() if value > 0), key=lambda item: item[1])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.emulator import ChipRun
+from neuro.chip.faults.curves import Curves
 from neuro.chip.placement import Placement
 from neuro.comparison import Comparison
 from neuro.engine.records import Run
@@ -64,6 +65,7 @@ class Outcome:
     diagnosis: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
     seed: int | None = None
+    faults: Curves | None = None
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
+from neuro.chip.faults.curves import Curves
 from neuro.comparison import Comparison, Row
 from neuro.errors import UsageError
 from neuro.machines.machine import Machine
 from neuro.machines.parameters import sourced_parameters
 from neuro.report import figures
+from neuro.report.faults import fault_section
 from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
 from neuro.report.outcome import Outcome, Trial
@@ -42,16 +44,18 @@ def write_report(
     table: Comparison | None = None,
     labels: Any = None,
     title: str = "Spikes on an emulated chip",
+    faults: Curves | None = None,
 ) -> None:
     """Write one offline HTML file about a run on the chip.
 
     conversion: where the network came from (its code and notes); table: what `neuro.compare` returned; labels: the classes
-    (samples,) of the samples, for the accuracy. Raises UsageError for labels that do not match, FormatError for the path.
+    (samples,) of the samples, for the accuracy; faults: what `neuro.chip.faults.curves.curves` returned. Raises UsageError for
+    labels that do not match, FormatError for the path.
     """
     known = None if labels is None else _labels(labels, chip_run)
     trial = Trial(conversion.code if conversion else "-", chip_run, known)
     notes = conversion.notes if conversion else chip_run.placement.network.notes
-    write_study(Path(path), Outcome(title, trial, comparison=table, diagnosis=notes))
+    write_study(Path(path), Outcome(title, trial, comparison=table, diagnosis=notes, faults=faults))
 
 
 def _labels(labels: Any, chip_run: ChipRun) -> NDArray[np.int64]:
@@ -71,7 +75,7 @@ def write_study(path: Path, outcome: Outcome) -> None:
 def page(outcome: Outcome) -> Page:
     """The page of an outcome; a section whose data is not there is left out."""
     found = result(outcome)
-    sections = (_accuracy, _energy, _chip, _spikes, _comparison, _diagnosis, _constants, _reproduce)
+    sections = (_accuracy, _energy, _chip, _spikes, _comparison, _faults, _diagnosis, _constants, _reproduce)
     made = [section for build in sections for section in build(outcome, found)]
     return Page(outcome.title, outcome.facts, tuple(_cards(outcome, found)), tuple(found["verdict"]), tuple(made))
 
@@ -206,6 +210,11 @@ def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]
     table = grid(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
     conditions = tuple(said for said in outcome.comparison.conditions if said not in found["assumptions"])
     yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
+
+
+def _faults(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if outcome.faults is not None:
+        yield fault_section(outcome.faults)
 
 
 def dots(rows: Sequence[Mapping[str, Any]]) -> list[figures.Dot]:

@@ -36,16 +36,17 @@ _BLOCK_BYTES = 64 << 20
 
 
 class Fibres(NamedTuple):
-    """A projection's synapses by source neuron, and the core of each target neuron.
+    """A projection's synapses by source neuron and core of the target.
 
-    Neuron i leads to posts[starts[i]:starts[i + 1]] with `weights`; target neuron j lies on the core cores[slices[j]].
+    Neuron i sends the packets starts[i]:starts[i + 1]; packet k goes to cores[k] and visits the synapses
+    bounds[k]:bounds[k + 1], which lead to `posts` with `weights`.
     """
 
     starts: Ints
-    posts: NDArray[np.int32]
-    weights: NDArray[np.int32]
-    slices: NDArray[np.int32]
     cores: Ints
+    bounds: Ints
+    posts: NDArray[np.uint32]
+    weights: NDArray[np.int32]
 
 
 @compiled
@@ -53,19 +54,17 @@ def deliver(messages: NDArray[np.int32], population: int, first: int, step: int,
     """Add what arrives of the messages (samples, neurons) sent in a step to charge (samples, targets); returns the synapses
     visited."""
     visited = 0
-    gone = np.zeros(len(fibres.cores), np.bool_)
     for s in range(messages.shape[0]):
         for i in range(messages.shape[1]):
-            payload = messages[s, i]
-            if payload == 0 or fibres.starts[i] == fibres.starts[i + 1]:
+            payload = np.int64(messages[s, i])
+            if payload == 0:
                 continue
-            for k in range(len(gone) if loss.any else 0):
-                gone[k] = lost(loss, population, first + s, step, i, fibres.cores[k])
-            for j in range(fibres.starts[i], fibres.starts[i + 1]):
-                post = fibres.posts[j]
-                if not gone[fibres.slices[post]]:
-                    charge[s, post] += payload * np.int64(fibres.weights[j])
-                    visited += 1
+            for k in range(fibres.starts[i], fibres.starts[i + 1]):
+                if loss.any and lost(loss, population, first + s, step, i, fibres.cores[k]):
+                    continue
+                for j in range(fibres.bounds[k], fibres.bounds[k + 1]):
+                    charge[s, fibres.posts[j]] += payload * fibres.weights[j]
+                visited += fibres.bounds[k + 1] - fibres.bounds[k]
     return visited
 
 
@@ -91,14 +90,16 @@ def _fibres(network: Network, placement: Placement, index: int) -> Fibres:
     projection = network.projections[index]
     source, target = network[projection.source], network[projection.target]
     synapses = projection.synapses(source.shape, target.shape)
-    order = np.argsort(synapses.pre, kind="stable")
-    counts = np.bincount(synapses.pre, minlength=source.size)
+    slices = placement.cuts[target.name].labels()[synapses.post]
+    order = np.lexsort((slices, synapses.pre))
+    pre, slices = synapses.pre[order], slices[order]
+    begins = np.flatnonzero(np.append(True, (np.diff(pre) != 0) | (np.diff(slices) != 0))[: len(pre)])
     return Fibres(
-        np.concatenate([[0], np.cumsum(counts)]),
-        synapses.post[order].astype(np.int32),
+        np.searchsorted(pre[begins], np.arange(source.size + 1)),
+        placement.cores[target.name][slices[begins]],
+        np.append(begins, len(pre)),
+        synapses.post[order].astype(np.uint32),
         np.ascontiguousarray(synapses.weight[order], np.int32),
-        placement.cuts[target.name].labels(),
-        placement.cores[target.name],
     )
 
 

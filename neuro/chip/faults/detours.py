@@ -74,6 +74,10 @@ class Detours:
         x, y = _AWAY[link % 4]
         return link // 4 + y * self.width + x
 
+    def links(self) -> Ints:
+        """All links that there are and that are not dead."""
+        return np.array([link for tile in range(self.width * self.height) for link in self._leaving(tile)], np.int64)
+
     def _leaving(self, tile: int) -> list[int]:
         y, x = divmod(tile, self.width)
         inside = (x + 1 < self.width, x > 0, y + 1 < self.height, y > 0)
@@ -81,7 +85,7 @@ class Detours:
 
     def connected(self, tile: int) -> Ints:
         """The tiles from which and to which a way leads from this one, itself among them."""
-        links = np.array([link for t in range(self.width * self.height) for link in self._leaving(t)], np.int64)
+        links = self.links()
         ends = np.array([self.across(int(link)) for link in links], np.int64)
         size = self.width * self.height
         graph = sparse.coo_array((np.ones(len(links)), (links // 4, ends)), shape=(size, size))

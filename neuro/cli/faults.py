@@ -1,0 +1,101 @@
+"""`neuro faults`: accuracy against how much of the chip is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neuro.cli.named import MODEL, SAMPLES, Asked, Calibration, Code, Timesteps, Weights, network_named
+from neuro.cli.output import Chip as ChipName
+from neuro.cli.output import Json, Quiet, Report, check_writable, console, working, write_json, write_out
+from neuro.errors import UsageError
+
+if TYPE_CHECKING:
+    from neuro.chip.spec import Chip
+    from neuro.cli.inputs import Data
+    from neuro.cli.output import Work
+    from neuro.network import Network
+
+EXAMPLES = """
+Examples:
+
+\b
+  neuro faults
+      the network of `neuro demo`, every kind of fault
+  neuro faults network.safetensors --data test.npz --kind dropped_packets --rate 0.01 --rate 0.1
+  neuro faults mine:net --weights w.safetensors --data test.npz --seeds 5 --figure faults.svg --json -
+"""
+_DEMO_SAMPLES = 150  # of the held-out digits: enough to see a percent, little enough for a few minutes
+Model = Annotated[str | None, MODEL]
+Samples = Annotated[Path | None, SAMPLES]
+Kinds = Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="A kind of fault; repeat it. All if left out.")]
+Rates = Annotated[list[float] | None, typer.Option("--rate", metavar="R", min=0, help="A rate for every kind; repeat it.")]
+Seeds = Annotated[int, typer.Option(metavar="N", min=1, help="How often each rate is drawn.")]
+Drawn = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curves, as SVG.")]
+
+
+def faults(
+    model: Model = None,
+    data: Samples = None,
+    kind: Kinds = None,
+    rate: Rates = None,
+    seeds: Seeds = 3,
+    chip: ChipName = "loihi2",
+    code: Code = None,
+    timesteps: Timesteps = None,
+    weights: Weights = None,
+    calibration: Calibration = None,
+    figure: Drawn = None,
+    report: Report = None,
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Break the chip in several ways and see what becomes of the accuracy, energy and latency.
+
+    Without MODEL: the network of `neuro demo`. Without labels in the data: the share of answers that stay as they were.
+    """
+    check_writable(figure, report, json)
+    if (model is None) != (data is None):
+        raise UsageError("neuro faults", "a model and its data belong together", "Write `neuro faults MODEL --data FILE.npz`")
+    with working("loading", quiet=quiet) as work:
+        from neuro.chip.faults.curves import KINDS, Subject, curves
+        from neuro.chip.files import load_chip
+        from neuro.cli.job import try_network
+        from neuro.report.outcome import Outcome
+
+        target = load_chip(chip)
+        if model is None or data is None:
+            network, samples = _digits(target, code, timesteps, work)
+        else:
+            asked = Asked(model, data, chip, code, timesteps, weights, calibration)
+            network, samples = network_named(asked, work=work)
+        trial = try_network(network, target, samples, code=code or "-", timesteps=timesteps, work=work)
+        work.step(f"breaking {target.name}")
+        subject = Subject(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)
+        found = curves(subject, kind or tuple(KINDS), rates=rate or (), seeds=range(seeds), progress=work.advance)
+    from neuro.report.faults import fault_figure, fault_table, fault_values
+    from neuro.report.study import write_study
+    from neuro.report.svg import alone
+
+    console(quiet=quiet or str(json) == "-").print(fault_table(found))
+    if figure is not None:
+        write_out(figure, alone(fault_figure(found)))
+    if report is not None:
+        write_study(report, Outcome(f"{model or 'Digits'} on a broken {target.name}", trial, faults=found))
+    write_json(json, fault_values(found))
+
+
+def _digits(chip: Chip, code: str | None, timesteps: int | None, work: Work) -> tuple[Network, Data]:
+    """The network of `neuro demo`, trained and converted, and some of its held-out images."""
+    from neuro.cli.inputs import Data
+    from neuro.cli.job import Settings, convert_for
+    from neuro.digits.data import load_digits
+    from neuro.digits.model import train
+
+    default, digits = Settings(), load_digits()
+    work.step("training")
+    model = train(digits, progress=work.advance)
+    conversion = convert_for(chip, model, digits.x_train[:256], code or default.code, timesteps or default.timesteps)
+    return conversion.network, Data(digits.x_held_out[:_DEMO_SAMPLES], digits.y_held_out[:_DEMO_SAMPLES])
