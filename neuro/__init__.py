@@ -54,6 +54,9 @@ _WHERE = {
     "Faults": "chip.faults.spec",
     **dict.fromkeys(("Placement", "place"), "chip.placement"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
+    "sweep": "sweeping.sweep",
+    **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
+    "Sweep": "sweeping.found",
     "write_report": "report.study",
 }
 
@@ -108,6 +111,11 @@ if TYPE_CHECKING:
     from neuro.projections import SumPool2d as SumPool2d
     from neuro.report.study import write_report as write_report
     from neuro.sourced import Sourced as Sourced
+    from neuro.sweeping.found import Sweep as Sweep
+    from neuro.sweeping.settings import Search as Search
+    from neuro.sweeping.settings import Setting as Setting
+    from neuro.sweeping.settings import Space as Space
+    from neuro.sweeping.sweep import sweep as sweep
 
 
 def __getattr__(name: str) -> Any:

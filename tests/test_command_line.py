@@ -41,7 +41,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_shows_examples_and_every_command() -> None:
     shown = call("--help").stdout
     assert "Examples:" in shown
-    for command in ("demo", "run", "compare", "inspect", "chips", "machines"):
+    for command in ("demo", "run", "compare", "sweep", "inspect", "chips", "machines"):
         assert command in shown
         assert call(command, "--help").returncode == 0
 
@@ -98,7 +98,7 @@ def test_completion_knows_names() -> None:
 
 
 def test_every_command_shows_an_example() -> None:
-    for command in ("demo", "run", "compare", "inspect", "chips", "machines"):
+    for command in ("demo", "run", "compare", "sweep", "inspect", "chips", "machines"):
         assert f"neuro {command}" in call(command, "--help").stdout.split("Examples:")[1]
 
 

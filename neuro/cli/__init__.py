@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, run
+from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, run, sweep
 from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -28,6 +28,8 @@ Examples:
       the chip beside machines and batch sizes of your choice
   neuro run network.safetensors --data test.npz --chip loihi1 --report out.html --json out.json
       a saved spiking network on another chip, results as a page and as JSON
+  neuro sweep mine:net --data test.npz --code rate,graded --timesteps 4,8,16 --out found
+      many settings, and which of them are worth considering; --resume goes on after an interruption
 """
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (demo.demo, demo.EXAMPLES),
     (run.run, run.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
+    (sweep.sweep, sweep.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
     (faults.faults, faults.EXAMPLES),
     (chips.chips, chips.EXAMPLES),

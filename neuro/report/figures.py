@@ -54,7 +54,7 @@ def front(points: Sequence[tuple[str, float, float]], reference: float | None) -
             }
             axes.annotate("float network", xytext=(0, -5), ha="right", va="top", fontsize=8, **at)
         axes.set(xlabel="total energy per inference", ylabel="accuracy (%)", xscale="log")
-        _log_ticks(axes.xaxis, [energy_pj for _, energy_pj, _ in points], units.energy)
+        log_ticks(axes.xaxis, [energy_pj for _, energy_pj, _ in points], units.energy)
         axes.set_ylim(min(shown) - room, max(shown) + 2 * room)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value <= 100 else ""))
@@ -188,8 +188,8 @@ def machines(dots: Sequence[Dot]) -> str:
             axes.annotate(str(d.batch), (d.latency_ns, d.energy_pj), (5, 5), textcoords="offset points", fontsize=8)
         axes.set(xlabel="latency of a batch", ylabel="total energy per inference", xscale="log", yscale="log")
         axes.margins(0.15)
-        _log_ticks(axes.xaxis, [d.latency_ns for d in dots], units.time)
-        _log_ticks(axes.yaxis, [d.energy_pj for d in dots], units.energy)
+        log_ticks(axes.xaxis, [d.latency_ns for d in dots], units.time)
+        log_ticks(axes.yaxis, [d.energy_pj for d in dots], units.energy)
         axes.legend(handles=[Patch(color=colour, label=name) for name, colour in names.items()], fontsize=8, loc="best")
 
     return draw("machines", "Energy against latency on every target", paint, height_in=HEIGHT_IN + 0.6)
@@ -200,7 +200,7 @@ def _bar(value: float, error: float) -> list[list[float]] | None:
     return [[value - value / (1 + error)], [value * error]] if error else None
 
 
-def _log_ticks(axis: Axis, values: Sequence[float], write: Callable[[float], str]) -> None:
+def log_ticks(axis: Axis, values: Sequence[float], write: Callable[[float], str]) -> None:
     """Written ticks at powers of ten, and at 2 and 5 times these where the values span less than two decades."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.0+ ", " ", write(value))))
     axis.set_minor_formatter(NullFormatter())

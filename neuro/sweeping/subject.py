@@ -1,0 +1,67 @@
+"""The network that a sweep is about and the samples it is measured on, as one file that every worker reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import UsageError
+from neuro.files import load_parts, save_parts
+from neuro.graph import Graph
+
+KIND = "sweep subject"
+CALIBRATION_SAMPLES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A folded float graph, calibration inputs (samples, *shape), test inputs with their classes (samples,).
+
+    `accuracy_ann` is the float network's on the same test inputs.
+    """
+
+    title: str
+    graph: Graph
+    calibration: NDArray[Any]
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+    accuracy_ann: float
+
+    def save(self, path: Path) -> str:
+        """Write the file; returns its SHA-256, which names the subject."""
+        save_parts({name: getattr(self, name) for name in self.__slots__}, path, KIND)
+        return fingerprint(path)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a subject's file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_subject(path: Path) -> Subject:
+    """Read what `Subject.save` wrote."""
+    return Subject(**load_parts(path, KIND))
+
+
+def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None, title: str = "A network") -> Subject:
+    """A subject from a torch module or a Graph.
+
+    inputs (samples, *shape), labels (samples,); calibration: typical inputs, the first 512 of `inputs` when left out.
+    Raises ConversionError for a network that has no spiking form, UsageError for labels that do not match.
+    """
+    from converters.evaluation import logits
+    from converters.folding import fold
+    from converters.frontend import sample_pair, trace
+
+    x, y = np.asarray(inputs), np.asarray(labels)
+    if len(x) == 0 or y.shape != (len(x),) or y.dtype.kind not in "ui":
+        raise UsageError("labels", f"shape {y.shape}, {y.dtype} for {len(x)} samples", "Pass one class number for each sample")
+    typical = np.asarray(x[:CALIBRATION_SAMPLES] if calibration is None else calibration)
+    graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(typical)))
+    accuracy = float((logits(graph, x).argmax(axis=1) == y).mean())
+    return Subject(title, graph, typical, x, y.astype(np.int64), accuracy)
