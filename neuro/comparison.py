@@ -233,14 +233,14 @@ def _level(crossing: Crossing) -> str:
 
 
 def _pair(chip: Bill, rival: Bill) -> str:
-    energies = f"{rival.energy_pj * 1e-6:.3g} uJ on {rival.target} at batch {rival.batch}"
-    return f"{energies} against {chip.energy_pj * 1e-6:.3g} uJ"
+    energies = f"{units.energy(rival.energy_pj)} on {rival.target} at batch {rival.batch}"
+    return f"{energies} against {units.energy(chip.energy_pj)}"
 
 
 def _managed(chip: Bill) -> list[str]:
     """What of the chip's energy is its host's, which the machines' energies leave out."""
     host_pj = sum(part.energy_pj for part in chip.parts if part.kind == "management")
-    return [f"{chip.target}: {host_pj * 1e-6:.3g} uJ of its energy is its board's management"] if host_pj else []
+    return [f"{chip.target}: {units.energy(host_pj)} of its energy is its board's management"] if host_pj else []
 
 
 def _conditions(workload: Workload, chip: Bill, bills: Sequence[Bill]) -> tuple[str, ...]:

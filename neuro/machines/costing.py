@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import ceil
 
+from neuro import units
 from neuro.bill import Bill
 from neuro.errors import MachineError
 from neuro.machines.energy import energy_parts, lower_bound_pj
@@ -124,9 +125,9 @@ def _assumptions(workload: Workload, machine: Machine, precision: str, batch: in
     stated = [f"{machine.name}: {name} = {figure}" for name, figure in used.items() if getattr(figure, "basis", "") == "assumed"]
     bound = lower_bound_pj(workload, machine, precision, batch)
     if bound is not None:
-        most = machine.value("power.busy", float("nan")) * times.latency_s / batch * 1e6
+        most = machine.value("power.busy", float("nan")) * times.latency_s / batch * 1e12
         stated.append(
-            f"{machine.name}: at batch {batch} energy lies between {bound * 1e-6:.3g} uJ (operations and bytes alone) "
-            f"and {most:.3g} uJ (the power limit all the time)"
+            f"{machine.name}: at batch {batch} energy lies between {units.energy(bound)} (operations and bytes alone) "
+            f"and {units.energy(most)} (the power limit all the time)"
         )
     return (*stated, *(f"{machine.name}: {note}" for note in times.notes))

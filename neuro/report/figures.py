@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from neuro import units
-from neuro.report.svg import COLOURS, HEIGHT_IN, INK, draw
+from neuro.report.svg import ABOVE, COLOURS, HEIGHT_IN, INK, draw
 
 _MOST_DOTS = 2500  # of a raster: more would make the page heavy and the figure no clearer
 
@@ -34,33 +34,46 @@ def accuracy_over_time(by_step: NDArray[np.float64], reference: float | None) ->
 
 
 def front(points: Sequence[tuple[str, float, float]], reference: float | None) -> str:
-    """Settings (name, energy in pJ, accuracy as a fraction): accuracy against energy."""
+    """Settings (name, energy in pJ, accuracy as a fraction): accuracy against energy; a line joins those that no other beats."""
     shown = [100 * accuracy for _, _, accuracy in points] + ([] if reference is None else [100 * reference])
     room, levels = 0.4 + 0.5 * (max(shown) - min(shown)), _levels(points)
+    best = pareto([(energy_pj, 100 * accuracy) for _, energy_pj, accuracy in points])
 
     def paint(axes: Axes) -> None:
+        axes.step(*zip(*best, strict=True), where="post", color=INK, linewidth=1, alpha=0.5)
         for index, (name, energy_pj, accuracy) in enumerate(points):
-            axes.plot(energy_pj, 100 * accuracy, "o", color=COLOURS[index % len(COLOURS)], markersize=7)
-            lifted = 7 + 11 * levels[index]
-            axes.annotate(
-                name, (energy_pj, 100 * accuracy), (0, lifted), textcoords="offset points", ha="center", color=COLOURS[index]
-            )
+            form, colour = "D" if (energy_pj, 100 * accuracy) in best else "o", COLOURS[index % len(COLOURS)]
+            axes.plot(energy_pj, 100 * accuracy, form, color=colour, markersize=7)
+            lifted: dict[str, Any] = {"xytext": (0, 7 + 11 * levels[index]), "textcoords": "offset points"}
+            axes.annotate(name, (energy_pj, 100 * accuracy), ha="center", color=colour, **lifted)
         if reference is not None:
             axes.axhline(100 * reference, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-            at: dict[str, Any] = {
-                "xy": (1, 100 * reference),
-                "xycoords": axes.get_yaxis_transform(),
-                "textcoords": "offset points",
-            }
-            axes.annotate("float network", xytext=(0, -5), ha="right", va="top", fontsize=8, **at)
+            at: dict[str, Any] = {"xy": (0, 100 * reference), "xycoords": axes.get_yaxis_transform()}
+            axes.annotate("float network", xytext=(5, -4), textcoords="offset points", va="top", fontsize=8, **at)
         axes.set(xlabel="total energy per inference", ylabel="accuracy (%)", xscale="log")
         log_ticks(axes.xaxis, [energy_pj for _, energy_pj, _ in points], units.energy)
-        axes.set_ylim(min(shown) - room, max(shown) + 2 * room)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value <= 100 else ""))
+        axes.set_ylim(min(shown) - room, max(shown) + (2 + max(levels)) * room / 2)
+        percents(axes, shown)
         axes.margins(x=0.15)
 
     return draw("front", "Accuracy against energy", paint)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points (cost, gain) that no other beats in both, by rising cost."""
+    best: list[tuple[float, float]] = []
+    for cost, gain in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not best or gain > best[-1][1]:
+            best.append((cost, gain))
+    return best
+
+
+def percents(axes: Axes, shown: Sequence[float]) -> None:
+    """Ticks of an axis of percentages: none above 100."""
+    low, high = axes.get_ylim()
+    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, min(high, max(100.0, *shown)))
+    axes.set_yticks([tick for tick in ticks if low <= tick <= min(high, 100)])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _levels(points: Sequence[tuple[str, float, float]]) -> list[int]:
@@ -125,9 +138,9 @@ def stacked(name: str, title: str, rows: Mapping[str, Mapping[str, float]]) -> s
         axes.set_xlim(0, 1.25 * max(base.max(initial=0), 1e-9))
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(**ABOVE)
 
-    return draw(name, title, paint, height_in=0.7 + 0.3 * max(len(rows), 2))
+    return draw(name, title, paint, height_in=0.8 + 0.3 * max(len(rows), 2))
 
 
 def raster(spikes: Mapping[str, NDArray[np.integer]]) -> str:

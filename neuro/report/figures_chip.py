@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
 from neuro.chip.placement import Placement
 from neuro.chip.spec import Mesh
-from neuro.report.svg import COLOURS, INK, draw
+from neuro.report.svg import ABOVE, COLOURS, INK, draw
 
 _AWAY = ((1, 0), (-1, 0), (0, 1), (0, -1))  # east, west, south, north, as links are numbered
 
@@ -65,7 +66,7 @@ def core_map(name: str, title: str, mesh: Mesh, cores: NDArray[np.int64], values
         edges_x, edges_y = np.arange(width * side + 1) / side, np.arange(height * side + 1) / side
         image = axes.pcolormesh(edges_x, edges_y, np.ma.masked_invalid(grid), cmap="viridis", vmin=0)
         _frame(axes, mesh)
-        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+        _scale(axes, image, label)
 
     return draw(name, title, paint)
 
@@ -86,8 +87,7 @@ def link_map(name: str, mesh: Mesh, cores: NDArray[np.int64], loads: NDArray[np.
         axes.add_collection(LineCollection(list(lines), colors=shades, linewidths=2.5))
         axes.plot(used % width + 0.5, used // width + 0.5, "s", color=INK, markersize=3)
         _frame(axes, mesh)
-        shown = ScalarMappable(norm, "viridis")
-        axes.figure.colorbar(shown, ax=axes, label=label, shrink=0.9)
+        _scale(axes, ScalarMappable(norm, "viridis"), label)
 
     return draw(name, "Packets over each link of the mesh", paint)
 
@@ -99,15 +99,23 @@ def timeline(name: str, parts: Mapping[str, NDArray[np.float64]]) -> str:
         steps = len(next(iter(parts.values())))
         below = np.zeros(steps)
         longest = float(np.sum(list(parts.values()), axis=0).max())
-        unit, scale = ("us", 1e3) if longest < 1e6 else ("ms", 1e6)
+        unit, scale = ("µs", 1e3) if longest < 1e6 else ("ms", 1e6)
         for (label, values), colour in zip(parts.items(), COLOURS, strict=False):
             if values.any():
                 axes.bar(np.arange(steps), values / scale, 0.9, bottom=below / scale, color=colour, label=label)
             below = below + values
-        axes.set(xlabel="chip step", ylabel=f"time of a step ({unit})")
-        axes.legend(fontsize=8, title=f"one inference: {units.time(float(below.sum()))}", title_fontsize=8)
+        whole = units.time(float(below.sum()))
+        axes.set(xlabel=f"chip step; {steps} of them, {whole} for one inference", ylabel=f"time of a step ({unit})")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(**ABOVE)
 
     return draw(name, "What each step of an inference waits for", paint)
+
+
+def _scale(axes: Axes, shown: ScalarMappable, label: str) -> None:
+    """What the colours stand for, as a bar below the map."""
+    written = FuncFormatter(lambda value, _: units.count(value))
+    axes.figure.colorbar(shown, ax=axes, label=label, location="bottom", shrink=0.9, aspect=40, pad=0.03, format=written)
 
 
 def _frame(axes: Axes, mesh: Mesh) -> None:

@@ -38,6 +38,16 @@ class Trial:
         return None if self.labels is None else float((self.chip_run.run.predictions == self.labels).mean())
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the accuracy on many more such samples lies, 95 times in 100 (Wilson 1927); None without labels."""
+        if self.accuracy is None:
+            return None
+        share, n, z = self.accuracy, self.chip_run.run.samples, 1.96
+        middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+        half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+        return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+    @property
     def accuracy_by_step(self) -> NDArray[np.float64] | None:
         """Accuracy (steps,) if the readout had been read after each step of its window; None if that was not recorded."""
         by_step = self.chip_run.run.logits_by_step

@@ -56,6 +56,7 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "steps": run.steps,
         "samples": run.samples,
         "accuracy_snn": trial.accuracy,
+        "accuracy_interval": None if trial.interval is None else list(trial.interval),
         "neurons": network.neurons,
         "synapses": network.synapses,
         "cores_used": trial.placement.cores_used,

@@ -82,8 +82,10 @@ def page(outcome: Outcome) -> Page:
 
 def _cards(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Card]:
     if found["accuracy_snn"] is not None:
-        note = "" if outcome.accuracy_ann is None else f"float network {accuracy(outcome.accuracy_ann)}"
-        yield Card(f"accuracy on {found['samples']:,} samples", accuracy(found["accuracy_snn"]), note)
+        low, high = found["accuracy_interval"]
+        float_network = "" if outcome.accuracy_ann is None else f"float network {accuracy(outcome.accuracy_ann)}; "
+        note = f"{float_network}{found['samples']:,} samples, 95 % interval {100 * low:.1f} to {accuracy(high)}"
+        yield Card("accuracy kept" if float_network else "accuracy", accuracy(found["accuracy_snn"]), note)
     joules = found["energy_pj"]
     yield Card("energy of one inference", energy(joules["total"]), f"{energy(joules['dynamic'])} dynamic, batch 1")
     yield Card("latency", units.time(found["latency_ns"]), f"{found['steps']} chip steps, code {found['code']}")
@@ -99,7 +101,7 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
         drawn.append(_figure(figures.accuracy_over_time(by_step, outcome.accuracy_ann), caption))
     points = [(t.code, t.chip_run.bill.energy_pj, t.accuracy) for t in outcome.trials if t.accuracy is not None]
     if len(points) > 1:
-        caption = "Every code on the same chip and samples; total energy of one inference."
+        caption = "Every code on the same chip and samples; the line joins those that no other beats in both."
         drawn.append(_figure(figures.front(points, outcome.accuracy_ann), caption))
     names = ("code", "accuracy", "steps", "spikes", "synops", "updates", "packets", "cores", "latency", "dynamic", "total")
     rows = [_code_row(row) for row in found["codes"]]
@@ -185,7 +187,9 @@ def _spikes(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     raster = {name: block[0] for name, block in outcome.example.raster.items() if block[0].any()}
     share = figures.raster_share(raster)
     thinned = "" if share == 1 else f"; a random {units.percent(share)} of them are drawn"
-    caption = f"Every message of the first sample, population by population{thinned}."
+    labels = outcome.trial.labels
+    which = "" if labels is None else f" (class {labels[0]}, answered {outcome.example.predictions[0]})"
+    caption = f"Every message of the first sample{which}, population by population{thinned}."
     yield Section("spikes", "Spikes of one sample", figures=(_figure(figures.raster(raster), caption),))
 
 

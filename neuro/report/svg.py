@@ -15,6 +15,14 @@ from matplotlib.figure import Figure
 WIDTH_IN, HEIGHT_IN = 4.8, 3.0
 INK = "#010203"  # drawn with, then replaced by the page's own text colour
 COLOURS = ("#2f7fd1", "#e07b28", "#3a9d5d", "#b5519c", "#8a7a2a", "#c8473f", "#5c6ac4", "#1d9aa0")
+ABOVE: dict[str, Any] = {  # where a legend hides nothing
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "ncols": 4,
+    "fontsize": 8,
+    "borderaxespad": 0.1,
+    "columnspacing": 1.2,
+}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "neuro",

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
 from neuro import units
-from neuro.report.figures import log_ticks
+from neuro.report.figures import log_ticks, pareto, percents
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
-from neuro.report.svg import COLOURS, HEIGHT_IN, INK, draw
+from neuro.report.svg import ABOVE, COLOURS, HEIGHT_IN, INK, draw
 from neuro.report.tables import table
 from neuro.sweeping.found import COLUMNS, Point, Sweep, words
 from neuro.sweeping.measure import Measured
@@ -36,7 +35,7 @@ def accuracy_against(found: Sweep, goal: str) -> str:
     of, write, label = _GOALS[goal]
     known = [(point.setting, point.measured) for point in found.points if point.measured is not None]
     codes = [code for code in CODES if any(setting.code == code for setting, _ in known)]
-    best = _front([(of(m), 100 * m.accuracy) for _, m in known])
+    best = pareto([(of(m), 100 * m.accuracy) for _, m in known])
 
     def paint(axes: Axes) -> None:
         if best:
@@ -53,25 +52,15 @@ def accuracy_against(found: Sweep, goal: str) -> str:
         axes.axhline(100 * found.accuracy_ann, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlabel=label, ylabel="accuracy (%)", xscale="log")
         log_ticks(axes.xaxis, [of(m) for _, m in known], write)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if 0 <= value <= 100 else ""))
         axes.margins(x=0.1, y=0.12)
-        axes.legend(handles=[Patch(color=_colour(code), label=code) for code in codes], fontsize=8, loc="best")
+        percents(axes, [100 * found.accuracy_ann])
+        axes.legend(handles=[Patch(color=_colour(code), label=code) for code in codes], **ABOVE)
 
     return draw(goal, f"Accuracy against {goal} of every setting", paint, height_in=HEIGHT_IN + 0.3)
 
 
 def _colour(code: str) -> str:
     return COLOURS[CODES.index(code)]
-
-
-def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points (cost, gain) that no other beats in both, by rising cost."""
-    best: list[tuple[float, float]] = []
-    for cost, gain in sorted(set(points), key=lambda point: (point[0], -point[1])):
-        if not best or gain > best[-1][1]:
-            best.append((cost, gain))
-    return best
 
 
 def terminal(found: Sweep) -> Group:
