@@ -52,8 +52,8 @@ def front(points: Sequence[tuple[str, float, float]], reference: float | None) -
             axes.annotate("float network", xytext=(5, -4), textcoords="offset points", va="top", fontsize=8, **at)
         axes.set(xlabel="total energy per inference", ylabel="accuracy (%)", xscale="log")
         log_ticks(axes.xaxis, [energy_pj for _, energy_pj, _ in points], units.energy)
-        axes.set_ylim(min(shown) - room, max(shown) + (2 + max(levels)) * room / 2)
-        percents(axes, shown)
+        axes.set_ylim(min(shown) - room, max(shown) + 2 * room)
+        percents(axes)
         axes.margins(x=0.15)
 
     return draw("front", "Accuracy against energy", paint)
@@ -68,11 +68,11 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
-def percents(axes: Axes, shown: Sequence[float]) -> None:
+def percents(axes: Axes) -> None:
     """Ticks of an axis of percentages: none above 100."""
     low, high = axes.get_ylim()
-    ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, min(high, max(100.0, *shown)))
-    axes.set_yticks([tick for tick in ticks if low <= tick <= min(high, 100)])
+    ticks = [tick for tick in MaxNLocator(5).tick_values(low, high) if low <= tick <= min(high, 100)]
+    axes.set_yticks(ticks)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 

@@ -53,7 +53,7 @@ def accuracy_against(found: Sweep, goal: str) -> str:
         axes.set(xlabel=label, ylabel="accuracy (%)", xscale="log")
         log_ticks(axes.xaxis, [of(m) for _, m in known], write)
         axes.margins(x=0.1, y=0.12)
-        percents(axes, [100 * found.accuracy_ann])
+        percents(axes)
         axes.legend(handles=[Patch(color=_colour(code), label=code) for code in codes], **ABOVE)
 
     return draw(goal, f"Accuracy against {goal} of every setting", paint, height_in=HEIGHT_IN + 0.3)
