@@ -64,3 +64,12 @@ def look(page: Path, folder: Path, *, width: int = 1200, dark: bool = False) -> 
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     return Seen(**json.loads(unescape(found[1])), console=[line for line in done.stderr.splitlines() if "CONSOLE" in line])
+
+
+def printed(page: Path, folder: Path) -> int:
+    """The number of sheets that the page takes on paper."""
+    paper = folder / "paper.pdf"
+    assert CHROMIUM is not None
+    flags = [*_FLAGS, f"--user-data-dir={folder / 'profile'}", f"--print-to-pdf={paper}"]
+    subprocess.run([CHROMIUM, *flags, page.as_uri()], capture_output=True, timeout=90, check=True)
+    return len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))

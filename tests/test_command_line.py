@@ -90,7 +90,12 @@ def test_unknown_option_is_a_usage_error() -> None:
 
 
 def test_completion_knows_names() -> None:
-    for words, expected in (("neuro run --chip ", "loihi2"), ("neuro machines a", "a100"), ("neuro demo --code ", "graded")):
+    for words, expected in (
+        ("neuro run --chip ", "loihi2"),
+        ("neuro machines a", "a100"),
+        ("neuro demo --code ", "graded"),
+        ("neuro sweep --code rate,g", "rate,graded"),
+    ):
         asked = {"_NEURO_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
         environment = {**os.environ, **asked, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([*NEURO], env=environment, capture_output=True, text=True, timeout=60, check=False)

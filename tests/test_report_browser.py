@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.browser import CHROMIUM, look
+import neuro
+from neuro.report.sweeping import write_sweep_page
+from neuro.sweeping.found import Point, Sweep
+from neuro.sweeping.measure import Measured
+from tests.browser import CHROMIUM, look, printed
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
 
@@ -24,6 +28,29 @@ def test_dark_and_light_differ(demo, tmp_path) -> None:
     light, dark = (look(demo / "report.html", tmp_path, dark=dark) for dark in (False, True))
     assert (light.back, dark.back) == ("rgb(255, 255, 255)", "rgb(20, 23, 29)")
     assert light.ink != dark.ink
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, True), (360, False)])
+def test_a_sweep_shows_well(tmp_path, width, dark) -> None:
+    blank = dict.fromkeys(Measured.__dataclass_fields__, 100)
+    points = [
+        Point(
+            neuro.Setting(code, t), Measured(**{**blank, "accuracy": 0.8 + t / 100, "energy_pj": 1e6 * t, "latency_ns": 1e4 * t})
+        )
+        for code in ("rate", "wait")
+        for t in (2, 4, 8, 16)
+    ]
+    failed = Point(neuro.Setting(chip="<truenorth>"), None, "it has <no> program")
+    write_sweep_page(tmp_path / "sweep.html", Sweep("A network", (*points, failed), 100, 0.99))
+    seen = look(tmp_path / "sweep.html", tmp_path, width=width, dark=dark)
+    assert (seen.console, seen.requests, len(seen.figures)) == ([], [], 2)
+    assert all(figure["width"] >= min(width - 40, 300) and figure["shapes"] > 5 for figure in seen.figures)
+    assert seen.width <= width
+
+
+def test_the_page_prints_on_a_few_sheets(demo, tmp_path) -> None:
+    sheets = printed(demo / "report.html", tmp_path)
+    assert 3 <= sheets <= 20
 
 
 def test_the_browser_would_notice(tmp_path) -> None:

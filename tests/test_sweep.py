@@ -31,7 +31,7 @@ from neuro.sweeping.found import Point, front_of
 from neuro.sweeping.genetic import search
 from neuro.sweeping.journal import open_journal
 from neuro.sweeping.measure import BLOCK, Measured, together
-from tests.test_command_line import call, refused
+from tests.test_command_line import NEURO, call, refused
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ("result.json", "points.csv", "front.csv")
@@ -404,6 +404,19 @@ def test_the_command_sweeps_and_goes_on(named) -> None:
     assert {path.name: path.read_bytes() for path in (named / "found").iterdir()} == files
     wider = call("sweep", "--resume", "--out", "found", "--code", "rate,graded,truenorth", folder=named)
     refused(wider, "truenorth")
+
+
+def test_ctrl_c_ends_a_sweep_and_its_workers(named) -> None:
+    command = [*NEURO, "sweep", "mine:net", "--data", "test.npz", "--threshold", "mse,max,percentile", "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=named, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        wait_for(lambda: lines(named / "sweep") >= 3, "two points were done")
+        workers = psutil.Process(running.pid).children()
+        running.send_signal(signal.SIGINT)
+        assert "Traceback" not in running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    wait_for(lambda: not any(alive(worker) for worker in workers), "the workers had ended")
+    assert len(workers) == 2
 
 
 def test_wrong_sweeps_are_refused(named) -> None:

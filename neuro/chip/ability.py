@@ -41,6 +41,12 @@ _SPIKES = 'Convert with input="spikes"'
 _SOURCE_PROGRAM: dict[str, Program] = {"rate": "if", "signed": "signed", "radix": "radix"}
 
 
+def takes_graded_input(chip: Chip) -> bool:
+    """Whether a value can enter as one graded message of 8 bits that its population holds; else it enters as spikes."""
+    able = chip.neuron
+    return able.hold_input and able.signed_payload and able.payload_bits >= 8
+
+
 def check_ability(network: Network, chip: Chip) -> None:
     """Raise FitError for the first population or projection that the chip's neurons cannot do."""
     for population in network.populations:

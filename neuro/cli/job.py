@@ -9,6 +9,7 @@ import converters
 from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
+from neuro.chip.ability import takes_graded_input
 from neuro.chip.emulator import emulate
 from neuro.chip.placement import Board, place
 from neuro.chip.spec import Chip
@@ -25,7 +26,6 @@ from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
 
 Input = Literal["auto", "spikes"]
-_INPUT_BITS = 8  # of a graded message that carries an input value
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,7 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
 
 def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:
     """Convert with the input that this chip can take: graded messages where it has them, else spikes."""
-    able = chip.neuron
-    graded = able.hold_input and able.signed_payload and able.payload_bits >= _INPUT_BITS
-    enters: Input = "auto" if graded or code == "graded" else "spikes"
+    enters: Input = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
     return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, input=enters)
 
 

@@ -75,14 +75,14 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
 
         outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, work=work)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
-    model, typical = _float_network(asked, samples), _typical(asked, samples)
+    model, typical = float_network(asked, samples), typical_inputs(asked, samples)
     outcome = study(model, typical, chip, samples, settings, work=work)
     facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
     name = Path(asked.model).name if asked.onnx else asked.model
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
 
 
-def _float_network(asked: Asked, samples: Data) -> Any:
+def float_network(asked: Asked, samples: Data) -> Any:
     """The module or graph that was named."""
     if not asked.onnx:
         from converters.modules import load_module
@@ -108,7 +108,7 @@ def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
         return Network.load(asked.model), samples
     from neuro.cli.job import convert_for
 
-    settings, model, typical = _settings(asked), _float_network(asked, samples), _typical(asked, samples)
+    settings, model, typical = _settings(asked), float_network(asked, samples), typical_inputs(asked, samples)
     work.step(f"{settings.code}: converting")
     return convert_for(load_chip(asked.chip), model, typical, settings.code, settings.timesteps).network, samples
 
@@ -119,7 +119,7 @@ def _check(asked: Asked) -> None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
 
 
-def _typical(asked: Asked, samples: Data) -> Any:
+def typical_inputs(asked: Asked, samples: Data) -> Any:
     """The inputs that a float network is calibrated on."""
     from neuro.cli.inputs import read_data
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.named import CALIBRATION_SAMPLES
+from neuro.cli.named import Asked, float_network, typical_inputs
 from neuro.cli.output import CODES, Json, Quiet, check_writable, chip_names, console, working, write_json
 from neuro.errors import UsageError
 
@@ -30,14 +31,20 @@ Examples:
 
 The folder --out holds the journal of what is done, and the results: result.json, points.csv, front.csv, front.svg, report.html.
 """
-_MODEL = "package.module:callable that returns a torch.nn.Module; left out: the handwritten digits."
+_MODEL = "package.module:callable that returns a torch.nn.Module, or an .onnx file; left out: the handwritten digits."
 _DATA = "An .npz file: x (samples, ...) and y; required with MODEL."
 _RESUME = "Continue what --out holds; what is left out is taken from there."
 _SEARCH = "Draw so many settings with NSGA-II instead of taking all."
 
 
-def _values(what: str, names: Any = None) -> Any:
-    return typer.Option(metavar="A,B,...", help=what, autocompletion=names, show_default=False)
+def _values(what: str, names: Callable[[], Sequence[str]] = tuple) -> Any:
+    """Values between commas; the shell completes the last of them."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in names()]
+
+    return typer.Option(metavar="A,B,...", help=what, autocompletion=complete, show_default=False)
 
 
 Model = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=_MODEL, show_default=False)]
@@ -45,12 +52,17 @@ Samples = Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DA
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
 Calibration = Annotated[Path | None, typer.Option(metavar="FILE", help="Typical inputs x; left out: the first 512 of --data.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the journal and the results go.")]
-Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: list(CODES))]
+Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: CODES)]
 Timesteps = Annotated[list[str] | None, _values("Timesteps in which a value is sent (4,8,16).")]
-Threshold = Annotated[list[str] | None, _values("How thresholds are chosen: mse, percentile, max (mse).")]
+Threshold = Annotated[
+    list[str] | None, _values("How thresholds are chosen: mse, percentile, max (mse).", lambda: ("mse", "percentile", "max"))
+]
 Bits = Annotated[list[str] | None, _values("Bits of a weight, 2 to 8 (8).")]
 Chips = Annotated[list[str] | None, _values("Chips by name or .toml file (loihi2).", chip_names)]
-Placements = Annotated[list[str] | None, _values("refined, partitioned, sequential, random (refined).")]
+Placements = Annotated[
+    list[str] | None,
+    _values("Of refined, partitioned, sequential, random (refined).", lambda: ("refined", "partitioned", "sequential", "random")),
+]
 Trials = Annotated[int | None, typer.Option("--search", metavar="N", min=1, help=_SEARCH)]
 Seed = Annotated[int, typer.Option(help="Of the search.", min=0)]
 First = Annotated[int | None, typer.Option("--samples", metavar="N", min=1, help="Only the first N samples.")]
@@ -97,7 +109,8 @@ def sweep(
 
         plan = _plan(axes, None if search is None else Search(search, seed=seed), out, resume=resume)
         known = resume and model is None and (out / SUBJECT).exists()
-        subject = None if known else _subject(model, data, weights, calibration, samples, work.advance)
+        asked = None if model is None or data is None else Asked(model, data, "", None, None, weights, calibration)
+        subject = None if known else _subject(asked, samples, work.advance)
         work.step("measuring")
         found = sweep_subject(subject, plan, out, Means(workers, cluster, work.advance), resume=resume)
     from neuro.files import write_text
@@ -134,12 +147,11 @@ def _split(name: str, texts: list[str]) -> list[str] | list[int]:
     return [int(value) for value in values]
 
 
-def _subject(
-    model: str | None, data: Path | None, weights: Path | None, calibration: Path | None, samples: int | None, progress: Any
-) -> Subject:
+def _subject(asked: Asked | None, samples: int | None, progress: Any) -> Subject:
+    """What was named, read; None for the digits, whose network is trained here."""
     from neuro.sweeping.subject import subject_of
 
-    if model is None or data is None:
+    if asked is None:
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
 
@@ -147,11 +159,14 @@ def _subject(
         trained = train(digits, progress=progress)
         x, y = digits.x_held_out[:samples], digits.y_held_out[:samples]
         return subject_of(trained, x, y, calibration=digits.x_train[:256], title="Handwritten digits")
-    from converters.modules import load_module
+    if asked.saved:
+        raise UsageError(
+            f"model {asked.model!r}", "a spiking network has its code already", "Name the float network it came from"
+        )
     from neuro.cli.inputs import read_data
 
-    held = read_data(data)
+    held = read_data(asked.data)
     if held.y is None:
-        raise UsageError(f"{data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
-    typical = (held if calibration is None else read_data(calibration)).x[:CALIBRATION_SAMPLES]
-    return subject_of(load_module(model, weights=weights), held.x[:samples], held.y[:samples], calibration=typical, title=model)
+        raise UsageError(f"{asked.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
+    network, typical = float_network(asked, held), typical_inputs(asked, held)
+    return subject_of(network, held.x[:samples], held.y[:samples], calibration=typical, title=Path(asked.model).name)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.ability import takes_graded_input
 from neuro.chip.emulator import emulate
 from neuro.chip.mapping import Method
 from neuro.chip.placement import Placement, place
@@ -22,7 +23,6 @@ from neuro.graph import Graph
 from neuro.sweeping.settings import Setting
 
 BLOCK = 256  # samples
-_INPUT_BITS = 8  # of a graded message that carries an input value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,8 @@ def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chi
     import converters
     from converters.threads import one_thread
 
-    able = chip.neuron
-    graded = able.hold_input and able.signed_payload and able.payload_bits >= _INPUT_BITS
     how: dict[str, Any] = {"code": setting.code, "threshold": setting.threshold, "weight_bits": setting.weight_bits}
-    how["input"] = "auto" if graded or setting.code == "graded" else "spikes"
+    how["input"] = "auto" if takes_graded_input(chip) or setting.code == "graded" else "spikes"
     with one_thread():
         conversion = converters.convert(graph, calibration, timesteps=setting.timesteps, **how)
     return place(conversion.network, chip, method=cast(Method, setting.placement))
