@@ -203,7 +203,7 @@ def machines(dots: Sequence[Dot]) -> str:
         axes.margins(0.15)
         log_ticks(axes.xaxis, [d.latency_ns for d in dots], units.time)
         log_ticks(axes.yaxis, [d.energy_pj for d in dots], units.energy)
-        axes.legend(handles=[Patch(color=colour, label=name) for name, colour in names.items()], fontsize=8, loc="best")
+        axes.legend(handles=[Patch(color=colour, label=name) for name, colour in names.items()], **ABOVE)
 
     return draw("machines", "Energy against latency on every target", paint, height_in=HEIGHT_IN + 0.6)
 
