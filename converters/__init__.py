@@ -2,7 +2,8 @@
 
 from converters.finetuning import finetune
 from converters.frontend import trace
+from converters.nir_files import read_nir, write_nir
 from converters.onnx_files import read_onnx
 from converters.pipeline import Conversion, convert
 
-__all__ = ["Conversion", "convert", "finetune", "read_onnx", "trace"]
+__all__ = ["Conversion", "convert", "finetune", "read_nir", "read_onnx", "trace", "write_nir"]

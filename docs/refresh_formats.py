@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from converters.nir_neurons import READINGS
 from converters.onnx_operators import OPERATORS
 
 PAGE = Path(__file__).parent / "formats.md"
@@ -24,7 +25,19 @@ def operators() -> str:
     return table(("operator", "becomes"), [(", ".join(names), meaning) for meaning, names in grouped.items()])
 
 
-TABLES = {"operators": operators}
+def readings() -> str:
+    """How each writer's files are read."""
+    columns = ("writer", "a step", "reset", "spike", "decay in a step", "an input of 1 adds")
+    rows = []
+    for r in READINGS.values():
+        reset = ("by subtraction, after the next decay" if r.late else "by subtraction") if r.subtract else "to v_reset"
+        gain = "R dt / tau (IF: R dt)" if r.input_gain is None else "R dt / tau; to a current or an IF, 1"
+        decay = "exp(-dt / tau)" if r.exact else "1 - dt / tau"
+        rows.append((f"`{r.name}`", f"{r.dt:g}", reset, f"{'above' if r.strict else 'at'} the threshold", decay, gain))
+    return table(columns, rows)
+
+
+TABLES = {"operators": operators, "readings": readings}
 
 
 def refreshed(page: str) -> str:

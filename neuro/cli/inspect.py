@@ -31,7 +31,7 @@ Placed = Annotated[
     typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
 ]
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network.", show_default=False)]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network, or a .nir file.", show_default=False)]
 
 
 def inspect(
@@ -43,9 +43,7 @@ def inspect(
     quiet: Quiet = False,
 ) -> None:
     """Show the populations and projections of a saved spiking network, and how it lies on a chip."""
-    from neuro.network import Network
-
-    network = Network.load(file)
+    network = _loaded(file)
     described = _described(network)
     shown = console(quiet=quiet or str(json) == "-")
     shown.print(_listed(f"{file.name}: {network.neurons:,} neurons on the chip", described["populations"]))
@@ -92,6 +90,16 @@ def _placed(network: Network, chip: str, board: str, pictures: Path | None, show
             write_text(pictures / f"{name}.svg", alone(drawn))
     kept = {"chip": placement.chip.name, "cores_used": placement.cores_used, "utilisation": placement.utilisation}
     return {**kept, "packets": packets, "hops": hops, "limits": rows}
+
+
+def _loaded(file: Path) -> Network:
+    if file.suffix == ".nir":
+        from converters.nir_files import read_nir
+
+        return read_nir(file)
+    from neuro.network import Network
+
+    return Network.load(file)
 
 
 def _described(network: Network) -> dict[str, Any]:

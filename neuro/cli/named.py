@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
+INPUT_LEVELS = 255  # of values that are not integers, when they enter a network as messages
 DEFAULT_CHIP = "loihi2"
-_MODEL = "package.module:callable that returns a torch.nn.Module, an .onnx file, or a saved spiking network."
+_MODEL = "package.module:callable that returns a torch.nn.Module, an .onnx or .nir file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
@@ -28,6 +29,10 @@ Samples = Annotated[Path, SAMPLES]
 Code = Annotated[str | None, CODE]
 Timesteps = Annotated[int | None, TIMESTEPS]
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
+NirWriter = Annotated[
+    str | None,
+    typer.Option("--nir-writer", metavar="NAME", help="Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly."),
+]
 Calibration = Annotated[
     Path | None, typer.Option(metavar="FILE", help="An .npz file with typical inputs x; left out: the first 512 of --data.")
 ]
@@ -48,11 +53,17 @@ class Asked:
     machines: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     board: str = "given"
+    nir_writer: str | None = None
 
     @property
     def saved(self) -> bool:
         """Whether the model is the file of a spiking network."""
-        return not self.onnx and (Path(self.model).suffix == ".safetensors" or Path(self.model).is_file())
+        return not self.onnx and (self.nir or Path(self.model).suffix == ".safetensors" or Path(self.model).is_file())
+
+    @property
+    def nir(self) -> bool:
+        """Whether it is one that another tool may have written."""
+        return Path(self.model).suffix == ".nir"
 
     @property
     def onnx(self) -> bool:
@@ -71,15 +82,28 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
 
     settings = _settings(asked)
     if asked.saved:
-        from neuro.network import Network
-
-        outcome = study_network(Network.load(asked.model), chip, samples, settings, window=asked.timesteps, work=work)
+        outcome = study_network(_network(asked, samples), chip, samples, settings, window=asked.timesteps, work=work)
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
     model, typical = float_network(asked, samples), typical_inputs(asked, samples)
     outcome = study(model, typical, chip, samples, settings, work=work)
     facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
     name = Path(asked.model).name if asked.onnx else asked.model
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
+
+
+def _network(asked: Asked, samples: Data) -> Network:
+    """The spiking network in a file."""
+    if not asked.nir:
+        from neuro.network import Network
+
+        return Network.load(asked.model)
+    import numpy as np
+
+    from converters.nir_files import read_nir
+
+    fractions = samples.x.dtype.kind == "f" and not np.array_equal(samples.x, np.rint(samples.x))
+    scale = float(np.abs(samples.x).max()) / INPUT_LEVELS if fractions else None
+    return read_nir(asked.model, writer=asked.nir_writer, input_scale=scale)
 
 
 def float_network(asked: Asked, samples: Data) -> Any:
@@ -103,9 +127,7 @@ def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
 
     samples = read_data(asked.data)
     if asked.saved:
-        from neuro.network import Network
-
-        return Network.load(asked.model), samples
+        return _network(asked, samples), samples
     from neuro.cli.job import convert_for
 
     settings, model, typical = _settings(asked), float_network(asked, samples), typical_inputs(asked, samples)
@@ -114,6 +136,8 @@ def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
 
 
 def _check(asked: Asked) -> None:
+    if asked.nir_writer is not None and not asked.nir:
+        raise UsageError("--nir-writer", f"{asked.model!r} is not a .nir file", "Leave --nir-writer out")
     for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
         if asked.saved and value is not None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Asked, Calibration, Code, Model, Samples, Timesteps, Weights, study_named
+from neuro.cli.named import Asked, Calibration, Code, Model, NirWriter, Samples, Timesteps, Weights, study_named
 from neuro.cli.output import Board, Chip, Json, Quiet, Report, check_writable, working
 
 EXAMPLES = """
@@ -17,9 +17,10 @@ Examples:
   neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
   neuro run mine:net --data test.npz --all-codes --quiet --json -
   neuro run net.onnx --data test.npz --code signed --timesteps 32
+  neuro run net.nir --nir-writer snntorch --data events.npz
   neuro run network.safetensors --data test.npz --board auto
 
-The .npz file holds x (samples, ...) and, for the accuracy, the class numbers y (samples,).
+The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
 """
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
@@ -33,6 +34,7 @@ def run(
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    nir_writer: NirWriter = None,
     all_codes: AllCodes = False,
     report: Report = None,
     json: Json = None,
@@ -44,7 +46,7 @@ def run(
     The current folder is searched for modules.
     """
     check_writable(report, json)
-    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board)
+    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, nir_writer=nir_writer)
     with working("loading", quiet=quiet) as work:
         outcome = study_named(asked, work=work)
     from neuro.cli.tell import tell

@@ -1,0 +1,270 @@
+"""Network -> NIR graph: what NIR can say in its nodes, the rest in metadata. Knows what other readers will make of it.
+
+Time is counted in steps. Metadata of a node holds every field of the population or projection that it stands for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import FormatError
+from neuro.network import Network, Population
+from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source, UserNeuron
+from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+
+FORMAT = 1
+NONE = "None"
+_MOST_WEIGHTS = 2**27  # of a matrix; NIR has no sparse ones
+_NO_LEAK = 1e12  # steps: a time constant that is as good as none
+
+
+def exported(network: Network, *, extended: bool) -> tuple[Any, tuple[str, ...]]:
+    """The network as a nir.NIRGraph, and notes on what a reader that ignores the metadata gets wrong."""
+    import nir
+
+    writer = _Writer(network, extended)
+    for population in network.populations:
+        writer.population(population)
+    for index, projection in enumerate(network.projections):
+        writer.projection(index, projection)
+    for population in network.populations:
+        writer.bias(population)
+    metadata: dict[str, Any] = {"neuro_format": FORMAT, "timesteps": network.timesteps or 0}
+    metadata |= {f"note_{i}": note for i, note in enumerate(network.notes)}
+    metadata["order"] = ",".join(writer.keys[p.name] for p in network.populations)
+    return nir.NIRGraph(writer.nodes, writer.edges, metadata, type_check=False), tuple(dict.fromkeys(writer.notes))
+
+
+def described(part: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Fields of a frozen value as metadata: numbers, text and arrays; None as text."""
+    found: dict[str, Any] = {}
+    for name, value in part._values():
+        if name in skip:
+            continue
+        if isinstance(value, tuple | list | np.ndarray):
+            found[name] = np.asarray(value)
+        elif value is None:
+            found[name] = NONE
+        else:
+            found[name] = int(value) if isinstance(value, bool | np.integer) else value
+    return found
+
+
+class _Writer:
+    """Collects nodes and edges."""
+
+    def __init__(self, network: Network, extended: bool) -> None:
+        self.network, self.extended = network, extended
+        self.nodes: dict[str, Any] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+        self.keys = {p.name: self._key(p.name, i) for i, p in enumerate(network.populations)}
+        self.flat = self._flat()
+
+    def _key(self, name: str, index: int) -> str:
+        plain = "/" not in name and "," not in name and name.strip(".") != "" and name.isprintable()
+        return name if plain and not name.startswith(("synapses_", "population_")) else f"population_{index}"
+
+    def _flat(self) -> set[str]:
+        """Populations that are written as one axis, because what projects to them yields no other."""
+        flat: set[str] = set()
+        while True:
+            more = {p.target for p in self.network.projections if p.target not in flat and self._flattens(p, flat)}
+            if not more:
+                return flat
+            flat |= more
+
+    def _flattens(self, p: Projection, flat: set[str]) -> bool:
+        source, target = self.network[p.source], self.network[p.target]
+        if len(target.shape) == 1:
+            return False
+        native = isinstance(p, Conv2d | Conv1d | SumPool2d) or (
+            isinstance(p, OneToOne) and source.shape == target.shape and p.offset == 0
+        )
+        return not native or p.source in flat
+
+    def _shape(self, p: Population) -> tuple[int, ...]:
+        return (p.size,) if p.name in self.flat else p.shape
+
+    def population(self, p: Population) -> None:
+        """The node of a population; a readout has an Output behind it, and so has what projects nowhere."""
+        import nir
+
+        key, shape = self.keys[p.name], self._shape(p)
+        where = f"population {p.name!r}"
+        self._check(p, where)
+        metadata = {"name": p.name, "shape": np.array(p.shape), "model": type(p.neuron).__name__, **described(p.neuron)}
+        self.nodes[key] = _neuron_node(p.neuron, shape, metadata)
+        if isinstance(p.neuron, Source):
+            if p.neuron.on_chip or p.neuron.scale is not None or p.neuron.twin:
+                self.notes.append(f"{where}: other readers must be fed its coded messages, not the values")
+            return
+        if p.neuron.start_step:
+            self.notes.append("start steps are in the metadata only: other readers pass spikes on within a step")
+        if isinstance(p.neuron, IntegrateAndFire) and p.neuron.reset == "subtract":
+            self.notes.append("the reset by subtraction is in the metadata only: NIR's IF resets to v_reset")
+        if np.any(getattr(p.neuron, "initial_potential", 0)):
+            self.notes.append("initial potentials are in the metadata only: NIR has none")
+        if isinstance(p.neuron, Readout) or not self.network.out_of(p.name):
+            output = f"{key}_output"
+            self.nodes[output] = nir.Output(np.array(shape))
+            self.edges.append((key, output))
+
+    def _check(self, p: Population, where: str) -> None:
+        neuron = p.neuron
+        if isinstance(neuron, UserNeuron):
+            raise FormatError(where, "a UserNeuron's function cannot be stored", "Keep its script")
+        held = bool(getattr(neuron, "hold_input", False)) or bool(getattr(neuron, "doubling", False))
+        if isinstance(neuron, Source | IntegrateAndFire | CubaLif | Readout) and not held:
+            return
+        fact = f"NIR has no word for {type(neuron).__name__}{' that holds or doubles its input' if held else ''}"
+        if not self.extended:
+            raise FormatError(
+                where, fact, "Convert with code='rate' and no max pools, or pass extended=True (only we can read it)"
+            )
+        self.notes.append(f"{where}: {fact}; it is written as an IF that no other reader takes for what it is")
+
+    def projection(self, index: int, p: Projection) -> None:
+        """The chain of nodes of a projection: [Flatten ->] weights [-> Delay]."""
+        import nir
+
+        key, source, target = f"synapses_{index}", self.network[p.source], self.network[p.target]
+        chain, native = self._weights(key, p, source, target)
+        bits = int(np.abs(p.stored_weights.astype(np.int64)).max(initial=1)).bit_length() + 1
+        listed = isinstance(p, Sparse)
+        node = self.nodes[key]
+        node.metadata = {"kind": type(p).__name__, "weight_bits": bits, **node.metadata}
+        node.metadata |= described(p, ("weights",) if native or listed else ())
+        if isinstance(p, Sparse) and p.weights[0].size:  # a matrix cannot tell a synapse of weight 0 from none
+            node.metadata |= dict(zip(("pre", "post", "listed"), p.weights, strict=True))
+        late = p.delay - (target.neuron.start_step - source.neuron.start_step)
+        if late > 0:
+            self.nodes[f"{key}_delay"] = nir.Delay(np.full(self._shape(target), float(late)))
+            chain.append(f"{key}_delay")
+        path = [self.keys[p.source], *chain, self.keys[p.target]]
+        self.edges += list(zip(path, path[1:], strict=False))
+
+    def bias(self, p: Population) -> None:
+        """The bias of an IF as that of the first weights before it, where these can hold it."""
+        import nir
+
+        bias = np.broadcast_to(np.asarray(getattr(p.neuron, "bias", 0), np.float64), p.shape)
+        if not bias.any() or isinstance(p.neuron, CubaLif):
+            return
+        per_channel = bias.reshape(len(bias), -1)
+        for i, projection in enumerate(self.network.projections):
+            node = self.nodes[f"synapses_{i}"]
+            if projection.target == p.name and isinstance(node, nir.Linear):
+                self.nodes[f"synapses_{i}"] = nir.Affine(node.weight, bias.ravel().astype(np.float32))
+                self.nodes[f"synapses_{i}"].metadata = node.metadata
+                return
+            uniform = (per_channel == per_channel[:, :1]).all()
+            if projection.target == p.name and isinstance(node, nir.Conv1d | nir.Conv2d) and uniform:
+                node.bias = per_channel[:, 0].astype(np.float32)
+                return
+        self.notes.append(f"population {p.name!r}: its bias is in the metadata only")
+
+    def _weights(self, key: str, p: Projection, source: Population, target: Population) -> tuple[list[str], bool]:
+        """Add the nodes of the weights; returns their chain, and whether our weights are those of the node."""
+        import nir
+
+        before, where = self._shape(source), f"projection {p.name}"
+        if isinstance(p, Conv2d | Conv1d | SumPool2d) and target.name not in self.flat and source.name not in self.flat:
+            return self._window(key, p, source, target)
+        same = isinstance(p, OneToOne) and p.offset == 0 and source.size == target.size
+        chain = []
+        if len(before) > 1 and not (same and before == self._shape(target)):
+            self.nodes[f"{key}_flatten"] = nir.Flatten({"input": np.array(before)}, 0, -1)
+            chain.append(f"{key}_flatten")
+        if same:
+            weights = np.repeat(p.stored_weights, source.size // p.stored_weights.size).astype(np.float32)
+            self.nodes[key] = nir.Scale(weights.reshape(before if not chain else (source.size,)))
+            return [*chain, key], False
+        if source.size * target.size > _MOST_WEIGHTS:
+            fact = f"NIR has no sparse matrix, and {source.size:,} x {target.size:,} weights are too many to write out"
+            raise FormatError(where, fact, "Save the network with Network.save")
+        matrix = p.to_sparse(source.shape, target.shape).T.toarray()
+        if np.abs(matrix).max(initial=0) > 2**24:
+            raise FormatError(where, "a weight exceeds 2^24, which NIR's floats cannot hold", "Scale the weights down")
+        self.nodes[key] = nir.Linear(matrix.astype(np.float32))
+        return [*chain, key], isinstance(p, Dense)
+
+    def _window(self, key: str, p: Any, source: Population, target: Population) -> tuple[list[str], bool]:
+        """A convolution or sum; padding that differs between sides becomes zeros in the kernel."""
+        import nir
+
+        symmetric = np.ndim(p.padding) == 0 or all(a == b for a, b in np.atleast_2d(p.padding))
+        if isinstance(p, SumPool2d) and symmetric:
+            sizes = [np.array(v) for v in (p.kernel, p.stride, [a for a, _ in p.padding])]
+            self.nodes[f"{key}_sum"] = nir.SumPool2d(*sizes)
+            self.nodes[f"{key}_sum"].input_type = {"input": np.array(source.shape)}
+            self.nodes[f"{key}_sum"].output_type = {"output": np.array(target.shape)}
+            self.nodes[key] = nir.Scale(np.full(target.shape, p.weight, np.float32))
+            return [f"{key}_sum", key], False
+        two: Any = p.as_conv(source.shape[0]) if isinstance(p, SumPool2d) else p.as_2d() if isinstance(p, Conv1d) else p
+        weights, padding, crop = symmetrical(two, f"projection {p.name}")
+        metadata = {"crop": np.array(crop)} if crop else {}
+        zeros = np.zeros(len(weights), np.float32)
+        if isinstance(p, Conv1d):
+            node = nir.Conv1d(source.shape[1], weights[:, :, 0], two.stride[1], padding[1], two.dilation[1], p.groups, zeros)
+        else:
+            node = nir.Conv2d(source.shape[1:], weights, two.stride, padding, two.dilation, two.groups, zeros)
+        node.input_type = {"input": np.array(source.shape)}
+        node.output_type = {"output": np.array(target.shape)}
+        node.metadata = metadata
+        self.nodes[key] = node
+        return [key], not isinstance(p, SumPool2d)
+
+
+def symmetrical(conv: Conv2d, where: str) -> tuple[NDArray[np.float32], tuple[int, int], list[list[int]]]:
+    """Weights and padding of the same convolution with equal padding on both sides: a wider kernel with zeros.
+
+    The crop is the place of our kernel in the wider one, ((first, last), ...) for height and width; empty where it is the same.
+    """
+    shapes = conv.weights.shape
+    front, back, padding = [0, 0], [0, 0], [0, 0]
+    dilations: Any = conv.dilation
+    for axis, ((before, after), dilation) in enumerate(zip(conv.padding, dilations, strict=True)):
+        more, rest = divmod(after - before, dilation)
+        if rest:
+            raise FormatError(where, f"padding {conv.padding} with dilation {conv.dilation} has no equal sides", "Pad alike")
+        front[axis], back[axis] = max(more, 0), max(-more, 0)
+        padding[axis] = before + front[axis] * dilation
+    if not any(front) and not any(back):
+        return conv.weights.astype(np.float32), (padding[0], padding[1]), []
+    place = [[f, f + k] for f, k in zip(front, shapes[2:], strict=True)]
+    wide = np.zeros((*shapes[:2], *(f + k + b for f, k, b in zip(front, shapes[2:], back, strict=True))), np.float32)
+    wide[:, :, slice(*place[0]), slice(*place[1])] = conv.weights
+    return wide, (padding[0], padding[1]), place
+
+
+def _neuron_node(neuron: Any, shape: tuple[int, ...], metadata: dict[str, Any]) -> Any:
+    import nir
+
+    if isinstance(neuron, Source):
+        node = nir.Input(np.array(shape))
+    elif isinstance(neuron, Readout):
+        node = nir.I(np.ones(shape, np.float32))
+    elif isinstance(neuron, CubaLif):
+        node = _cuba(neuron, shape)
+    else:
+        level = np.full(shape, getattr(neuron, "threshold", 1), np.float64)
+        node = nir.IF(np.ones(shape), level, np.zeros(shape))
+    node.metadata = metadata
+    return node
+
+
+def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
+    """Time constants in steps; a leak voltage in the place of the bias."""
+    import nir
+
+    synapse = 4096 / (n.current_decay + 1)
+    membrane = 4096 / n.voltage_decay if n.voltage_decay else _NO_LEAK
+    bias = np.broadcast_to(np.asarray(n.bias, np.float64) * 2.0**n.bias_exponent / 64, shape)
+    return nir.CubaLIF(
+        tau_syn=np.full(shape, synapse), tau_mem=np.full(shape, membrane), r=np.full(shape, membrane), v_leak=bias * membrane,
+        v_threshold=np.full(shape, float(n.threshold)), v_reset=np.zeros(shape), w_in=np.full(shape, synapse),
+    )  # fmt: skip

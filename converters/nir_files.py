@@ -1,0 +1,144 @@
+"""NIR files in and out: HDF5 with the graph of the `nir` package. Knows what of a file to believe; knows no neurons.
+
+A file is not trusted: links that leave it are not followed, declared sizes are compared with what is stored, nothing is executed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from converters.nir_export import exported
+from converters.nir_import import imported
+from converters.nir_neurons import reading
+from converters.nir_own import is_own, restored
+from neuro.errors import FormatError, NeuroError
+from neuro.files import atomic_path
+from neuro.network import Network
+
+_MOST_BYTES = 2**31
+_MOST_OBJECTS = 100_000
+_DEEPEST = 24
+_PACKING = 1100  # deflate packs at most about 1030 to 1
+_FILTERS = {1, 2, 3, 4, 6, 32000}  # deflate, shuffle, fletcher32, szip, scale-offset, lzf: what h5py itself holds
+_REMEDY = "Write it again with the nir package"
+
+
+def read_nir(
+    path: Any,
+    *,
+    writer: str | None = None,
+    reset: Literal["subtract", "zero"] | None = None,
+    dt: float | None = None,
+    weight_bits: int = 8,
+    input_scale: float | None = None,
+    timesteps: int | None = None,
+) -> Network:
+    """The spiking network in a NIR file, in chip integers; `Network.notes` lists every assumption made.
+
+    A file of `write_nir` comes back as it was. For others `writer` says whose conventions fill in what NIR leaves open: "nir"
+    (the equations as they are written, the default), "snntorch", "sinabs", "norse" or "spikingjelly"; `reset` and `dt`, the
+    length of a step in the file's unit of time, where they are not the writer's usual ones. Weights that do not fit as they
+    are get rounded to `weight_bits`. `input_scale`: what 1 of an integer input stands for, for inputs that are not spikes.
+    Raises FormatError for a broken file, ConversionError that names the node for what has no form here.
+    """
+    given = {"dt": dt, "weight_bits": weight_bits, "input_scale": input_scale, "timesteps": timesteps}
+    chosen = reading(writer or "nir", reset, **given)
+    graph = _graph(Path(path))
+    try:
+        if writer is None and is_own(graph):
+            return restored(graph)
+        return imported(graph, chosen)
+    except NeuroError:
+        raise
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise FormatError(str(path), f"its nodes do not fit together ({type(error).__name__}: {error})", _REMEDY) from None
+
+
+def write_nir(network: Network, path: Any, *, extended: bool = False) -> tuple[str, ...]:
+    """Write a network as a NIR file; returns what a reader that ignores the metadata would get wrong.
+
+    Neurons that NIR has no word for (signed, wait, radix, graded, maximum, a held input) are refused by name; `extended`
+    writes them as IF with metadata that only `read_nir` understands. A UserNeuron is always refused: code is not stored.
+    """
+    import nir
+
+    graph, notes = exported(network, extended=extended)
+    with atomic_path(path) as temporary:
+        nir.write(temporary, graph)
+    return notes
+
+
+def _graph(path: Path) -> Any:
+    """The file as a nir.NIRGraph, shapes not yet checked."""
+    import h5py
+    import nir
+
+    if not path.is_file():
+        raise FormatError(str(path), "there is no such file", "Check the path")
+    try:
+        with h5py.File(path, "r") as opened:
+            link = opened.get("node", getlink=True)
+            if not isinstance(link, h5py.HardLink) or not isinstance(opened["node"], h5py.Group):
+                raise FormatError(str(path), "it holds no NIR graph", _REMEDY)
+            described = _Walk(str(path)).group(opened["node"], 0)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise FormatError(str(path), f"it is not a readable NIR file ({error})", _REMEDY) from None
+    try:
+        graph = nir.dict2NIRNode(_unchecked(described))
+    except (AssertionError, KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise FormatError(str(path), f"its graph is broken ({type(error).__name__}: {error})", _REMEDY) from None
+    if not isinstance(graph, nir.NIRGraph):
+        raise FormatError(str(path), f"it holds a {type(graph).__name__}, not a graph", _REMEDY)
+    return graph
+
+
+class _Walk:
+    """Reads groups into dictionaries, counting what it has read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.bytes = 0
+        self.objects = 0
+
+    def group(self, group: Any, depth: int) -> dict[str, Any]:
+        import h5py
+
+        found: dict[str, Any] = {}
+        for name in group:
+            self.objects += 1
+            where = f"{self.path}, {group.name}/{name}"
+            if self.objects > _MOST_OBJECTS or depth > _DEEPEST:
+                raise FormatError(where, "it has too many parts, or they lie too deep", _REMEDY)
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise FormatError(where, "it is a link", "Store the data in the file itself")
+            item = group[name]
+            found[name] = self.group(item, depth + 1) if isinstance(item, h5py.Group) else self.dataset(item, where)
+        return found
+
+    def dataset(self, item: Any, where: str) -> Any:
+        import h5py
+
+        if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+            raise FormatError(where, "it is not data of this file", "Store the data in the file itself")
+        plan = item.id.get_create_plist()
+        if any(plan.get_filter(i)[0] not in _FILTERS for i in range(plan.get_nfilters())):
+            raise FormatError(where, "it is packed by a filter that is not built in", _REMEDY)
+        text = h5py.check_string_dtype(item.dtype) is not None
+        if item.dtype.kind not in "biufS" and not text:
+            raise FormatError(where, f"its type is {item.dtype}", "Store numbers and text only")
+        size = item.size or 0
+        declared, stored = size * item.dtype.itemsize, item.id.get_storage_size()
+        self.bytes += declared
+        if self.bytes > _MOST_BYTES or declared > _PACKING * stored + 4096:
+            raise FormatError(where, f"it declares {declared:,} bytes and holds {stored:,}", _REMEDY)
+        value = item[()]
+        return value.decode("utf8") if isinstance(value, bytes) else value
+
+
+def _unchecked(described: Any) -> Any:
+    """The description with nir's own check of shapes left out, which some writers' files do not pass."""
+    if not isinstance(described, dict):
+        return described
+    inner = {key: _unchecked(value) for key, value in described.items() if key != "type_check"}
+    return {**inner, "type_check": False} if inner.get("type") == "NIRGraph" else inner

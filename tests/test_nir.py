@@ -1,0 +1,313 @@
+"""NIR in and out: what four packages wrote gives their spikes, what we write comes back, and no file is trusted."""
+
+import json
+from pathlib import Path
+
+import h5py
+import nir
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import converters
+import neuro
+from tests.commands import here
+from tests.networks import cases
+from tests.test_conversion import Branches, Chain, Pools, settled
+
+RECORDED = Path(__file__).parent / "data" / "nir"
+NAMES = sorted(path.stem for path in RECORDED.glob("*.nir"))
+SPIKING = [name for name in NAMES if name != "norse_box"]
+
+
+def read(name: str, **more: object) -> neuro.Network:
+    """A recorded file; which reset it was is not in it."""
+    given_reset = {"reset": "zero"} if name.endswith("zero") else {}
+    return converters.read_nir(RECORDED / f"{name}.nir", writer=name.split("_")[0], **given_reset, **more)
+
+
+def answers(network: neuro.Network, x: np.ndarray) -> np.ndarray:
+    """Spikes (samples, steps, neurons) of the population before the output, in its own window."""
+    (counted,) = network.into("output")
+    run = neuro.run(network, x, record=("raster",))
+    start = network[counted.source].neuron.start_step
+    return np.asarray(run.raster[counted.source])[:, start : start + x.shape[1]].reshape(*x.shape[:2], -1)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", SPIKING)
+def test_files_of_other_packages_give_their_spikes_step_by_step(name) -> None:
+    recorded = np.load(RECORDED / f"{name}.npz")
+    network = read(name, weight_bits=20)
+    assert np.array_equal(answers(network, recorded["x"]), recorded["outputs"])
+    assert recorded["outputs"].sum() > 10
+    run = neuro.run(network, recorded["x"])
+    assert np.array_equal(run.logits, recorded["outputs"].sum(axis=1))
+    assert any(f"as {name.split('_')[0]} does" in note for note in network.notes)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", SPIKING)
+def test_with_eight_bits_few_spikes_differ_and_the_notes_say_so(name) -> None:
+    recorded = np.load(RECORDED / f"{name}.npz")
+    network = read(name)
+    spikes = answers(network, recorded["x"])
+    assert np.abs(spikes - recorded["outputs"]).mean() < 0.12
+    assert abs(spikes.sum() / recorded["outputs"].sum() - 1) < 0.1
+    assert any("rounded to 8 bits" in note for note in network.notes)
+
+
+@pytest.mark.golden
+def test_a_leaky_readout_ends_at_the_recorded_potential() -> None:
+    recorded = np.load(RECORDED / "norse_box.npz")
+    run = neuro.run(read("norse_box", weight_bits=20), recorded["x"])
+    assert np.allclose(run.logits, recorded["outputs"][:, -1], atol=1e-3)
+
+
+def test_both_engines_run_what_was_read() -> None:
+    recorded = np.load(RECORDED / "snntorch_recurrent.npz")
+    network = read("snntorch_recurrent")
+    runs = [neuro.run(network, recorded["x"][:1], engine=engine) for engine in ("event", "reference")]
+    assert np.array_equal(runs[0].logits, runs[1].logits)
+
+
+def refusal(network: neuro.Network, path: Path, **more: bool) -> str:
+    """Why a network cannot be written; "" where it was."""
+    path.unlink(missing_ok=True)
+    try:
+        converters.write_nir(network, path, **more)
+    except neuro.NeuroError as error:
+        return str(error)
+    return ""
+
+
+@settings(max_examples=60)
+@given(case=cases())
+def test_what_is_written_comes_back(case, tmp_path_factory) -> None:
+    network, _, _ = case
+    path = tmp_path_factory.getbasetemp() / "random.nir"
+    if why := refusal(network, path, extended=True):
+        assert "UserNeuron" in why or "has no equal sides" in why
+        assert not path.exists()
+        return
+    assert converters.read_nir(path) == network
+
+
+@settings(max_examples=60)
+@given(case=cases(plain=True))
+def test_without_extensions_a_network_is_refused_by_name_or_gives_the_same_spikes(case, tmp_path_factory) -> None:
+    network, inputs, timesteps = case
+    path = tmp_path_factory.getbasetemp() / "plain.nir"
+    held = [p.name for p in network.populations if getattr(p.neuron, "hold_input", getattr(p.neuron, "doubling", False))]
+    if why := refusal(network, path):
+        assert "equal sides" in why or any(f"population {name!r}: NIR has no word for" in why for name in held)
+        return
+    assert not held
+    back = converters.read_nir(path)
+    runs = [neuro.run(n, inputs, timesteps=timesteps) for n in (network, back)]
+    assert all(np.array_equal(runs[0].spikes[name], runs[1].spikes[name]) for name in runs[0].spikes)
+    assert np.array_equal(runs[0].logits, runs[1].logits)
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.random.default_rng(0).random((32, 1, 8, 8), np.float32)
+
+
+@pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix", "graded"])
+@pytest.mark.parametrize("model", [Chain, Branches, Pools])
+def test_converted_networks_come_back_in_every_code(model, code, samples, tmp_path) -> None:
+    network = converters.convert(settled(model(), samples), samples, code=code, timesteps=6, correct_bias=False).network
+    converters.write_nir(network, tmp_path / "n.nir", extended=True)
+    assert converters.read_nir(tmp_path / "n.nir") == network
+
+
+def test_the_metadata_says_what_nir_cannot(samples, tmp_path) -> None:
+    model = settled(Branches(), samples)
+    network = converters.convert(model, samples, timesteps=6, input="spikes").network
+    notes = converters.write_nir(network, tmp_path / "n.nir")
+    assert any("reset by subtraction" in note for note in notes)
+    assert any("start steps" in note for note in notes)
+    graph = nir.read(tmp_path / "n.nir")  # with nir's own check of types
+    neurons = [node for node in graph.nodes.values() if isinstance(node, nir.IF)]
+    assert {(n.metadata["reset"], n.metadata["potential_bits"]) for n in neurons} == {("subtract", 24)}
+    assert sorted(n.metadata["start_step"] for n in neurons) == [1, 2, 3, 4]
+    assert all("initial_potential" in n.metadata for n in neurons)
+    weights = [node for node in graph.nodes.values() if isinstance(node, nir.Conv2d | nir.Linear | nir.Affine)]
+    assert all(1 < node.metadata["weight_bits"] <= 8 and node.metadata["delay"] >= 1 for node in weights)
+    assert graph.metadata["timesteps"] == 6
+    assert any(isinstance(node, nir.Delay) for node in graph.nodes.values()) == any(
+        p.delay != network[p.target].neuron.start_step - network[p.source].neuron.start_step for p in network.projections
+    )
+
+
+def test_our_file_read_as_a_stranger_s_gives_the_same_spikes(tmp_path) -> None:
+    rng = np.random.default_rng(1)
+    network = neuro.Network(
+        (
+            neuro.Population("in", (2, 5, 6), neuro.Source(levels=1)),
+            neuro.Population("a", (4, 5, 6), neuro.IntegrateAndFire(37, bias=rng.integers(0, 5, (4, 1, 1)), start_step=1)),
+            neuro.Population("b", (7,), neuro.IntegrateAndFire(90, start_step=2)),
+            neuro.Population("out", (3,), neuro.Readout(start_step=3)),
+        ),
+        (
+            neuro.Conv2d("in", "a", rng.integers(-20, 30, (4, 2, 3, 3)), padding=((0, 2), (2, 0))),
+            neuro.Dense("a", "b", rng.integers(-20, 30, (120, 7))),
+            neuro.Dense("in", "b", rng.integers(-20, 30, (60, 7)), 2),
+            neuro.Dense("b", "out", rng.integers(-20, 30, (7, 3))),
+        ),
+    )
+    x = (rng.random((3, 12, 2, 5, 6)) < 0.2).astype(np.int8)
+    converters.write_nir(network, tmp_path / "n.nir")
+    stranger = converters.read_nir(tmp_path / "n.nir", writer="sinabs")
+    runs = [neuro.run(n, x) for n in (network, stranger)]
+    assert np.array_equal(runs[0].spikes["b"], runs[1].spikes["b"])
+    assert np.array_equal(runs[0].spikes["a"], runs[1].spikes["a"])
+    assert np.array_equal(runs[0].logits, runs[1].logits)
+    assert all("rounded" not in note for note in stranger.notes)
+
+
+def _graph(path: Path, *nodes: object, **more: object) -> Path:
+    names = ["input", *(f"n{i}" for i in range(len(nodes))), "output"]
+    ends = {"input": nir.Input(np.array([3])), "output": nir.Output(np.array([3]))}
+    edges = [*zip(names, names[1:], strict=False), *more.get("edges", [])]
+    nir.write(path, nir.NIRGraph({**ends, **dict(zip(names[1:-1], nodes, strict=True))}, edges, type_check=False))
+    return path
+
+
+ONE, SOME = np.ones(3), np.array([0.1, 0.2, 0.4])
+REFUSED = {
+    "threshold": ((nir.Threshold(ONE),), {}, "node 'n0' (Threshold): it has no form here"),
+    "time constants": ((nir.LIF(SOME, ONE, 0 * ONE, ONE),), {}, "the membrane has 3 different time constants"),
+    "short": ((nir.LIF(0.01 * ONE, ONE, 0 * ONE, ONE),), {}, "a step of 1 is longer than the time constant 0.01"),
+    "no threshold": ((nir.IF(ONE, 0 * ONE),), {}, "a threshold is not above v_reset"),
+    "shapes": ((nir.Linear(np.ones((2, 4))),), {}, "weights (2, 4) do not fit inputs (3,)"),
+    "loop": ((nir.IF(ONE, ONE), nir.Scale(ONE)), {"edges": [("n1", "n1")]}, "it is part of a loop"),
+    "feedback over layers": ((nir.IF(ONE, ONE), nir.IF(ONE, ONE)), {"edges": [("n1", "n0")]}, "it is part of a loop"),
+    "delay": ((nir.Delay(SOME), nir.IF(ONE, ONE)), {}, "it delays by"),
+    "potential": ((nir.LI(2 * ONE, ONE, 0 * ONE), nir.IF(ONE, ONE)), {}, "its potential is read by other nodes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_form_is_refused_by_name(name, tmp_path) -> None:
+    nodes, more, message = REFUSED[name]
+    with pytest.raises(neuro.NeuroError) as caught:
+        converters.read_nir(_graph(tmp_path / "n.nir", *nodes, **more))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"writer": "nest"}, "Use one of nir, snntorch"),
+        ({"dt": -1.0}, "not a positive number"),
+        ({"weight_bits": 99}, "from 2 to 24"),
+        ({"reset": "none"}, "Use 'subtract' or 'zero'"),
+    ],
+)
+def test_arguments_are_checked(arguments, message, tmp_path) -> None:
+    path = _graph(tmp_path / "n.nir", nir.IF(ONE, ONE))
+    with pytest.raises(neuro.NeuroError, match=message):
+        converters.read_nir(path, **arguments)
+
+
+def test_delays_and_feedback_keep_their_steps(tmp_path) -> None:
+    nodes = (nir.Delay(2 * ONE), nir.IF(ONE, 4 * ONE), nir.Scale(3 * ONE))
+    path = _graph(tmp_path / "n.nir", *nodes, edges=[("n2", "n1")])
+    network = converters.read_nir(path, reset="subtract")
+    (forward, back) = network.into("n1")
+    assert (forward.delay, back.delay, back.source) == (3, 1, "n1")
+
+
+# Files that are not what they seem
+
+
+def _broken(tmp_path: Path, change: object) -> Path:
+    path = _graph(tmp_path / "n.nir", nir.Affine(np.eye(3), np.ones(3)), nir.IF(ONE, ONE))
+    with h5py.File(path, "r+") as opened:
+        change(opened["node/nodes"])
+    return path
+
+
+def _replace(group: h5py.Group, make: object) -> None:
+    del group["n0/weight"]
+    make(group["n0"])
+
+
+CHANGES = {
+    "external link": (
+        lambda g: _replace(g, lambda n: n.__setitem__("weight", h5py.ExternalLink("/tmp/x.h5", "/w"))),
+        "it is a link",
+    ),
+    "soft link": (lambda g: _replace(g, lambda n: n.__setitem__("weight", h5py.SoftLink("/node/nodes/n0/bias"))), "it is a link"),
+    "external storage": (
+        lambda g: _replace(g, lambda n: n.create_dataset("weight", (3, 3), "f4", external=[("/tmp/x.bin", 0, 36)])),
+        "not data of this file",
+    ),
+    "bomb": (lambda g: _replace(g, lambda n: n.create_dataset("weight", (2**20, 2**20), "f4", chunks=(64, 64))), "it declares"),
+    "objects": (lambda g: _replace(g, lambda n: n.create_dataset("weight", (3, 3), h5py.ref_dtype)), "its type is"),
+    "missing": (lambda g: g.__delitem__("n0/bias"), "its graph is broken"),
+    "loop of groups": (lambda g: g.__setitem__("n0/again", g), "too many parts, or they lie too deep"),
+    "no graph": (lambda g: g.file.__delitem__("node"), "it holds no NIR graph"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_files_are_not_trusted(name, tmp_path) -> None:
+    change, message = CHANGES[name]
+    with pytest.raises(neuro.NeuroError) as caught:
+        converters.read_nir(_broken(tmp_path, change))
+    assert message in str(caught.value)
+
+
+def test_files_that_are_no_hdf5_are_refused(tmp_path) -> None:
+    (tmp_path / "n.nir").write_bytes(b"nothing")
+    for path, message in ((tmp_path / "n.nir", "not a readable NIR file"), (tmp_path / "none.nir", "there is no such file")):
+        with pytest.raises(neuro.NeuroError, match=message):
+            converters.read_nir(path)
+
+
+def test_metadata_that_contradicts_the_weights_is_refused(tmp_path) -> None:
+    network = neuro.Network(
+        (neuro.Population("in", (3,), neuro.Source()), neuro.Population("a", (3,), neuro.IntegrateAndFire(5))),
+        (neuro.Sparse("in", "a", (np.array([0, 1]), np.array([1, 2]), np.array([3, 4]))),),
+    )
+    converters.write_nir(network, tmp_path / "n.nir")
+    with h5py.File(tmp_path / "n.nir", "r+") as opened:
+        opened["node/nodes/synapses_0/weight"][1, 0] = 7
+    with pytest.raises(neuro.NeuroError, match="its weights differ from those of its metadata"):
+        converters.read_nir(tmp_path / "n.nir")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_and_nothing_else_happens(data, tmp_path_factory) -> None:
+    content = bytearray((RECORDED / "norse_spikes.nir").read_bytes())
+    for _ in range(data.draw(st.integers(1, 20))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.nir"
+    path.write_bytes(content)
+    try:
+        converters.read_nir(path, writer="norse")
+    except neuro.NeuroError:
+        return
+
+
+def test_the_command_line_runs_and_shows_nir_files(tmp_path, monkeypatch, capsys) -> None:
+    recorded = np.load(RECORDED / "spikingjelly_if_lif.npz")
+    np.savez(tmp_path / "d.npz", x=recorded["x"], y=recorded["outputs"].sum(axis=1).argmax(axis=1))
+    file = RECORDED / "spikingjelly_if_lif.nir"
+    flags = ("--data", "d.npz", "--nir-writer", "spikingjelly", "--json", "-")
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "run", file, *flags)
+    assert status == 0, errors
+    found = json.loads(printed)
+    assert (found["samples"], found["timesteps"]) == (3, 20)
+    assert any("as spikingjelly does" in line for line in found["diagnosis"])
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "net:net", "--data", "d.npz", "--nir-writer", "norse")
+    assert (status, "not a .nir file" in errors) == (2, True)
+    network = neuro.Network((neuro.Population("in", (3,), neuro.Source()),), ())
+    converters.write_nir(network, tmp_path / "own.nir")
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "inspect", "own.nir")
+    assert (status, "in" in printed) == (0, True), errors
