@@ -65,14 +65,14 @@ class Worker:
             rows,
             (*steps, store.base[0]),
         )
-        neuron = plan.network.populations[index].neuron
+        neuron = plan.members[index].neuron
         if isinstance(neuron, UserNeuron):
             self._advance_user(store, index, samples, rows, steps)
 
     def _advance_user(
         self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
     ) -> None:
-        population = store.plan.network.populations[index]
+        population = store.plan.members[index]
         neuron = population.neuron
         assert isinstance(neuron, UserNeuron)
         bad = advance_user(
@@ -112,7 +112,7 @@ def simulate(
         i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or isinstance(p.neuron, UserNeuron)
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
-    each = bytes_per_sample(plan, recorder.steps, traces=traced)
+    each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
     block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
@@ -216,7 +216,7 @@ class Job:
             task.result()
 
     def _send(self, store: Store, worker: Worker, index: int, start: int, samples: int) -> None:
-        population = self.plan.network.populations[index]
+        population = self.plan.members[index]
         source = population.neuron
         assert isinstance(source, Source)
         messages = encode(population, self.inputs[population.name][start : start + samples], self.recorder.timesteps)
@@ -228,7 +228,7 @@ class Job:
 
     def _record(self, store: Store, start: int, samples: int) -> None:
         recorder, chosen = self.recorder, slice(start, start + samples)
-        for index, population in enumerate(self.plan.network.populations):
+        for index, population in enumerate(self.plan.members):
             name, layout = population.name, self.plan.layouts[index]
             if store.populations[index]["count_at"] >= 0:
                 recorder.spikes[name][chosen] = store.slice_of(index, "count_at", store.counts, samples)
@@ -243,7 +243,7 @@ class Job:
                 recorder.keep("traces", name, chosen, layout.to_user(by_sample))
         if self.observe:
             spiking = [i for i, p in enumerate(store.populations) if p["count_at"] >= 0]
-            self.observe(start, {self.plan.network.populations[i].name: store.messages(i, samples) for i in spiking})
+            self.observe(start, {self.plan.members[i].name: store.messages(i, samples) for i in spiking})
 
 
 def _row_parts(rows: int, block_rows: int, parts: int) -> list[tuple[int, int]]:

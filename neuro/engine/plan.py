@@ -52,9 +52,9 @@ BLOCK_LANES = 8192  # lanes of accumulators that stay in the first caches
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What the compiled kernels need to know of a network. `groups`: populations in order; several in one group form a
-    cycle and advance together, `stride` steps at a time."""
+    cycle and advance together, `stride` steps at a time. Holds no Network, which keeps its plans: a circle would keep both."""
 
-    network: Network
+    members: tuple[Population, ...]
     layouts: tuple[Layout, ...]
     populations: NDArray[Any]
     projections: NDArray[Any]
@@ -111,7 +111,9 @@ def make_plan(network: Network, payloads: Payloads) -> Plan:
             projections.append(packed_row)
         _add_bias(row, population, layouts[index], biases)
     packed = np.array(projections, T.PROJECTION) if projections else np.zeros(1, T.PROJECTION)
-    return Plan(network, layouts, populations, packed, packer.arenas(), np.concatenate(biases), _order(network, order))
+    return Plan(
+        network.populations, layouts, populations, packed, packer.arenas(), np.concatenate(biases), _order(network, order)
+    )
 
 
 def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuro.compiled import compiled
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
-from neuro.neurons import MaxPool, UserNeuron, initial_state
+from neuro.neurons import MaxPool, Neuron, UserNeuron, initial_state
 
 MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
 
@@ -77,18 +77,23 @@ class Store:
         return self.plan.layouts[index].to_user(raster)
 
 
-def bytes_per_sample(plan: Plan, steps: int, *, traces: frozenset[int] = frozenset()) -> Any:
+def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Any:
     """The most memory that one sample of a block can need: every neuron firing at every step."""
     total = 0
     for index, p in enumerate(plan.populations):
         spikes = p["count_at"] >= 0
-        population = plan.network.populations[index]
-        places = int(p["rows"] * p["lanes"] * steps) if spikes else 0
+        population = plan.members[index]
+        places = int(p["rows"] * p["lanes"]) * _places(population.neuron, steps, timesteps) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
         total += int(p["size"]) * (
             4 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
         )
     return total
+
+
+def _places(neuron: Neuron, steps: int, timesteps: int) -> int:
+    """The most messages of a neuron in `steps` steps: one in each that it is switched on for, or in each of a stream."""
+    return min(steps, max(timesteps, neuron.active_steps(timesteps)))
 
 
 def take_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
@@ -108,9 +113,9 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
     fresh: list[tuple[int, int, NDArray[np.int64]]] = []
     for index, p in enumerate(populations):
         spikes = p["count_at"] >= 0
-        neuron = plan.network.populations[index].neuron
+        neuron = plan.members[index].neuron
         p["stop"] = neuron.start_step + neuron.active_steps(timesteps)
-        p["list_row"] = p["lanes"] * steps if spikes else 0
+        p["list_row"] = p["lanes"] * _places(neuron, steps, timesteps) if spikes else 0
         p["list_sample"] = p["rows"] * p["list_row"]
         p["list_at"], p["payload_at"] = at["list"], at["payload"]
         at["list"] += int(p["list_sample"]) * samples
@@ -153,7 +158,7 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
 
 def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
     """Initial state variables in memory order, the potential first, a held current last."""
-    population, layout = plan.network.populations[index], plan.layouts[index]
+    population, layout = plan.members[index], plan.layouts[index]
     state = initial_state(population.neuron, population.shape)
     names = list(state) if isinstance(population.neuron, UserNeuron | MaxPool) else ["v", "u", "count", "current"]
     return [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
