@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import compiled, inlined
-from neuro.engine.lanes import lowest_bit, mask_of
+from neuro.engine.lanes import lowest_bit, mask_of, ones
 from neuro.engine.tables import CUBA, GRADED, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT
 
 I32 = np.int32
 U = np.uint64
+SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
 @compiled
@@ -289,14 +290,21 @@ def fire_rarer(
 
 @compiled
 def gather_fired(fired: Any, f: Any, n: Any, lists: Any, at: Any) -> Any:
-    """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many."""
+    """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many.
+
+    They are written SLACK at a time, so that the loop ends where a processor expects it to; up to SLACK - 1 places behind the
+    last one are overwritten.
+    """
     found = U(at)
     for base in range(U(0), n, U(64)):
         bits = mask_of(fired, f + base)
         if n - base < U(64):
             bits &= (U(1) << (n - base)) - U(1)
-        while bits != U(0):
-            lists[found] = base + lowest_bit(bits)
-            found += U(1)
-            bits &= bits - U(1)
+        end = found + ones(bits)
+        while found < end:
+            for k in range(U(SLACK)):
+                lists[found + k] = base + lowest_bit(bits)
+                bits &= bits - U(1)
+            found += U(SLACK)
+        found = end
     return np.int64(found) - at

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import compiled, inlined
-from neuro.engine.lanes import LANES, add1, add2, add4, add8, products1, products3, scaled1
+from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products3, scaled1
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, RUN
 
 U = np.uint64
@@ -57,7 +57,7 @@ def convolve(
         column = projection.columns_at + COLUMN * np.int64(x)
         lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
         synops += np.int64(tables[column + 3]) * np.int64(j - i) * reached
-        blocks, row = run // U(LANES), channels * run
+        halves, row = run // U(HALF), channels * run
         while j - i >= U(8):
             o0, o1, o2, o3 = (
                 row_of(lists, i, base, run),
@@ -73,7 +73,7 @@ def convolve(
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
-                add8(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7)
+                add8(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7)
             i += U(8)
         if j - i >= U(4):
             o0, o1, o2, o3 = (
@@ -84,18 +84,18 @@ def convolve(
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
-                add4(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1, o + o2, o + o3)
+                add4(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3)
             i += U(4)
         if j - i >= U(2):
             o0, o1 = row_of(lists, i, base, run), row_of(lists, i + U(1), base, run)
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
-                add2(acc, lane + U(reach[r, 1]), weights, blocks, o + o0, o + o1)
+                add2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1)
             i += U(2)
         if j > i:
             o0 = row_of(lists, i, base, run)
             for r in range(reached):
-                add1(acc, lane + U(reach[r, 1]), weights, blocks, begin + U(reach[r, 0]) * row + o0)
+                add1(acc, lane + U(reach[r, 1]), weights, halves, begin + U(reach[r, 0]) * row + o0)
             i += U(1)
     return synops
 
@@ -138,9 +138,9 @@ def convolve_taps(
             row = begin + (U(reach[r, 0]) * channels + channel) * taps * run
             for tap in range(taps):
                 if scaled:
-                    scaled1(acc, at + tap * step, weights, run // U(LANES), row + tap * run, np.int64(payloads[i + U(shift)]))
+                    scaled1(acc, at + tap * step, weights, run // U(HALF), row + tap * run, np.int64(payloads[i + U(shift)]))
                 else:
-                    add1(acc, at + tap * step, weights, run // U(LANES), row + tap * run)
+                    add1(acc, at + tap * step, weights, run // U(HALF), row + tap * run)
     return synops
 
 
@@ -179,7 +179,7 @@ def dense(
     acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, sources: Any, low: int, high: int
 ) -> None:
     """Plain messages of source neurons sources[low:high] to target rows [first, last), up to eight weight rows at a time."""
-    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
+    halves, lanes = U(projection.row_weights // HALF), U(projection.row_weights)
     stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
     i, n = U(low), U(high)
     while i < n:
@@ -189,19 +189,19 @@ def dense(
             o = begin + U(y) * lanes
             o0 = o + U(sources[i]) * stride
             if count == U(1):
-                add1(acc, at, weights, blocks, o0)
+                add1(acc, at, weights, halves, o0)
                 continue
             o1 = o + U(sources[i + U(1)]) * stride
             if count == U(2):
-                add2(acc, at, weights, blocks, o0, o1)
+                add2(acc, at, weights, halves, o0, o1)
                 continue
             o2, o3 = o + U(sources[i + U(2)]) * stride, o + U(sources[i + U(3)]) * stride
             if count == U(4):
-                add4(acc, at, weights, blocks, o0, o1, o2, o3)
+                add4(acc, at, weights, halves, o0, o1, o2, o3)
                 continue
             o4, o5 = o + U(sources[i + U(4)]) * stride, o + U(sources[i + U(5)]) * stride
             o6, o7 = o + U(sources[i + U(6)]) * stride, o + U(sources[i + U(7)]) * stride
-            add8(acc, at, weights, blocks, o0, o1, o2, o3, o4, o5, o6, o7)
+            add8(acc, at, weights, halves, o0, o1, o2, o3, o4, o5, o6, o7)
         i += count
 
 
@@ -220,12 +220,12 @@ def dense_scaled(
     low: Any, high: Any, payloads: Any, shift: Any,
 ) -> None:  # fmt: skip
     """Messages with payloads, of one source row that begins at neuron `source_base`, to target rows [first, last)."""
-    blocks, lanes = U(projection.row_weights // LANES), U(projection.row_weights)
+    halves, lanes = U(projection.row_weights // HALF), U(projection.row_weights)
     stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
     for i in range(U(low), U(high)):
         for y in range(first, last):
             o = begin + U(y) * lanes + (U(source_base) + U(lists[i])) * stride
-            scaled1(acc, U((y - first) * acc_row + halo), weights, blocks, o, np.int64(payloads[i + U(shift)]))
+            scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, np.int64(payloads[i + U(shift)]))
 
 
 @compiled

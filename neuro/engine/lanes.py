@@ -1,6 +1,6 @@
 """Vector additions of weight rows into accumulators, as LLVM vectors of 32 lanes whatever the machine's width.
 
-`add1 .. add8(acc, at, weights, blocks, o0, ...)` add 1, 2, 4 or 8 rows of `32 * blocks` weights that begin at o0, ... to
+`add1 .. add8(acc, at, weights, halves, o0, ...)` add 1, 2, 4 or 8 rows of `16 * halves` weights that begin at o0, ... to
 acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are
 widened to the accumulator's type. `mask_of` and `lowest_bit` find set bytes, 64 at a time. Loops that LLVM vectorises by
 itself spend more time in remainders than in additions for rows this short.
@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 32
+LANES, HALF = 32, 16
 _I64 = ir.IntType(64)
 
 
@@ -33,13 +33,12 @@ def _rows(count: int, scaled: bool) -> Callable[..., Any]:
         acc_type, weight_type = signature.args[0].dtype, signature.args[2].dtype
         acc = context.make_array(signature.args[0])(context, builder, args[0]).data
         weights = context.make_array(signature.args[2])(context, builder, args[2]).data
-        wide = ir.VectorType(ir.IntType(acc_type.bitwidth), LANES)
-        narrow = ir.VectorType(ir.IntType(weight_type.bitwidth), LANES)
         target = builder.gep(acc, [args[1]])
         rows = [builder.gep(weights, [offset]) for offset in args[4 : 4 + count]]
-        payloads = [_splat(builder, wide, value) for value in args[4 + count :]]
-        with cgutils.for_range(builder, args[3]) as loop:
-            lane = builder.mul(loop.index, ir.Constant(_I64, LANES))
+
+        def add(lane: Any, lanes: int) -> None:
+            wide = ir.VectorType(ir.IntType(acc_type.bitwidth), lanes)
+            narrow = ir.VectorType(ir.IntType(weight_type.bitwidth), lanes)
 
             def vector(pointer: Any, kind: Any, bits: int) -> tuple[Any, Any]:
                 at = builder.bitcast(builder.gep(pointer, [lane]), kind.as_pointer())
@@ -49,20 +48,28 @@ def _rows(count: int, scaled: bool) -> Callable[..., Any]:
             terms = [vector(row, narrow, weight_type.bitwidth)[1] for row in rows]
             terms = [builder.sext(term, wide) if narrow != wide else term for term in terms]
             if scaled:
+                payloads = [_splat(builder, wide, value) for value in args[4 + count :]]
                 terms = [builder.mul(term, payload) for term, payload in zip(terms, payloads, strict=True)]
             while len(terms) > 1:
                 terms = [builder.add(*terms[i : i + 2]) for i in range(0, len(terms), 2)]
             builder.store(builder.add(total, terms[0]), at, align=acc_type.bitwidth // 8)
+
+        one = ir.Constant(_I64, 1)
+        blocks = builder.lshr(args[3], one)
+        with cgutils.for_range(builder, blocks) as loop:
+            add(builder.mul(loop.index, ir.Constant(_I64, LANES)), LANES)
+        with builder.if_then(builder.trunc(args[3], ir.IntType(1))):
+            add(builder.mul(blocks, ir.Constant(_I64, LANES)), HALF)
         return context.get_dummy_value()
 
     arities: dict[int, Callable[..., Any]] = {
-        1: lambda typingctx, acc, at, weights, blocks, o0: (typing(acc, weights), codegen),
-        2: lambda typingctx, acc, at, weights, blocks, o0, o1: (typing(acc, weights), codegen),
-        4: lambda typingctx, acc, at, weights, blocks, o0, o1, o2, o3: (typing(acc, weights), codegen),
-        8: lambda typingctx, acc, at, weights, blocks, o0, o1, o2, o3, o4, o5, o6, o7: (typing(acc, weights), codegen),
+        1: lambda typingctx, acc, at, weights, halves, o0: (typing(acc, weights), codegen),
+        2: lambda typingctx, acc, at, weights, halves, o0, o1: (typing(acc, weights), codegen),
+        4: lambda typingctx, acc, at, weights, halves, o0, o1, o2, o3: (typing(acc, weights), codegen),
+        8: lambda typingctx, acc, at, weights, halves, o0, o1, o2, o3, o4, o5, o6, o7: (typing(acc, weights), codegen),
     }
     if scaled:
-        return lambda typingctx, acc, at, weights, blocks, o0, p0: (typing(acc, weights), codegen)
+        return lambda typingctx, acc, at, weights, halves, o0, p0: (typing(acc, weights), codegen)
     return arities[count]
 
 
@@ -109,15 +116,15 @@ def _splat(builder: Any, kind: Any, value: Any) -> Any:
     """Every lane of a vector set to one 64-bit integer, truncated to the lane's width."""
     scalar = builder.trunc(value, kind.element)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
 
 
 def _plain(count: int, scaled: bool) -> Callable[..., None]:
     """The same addition in NumPy, for runs with the compiler off."""
 
-    def add(acc: Any, at: int, weights: Any, blocks: int, *rest: int) -> None:
-        n = int(blocks) * LANES
+    def add(acc: Any, at: int, weights: Any, halves: int, *rest: int) -> None:
+        n = int(halves) * HALF
         for i in range(count):
             row = weights[int(rest[i]) : int(rest[i]) + n].astype(acc.dtype)
             acc[int(at) : int(at) + n] += row * acc.dtype.type(rest[count + i]) if scaled else row
@@ -156,7 +163,16 @@ def _lowest_bit(typingctx: Any, bits: Any) -> Any:
     """Position of the lowest bit that is set; the integer must not be zero."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
+
+
+def _ones(typingctx: Any, bits: Any) -> Any:
+    """How many bits are set."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), codegen
 
@@ -170,6 +186,11 @@ def _plain_lowest_bit(bits: Any) -> int:
     return (int(bits) & -int(bits)).bit_length() - 1
 
 
+def _plain_ones(bits: int) -> Any:
+    return np.uint64(int(bits).bit_count())
+
+
 products1, products3 = (_product(count) for count in (1, 3))
 mask_of: Callable[..., Any] = _plain_mask if numba.config.DISABLE_JIT else intrinsic(_mask_of)
 lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT else intrinsic(_lowest_bit)
+ones: Callable[..., Any] = _plain_ones if numba.config.DISABLE_JIT else intrinsic(_ones)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.engine import tables as T
-from neuro.engine.lanes import LANES
+from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.network import Network
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, SumPool2d
@@ -203,7 +203,7 @@ class Packer:
         weights = weights.transpose(3, 0, 2, 4, 1).reshape(kernel_rows, channels, len(taps), group_size)
         if merged:
             weights = weights.reshape(kernel_rows, channels, 1, len(taps) * group_size)
-        run = -(-weights.shape[3] // LANES) * LANES
+        run = -(-weights.shape[3] // HALF) * HALF
         padded = np.zeros((kernel_rows, channels, 1 if merged else most, run), np.int16)
         padded[:, :, : weights.shape[2], : weights.shape[3]] = weights
         return self._add("narrow", padded), run
@@ -233,7 +233,7 @@ class Packer:
         row["spread"] = stride * phase_lanes
 
     def _pack_dense(self, row: Any, weights: NDArray[Any], source: Layout, target: Layout) -> None:
-        lanes = -(-target.lanes // LANES) * LANES
+        lanes = -(-target.lanes // HALF) * HALF
         in_memory = target.to_memory(source.to_memory(weights.T).T)
         padded = np.zeros((source.rows * source.lanes, target.rows, lanes), np.int16)
         flat = np.zeros((source.size, target.rows * target.lanes), np.int16)
@@ -263,7 +263,7 @@ class Packer:
         row["weights_at"] = self._add("small" if small else "wide", synapses.weight[order]) - at
 
     def _pack_dense_listed(self, row: Any, pre: Any, post: Any, weight: Any, source: Layout, target: Layout) -> None:
-        lanes = -(-target.lanes // LANES) * LANES
+        lanes = -(-target.lanes // HALF) * HALF
         padded = np.zeros((source.rows * source.lanes, target.rows, lanes), np.int16)
         padded[pre, post // target.lanes, post % target.lanes] = weight
         fan = np.zeros((source.rows * source.lanes, target.rows), np.int32)

@@ -166,7 +166,7 @@ class Session:
             if name in recorder.potentials:
                 recorder.potentials[name][:] = layout.to_user(store.slice_of(index, "v_at", store.state, 1))
             if recorder.wants("raster", name) and p["count_at"] >= 0:
-                recorder.keep("raster", name, slice(None), store.raster(index, 1)[:, first : first + steps])
+                recorder.keep("raster", name, slice(None), store.raster(index, 1, first, steps))
             if recorder.wants("traces", name):
                 traced = store.traces[p["trace_at"] : p["trace_at"] + store.steps * p["trace_stride"]].reshape(store.steps, -1)
                 recorder.keep("traces", name, slice(None), layout.to_user(traced[None, first : first + steps]))

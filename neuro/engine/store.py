@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
+from neuro.engine.fire import SLACK
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.neurons import MaxPool, Neuron, UserNeuron, initial_state
@@ -69,11 +70,11 @@ class Store:
         _collect(p, *self.spikes, samples, self.steps, memory, scratch, offsets, neurons, payloads)
         return Messages(offsets, neurons, payloads if p["payload"] else None)
 
-    def raster(self, index: int, samples: int) -> NDArray[np.int32]:
-        """Payloads (samples, steps, neurons in C order) of one population."""
+    def raster(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[np.int32]:
+        """Payloads (samples, steps, neurons in C order) of one population, in some steps from the store's step `first` on."""
         p = self.populations[index]
-        raster = np.zeros((samples, self.steps, int(p["size"])), np.int32)
-        _unlist(p, *self.spikes, raster)
+        raster = np.zeros((samples, self.steps if steps is None else steps, int(p["size"])), np.int32)
+        _unlist(p, *self.spikes, first, raster)
         return self.plan.layouts[index].to_user(raster)
 
 
@@ -83,7 +84,7 @@ def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozense
     for index, p in enumerate(plan.populations):
         spikes = p["count_at"] >= 0
         population = plan.members[index]
-        places = int(p["rows"] * p["lanes"]) * _places(population.neuron, steps, timesteps) if spikes else 0
+        places = int(p["rows"]) * (int(p["lanes"]) * _places(population.neuron, steps, timesteps) + SLACK) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
         total += int(p["size"]) * (
             4 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
@@ -115,7 +116,7 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
         spikes = p["count_at"] >= 0
         neuron = plan.members[index].neuron
         p["stop"] = neuron.start_step + neuron.active_steps(timesteps)
-        p["list_row"] = p["lanes"] * _places(neuron, steps, timesteps) if spikes else 0
+        p["list_row"] = p["lanes"] * _places(neuron, steps, timesteps) + SLACK if spikes else 0
         p["list_sample"] = p["rows"] * p["list_row"]
         p["list_at"], p["payload_at"] = at["list"], at["payload"]
         at["list"] += int(p["list_sample"]) * samples
@@ -201,11 +202,11 @@ def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
 
 
 @compiled
-def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, raster: Any) -> None:
+def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: int, raster: Any) -> None:
     for sample in range(raster.shape[0]):
         for y in range(p.rows):
             for t in range(raster.shape[1]):
-                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + t
+                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + first + t
                 for k in range(begins[segment], ends[segment]):
                     value = payloads[k - p.list_at + p.payload_at] if p.payload else 1
                     raster[sample, t, y * p.lanes + lists[k]] = value
