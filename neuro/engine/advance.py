@@ -19,39 +19,30 @@ from neuro.engine.kernels import (
     dense_scaled,
     depthwise,
     fan_out,
+    flush,
     gather,
     rows_reached,
     sparse,
 )
-from neuro.engine.tables import DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
+from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
 
 U = np.uint64
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
 
-@compiled
-def flush(narrow: Any, wide: Any, lanes: int) -> None:
-    """Empty 16-bit accumulators into the 32-bit ones."""
-    for j in range(lanes):
-        wide[j] += np.int32(narrow[j])
-    narrow[:lanes] = 0
-
-
 @inlined
 def deliver_row(
     acc: Any, q: Any, p: Any, narrow: Any, tables: Any, small: Any, wide: Any, targets: Any, pointers: Any, lists: Any, low: Any,
-    high: Any, payloads: Any, shift: Any, row: int, lanes: int, first: int, last: int, reach: Any, spread: Any,
+    high: Any, payloads: Any, shift: Any, row: int, lanes: int, first: int, last: int, reach: Any,
 ) -> Any:  # fmt: skip
     """Deliver the messages lists[low:high] of one source row into target rows [first, last); returns the synapses visited."""
     scaled = q.scaled != 0
     base = row * lanes
     synops = np.int64(0)
-    if q.kind <= DEPTHWISE:
+    if q.kind == CONV:
         reached = rows_reached(q, row, first, last, p.acc_row, reach)
         if reached == 0:
             pass
-        elif q.kind == DEPTHWISE:
-            synops = depthwise(acc, narrow, tables, q, lists, low, high, payloads, shift, reach, reached, spread, p.halo)
         elif scaled or q.taps != 1 or q.groups_at >= 0:
             synops = convolve_taps(acc, narrow, tables, q, lists, low, high, payloads, shift, scaled, reach, reached)
         else:
@@ -82,13 +73,40 @@ def deliver_gathered(
 
 
 @inlined
+def deliver_depthwise(
+    p: Any, source: Any, q: Any, weights: Any, tables: Any, lists: Any, payloads: Any, begins: Any, ends: Any,
+    accumulators: Any, top: Any, first: int, last: int, row_from: int, row_to: int,
+) -> Any:  # fmt: skip
+    """Deliver messages of source rows [row_from, row_to), row 0 of which has the segment `top`; returns the synapses visited."""
+    narrow, wide, reach, spread_narrow, spread_wide, _ = accumulators
+    where = (top, first, last, row_from, row_to)
+    if p.accumulator == WIDE:
+        synops = depthwise(wide, wide, weights, tables, p, source, q, lists, payloads, begins, ends, where, reach, spread_wide)
+    else:
+        synops = depthwise(
+            narrow, wide, weights, tables, p, source, q, lists, payloads, begins, ends, where, reach, spread_narrow
+        )
+    return synops
+
+
+@inlined
+def rows_read(q: Any, rows: int, first: int, last: int) -> Any:
+    """The source rows from which target rows [first, last) can be reached."""
+    row_from, row_to = 0, rows
+    if q.kind <= DEPTHWISE:
+        row_from = max(0, first * q.stride_y - q.pad_y)
+        row_to = min(rows, (last - 1) * q.stride_y + (q.kernel_rows - 1) * q.dilation_y - q.pad_y + 1)
+    return row_from, row_to
+
+
+@inlined
 def deliver(
     p: Any, projections: Any, populations: Any, arenas: Any, lists: Any, payloads: Any, begins: Any, ends: Any,
     accumulators: Any, sample: int, t: int, base: int, first: int, last: int,
 ) -> Any:  # fmt: skip
     """Everything that arrives at step t in target rows [first, last); the sums end in the accumulators that `p` names."""
     weights, tables, small, large, targets, pointers = arenas
-    narrow, wide, reach, spread_narrow, spread_wide, sources = accumulators
+    narrow, wide, reach, _, _, sources = accumulators
     lanes = (last - first) * p.acc_row
     if p.accumulator != WIDE:
         narrow[:lanes] = 0
@@ -101,14 +119,17 @@ def deliver(
         slot = t - q.delay - base
         if slot < 0:
             continue
-        row_from, row_to = 0, source.rows
-        if q.kind <= DEPTHWISE:
-            row_from = max(0, first * q.stride_y - q.pad_y)
-            row_to = min(source.rows, (last - 1) * q.stride_y + (q.kernel_rows - 1) * q.dilation_y - q.pad_y + 1)
+        row_from, row_to = rows_read(q, source.rows, first, last)
         shift = source.payload_at - source.list_at
         gathered = 0
+        top = source.segment_at + sample * source.segment_sample + slot
+        if q.kind == DEPTHWISE:
+            synops += deliver_depthwise(
+                p, source, q, weights, tables, lists, payloads, begins, ends, accumulators, top, first, last, row_from, row_to
+            )
+            continue
         for row in range(row_from, row_to):
-            segment = source.segment_at + sample * source.segment_sample + row * source.segment_row + slot
+            segment = top + row * source.segment_row
             low, high = begins[segment], ends[segment]
             if low == high:
                 continue
@@ -118,12 +139,12 @@ def deliver(
             elif p.accumulator == WIDE:
                 synops += deliver_row(
                     wide, q, p, weights, tables, small, large, targets, pointers, lists, low, high, payloads, shift, row,
-                    source.lanes, first, last, reach, spread_wide,
+                    source.lanes, first, last, reach,
                 )  # fmt: skip
             else:
                 synops += deliver_row(
                     narrow, q, p, weights, tables, small, large, targets, pointers, lists, low, high, payloads, shift, row,
-                    source.lanes, first, last, reach, spread_narrow,
+                    source.lanes, first, last, reach,
                 )  # fmt: skip
                 if p.accumulator == FLUSHED:
                     flush(narrow, wide, lanes)

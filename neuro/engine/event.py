@@ -38,8 +38,8 @@ class Worker:
         most = int(max(p["lanes"] * p["block_rows"] for p in plan.populations)) + 64
         kernel_rows = int(max(plan.projections["kernel_rows"].max(), 1))
         accumulators = (np.zeros(lanes, np.int16), np.zeros(lanes, np.int32))
-        wide_row = int(plan.projections["spread"].max()) + most + LANES
-        spread = (np.zeros(wide_row, np.int16), np.zeros(wide_row, np.int32))
+        room = plan.spread_lanes + most + LANES
+        spread = (np.zeros(room, np.int16), np.zeros(room, np.int32))
         sources = np.zeros(int(max(p["rows"] * p["lanes"] for p in plan.populations)), np.uint32)
         self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))

@@ -14,9 +14,17 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products3, scaled1
-from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, RUN
+from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN
 
 U = np.uint64
+
+
+@compiled
+def flush(narrow: Any, wide: Any, lanes: int) -> None:
+    """Empty 16-bit accumulators into the 32-bit ones."""
+    for j in range(lanes):
+        wide[j] += np.int32(narrow[j])
+    narrow[:lanes] = 0
 
 
 @compiled
@@ -146,32 +154,64 @@ def convolve_taps(
 
 @compiled
 def depthwise(
-    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any,
-    reach: Any, reached: int, row: Any, halo: int,
+    acc: Any, wide: Any, weights: Any, tables: Any, p: Any, source: Any, projection: Any, lists: Any, payloads: Any, begins: Any,
+    ends: Any, where: Any, reach: Any, spread: Any,
 ) -> Any:  # fmt: skip
-    """Messages of one source row, each to its own channel only: they are spread over `row`, columns of one phase of the
-    stride side by side between zeros, then every kernel column is a run of lanes to multiply."""
+    """Messages of source rows [row_from, row_to), each to its own channel only, into target rows [first, last).
+
+    They are spread, columns of one phase of the stride side by side between zeros; then every kernel column is a run of
+    lanes to multiply. All rows are spread before the first is read: a vector that was just written in pieces is slow to read.
+    `where` is the segment of source row 0, first, last, row_from, row_to.
+    """
+    segment, first, last, row_from, row_to = where
+    synops, shift = np.int64(0), source.payload_at - source.list_at
+    for row in range(row_from, row_to):
+        low, high = begins[segment + row * source.segment_row], ends[segment + row * source.segment_row]
+        if low < high:
+            at = U((row - row_from) * projection.spread)
+            visited = spread_row(tables, projection, lists, low, high, payloads, shift, spread, at)
+            synops += visited * rows_reached(projection, row, first, last, p.acc_row, reach)
+    for row in range(row_from, row_to):
+        if begins[segment + row * source.segment_row] == ends[segment + row * source.segment_row]:
+            continue
+        reached = rows_reached(projection, row, first, last, p.acc_row, reach)
+        at = U((row - row_from) * projection.spread)
+        for r in range(reached):
+            o = U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
+            multiply_runs(acc, U(reach[r, 1] + p.halo), weights, o, tables, projection, spread, at)
+        if p.accumulator == FLUSHED:
+            flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@inlined
+def spread_row(
+    tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, spread: Any, at: Any
+) -> Any:
+    """Write messages of one row between zeros to spread[at:]; returns the synapses they visit through one kernel row."""
     synops = np.int64(0)
     reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
-    row[: projection.spread] = 0
+    spread[at : at + U(projection.spread)] = 0
     for i in range(U(low), U(high)):
-        x = np.int64((U(lists[i]) * reciprocal) >> U(40))
-        column = projection.columns_at + DEPTHWISE_COLUMN * x
-        row[U(lists[i]) + U(np.int64(tables[column]))] = payloads[i + U(shift)] if projection.scaled else 1
+        column = projection.columns_at + DEPTHWISE_COLUMN * np.int64((U(lists[i]) * reciprocal) >> U(40))
+        spread[at + U(lists[i]) + U(np.int64(tables[column]))] = payloads[i + U(shift)] if projection.scaled else 1
         synops += tables[column + 1]
+    return synops
+
+
+@inlined
+def multiply_runs(acc: Any, at: Any, weights: Any, o: Any, tables: Any, projection: Any, spread: Any, begin: Any) -> None:
+    """Add the products of one kernel row with a spread row."""
     blocks = U(projection.blocks)
-    for r in range(reached):
-        at, o = U(reach[r, 1] + halo), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
-        k, run = 0, U(projection.runs_at)
-        while k + 3 <= projection.runs:
-            v0, v1, v2 = U(tables[run]), U(tables[run + U(2)]), U(tables[run + U(4)])
-            o0, o1, o2 = o + U(tables[run + U(1)]), o + U(tables[run + U(3)]), o + U(tables[run + U(5)])
-            products3(acc, at, weights, row, blocks, o0, o1, o2, v0, v1, v2)
-            k, run = k + 3, run + U(3 * RUN)
-        while k < projection.runs:
-            products1(acc, at, weights, row, blocks, o + U(tables[run + U(1)]), U(tables[run]))
-            k, run = k + 1, run + U(RUN)
-    return synops * reached
+    k, run = 0, U(projection.runs_at)
+    while k + 3 <= projection.runs:
+        v0, v1, v2 = begin + U(tables[run]), begin + U(tables[run + U(2)]), begin + U(tables[run + U(4)])
+        o0, o1, o2 = o + U(tables[run + U(1)]), o + U(tables[run + U(3)]), o + U(tables[run + U(5)])
+        products3(acc, at, weights, spread, blocks, o0, o1, o2, v0, v1, v2)
+        k, run = k + 3, run + U(3 * RUN)
+    while k < projection.runs:
+        products1(acc, at, weights, spread, blocks, o + U(tables[run + U(1)]), begin + U(tables[run]))
+        k, run = k + 1, run + U(RUN)
 
 
 @compiled

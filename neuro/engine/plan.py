@@ -30,6 +30,7 @@ from neuro.neurons import (
     Source,
     UserNeuron,
     WaitIntegrateAndFire,
+    initial_state,
 )
 
 MODEL: dict[type[Neuron], int] = {
@@ -61,12 +62,23 @@ class Plan:
     arenas: tuple[NDArray[Any], ...]
     bias: NDArray[np.int32]
     groups: tuple[tuple[tuple[int, ...], int], ...]
+    variables: tuple[int, ...]  # of each population's neurons
     spare: list[Any] = field(default_factory=list)  # stores of earlier runs, so that repeated runs need no new memory
 
     @property
     def scratch_lanes(self) -> int:
         """Lanes that one thread's accumulators need."""
         return int(max(p["block_rows"] * p["acc_row"] for p in self.populations)) + 16 * 32
+
+    @property
+    def spread_lanes(self) -> int:
+        """Lanes that one thread needs to spread the source rows that a depthwise projection reads for a block of rows."""
+        most = 0
+        for p in self.populations:
+            for q in self.projections[p["first_projection"] : p["first_projection"] + p["projections"]]:
+                rows = (p["block_rows"] - 1) * q["stride_y"] + (q["kernel_rows"] - 1) * q["dilation_y"] + 1
+                most = max(most, int(q["spread"] * rows))
+        return most
 
 
 Payloads = dict[str, tuple[int, int]]
@@ -111,9 +123,9 @@ def make_plan(network: Network, payloads: Payloads) -> Plan:
             projections.append(packed_row)
         _add_bias(row, population, layouts[index], biases)
     packed = np.array(projections, T.PROJECTION) if projections else np.zeros(1, T.PROJECTION)
-    return Plan(
-        network.populations, layouts, populations, packed, packer.arenas(), np.concatenate(biases), _order(network, order)
-    )
+    members, bias = network.populations, np.concatenate(biases)
+    variables = tuple(len(initial_state(p.neuron, p.shape)) for p in members)
+    return Plan(members, layouts, populations, packed, packer.arenas(), bias, _order(network, order), variables)
 
 
 def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[int, int]) -> None:

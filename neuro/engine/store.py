@@ -86,9 +86,7 @@ def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozense
         population = plan.members[index]
         places = int(p["rows"]) * (int(p["lanes"]) * _places(population.neuron, steps, timesteps) + SLACK) if spikes else 0
         total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
-        total += int(p["size"]) * (
-            4 * len(initial_state(population.neuron, population.shape)) + 2 * spikes + (4 * steps if index in traces else 0)
-        )
+        total += int(p["size"]) * (4 * plan.variables[index] + 2 * spikes + (4 * steps if index in traces else 0))
     return total
 
 
