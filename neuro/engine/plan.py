@@ -47,7 +47,7 @@ MODEL: dict[type[Neuron], int] = {
 }
 INT16, INT32 = 2**15 - 1, 2**31 - 1
 PLAIN = ((0, 1), (0, 0))  # payloads of messages that need none
-BLOCK_LANES = 8192  # lanes of accumulators that stay in the first caches
+BLOCK_LANES = 12288  # lanes of accumulators that stay in the first caches
 
 
 @dataclass(frozen=True, slots=True)
