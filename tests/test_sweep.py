@@ -29,7 +29,7 @@ from neuro.report.sweeping import accuracy_against, page
 from neuro.sweeping import cluster, settings
 from neuro.sweeping.found import Point, front_of
 from neuro.sweeping.genetic import search
-from neuro.sweeping.journal import open_journal
+from neuro.sweeping.journal import Journal, open_journal
 from neuro.sweeping.measure import BLOCK, Measured, together
 from tests.test_command_line import NEURO, call, refused
 
@@ -131,7 +131,8 @@ def test_front_is_what_nobody_beats(goals) -> None:
 
 
 def records(count):
-    return [{"key": f"k{i}", "measured": {"accuracy": i / 7}} for i in range(count)]
+    blank = dict.fromkeys(Measured.__dataclass_fields__, 1)
+    return [{"key": f"k{i}", "measured": {**blank, "accuracy": i / 7}} for i in range(count)]
 
 
 @given(st.data())
@@ -172,6 +173,20 @@ def test_two_sweeps_do_not_share_a_journal(tmp_path) -> None:
     about = {"subject": "a"}
     with open_journal(path, about), pytest.raises(UsageError, match="another sweep is writing it"), open_journal(path, about):
         pass
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FormatError, match="cannot be made a folder"):
+        sweep(tmp_path / "file")
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(FormatError, match="cannot be written"), open_journal(tmp_path / "journal.jsonl", {}):
+        pass
+
+
+def test_a_full_disk_is_told_and_keeps_what_is_done() -> None:
+    with pytest.raises(FormatError, match="Make room, then resume"), Path("/dev/full").open("wb", buffering=0) as full:
+        Journal({}, full).append(records(1)[0])
 
 
 def test_a_journal_about_something_else_is_refused(tmp_path) -> None:

@@ -11,10 +11,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from neuro.errors import FormatError, UsageError
+from neuro.sweeping.measure import Measured
 from neuro.sweeping.settings import digest
 
 FORMAT = 1
@@ -26,13 +28,18 @@ class Journal:
     """An open journal, locked for this process. `records` are those it held when it was opened, by key, the last of each."""
 
     records: Mapping[str, Record]
-    _file: BinaryIO
+    _file: FileIO
 
     def append(self, record: Record) -> None:
         """Write one record and wait until it is on disk."""
-        self._file.write(_line(record))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            line = _line(record)
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            remedy = "Make room, then resume: what is done is kept"
+            raise FormatError(str(self._file.name), f"it could not be written ({error.strerror})", remedy) from None
 
 
 @contextmanager
@@ -41,7 +48,7 @@ def open_journal(path: Path, about: Mapping[str, Any]) -> Iterator[Journal]:
 
     Raises UsageError while another process has it open, FormatError where it is about something else or a line is damaged.
     """
-    with path.open("a+b") as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -63,6 +70,13 @@ def open_journal(path: Path, about: Mapping[str, Any]) -> Iterator[Journal]:
         yield journal
 
 
+def _opened(path: Path) -> FileIO:
+    try:
+        return path.open("a+b", buffering=0)
+    except OSError as error:
+        raise FormatError(str(path), f"it cannot be written ({error.strerror})", "Name another folder") from None
+
+
 def _line(record: Record) -> bytes:
     return (json.dumps({**record, "sha256": digest(record)}, allow_nan=False) + "\n").encode()
 
@@ -78,7 +92,7 @@ def _record(path: Path, number: int, line: bytes) -> Record:
     try:
         record = json.loads(line)
         stated = record.pop("sha256")
-        whole = digest(record) == stated and (number == 1 or isinstance(record["key"], str))
+        whole = digest(record) == stated and (number == 1 or _is_point(record))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
@@ -86,6 +100,11 @@ def _record(path: Path, number: int, line: bytes) -> Record:
         raise FormatError(f"{path}, line {number}", "it is damaged: its content does not match its hash", remedy)
     kept: Record = record
     return kept
+
+
+def _is_point(record: Record) -> bool:
+    told = record["error"] if "error" in record else record["measured"]
+    return isinstance(record["key"], str) and (isinstance(told, str) or set(told) == set(Measured.__dataclass_fields__))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import UsageError
+from neuro.errors import FormatError, UsageError
 from neuro.files import load_parts, save_parts
 from neuro.graph import Graph
 
@@ -45,7 +45,17 @@ def fingerprint(path: Path) -> str:
 
 def load_subject(path: Path) -> Subject:
     """Read what `Subject.save` wrote."""
-    return Subject(**load_parts(path, KIND))
+    parts = load_parts(path, KIND)
+    kinds = {
+        "title": str,
+        "graph": Graph,
+        "accuracy_ann": float,
+        **dict.fromkeys(("calibration", "inputs", "labels"), np.ndarray),
+    }
+    wrong = [name for name, kind in kinds.items() if not isinstance(parts.get(name), kind)]
+    if wrong or parts.keys() != kinds.keys():
+        raise FormatError(str(path), f"it is no sweep's subject ({', '.join(wrong) or 'more'})", "Begin the sweep anew")
+    return Subject(**parts)
 
 
 def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None, title: str = "A network") -> Subject:

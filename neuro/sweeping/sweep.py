@@ -97,7 +97,10 @@ def sweep_subject(
     subject: Subject | None, plan: Plan | None, folder: Path, means: Means = Means(), *, resume: bool = False
 ) -> Sweep:
     """The same for a subject that is ready; None for the subject or the plan that the folder holds already."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(str(folder), f"it cannot be made a folder ({error.strerror})", "Name another") from None
     if (folder / JOURNAL).exists() and not resume:
         raise UsageError(str(folder), "it holds a sweep already", "Resume it (--resume), or name another folder")
     about = {"subject": _keep_subject(subject, folder), "versions": versions()}
