@@ -228,8 +228,12 @@ def _sentence(workload: Workload, chip: Bill, machines: Sequence[Machine], cross
 
 def _level(crossing: Crossing) -> str:
     """At what activity or time steps the chip would stop winning at batch 1."""
-    activity = "no activity" if crossing.activity is None else f"{crossing.activity:.3g} times this activity"
-    return f"at batch 1 {crossing.machine} draws level at {activity} or at {crossing.steps:.3g} times as many time steps"
+    activity = "no activity" if crossing.activity is None else f"{_factor(crossing.activity)} times this activity"
+    return f"at batch 1 {crossing.machine} draws level at {activity} or at {_factor(crossing.steps)} times as many time steps"
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < math.inf else f"{value:.3g}"
 
 
 def _pair(chip: Bill, rival: Bill) -> str:

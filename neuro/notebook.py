@@ -28,16 +28,27 @@ def text_table(title: str, columns: Sequence[str], rows: Rows) -> str:
     """Aligned columns under a title; columns that hold numbers are flush right."""
     cells = [columns, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numbers = [any(cell[:1].isdigit() for cell in column) for column in zip(*rows, strict=True)] or [False] * len(columns)
     cells.insert(1, ["-" * width for width in widths])
-    return "\n".join([title, *(_line(row, widths, numbers) for row in cells)])
+    return "\n".join([title, *(_line(row, widths, _numbers(columns, rows)) for row in cells)])
 
 
 def html_table(title: str, columns: Sequence[str], rows: Rows) -> str:
     """The same as an HTML table; everything is escaped."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    numbers = _numbers(columns, rows)
+    head = _cells("th", columns, numbers)
+    body = "".join(f"<tr>{_cells('td', row, numbers)}</tr>" for row in rows)
     return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(tag: str, row: Sequence[str], numbers: Sequence[bool]) -> str:
+    styles = (' style="text-align:right"' if number else "" for number in numbers)
+    return "".join(f"<{tag}{style}>{escape(cell)}</{tag}>" for cell, style in zip(row, styles, strict=True))
+
+
+def _numbers(columns: Sequence[str], rows: Rows) -> list[bool]:
+    """Which columns hold numbers: half of what they say or more; the first one holds names."""
+    written = [[cell for cell in column if cell] for column in zip(*rows, strict=True)] or [[] for _ in columns]
+    return [i > 0 and bool(held) and 2 * sum(c[0].isdigit() for c in held) >= len(held) for i, held in enumerate(written)]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:

@@ -27,6 +27,7 @@ _GOALS: dict[str, tuple[Goal, Callable[[float], str], str]] = {
     "energy": (lambda m: m.energy_pj, units.energy, "total energy per inference"),
     "latency": (lambda m: m.latency_ns, units.time, "latency of one inference"),
 }
+_SETTING = 6  # columns that say the setting; the others say what was measured
 _MOST_TOLD = 12  # errors that are printed one by one
 
 
@@ -65,8 +66,15 @@ def _colour(code: str) -> str:
 
 def terminal(found: Sweep) -> Group:
     """The front as a table, and what could not be had."""
-    shown = table(_title(found), COLUMNS, [words(point) for point in found.front], right=COLUMNS[6:])
-    told = [f"{_named(point)}: {point.error}" for point in found.failed[:_MOST_TOLD]]
+    rows = [words(point) for point in found.points]
+    alike = [i for i in range(1, _SETTING) if len({row[i] for row in rows}) == 1]
+    kept = [i for i in range(len(COLUMNS)) if i not in alike]
+    names = [COLUMNS[i] for i in kept]
+    front = [[words(point)[i] for i in kept] for point in found.front]
+    shown = table(_title(found), names, front, right=[name for name in names if name in COLUMNS[_SETTING:]])
+    everywhere = ", ".join(f"{COLUMNS[i]} {rows[0][i]}" for i in alike)
+    told = [f"in all of them: {everywhere}"] if alike else []
+    told += [f"{_named(point)}: {point.error}" for point in found.failed[:_MOST_TOLD]]
     if len(found.failed) > _MOST_TOLD:
         told.append(f"and {len(found.failed) - _MOST_TOLD} more, see result.json")
     return Group(shown, *(Padding(Text(f"· {line}", style="dim"), (0, 0, 0, 2)) for line in told))
@@ -120,10 +128,10 @@ def _headline(found: Sweep) -> list[Card]:
 def _sections(found: Sweep) -> list[Section]:
     caption = "Every setting; diamonds and the line are those that no other beats in both. Dashed: the float network."
     drawn = tuple(Figure(Markup(accuracy_against(found, goal)), caption) for goal in _GOALS) if found.front else ()
-    front = grid(COLUMNS, [words(point) for point in found.front], numbers=COLUMNS[6:], caption="By rising energy.")
+    front = grid(COLUMNS, [words(point) for point in found.front], numbers=COLUMNS[_SETTING:], caption="By rising energy.")
     made = [Section("front", "Worth considering", _FRONT_MEANS, drawn, (front,))]
     every = [_cells(point, point.measured) for point in found.points if point.measured is not None]
-    made.append(Section("points", "Every setting", tables=(grid(COLUMNS, every, numbers=COLUMNS[6:], sortable=True),)))
+    made.append(Section("points", "Every setting", tables=(grid(COLUMNS, every, numbers=COLUMNS[_SETTING:], sortable=True),)))
     if found.failed:
         made.append(Section("failed", "Not to be had", points=tuple(f"{_named(p)}: {p.error}" for p in found.failed)))
     told: Any = found.to_json()["versions"]
