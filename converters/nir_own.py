@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from converters.nir_export import FORMAT, NONE
+from neuro.dynamics import STEP
 from neuro.errors import FormatError
 from neuro.network import Network, Population
-from neuro.neurons import STEP, Source, UserNeuron
+from neuro.neurons import Source, UserNeuron
 from neuro.projections import KINDS, Projection
 
 _ALL: tuple[type[Any], ...] = (Source, *STEP)

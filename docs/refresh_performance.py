@@ -56,7 +56,9 @@ def main() -> None:
     rows, machine = found["rows"], found["machine"]
     kernels = [m for m in rows if m["case"].startswith("kernel")]
     wholes = [m for m in rows if not m["case"].startswith("kernel")]
-    sentence = f"{machine['processor']}, {machine['processors']} processors, Python {machine['python']}, load {machine['load']:.1f}"
+    sentence = (
+        f"{machine['processor']}, {machine['processors']} processors, Python {machine['python']}, load {machine['load']:.1f}"
+    )
     for name, text in (
         ("machine", sentence),
         ("kernels", rows_of(kernels)),

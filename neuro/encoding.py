@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.dynamics import initial_state, signed_integrate_and_fire
 from neuro.errors import InputError
 from neuro.network import Network, Population
-from neuro.neurons import SignedIntegrateAndFire, Source, initial_state, signed_integrate_and_fire
+from neuro.neurons import SignedIntegrateAndFire, Source
 from neuro.specification import INT32
 
 Messages = NDArray[np.int32]

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from neuro.dynamics import STEP
 from neuro.errors import FormatError, NeuroError
 from neuro.graph import Graph, Layer
 from neuro.network import Network, Population
-from neuro.neurons import STEP, Source, UserNeuron
+from neuro.neurons import Source, UserNeuron
 from neuro.projections import KINDS
 from neuro.reading import check_safetensors, json_object, reason
 

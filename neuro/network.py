@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from neuro.dynamics import STEP
 from neuro.errors import NetworkError
-from neuro.neurons import STEP, Neuron, Readout, Source
+from neuro.neurons import Neuron, Readout, Source
 from neuro.projections import Projection
 from neuro.specification import INT32, Specification
 

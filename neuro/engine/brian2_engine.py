@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source, initial_state
+from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source
 
 _EQUATIONS = "v : 1\nu : 1\nacc : 1\nbias : 1 (constant)\ndrive : 1\nrestless : 1"
 _CLIP = "clip({0}, -{1}, {1})"

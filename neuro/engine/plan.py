@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.dynamics import initial_state
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.pack import Packer, bounds
@@ -30,7 +31,6 @@ from neuro.neurons import (
     Source,
     UserNeuron,
     WaitIntegrateAndFire,
-    initial_state,
 )
 
 MODEL: dict[type[Neuron], int] = {

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.dynamics import STEP, Int64s, State, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.records import Recorder
 from neuro.network import Network, Population
-from neuro.neurons import STEP, Int64s, Neuron, Source, State, initial_state, potential
+from neuro.neurons import Neuron, Source
 
 Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
 

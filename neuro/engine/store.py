@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
+from neuro.dynamics import initial_state
 from neuro.engine.fire import SLACK
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
-from neuro.neurons import MaxPool, Neuron, UserNeuron, initial_state
+from neuro.neurons import MaxPool, Neuron, UserNeuron
 
 MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
 

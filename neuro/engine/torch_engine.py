@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pack import as_convolution, bounds
@@ -31,7 +32,6 @@ from neuro.neurons import (
     Source,
     UserNeuron,
     WaitIntegrateAndFire,
-    initial_state,
 )
 from neuro.projections import Dense, Projection
 

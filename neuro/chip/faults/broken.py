@@ -21,6 +21,7 @@ from neuro.chip.faults.memory import with_broken_weights
 from neuro.chip.faults.spec import Faults
 from neuro.chip.placement import Placement
 from neuro.compiled import compiled
+from neuro.dynamics import STEP, State, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.plan import check_charges
@@ -29,7 +30,7 @@ from neuro.engine.reference import flat
 from neuro.engine.run import Progress, run
 from neuro.errors import ChipError, EngineError
 from neuro.network import Network, Population
-from neuro.neurons import STEP, CubaLif, Source, State, initial_state, potential
+from neuro.neurons import CubaLif, Source
 
 MOST_SYNAPSES = 100_000_000  # that are listed one by one, 8 bytes each
 _BLOCK_BYTES = 64 << 20
