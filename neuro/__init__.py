@@ -47,6 +47,7 @@ _WHERE = {
     "cost": "machines.costing",
     "list_workloads": "machines.ready",
     "ready_workload": "machines.ready",
+    **dict.fromkeys(("NeuroBench", "neurobench"), "metrics"),
     "Comparison": "comparison",
     "compare": "comparison",
     **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
@@ -91,6 +92,8 @@ if TYPE_CHECKING:
     from neuro.machines.ready import ready_workload as ready_workload
     from neuro.machines.workload import Workload as Workload
     from neuro.machines.workload import weigh as weigh
+    from neuro.metrics import NeuroBench as NeuroBench
+    from neuro.metrics import neurobench as neurobench
     from neuro.network import Network as Network
     from neuro.network import Population as Population
     from neuro.neurons import CubaLif as CubaLif

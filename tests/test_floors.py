@@ -12,7 +12,7 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "sweeping", "keywords", "digits"},
+    {"comparison", "metrics", "sweeping", "keywords", "digits"},
     {"report"},
     {"cli", "__main__"},
 ]

@@ -1,0 +1,181 @@
+"""The metrics of NeuroBench for a spiking network and a run of it. Knows networks and runs; knows nothing of chips or prices.
+
+Definitions: Yik et al., "The neurobench framework", Nature Communications 2025, and the package `neurobench` 2.3.0, which the
+tests compare with. Connections are weights between populations (dense, sparse, convolutions); pools and one-to-one copies are
+not, as in the package. Inputs and readouts are no activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.encoding import by_source, quantise
+from neuro.engine.records import Run
+from neuro.engine.run import run as run_network
+from neuro.errors import InputError
+from neuro.network import Network, Population
+from neuro.neurons import Readout, Source
+from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
+
+_CONNECTIONS = (Dense, Sparse, Conv1d, Conv2d)
+_PARAMETER_BYTES = 4
+_PARAMETERS = {"threshold", "bias", "bias_exponent", "initial_potential", "current_decay", "voltage_decay", "start_step"}
+_PARAMETERS |= {"minimum", "maximum", "gather", "digits", "levels", "taps", "scale", "offset", "parameters"}
+_TRACE_BYTES = 64 << 20  # of potentials that are kept to count their changes
+
+
+@dataclass(frozen=True, slots=True)
+class NeuroBench:
+    """NeuroBench's metrics; operations and updates are per sample.
+
+    footprint_bytes: weights in whole bytes, parameters of neurons in 4 bytes each, potentials. dense: operations if every input
+    were sent and no weight were zero. membrane_updates: potentials that changed from one step to the next, and all at the first
+    step, on the first `membrane_samples` samples. accuracy is None without labels.
+    """
+
+    footprint_bytes: int
+    connection_sparsity: float
+    activation_sparsity: float
+    effective_macs: float
+    effective_acs: float
+    dense: float
+    membrane_updates: float
+    membrane_samples: int
+    accuracy: float | None = None
+
+    def to_row(self) -> dict[str, Any]:
+        """Under the names that the package gives its results."""
+        return {
+            "Footprint": self.footprint_bytes,
+            "ConnectionSparsity": self.connection_sparsity,
+            "ClassificationAccuracy": self.accuracy,
+            "ActivationSparsity": self.activation_sparsity,
+            "SynapticOperations": {
+                "Effective_MACs": self.effective_macs,
+                "Effective_ACs": self.effective_acs,
+                "Dense": self.dense,
+            },
+            "MembraneUpdates": self.membrane_updates,
+            "MembraneUpdates_samples": self.membrane_samples,
+        }
+
+
+def neurobench(network: Network, run: Run, inputs: Any, *, labels: NDArray[np.integer[Any]] | None = None) -> NeuroBench:
+    """The metrics of a network and a run of it on these inputs (samples, ...), which are looked at and, a few, run again.
+
+    labels (samples,): classes, for the accuracy. Raises InputError where inputs or labels are not those of the run.
+    """
+    arrays = by_source(network, inputs)
+    samples = len(next(iter(arrays.values())))
+    if samples != run.samples or (labels is not None and len(labels) != samples):
+        raise InputError("inputs", f"{samples} samples for a run of {run.samples}", "Pass those of the run, with their labels")
+    macs, acs, dense = _operations(network, run, arrays)
+    zero, weights = _zeros(network)
+    firing = [p for p in network.populations if not isinstance(p.neuron, Source | Readout)]
+    places = sum(p.size * p.neuron.active_steps(run.timesteps) for p in firing) * samples
+    sent = sum(int(run.counts[p.name].messages.sum()) for p in firing)
+    updates, seen = _membrane_updates(network, firing, arrays, run)
+    return NeuroBench(
+        footprint_bytes=_footprint(network),
+        connection_sparsity=zero / weights if weights else 0.0,
+        activation_sparsity=1 - sent / places if places else 0.0,
+        effective_macs=macs / samples,
+        effective_acs=acs / samples,
+        dense=dense,
+        membrane_updates=updates,
+        membrane_samples=seen,
+        accuracy=None if labels is None else float((run.predictions == labels).mean()),
+    )
+
+
+def _connections(network: Network) -> list[Projection]:
+    return [p for p in network.projections if isinstance(p, _CONNECTIONS)]
+
+
+def _zeros(network: Network) -> tuple[int, int]:
+    """Zero weights and all weights; shared ones once, a sparse projection among all its pairs."""
+    zero = total = 0
+    for p in _connections(network):
+        kept = int(np.count_nonzero(p.stored_weights))
+        size = network[p.source].size * network[p.target].size if isinstance(p, Sparse) else p.stored_weights.size
+        zero, total = zero + size - kept, total + size
+    return zero, total
+
+
+def _operations(network: Network, run: Run, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int, float]:
+    """Multiply-accumulates and accumulates over all samples, and dense operations of one sample."""
+    macs = acs = 0
+    dense = 0.0
+    for p in _connections(network):
+        source, target = network[p.source], network[p.target]
+        fan_out = np.diff((p.to_sparse(source.shape, target.shape) != 0).tocsr().indptr)
+        effective = int(run.spikes[p.source].sum(axis=0, dtype=np.int64) @ fan_out)
+        if _binary(source, arrays):
+            acs += effective
+        else:
+            macs += effective
+        pairs = source.size * target.size if isinstance(p, Sparse) else p.count(source.shape, target.shape)
+        dense += pairs * _steps(source, run.timesteps)
+    return macs, acs, dense
+
+
+def _steps(source: Population, timesteps: int) -> int:
+    """Steps at which a population may send."""
+    once = isinstance(source.neuron, Source) and source.neuron.code == "once"
+    return 1 if once else source.neuron.active_steps(timesteps)
+
+
+def _binary(source: Population, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether all messages of a population are -1, 0 or 1; of a source, those of these inputs."""
+    low, high = source.neuron.messages
+    if -1 <= low <= high <= 1:
+        return True
+    if not isinstance(source.neuron, Source):
+        return False
+    values = arrays[source.name]
+    values = quantise(source.neuron, values) if not source.neuron.twin else values
+    return bool(np.isin(values, (-1, 0, 1)).all())
+
+
+def _membrane_updates(
+    network: Network, firing: list[Population], arrays: Mapping[str, NDArray[Any]], run: Run
+) -> tuple[float, int]:
+    """Potentials that change, per sample, and on how many samples they were counted."""
+    neurons = sum(p.size for p in firing)
+    if not neurons:
+        return 0.0, 0
+    seen = int(max(1, min(run.samples, _TRACE_BYTES // (4 * neurons * run.steps))))
+    few = {name: values[:seen] for name, values in arrays.items()}
+    record = tuple(f"traces:{p.name}" for p in firing)
+    again = run_network(network, few, timesteps=run.timesteps, record=record)
+    changed = 0
+    for p in firing:
+        window = slice(p.neuron.start_step, p.neuron.start_step + p.neuron.active_steps(run.timesteps))
+        trace = again.traces[p.name][:, window]
+        changed += int(np.count_nonzero(np.diff(trace, axis=1))) + trace[:, :1].size
+    return changed / seen, seen
+
+
+def _footprint(network: Network) -> int:
+    """Bytes of what the network holds: weights, parameters of neurons, potentials."""
+    total = 0
+    for p in network.projections:
+        stored = p.stored_weights.astype(np.int64)
+        total += stored.size * _bytes(int(np.abs(stored).max(initial=0)).bit_length() + 1)
+    for population in network.populations:
+        neuron = population.neuron
+        if isinstance(neuron, Source):
+            continue
+        held = [value for name, value in neuron._values() if name in _PARAMETERS and value is not None]
+        total += _PARAMETER_BYTES * sum(np.size(value) for value in held)
+        total += population.size * _bytes(getattr(neuron, "potential_bits", 24))
+    return total
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)

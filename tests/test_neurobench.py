@@ -1,0 +1,96 @@
+"""NeuroBench's metrics: equal to those of the neurobench package on a recorded network, and by hand on small ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import converters
+import neuro
+from tests.test_conversion import Chain, settled
+
+RECORDED = Path(__file__).parent / "data" / "neurobench"
+
+
+def recorded() -> tuple[neuro.Network, np.ndarray, np.ndarray]:
+    """The network, its spikes and labels. snnTorch fires above the threshold: a potential that begins one lower does so."""
+    found = np.load(RECORDED / "network.npz")
+    network = neuro.Network(
+        (
+            neuro.Population("in", (1, 8, 8), neuro.Source(levels=1)),
+            neuro.Population("a", (4, 4, 4), neuro.IntegrateAndFire(50, initial_potential=-1, start_step=1)),
+            neuro.Population("b", (5,), neuro.IntegrateAndFire(100, initial_potential=-1, start_step=2)),
+            neuro.Population("out", (5,), neuro.Readout(start_step=3)),
+        ),
+        (
+            neuro.Conv2d("in", "a", found["conv"].astype(int), stride=2, padding=1),
+            neuro.Dense("a", "b", found["linear"].T.astype(int)),
+            neuro.OneToOne("b", "out"),
+        ),
+    )
+    return network, found["x"], found["labels"]
+
+
+@pytest.mark.golden
+def test_the_package_s_own_figures() -> None:
+    network, x, labels = recorded()
+    got = neuro.neurobench(network, neuro.run(network, x), x, labels=labels).to_row()
+    expected = json.loads((RECORDED / "metrics.json").read_text())
+    for name in ("ClassificationAccuracy", "ActivationSparsity", "MembraneUpdates"):
+        assert got[name] == pytest.approx(expected[name], abs=1e-7), name  # a float32 accuracy
+    assert got["SynapticOperations"] == pytest.approx(expected["SynapticOperations"])
+    assert got["ConnectionSparsity"] == pytest.approx(expected["ConnectionSparsity"], abs=1e-4)  # which rounds it
+    assert set(expected) < set(got)
+    assert 0 < expected["ClassificationAccuracy"] < 1
+
+
+@pytest.mark.golden
+def test_the_footprint_is_the_package_s_but_for_precision() -> None:
+    """The package counts 4 bytes a weight and five scalars of each snnTorch layer; ours are bytes, with potentials."""
+    network, x, _ = recorded()
+    found = neuro.neurobench(network, neuro.run(network, x), x).footprint_bytes
+    expected = json.loads((RECORDED / "metrics.json").read_text())["Footprint"]
+    weights = 4 * 9 + 64 * 5
+    assert expected == 4 * weights + 2 * 5 * 4
+    parameters = 4 * (2 * 4 + 3)  # threshold, bias, initial potential and start step; scale, offset and start step
+    assert found == weights + 1 + parameters + 3 * (64 + 5 + 5)
+
+
+def test_payloads_multiply_and_spikes_add() -> None:
+    network = neuro.Network(
+        (
+            neuro.Population("in", (2,), neuro.Source("held", levels=9)),
+            neuro.Population("a", (3,), neuro.IntegrateAndFire(4, start_step=1)),
+            neuro.Population("b", (1,), neuro.IntegrateAndFire(100, start_step=2)),
+        ),
+        (
+            neuro.Dense("in", "a", np.array([[1, 0, 2], [0, 0, 3]])),
+            neuro.Sparse("a", "b", (np.array([0, 2]), np.array([0, 0]), np.array([5, 0]))),
+        ),
+    )
+    x = np.array([[2, 0], [1, 1]])
+    run = neuro.run(network, x, timesteps=4)
+    found = neuro.neurobench(network, run, x)
+    assert found.effective_macs == (4 * 2 + 4 * 3) / 2
+    assert found.effective_acs == run.spikes["a"][:, 0].sum() / 2
+    assert found.dense == 4 * 6 + 4 * 3
+    assert found.connection_sparsity == (3 + 2) / (6 + 3)
+    sent = sum(int(run.counts[name].messages.sum()) for name in ("a", "b"))
+    assert found.activation_sparsity == 1 - sent / (2 * 4 * 4)
+    assert found.accuracy is None
+    spikes = np.repeat([[[1, 0]], [[1, 1]]], 4, axis=1)
+    assert neuro.neurobench(network, neuro.run(network, spikes), spikes).effective_macs == 0
+
+
+def test_a_converted_network_and_wrong_arguments() -> None:
+    x = np.random.default_rng(0).random((40, 1, 8, 8), np.float32)
+    network = converters.convert(settled(Chain(), x), x, timesteps=8).network
+    run = neuro.run(network, x[:4])
+    found = neuro.neurobench(network, run, x[:4], labels=np.zeros(4, int))
+    assert found.effective_macs > 0  # the graded input
+    assert 0 < found.effective_acs < found.dense
+    assert 0 < found.activation_sparsity < 1
+    assert found.membrane_samples == 4
+    with pytest.raises(neuro.NeuroError, match="3 samples for a run of 4"):
+        neuro.neurobench(network, run, x[:3])
