@@ -20,7 +20,7 @@ from neuro.engine.run import run as run_network
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout, Source
-from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
+from neuro.projections import Conv1d, Conv2d, Dense, Projection, Shape, Sparse
 
 _CONNECTIONS = (Dense, Sparse, Conv1d, Conv2d)
 _PARAMETER_BYTES = 4
@@ -113,8 +113,8 @@ def _operations(network: Network, run: Run, arrays: Mapping[str, NDArray[Any]]) 
     dense = 0.0
     for p in _connections(network):
         source, target = network[p.source], network[p.target]
-        fan_out = np.diff((p.to_sparse(source.shape, target.shape) != 0).tocsr().indptr)
-        effective = int(run.spikes[p.source].sum(axis=0, dtype=np.int64) @ fan_out)
+        sent = run.spikes[p.source].sum(axis=0, dtype=np.int64)
+        effective = int(sent @ _fan_out(p, source.shape, target.shape).ravel())
         if _binary(source, arrays):
             acs += effective
         else:
@@ -122,6 +122,29 @@ def _operations(network: Network, run: Run, arrays: Mapping[str, NDArray[Any]]) 
         pairs = source.size * target.size if isinstance(p, Sparse) else p.count(source.shape, target.shape)
         dense += pairs * _steps(source, run.timesteps)
     return macs, acs, dense
+
+
+def _fan_out(p: Projection, source: Shape, target: Shape) -> NDArray[np.int64]:
+    """Weights other than zero that a message of each source neuron meets."""
+    if isinstance(p, Sparse):
+        pre, _, weight = p.weights
+        return np.bincount(pre[weight != 0], minlength=int(np.prod(source)))
+    if isinstance(p, Dense):
+        return np.asarray(np.count_nonzero(p.weights, axis=1), np.int64)
+    window: Any = p.as_2d() if isinstance(p, Conv1d) else p
+    if isinstance(p, Conv1d):
+        source, target = (source[0], 1, source[1]), (target[0], 1, target[1])
+    out, per_group, *kernel = window.weights.shape
+    kept = (window.weights != 0).reshape(window.groups, out // window.groups, per_group, *kernel).sum(axis=1)
+    reached = [_reached(window, axis, kernel[axis], source[1 + axis], target[1 + axis]) for axis in (0, 1)]
+    return np.asarray(np.einsum("cyx,yh,xw->chw", kept.reshape(source[0], *kernel), *reached), np.int64)
+
+
+def _reached(window: Any, axis: int, kernel: int, source: int, target: int) -> NDArray[np.int64]:
+    """(taps, source places): 1 where a place is read through a tap."""
+    tap, at = np.ogrid[:kernel, :source]
+    shifted = at + window.padding[axis][0] - tap * window.dilation[axis]
+    return ((shifted % window.stride[axis] == 0) & (shifted >= 0) & (shifted < target * window.stride[axis])).astype(np.int64)
 
 
 def _steps(source: Population, timesteps: int) -> int:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import converters
 import neuro
+from tests.networks import cases
 from tests.test_conversion import Chain, settled
 
 RECORDED = Path(__file__).parent / "data" / "neurobench"
@@ -94,3 +96,19 @@ def test_a_converted_network_and_wrong_arguments() -> None:
     assert found.membrane_samples == 4
     with pytest.raises(neuro.NeuroError, match="3 samples for a run of 4"):
         neuro.neurobench(network, run, x[:3])
+
+
+@settings(max_examples=60)
+@given(case=cases(stream=True))
+def test_operations_are_those_of_the_listed_synapses(case) -> None:
+    network, inputs, timesteps = case
+    run = neuro.run(network, inputs, timesteps=timesteps)
+    found = neuro.neurobench(network, run, inputs)
+    listed = 0
+    for p in network.projections:
+        if isinstance(p, neuro.Dense | neuro.Sparse | neuro.Conv1d | neuro.Conv2d):
+            s = p.synapses(network[p.source].shape, network[p.target].shape)
+            listed += int(run.spikes[p.source].sum(axis=0)[s.pre[s.weight != 0]].sum())
+    assert found.effective_macs + found.effective_acs == pytest.approx(listed / run.samples)
+    assert 0 <= found.activation_sparsity <= 1
+    assert 0 <= found.connection_sparsity <= 1

@@ -22,6 +22,7 @@ from neuro.errors import InputError, MachineError, NeuroError, UsageError
 from neuro.graph import Graph
 from neuro.machines.equivalent import equivalent
 from neuro.machines.machine import load_machine
+from neuro.metrics import neurobench
 from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
 
@@ -79,7 +80,15 @@ def study_network(network: Network, chip: Chip, data: Data, settings: Settings, 
         facts = ("machines run the float network with the same connections",)
     except MachineError as error:
         comparison, facts = None, (f"no comparison with machines: {error}",)
-    return Outcome("A spiking network", trial, None, comparison, _example(trial, data), diagnosis=network.notes, facts=facts)
+    return Outcome(
+        "A spiking network",
+        trial,
+        comparison=comparison,
+        example=_example(trial, data),
+        diagnosis=network.notes,
+        facts=facts,
+        metrics=neurobench(network, trial.chip_run.run, data.x, labels=data.y),
+    )
 
 
 def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, work: Work) -> Outcome:
@@ -110,6 +119,7 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
         others=tuple(others),
         refused=refused,
         diagnosis=conversion.notes,
+        metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
     )
 
 

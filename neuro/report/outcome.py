@@ -16,6 +16,7 @@ from neuro.chip.faults.curves import Curves
 from neuro.chip.placement import Placement
 from neuro.comparison import Comparison
 from neuro.engine.records import Run
+from neuro.metrics import NeuroBench
 
 Labels = NDArray[np.int64]
 
@@ -76,6 +77,7 @@ class Outcome:
     facts: tuple[str, ...] = ()
     seed: int | None = None
     faults: Curves | None = None
+    metrics: NeuroBench | None = None
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -37,6 +37,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "assumptions": list(outcome.trial.chip_run.bill.assumptions),
         "codes": [trial_row(trial) for trial in outcome.trials],
         "refused_codes": dict(outcome.refused),
+        "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
         "comparison": [] if comparison is None else [_plain(row) for row in comparison.to_rows()],
         "verdict": verdict(comparison),
         "conditions": [] if comparison is None else list(comparison.conditions),
