@@ -128,7 +128,7 @@ def _fan_out(p: Projection, source: Shape, target: Shape) -> NDArray[np.int64]:
     """Weights other than zero that a message of each source neuron meets."""
     if isinstance(p, Sparse):
         pre, _, weight = p.weights
-        return np.bincount(pre[weight != 0], minlength=int(np.prod(source)))
+        return np.asarray(np.bincount(pre[weight != 0], minlength=int(np.prod(source))), np.int64)
     if isinstance(p, Dense):
         return np.asarray(np.count_nonzero(p.weights, axis=1), np.int64)
     window: Any = p.as_2d() if isinstance(p, Conv1d) else p
