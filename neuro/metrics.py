@@ -144,7 +144,8 @@ def _reached(window: Any, axis: int, kernel: int, source: int, target: int) -> N
     """(taps, source places): 1 where a place is read through a tap."""
     tap, at = np.ogrid[:kernel, :source]
     shifted = at + window.padding[axis][0] - tap * window.dilation[axis]
-    return ((shifted % window.stride[axis] == 0) & (shifted >= 0) & (shifted < target * window.stride[axis])).astype(np.int64)
+    inside = (shifted >= 0) & (shifted < target * window.stride[axis])
+    return np.asarray(inside & (shifted % window.stride[axis] == 0), np.int64)
 
 
 def _steps(source: Population, timesteps: int) -> int:
