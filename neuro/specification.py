@@ -82,8 +82,12 @@ def _hashable(value: Any) -> Any:
 def _spelt(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_spelt, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name!r}: {_spelt(one)}' for name, one in value.items())}}}"
     if not isinstance(value, np.ndarray):
         return repr(value)
     if value.size > _SHORT:
         return f"<{value.dtype} array {value.shape}>"
+    if not value.size:
+        return f"np.zeros({value.shape}, dtype=np.{value.dtype})"
     return f"np.array({value.tolist()!r}, dtype=np.{value.dtype})"

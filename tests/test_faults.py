@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
@@ -20,11 +20,12 @@ from neuro.encoding import by_source
 from neuro.engine.records import Recorder
 from neuro.errors import ChipError, EngineError, FitError, NeuroError
 from tests.chips import random_inputs, random_network, small
+from tests.laws import law
 from tests.networks import cases
 from tests.test_engines import RECORD, assert_same
 
 RATES = ("dropped_packets", "stuck_weights", "weight_flips", "potential_flips", "threshold_noise")
-ALL = settings(max_examples=15, suppress_health_check=list(HealthCheck))
+ALL = law(15)
 
 
 def board() -> neuro.Chip:
@@ -51,7 +52,7 @@ def run_stepwise(network, placement, inputs, timesteps) -> neuro.Run:
     return recorder.finish()
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@law(40)
 @given(cases())
 def test_without_faults_the_stepwise_run_is_the_reference(case) -> None:
     network, inputs, timesteps = case
