@@ -37,7 +37,7 @@ assert placement.check() == []
 # Everything that happens is counted first and priced afterwards. The table says what each price rests on.
 
 # %%
-chip_run = neuro.emulate(conversion.network, placement, digits.x_held_out)
+chip_run = neuro.emulate(conversion.network, placement, digits.x_held_out, record=("logits_by_step",))
 accuracy = (chip_run.run.predictions == digits.y_held_out).mean()
 print(f"{accuracy:.1%} of {len(digits.y_held_out)} images")
 print(chip_run)
@@ -56,4 +56,11 @@ print(table)
 
 # %%
 conversion.network.save("network.safetensors")
-neuro.write_report("report.html", conversion=conversion, chip_run=chip_run, table=table, labels=digits.y_held_out)
+neuro.write_report(
+    "report.html",
+    conversion=conversion,
+    chip_run=chip_run,
+    table=table,
+    labels=digits.y_held_out,
+    example=neuro.run(conversion.network, digits.x_held_out[:1], record=("raster",)),
+)

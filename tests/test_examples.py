@@ -23,3 +23,7 @@ def test_example_runs(name, words, files, tmp_path, monkeypatch, capsys) -> None
     for word in words:
         assert word in printed
     assert {path.name for path in tmp_path.iterdir()} == files
+    if "report.html" in files:
+        page = (tmp_path / "report.html").read_text()
+        assert "timesteps seen by the readout" in page
+        assert "Every message of the first sample" in page

@@ -26,10 +26,12 @@ Examples:
       the same for a network of your own; --data holds arrays x and, for the accuracy, y
   neuro compare mine:net --data test.npz --machine a100 --machine mine.toml --batch 1 --batch 256
       the chip beside machines and batch sizes of your choice
-  neuro run network.safetensors --data test.npz --chip loihi1 --report out.html --json out.json
+  neuro run network.safetensors --data test.npz --chip loihi1-nahuku --report out.html --json out.json
       a saved spiking network on another chip, results as a page and as JSON
   neuro sweep mine:net --data test.npz --code rate,graded --timesteps 4,8,16 --out found
       many settings, and which of them are worth considering; --resume goes on after an interruption
+
+Exit status: 0 done; 2 a mistake in what was asked for, told in one paragraph; 130 interrupted with Ctrl-C.
 """
 
 app = typer.Typer(

@@ -14,6 +14,7 @@ from neuro import units
 from neuro.chip.emulator import ChipRun
 from neuro.chip.faults.curves import Curves
 from neuro.comparison import Comparison, Row
+from neuro.engine.records import Run
 from neuro.errors import UsageError
 from neuro.machines.machine import Machine
 from neuro.machines.parameters import sourced_parameters
@@ -43,19 +44,23 @@ def write_report(
     conversion: Converted | None = None,
     table: Comparison | None = None,
     labels: Any = None,
+    accuracy_ann: float | None = None,
+    example: Run | None = None,
     title: str = "Spikes on an emulated chip",
     faults: Curves | None = None,
 ) -> None:
     """Write one offline HTML file about a run on the chip.
 
     conversion: where the network came from (its code and notes); table: what `neuro.compare` returned; labels: the classes
-    (samples,) of the samples, for the accuracy; faults: what `neuro.chip.faults.curves.curves` returned. Raises UsageError for
-    labels that do not match, FormatError for the path.
+    (samples,) of the samples, for the accuracy, which a chip_run with record=("logits_by_step",) shows against time;
+    accuracy_ann: the float network's; example: a run of the first sample with record=("raster",), whose spikes are drawn;
+    faults: what `neuro.chip.faults.curves.curves` returned. Raises UsageError for labels that do not match, FormatError for
+    the path.
     """
     known = None if labels is None else _labels(labels, chip_run)
     trial = Trial(conversion.code if conversion else "-", chip_run, known)
     notes = conversion.notes if conversion else chip_run.placement.network.notes
-    write_study(Path(path), Outcome(title, trial, comparison=table, diagnosis=notes, faults=faults))
+    write_study(Path(path), Outcome(title, trial, accuracy_ann, table, example, diagnosis=notes, faults=faults))
 
 
 def _labels(labels: Any, chip_run: ChipRun) -> NDArray[np.int64]:
