@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -39,24 +39,35 @@ def atomic_path(path: Any) -> Iterator[Path]:
     target = Path(path)
     if not target.parent.is_dir():
         raise FormatError(str(path), "its folder does not exist", "Make the folder first, or name another")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise FormatError(
+            str(path), "it is a folder, a pipe or a device", "Name a file; - is standard output where that is offered"
+        )
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
         raise FormatError(str(path), f"its folder cannot be written to ({error.strerror})", "Choose another folder") from None
-    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise FormatError(str(path), f"it could not be written ({error.strerror})", "Make room or choose another") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name outlast a loss of power too, where the system can do that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Any, text: str) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -203,12 +202,28 @@ def test_mistakes_get_one_paragraph(desk, arguments, words, monkeypatch, capsys)
     assert [path for path in sorted(desk.iterdir()) if path not in before and path.name != "__pycache__"] == []
 
 
-@pytest.mark.parametrize("seconds", [1, 5])
-def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path, seconds) -> None:
-    started = subprocess.Popen([*NEURO, "demo"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(seconds)
+TELLING = """
+import os, sys
+told, waited = [], sys.argv[1]
+def tell(event, details):
+    if event == "import" and details[0] == waited and not told:
+        told.append(os.write(1, b"."))
+sys.addaudithook(tell)
+sys.argv = ["neuro", *sys.argv[2:]]
+from neuro.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("moment", ["torch", "neuro.engine.event"])
+def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path, moment) -> None:
+    """At the import of `moment`: before anything was done, and when the network is about to run."""
+    command = [sys.executable, "-c", TELLING, moment, "demo", "--quiet"]
+    started = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert started.stdout is not None
+    assert started.stdout.read(1) == b"."
     started.send_signal(signal.SIGINT)
-    _, errors = started.communicate(timeout=10)
+    _, errors = started.communicate()
     assert started.returncode == 130
     assert errors.strip() == b"neuro: interrupted"
     assert list(tmp_path.iterdir()) == []

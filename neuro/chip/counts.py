@@ -19,6 +19,7 @@ from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, Sums, tally
 from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages, Run
+from neuro.memory import check_fits
 from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
@@ -119,6 +120,12 @@ class Counter:
         mesh, steps, rows = tables.placement.chip.mesh, tables.steps, len(tables.cores)
         self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
         self.across = crosses(np.arange(self.link_count), mesh)
+        check_fits(
+            f"counting {steps:,} steps on {rows - 1:,} cores",
+            _counted_bytes(samples, steps, rows, self.link_count),
+            "its tables",
+            "Use fewer timesteps, or a smaller board",
+        )
         self.stride = _stride(samples, _MOST_BYTES // (steps * rows * 6 * 4))
         self.timed = np.arange(0, samples, self.stride)
         self.totals = np.zeros((steps, rows, 6), np.int64)
@@ -196,6 +203,12 @@ def _pieces(samples: int, bytes_each: int) -> list[slice]:
     """Runs of samples whose link loads stay within a quarter of the memory for per-sample tables."""
     size = int(np.clip(_MOST_BYTES // 4 // bytes_each, 1, samples))
     return [slice(i, min(i + size, samples)) for i in range(0, samples, size)]
+
+
+def _counted_bytes(samples: int, steps: int, rows: int, links: int) -> int:
+    """Of the tables of a Counter: totals, samples kept apart, and one sample's loads of links at least."""
+    each = steps * rows * 6 * 4
+    return 2 * each + max(each, min(samples * each, _MOST_BYTES)) + 8 * links + max(4 * steps * links, _MOST_BYTES)
 
 
 def _stride(samples: int, room: int) -> int:

@@ -24,6 +24,7 @@ from neuro.chip.routes import routes
 from neuro.chip.ruler import Ruler
 from neuro.chip.spec import Chip
 from neuro.chip.wiring import HOST, Wires, wire
+from neuro.engine.estimate import check_placeable
 from neuro.engine.records import Run
 from neuro.errors import FitError
 from neuro.network import Network
@@ -125,10 +126,12 @@ def place(
     comparison "sequential" (channels first, cores in order) and "random" (cores at random).
     board: "auto" takes the smallest board of `chip`s that is large enough. seed: of every random choice.
     faults: dead cores, and cores that dead links cut off, are not used (on the given board only).
-    Raises FitError, naming the population, the limit and what would help, when the network does not fit.
+    Raises FitError, naming the population, the limit and what would help, when the network does not fit; MemoryLimitError
+    when this machine has too little memory to place it.
     """
     if method not in METHODS or board not in ("given", "auto"):
         raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
+    check_placeable(network)
     check_ability(network, chip)
     dead = _dead(chip, faults or Faults(), board)
     free = len(np.setdiff1d(usable(chip), dead))

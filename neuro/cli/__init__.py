@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, run, sweep
-from neuro.cli.interrupt import INTERRUPTED, end_now, ends_within_a_second
+from neuro.cli.interrupt import INTERRUPTED, TERMINATED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
 EXAMPLES = """
@@ -83,6 +83,6 @@ def main() -> None:
         print(f"neuro: {error}", file=sys.stderr)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            end_now()
+        if end.code in (INTERRUPTED, TERMINATED):
+            end_now(end.code)
         raise

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command within a second, even while compiled code that does not listen is running."""
+"""Ctrl-C and SIGTERM end a command within a second, even while compiled code that does not listen is running."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 PATIENCE_S = 0.5
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+_STATUS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def ends_within_a_second() -> Iterator[None]:
 
     Nothing half-written can be left: files appear under their names only when they are whole (`neuro.files`).
     """
+    ends = signal.signal(signal.SIGTERM, _terminate)
     listen, wake = socket.socketpair()
     wake.setblocking(False)
     before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
@@ -30,17 +32,22 @@ def ends_within_a_second() -> Iterator[None]:
     finally:
         done.set()
         signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGTERM, ends)
         wake.close()
 
 
-def end_now() -> NoReturn:
+def end_now(status: int = INTERRUPTED) -> NoReturn:
     """End the process without the second that it takes to unload torch."""
-    os.write(2, b"\nneuro: interrupted\n")
-    os._exit(INTERRUPTED)
+    os.write(2, b"\nneuro: interrupted\n" if status == INTERRUPTED else b"\nneuro: terminated\n")
+    os._exit(status)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise SystemExit(TERMINATED)
 
 
 def _end_when_told(listen: socket.socket, done: threading.Event) -> None:
     with listen:
         while number := listen.recv(1):
-            if number[0] == signal.SIGINT and not done.wait(PATIENCE_S):
-                end_now()
+            if number[0] in _STATUS and not done.wait(PATIENCE_S):
+                end_now(_STATUS[signal.Signals(number[0])])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from neuro.encoding import encode
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
+from neuro.engine.estimate import BLOCK_BYTES, BLOCK_SAMPLES
 from neuro.engine.lanes import LANES
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
@@ -25,9 +26,6 @@ from neuro.engine.user import compile_step
 from neuro.errors import EngineError
 from neuro.network import Network
 from neuro.neurons import Source, UserNeuron
-
-BLOCK_BYTES = 64 << 20  # worst-case memory of one block of samples; most of it is never touched
-BLOCK_SAMPLES = 64
 
 
 class Worker:

@@ -208,6 +208,24 @@ class Recorder:
         return np.concatenate(parts, axis=2)
 
 
+def recorded_bytes(network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> int:
+    """Bytes of the arrays that a Recorder of these arguments allocates."""
+    steps, record = network.steps(timesteps), tuple(record)
+    width = 1 if steps < 256 else 2 if steps < 65536 else 4
+    bits = {"raster": 32, "packed": 1, "traces": 32}
+    total = sum(p.size for p in network.populations) * samples * width + 40 * steps * len(network.populations)
+    final = {*_names(network.readouts), *_chosen(network, "potentials", record)}
+    total += sum(network[name].size for name in final) * samples * 4
+    by_step = _names(network.readouts) if _chosen(network, "logits_by_step", record) else ()
+    for what, width in bits.items():
+        chosen = _chosen(network, what, record)
+        if what == "traces":
+            chosen = dict.fromkeys(by_step) | chosen
+        sizes = [network[name].size if neurons is None else len(neurons) for name, neurons in chosen.items()]
+        total += samples * steps * sum(-(-size * width // 8) for size in sizes)
+    return total + sum(network[name].size for name in by_step) * samples * timesteps * 12  # as logits: in doubles, then floats
+
+
 def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDArray[np.float32]:
     """Logits of a readout population from its potentials (samples, neurons) after `elapsed` steps of its window."""
     neuron = population.neuron

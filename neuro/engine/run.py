@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine import event, reference
+from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.plan import check_charges
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError, InputError
@@ -40,13 +41,17 @@ def run(
     record: any of "raster", "packed" (one bit per neuron), "potentials", "traces", "logits_by_step", or one of them for one
     population, "raster:conv1", or for some of its neurons, "traces:conv1:0,5,9".
     progress(done, samples). observe: called block by block with every message (see `Messages`), to count without a raster.
-    Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly.
+    Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly, MemoryLimitError before
+    anything is allocated where the run cannot fit.
     """
     arrays = by_source(network, inputs)
     window = check_timesteps(network, arrays, timesteps)
     samples = len(next(iter(arrays.values())))
     if engine not in ENGINES:
         raise EngineError(f"engine {engine!r}", "there is none of that name", f"Use one of {', '.join(ENGINES)}")
+    record = tuple(record) if not isinstance(record, str) else record
+    needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
+    check_memory(needed, samples, network.steps(window))
     if engine == "event":
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)

@@ -1,0 +1,116 @@
+"""What a run needs is known before it begins, and what cannot fit is refused with the numbers before memory is taken."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import neuro
+from neuro import memory
+from neuro.engine.estimate import estimate
+from neuro.engine.records import Recorder, recorded_bytes
+from neuro.errors import MemoryLimitError
+from tests.chips import random_inputs, random_network, small
+
+RECORDS = ("raster", "packed", "potentials", "traces", "logits_by_step")
+
+
+def peak_of(work: Callable[[], Any]) -> int:
+    """Bytes that some work takes at most, beyond what was taken before."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@given(seed=st.integers(0, 30), samples=st.integers(1, 40), record=st.sets(st.sampled_from(RECORDS)))
+def test_the_bytes_of_results_are_those_of_the_arrays(seed: int, samples: int, record: set[str]) -> None:
+    network = random_network(seed)
+    recorder = Recorder(network, samples, 7, tuple(record))
+    arrays = [
+        *recorder.spikes.values(),
+        *recorder.potentials.values(),
+        *(a for kept in recorder._kept.values() for a in kept.values()),
+    ]
+    counted = sum(getattr(counts, name).nbytes for counts in recorder.counts.values() for name in counts.__slots__)
+    later = sum(p.size for p in network.readouts) * samples * 7 * 12 if "logits_by_step" in record else 0
+    assert recorded_bytes(network, samples, 7, tuple(record)) == sum(array.nbytes for array in arrays) + counted + later
+
+
+@pytest.mark.parametrize("engine", ["event", "reference", "torch"])
+@pytest.mark.parametrize("record", [(), ("raster",), ("traces", "logits_by_step")], ids=str)
+def test_a_run_takes_no_more_than_is_estimated(engine: str, record: tuple[str, ...]) -> None:
+    network, samples, steps = random_network(3), 64, 12
+    inputs = random_inputs(network, samples, 0)
+    neuro.run(network, inputs[:1], timesteps=steps, engine=engine, threads=1)  # compiled, imported
+    again = neuro.Network(network.populations, network.projections)
+    peak = peak_of(lambda: neuro.run(again, inputs, timesteps=steps, engine=engine, threads=1, record=record))
+    needed = estimate(network, samples, steps, engine=engine, record=record)
+    assert peak < needed.total_bytes + (1 << 20)  # what does not grow with the network
+    assert needed.updates == samples * sum(p.size * p.neuron.active_steps(steps) for p in network.populations)
+
+
+def big(size: int) -> neuro.Network:
+    """A network whose file is small and whose neurons are many."""
+    populations = (
+        neuro.Population("in", (size,), neuro.Source("rate", levels=7)),
+        neuro.Population("out", (size,), neuro.IntegrateAndFire(3, start_step=1)),
+    )
+    return neuro.Network(populations, (neuro.OneToOne("in", "out"),), timesteps=10)
+
+
+@pytest.mark.parametrize("engine", ["event", "reference", "torch"])
+def test_a_run_that_cannot_fit_is_refused_with_the_numbers(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEURO_MEMORY_BYTES", "20000000")
+    network, inputs = big(100_000), np.ones((1, 100_000), np.uint8)
+
+    def refused() -> None:
+        with pytest.raises(MemoryLimitError, match=r"1 samples and 11 steps: .* need .* GB, 0.02 GB are free. Run fewer samples"):
+            neuro.run(network, inputs, engine=engine, threads=1)
+
+    assert peak_of(refused) < 1 << 20
+    small_run = neuro.run(big(1_000), np.ones((1, 1_000), np.uint8), engine=engine, threads=1)
+    assert small_run.samples == 1
+
+
+def test_a_network_that_cannot_be_placed_is_refused_with_the_numbers() -> None:
+    network = big(2**31 - 1)
+    with pytest.raises(MemoryLimitError, match=r"4,294,967,294 neurons and 2,147,483,647 synapses need .* GB"):
+        neuro.place(network, small())
+
+
+def test_counts_that_cannot_be_held_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = random_network(1)
+    placement = neuro.place(network, small())
+    monkeypatch.setattr("neuro.memory.available_bytes", lambda: 10_000_000)
+    with pytest.raises(MemoryLimitError, match="counting .* steps on .* cores: its tables need"):
+        neuro.emulate(network, placement, random_inputs(network, 1, 0), timesteps=5)
+
+
+def test_the_memory_of_machines_and_containers_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 10 kB\nMemAvailable: 7 kB\n")
+    assert memory._free(str(tmp_path / "meminfo")) == 7 * 1024
+    assert memory._free(str(tmp_path / "gone")) is None
+    for name, text in (("memory.max", "1000\n"), ("memory.current", "700\n"), ("memory.stat", "anon 5\ninactive_file 50\n")):
+        (tmp_path / name).write_text(text)
+    assert memory._left("memory.max", "memory.current", "inactive_file", tmp_path) == 350
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._left("memory.max", "memory.current", "inactive_file", tmp_path) is None
+    assert memory._left("gone", "memory.current", "inactive_file", tmp_path) is None
+    monkeypatch.setenv("NEURO_MEMORY_BYTES", "123")
+    assert memory.available_bytes() == 123
+    monkeypatch.setenv("NEURO_MEMORY_BYTES", "much")
+    assert memory.available_bytes() != 123
+
+
+def test_where_memory_is_not_known_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
+    memory.check_fits("here", 1 << 60, "many arrays")
+    assert memory.gigabytes(1.5e9) == "1.5 GB"
