@@ -210,7 +210,7 @@ class Recorder:
 
 def recorded_bytes(network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> int:
     """Bytes of the arrays that a Recorder of these arguments allocates."""
-    steps, record = network.steps(timesteps), tuple(record)
+    steps, record = network.steps(timesteps), record if isinstance(record, str) else tuple(record)
     width = 1 if steps < 256 else 2 if steps < 65536 else 4
     bits = {"raster": 32, "packed": 1, "traces": 32}
     total = sum(p.size for p in network.populations) * samples * width + 40 * steps * len(network.populations)
