@@ -1,6 +1,7 @@
 """What test modules share: one run of the demo, and one way to run hypothesis.
 
-The same examples every time and no clocks; HYPOTHESIS_PROFILE=search looks for new examples.
+The same examples every time and no clocks; HYPOTHESIS_PROFILE=search looks for new examples. HYPOTHESIS_EXAMPLES=8 takes
+at most 8 of each law, where kernels run without their compiler.
 """
 
 import os
@@ -15,7 +16,16 @@ settings.register_profile("suite", deadline=None, derandomize=True, suppress_hea
 settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+MOST_EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
+
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for function in {getattr(item, "obj", None) for item in items if MOST_EXAMPLES}:
+        own = getattr(function, "_hypothesis_internal_use_settings", None)
+        if own is not None and own.max_examples > MOST_EXAMPLES:
+            function._hypothesis_internal_use_settings = settings(own, max_examples=MOST_EXAMPLES)
 
 
 @pytest.fixture(scope="session")
