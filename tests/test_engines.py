@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import neuro
 from neuro.errors import EngineError
+from tests.laws import law
 from tests.networks import cases
 
 RECORD = ("raster", "potentials", "traces")
@@ -21,7 +22,7 @@ def assert_same(a: neuro.Run, b: neuro.Run) -> None:
             assert np.array_equal(getattr(a, kind)[name], values), (kind, name)
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@law(100)
 @given(cases())
 def test_event_equals_reference(case) -> None:
     network, inputs, timesteps = case
@@ -34,7 +35,7 @@ def test_event_equals_reference(case) -> None:
     assert_same(neuro.run(network, inputs, timesteps=timesteps, record=RECORD), expected)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@law(40)
 @given(cases())
 def test_observers_see_the_raster(case) -> None:
     network, inputs, timesteps = case
@@ -59,7 +60,7 @@ def test_observers_see_the_raster(case) -> None:
     assert len(seen) == spiking * len(inputs) * network.steps(timesteps)
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@law(25)
 @given(cases())
 def test_threads_and_blocks_change_no_bit(case) -> None:
     network, inputs, timesteps = case
@@ -130,7 +131,7 @@ def test_charges_beyond_32_bits_are_refused_by_every_engine() -> None:
             neuro.run(network, np.ones((1, 300), int), timesteps=2, engine=engine)
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@law(60)
 @given(cases())
 def test_torch_equals_event(case) -> None:
     network, inputs, timesteps = case
@@ -144,13 +145,24 @@ def test_torch_equals_event(case) -> None:
 
 @pytest.mark.peer
 @pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
-@settings(max_examples=4, suppress_health_check=list(HealthCheck))
+@law(4)
 @given(cases(plain=True))
 def test_brian2_equals_event(case) -> None:
     pytest.importorskip("brian2", exc_type=ImportError)
     network, inputs, timesteps = case
     expected = neuro.run(network, inputs, timesteps=timesteps, record=RECORD)
     assert_same(neuro.run(network, inputs, timesteps=timesteps, engine="brian2", record=RECORD), expected)
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
+def test_brian2_equals_event_when_the_run_ends_before_the_delay() -> None:
+    pytest.importorskip("brian2", exc_type=ImportError)
+    populations = (neuro.Population("in", (3,), neuro.Source(code="held")), neuro.Population("out", (2,), neuro.Readout()))
+    network = neuro.Network(populations, (neuro.Dense("in", "out", np.ones((3, 2), int), delay=9),))
+    inputs = np.ones((1, 3), int)
+    expected = neuro.run(network, inputs, timesteps=2, record=RECORD)
+    assert_same(neuro.run(network, inputs, timesteps=2, engine="brian2", record=RECORD), expected)
 
 
 @pytest.mark.parametrize("engine", ["fastest", ""])

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
 from neuro.errors import EngineError, InputError
+from tests.laws import law
 from tests.networks import cases
 
 
-@settings(max_examples=60)
+@law(60)
 @given(cases(stream=True), st.lists(st.integers(1, 5), min_size=1, max_size=40))
 def test_streaming_equals_one_shot(case, sizes) -> None:
     network, inputs, _ = case

@@ -149,7 +149,7 @@ def _record(
     for projection, fan in zip(network.projections, fan_out, strict=True):
         if projection.target == p.name:
             arriving = np.zeros(recorder.steps, np.int64)
-            arriving[projection.delay :] = (raster[projection.source] @ fan)[: recorder.steps - projection.delay]
+            arriving[projection.delay :] = (raster[projection.source] @ fan)[: max(0, recorder.steps - projection.delay)]
             counts.synops[window] += arriving[window]
     potentials = np.rint(np.asarray(state.v)).astype(np.int32)
     if p.name in recorder.potentials:
