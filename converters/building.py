@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from converters import coding
 from converters.calibration import Range, calibrate, moments, thresholds
-from converters.coding import Activity, Made, Settings
+from converters.coding import Activity, Evidence, Made, Sender, Settings
 from converters.correction import Corrector, means, sample_count
+from converters.evaluation import evaluate
 from converters.pooling import encode_pool
 from converters.stages import Stage, stages
 from neuro.errors import ConversionError
@@ -24,6 +26,7 @@ from neuro.network import Network
 
 Floats = NDArray[np.float64]
 FEW_SAMPLES = 32
+_HELD = 2**26  # values of the float network that may be held at once
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,11 @@ def build(recipe: Recipe, settings: Settings) -> Built:
             for one in encode_pool(stage, senders[0], settings):
                 keep(one)
         elif stage.kind == "readout":
-            keep(coding.encode_readout(stage, senders, _extent(recipe.ranges[stage.name]), settings))
+            extent = _extent(recipe.ranges[stage.name])
+            keep(coding.encode_readout(stage, senders, extent, settings, _evidence(stage, senders, corrector)))
         else:
-            keep(coding.encode(stage, senders, activity(recipe, stage, settings), settings))
+            found = activity(recipe, stage, settings)
+            keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, corrector)))
     projections = tuple(p for one in made.values() for p in one.projections)
     network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
     steps = settings.timesteps if settings.counts else 1
@@ -113,6 +118,15 @@ def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:
     return Activity(theta, square, variance, _extent(found), most)
 
 
+def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) -> Evidence | None:
+    if corrector is None:
+        return None
+    wanted = corrector.truth[stage.name]  # all of a stage's paths together, less what they bring where every source is zero
+    if stage.bias is not None:
+        wanted = wanted - torch.as_tensor(stage.bias, dtype=torch.float32)
+    return Evidence(tuple(corrector.signals[s.name].total[: len(wanted)] for s in senders), wanted)
+
+
 def _extent(found: Range) -> Floats:
     extent: Floats = np.maximum(np.abs(found.smallest), found.largest)
     return extent
@@ -125,4 +139,9 @@ def _corrector(recipe: Recipe, settings: Settings) -> Corrector:
     layers = {
         s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in recipe.stages if s.kind in ("relu", "readout")
     }
-    return Corrector(chosen, means(recipe.graph, layers, chosen), settings, {}, {})
+    total = sum(int(np.prod(s.shape)) for s in recipe.stages if s.name in layers)
+    some = chosen[: max(16, _HELD // total)]
+    before = {s.name: s.pre_activation for s in recipe.stages if s.name in layers}
+    values = evaluate(recipe.graph, {recipe.graph.inputs[0].name: torch.as_tensor(some)}, set(before.values()))
+    truth = {key: values[name] for key, name in before.items()}
+    return Corrector(chosen, means(recipe.graph, layers, chosen), truth, settings, {}, {})

@@ -7,14 +7,16 @@ message: the threshold theta for spikes counted over T steps, theta / levels for
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
 from converters.balance import balance
 from converters.linear import Operator
+from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
 from neuro.network import Population
 from neuro.neurons import (
@@ -30,6 +32,7 @@ from neuro.neurons import (
 from neuro.projections import OneToOne, Projection
 
 Floats = NDArray[np.float64]
+Tensor = torch.Tensor
 Code = Literal["rate", "signed", "wait", "radix", "graded"]
 POTENTIAL = 2**23 - 1
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
@@ -103,6 +106,14 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a stage's sources send in all, (samples, *source) each, and what they should amount to, (samples, *stage)."""
+
+    totals: tuple[Tensor, ...]
+    wanted: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """A stage's activations in the float network, per channel: threshold, mean square and variance when clipped to it; the
     largest |pre-activation|, and how far a threshold may be raised (1 where a ceiling is exact)."""
@@ -135,19 +146,21 @@ def relay(made: Made) -> Made:
     return Made(population, (OneToOne(before.name, name),), replace(before, name=name, start=start, once=False))
 
 
-def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings) -> Made:
-    """One rectified stage as a population."""
+def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings, evidence: Evidence | None = None) -> Made:
+    """One rectified stage as a population; its weights are fitted to `evidence` where there is any."""
     arrives = Arrival(senders, settings)
     divisor = 1 if settings.counts else settings.levels
     unit = activity.theta / divisor
-    operators = _in_units(stage, senders, 1 / _column(unit, stage.shape), arrives.repeats)
-    reach = float((activity.extent / activity.theta).max())
-    room = min(POTENTIAL / (max(1.0, _MARGIN * reach) * settings.levels), _LARGEST_THRESHOLD)
+    fitted, covariances = _fitted(stage, senders, arrives, settings, evidence)
+    operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
+    reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
+    # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
+    room = min(POTENTIAL / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
     weight = unit**2 / np.maximum(activity.square, 1e-12 * activity.square.max() + 1e-30)
     chosen = balance(operators, [s.spread for s in senders], weight, (settings.limit, room), activity.most)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
-    operators = [integers.rounded(linear.times(op, 1.0, factor), settings.limit) for op in operators]
+    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, settings)
     bias = np.zeros(1) if stage.bias is None else stage.bias
     charge = np.rint(bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
@@ -156,15 +169,18 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     return Made(Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives), sender)
 
 
-def encode_readout(stage: Stage, senders: list[Sender], extent: Floats, settings: Settings) -> Made:
+def encode_readout(
+    stage: Stage, senders: list[Sender], extent: Floats, settings: Settings, evidence: Evidence | None = None
+) -> Made:
     """The last stage as a readout. extent (channels,): largest absolute output seen in calibration."""
     arrives = Arrival(senders, settings)
-    operators = _in_units(stage, senders, 1.0, 1)
+    arrives.repeats = 1
+    operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
     per_step = settings.counts and not arrives.all_once
     largest = np.maximum(integers.largest_by_channel(operators), 1e-30)
     room = POTENTIAL / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
     factor = _column(np.minimum(settings.limit / largest, room), stage.shape)
-    operators = [integers.rounded(linear.times(op, 1.0, factor), settings.limit) for op in operators]
+    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, settings)
     neuron = Readout(
         scale=1 / factor,
         offset=np.zeros(1) if stage.bias is None else stage.bias,
@@ -211,13 +227,26 @@ class Arrival:
         return self.start - sender.ready + (self.last if sender.once else 0)
 
 
-def _in_units(stage: Stage, senders: list[Sender], after: Any, repeats: int) -> list[Operator]:
-    """The stage's operators from the senders' messages to the target's units."""
-    operators = []
+def _fitted(
+    stage: Stage, senders: list[Sender], arrives: Arrival, settings: Settings, evidence: Evidence | None
+) -> tuple[list[Operator], list[Floats | None]]:
+    """The stage's operators on the senders' messages, and the covariances of those where they are known."""
+    operators: list[Operator] = []
     for path, sender in zip(stage.paths, senders, strict=True):
         operator = integers.twin(path.operator) if sender.halves else path.operator
-        operators.append(linear.times(operator, sender.unit * repeats, after))
-    return operators
+        operators.append(linear.times(operator, sender.unit * arrives.repeats, 1.0))
+    if evidence is None:
+        return operators, [None] * len(operators)
+    per_step = [settings.counts and (not s.once or arrives.repeats > 1) for s in senders]
+    values = [v / settings.timesteps if per else v for v, per in zip(evidence.totals, per_step, strict=True)]
+    return reconstruct(operators, values, evidence.wanted)
+
+
+def _rounded(operators: list[Operator], covariances: list[Floats | None], settings: Settings) -> list[Operator]:
+    pairs = zip(operators, covariances, strict=True)
+    return [
+        integers.rounded(op, settings.limit) if known is None else round_with(op, known, settings.limit) for op, known in pairs
+    ]
 
 
 def _projections(stage: Stage, senders: list[Sender], operators: list[Operator], arrives: Arrival) -> tuple[Projection, ...]:

@@ -46,6 +46,7 @@ class Corrector:
 
     samples: NDArray[np.float32]
     wanted: dict[str, Floats]  # mean per channel of each stage in the float network
+    truth: dict[str, torch.Tensor]  # pre-activations of each stage there, of the first samples
     settings: Settings
     signals: dict[str, Signal]
     neurons: dict[str, Neuron]

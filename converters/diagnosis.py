@@ -6,22 +6,23 @@ rounding to levels, and timing: counts above or below those of an exact quantise
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.building import Built, Recipe, build
+from converters.building import Built, Recipe
 from converters.coding import Settings
-from converters.delivery import deliver, fan_out, largest
+from converters.delivery import fan_out
 from converters.evaluation import evaluate
-from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from converters.stepping import Signal, emulated, rectified
+from converters.swapping import Swap, swaps
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.neurons import Graded, RadixIntegrateAndFire, Readout, Source, WaitIntegrateAndFire
+from neuro.neurons import RadixIntegrateAndFire, WaitIntegrateAndFire
+from neuro.notebook import Shown, Table
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
@@ -35,9 +36,9 @@ class LayerDiagnosis:
     """One layer on calibration samples. Errors are mean squares, relative to the mean square of the float activations.
 
     `inherited`, `clipping`, `rounding`, `timing`: parts of the error, each the difference that this cause makes; `error`: all
-    of it. `clipped`: share of positive activations above the threshold. `over`, `under`: share of neurons that fired more
-    or less than an exact quantiser would have. `messages`, `synops`: per sample, sent and caused. `histogram`: neurons by
-    tenths of the largest value they can send.
+    of it, their sum where causes are independent. Rounding of weights counts as inherited. `clipped`: share of positive
+    activations above the threshold. `over`, `under`: share of neurons that fired more or less than an exact quantiser would
+    have. `messages`, `synops`: per sample, sent and caused. `histogram`: neurons by tenths of the largest value they can send.
     """
 
     name: str
@@ -56,19 +57,9 @@ class LayerDiagnosis:
     histogram: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """The outputs with one cause of error taken away: relative squared error, and share of samples with the same decision."""
-
-    cause: str
-    error: float
-    agreement: float
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """Every layer, and every swap; the first swap is the network as it is."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Diagnosis(Shown):
+    """Every layer, and every swap; the first swap is the network as it is. Drawn by `neuro.report.figures_conversion`."""
 
     layers: tuple[LayerDiagnosis, ...]
     swaps: tuple[Swap, ...]
@@ -76,83 +67,46 @@ class Diagnosis:
 
     @property
     def best(self) -> Swap:
-        """The one change that would bring the outputs nearest to the float network's."""
-        return min(self.swaps[1:], key=lambda swap: swap.error)
+        """The one change that would recover most."""
+        return max(self.swaps[1:], key=lambda swap: swap.gain)
 
     @property
     def advice(self) -> str:
         """What to do first, in one sentence."""
-        now, best = self.swaps[0], self.best
-        if best.error > 0.9 * now.error:
-            return f"No single change recovers much of the error of {now.error:.2g}."
-        return f"Without {best.cause} the outputs' error would fall from {now.error:.2g} to {best.error:.2g}: {best.remedy}"
+        now, best = self.swaps[0].error, self.best
+        if best.gain < 0.1 * now:
+            return f"No single change recovers much of the error of {now:.2g}."
+        return f"{best.cause.capitalize()} makes {best.gain:.2g} of the outputs' error of {now:.2g}: {best.remedy}"
 
     def rows(self) -> list[Row]:
         """The layers as rows."""
         return [asdict(layer) for layer in self.layers]
 
-    def table(self) -> str:
-        """The layers and swaps as text."""
-        names = ("error", "inherited", "clipping", "rounding", "timing", "clipped", "over", "under", "cosine")
-        width = max(len(layer.name) for layer in self.layers) if self.layers else 5
-        head = " ".join(f"{name:>9}" for name in names)
-        lines = [f"{'layer':<{width}} {head} {'messages':>10} {'synops':>12}"]
-        for layer in self.layers:
-            values = " ".join(f"{getattr(layer, name):9.4f}" for name in names)
-            lines.append(f"{layer.name:<{width}} {values} {layer.messages:10,.0f} {layer.synops:12,.0f}")
-        lines += [f"{swap.cause:<22} error {swap.error:.5f}, same decision {100 * swap.agreement:.1f} %" for swap in self.swaps]
-        return "\n".join([*lines, self.advice])
+    def _shown(self) -> Table:
+        numbers = ("error", "inherited", "clipping", "rounding", "timing", "clipped", "over", "under", "cosine")
+        layers = [
+            (a.name, *(f"{getattr(a, n):.4f}" for n in numbers), f"{a.messages:,.0f}", f"{a.synops:,.0f}") for a in self.layers
+        ]
+        blank = ("",) * (len(numbers) + 1)
+        swaps = [(f"outputs {'' if i == 0 else 'without '}{s.cause}", f"{s.error:.5f}", *blank) for i, s in enumerate(self.swaps)]
+        title = f"Relative squared errors on {self.samples} samples. {self.advice}"
+        return title, ("layer", *numbers, "messages", "synops"), [*layers, *swaps]
 
 
 def diagnose(graph: Graph, recipe: Recipe, settings: Settings, built: Built) -> Diagnosis:
     """The diagnosis of a network on up to 64 calibration samples, against the float network `graph`."""
     count = min(SAMPLES, len(recipe.samples))
     samples = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]
-    wanted = [p.name for p in built.network.populations if _rectified(p)]
+    wanted = [p.name for p in built.network.populations if rectified(p)]
     tensors = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, {*wanted, graph.output.name})
     truth = {name: values.double().numpy() for name, values in tensors.items()}
-    signals, received = _emulated(built.network, samples, settings)
+    signals, received = emulated(built.network, samples, settings.timesteps, settings.lossless)
     layers = []
     for p in built.network.populations:
         if p.name in wanted:
             seen = (truth[p.name], received[p.name].numpy(), signals[p.name].total.numpy())
             layers.append(_layer(built, p, seen, _traffic(built.network, p, signals[p.name], settings), settings))
-    return Diagnosis(tuple(layers), tuple(_swaps(truth[graph.output.name], samples, recipe, settings, built)), count)
-
-
-def _rectified(p: Population) -> bool:
-    relayed = isinstance(p.neuron, Graded) and p.neuron.hold_input and p.neuron.minimum < 0
-    return not isinstance(p.neuron, Source | Readout) and not takes_maxima(p.neuron) and not relayed
-
-
-def _emulated(network: Network, samples: NDArray[np.float32], settings: Settings) -> tuple[dict[str, Signal], dict[str, Tensor]]:
-    """What every population sends, and the charge it receives over its window, bias included."""
-    signals: dict[str, Signal] = {}
-    received: dict[str, Tensor] = {}
-    neurons = {p.name: p.neuron for p in network.populations}
-    steps = settings.timesteps
-    for p in network.populations:
-        if isinstance(p.neuron, Source):
-            signals[p.name] = source_signal(p, samples, steps, settings.lossless)
-            continue
-        part = Part(p, network.into(p.name), neurons, signals, steps, settings.lossless)
-        charge = torch.zeros(1) if takes_maxima(p.neuron) else charges(part)
-        signals[p.name] = respond(part, charge)
-        if _rectified(p):
-            repeated = steps if len(charge) == 1 and not settings.lossless else 1
-            received[p.name] = charge.sum(0) * repeated + offset(p, steps)
-    return signals, received
-
-
-def offset(p: Population, timesteps: int) -> Tensor:
-    """A population's bias over its window and its initial potential."""
-    n: Any = p.neuron
-    bias = np.asarray(n.bias, np.int64)
-    if isinstance(n, WaitIntegrateAndFire):
-        bias = bias * n.gather
-    elif not isinstance(n, Graded | RadixIntegrateAndFire):
-        bias = bias * n.active_steps(timesteps)
-    return torch.tensor(bias + np.asarray(getattr(n, "initial_potential", 0), np.int64))
+    return Diagnosis(tuple(layers), tuple(swaps(truth[graph.output.name], samples, recipe, settings, built)), count)
 
 
 def _layer(
@@ -160,7 +114,9 @@ def _layer(
 ) -> LayerDiagnosis:
     truth, received, total = seen
     unit, levels = np.asarray(built.units[p.name], np.float64), settings.levels
-    exact = np.clip(received // p.neuron.threshold, 0, levels)  # type: ignore[attr-defined]  # rectified populations have one
+    threshold: int = p.neuron.threshold  # type: ignore[attr-defined]  # rectified populations have one
+    exact = np.clip(received // threshold, 0, levels)
+    real = unit * np.clip((received - threshold // 2) / threshold, 0, levels)
     clipped = np.minimum(truth, unit * levels)
     rounded = unit * np.clip(np.floor(truth / unit + 0.5), 0, levels)
     power = float(np.square(truth).mean()) or 1.0
@@ -175,7 +131,7 @@ def _layer(
         name=p.name,
         neurons=p.size,
         error=part(unit * total, truth),
-        inherited=part(unit * exact, rounded),
+        inherited=part(real, clipped),
         clipping=part(clipped, truth),
         rounding=part(rounded, clipped),
         timing=part(unit * total, unit * exact),
@@ -204,81 +160,3 @@ def _messages(p: Population, signal: Signal, settings: Settings) -> Tensor:
     if isinstance(p.neuron, RadixIntegrateAndFire):
         return torch.as_tensor(np.bitwise_count(total.numpy()).astype(np.int64))
     return total if isinstance(p.neuron, WaitIntegrateAndFire) else (total != 0).to(torch.int64)
-
-
-# Swaps: the same network with real numbers where it has integers.
-
-Rule = Callable[[Population, Tensor], Tensor]
-
-
-def _swaps(truth: Floats, samples: NDArray[np.float32], recipe: Recipe, settings: Settings, built: Built) -> Iterator[Swap]:
-    def swap(cause: str, logits: Floats, remedy: str) -> Swap:
-        error = float(np.square(logits - truth).mean() / (truth.var() or 1.0))
-        flat, expected = logits.reshape(len(logits), -1), truth.reshape(len(truth), -1)
-        return Swap(cause, error, float((flat.argmax(1) == expected.argmax(1)).mean()), remedy)
-
-    network, steps = built.network, settings.timesteps
-
-    def walked(rule: str, net: Network = network, exact_input: bool = False) -> Floats:
-        return _walk(net, samples, lambda p, charge: _RULES[rule](p, charge, settings), exact_input, steps)
-
-    signals, _ = _emulated(network, samples, settings)
-    readout = network.readouts[0]
-    yield swap("nothing taken away", _read(readout, signals[readout.name].total, steps), "")
-    more = {"radix": "use more digits", "graded": "8 bits are what the code has"}.get(settings.code, "use more timesteps")
-    if not settings.lossless:
-        codes = "'wait' or 'radix'" if settings.code == "signed" else "'signed', 'wait' or 'radix'"
-        yield swap("uneven timing", walked("exact"), f"convert with code={codes}, or use more timesteps")
-    yield swap("rounding to levels", walked("real"), f"{more}, or convert with refine=150")
-    yield swap("clipping", walked("unclipped"), "convert with threshold='max', or use more timesteps")
-    yield swap(
-        "rounding of weights", walked("exact", build(recipe, replace(settings, weight_bits=16)).network), "use more weight bits"
-    )
-    yield swap("rounding of inputs", walked("exact", exact_input=True), "use input='graded', or scale inputs to use their range")
-
-
-def _exact(p: Population, charge: Tensor, settings: Settings) -> Tensor:
-    return _unclipped(p, charge, settings).clamp(max=settings.levels)
-
-
-def _unclipped(p: Population, charge: Tensor, settings: Settings) -> Tensor:
-    return torch.floor(charge / p.neuron.threshold).clamp(min=0)  # type: ignore[attr-defined]
-
-
-def _real(p: Population, charge: Tensor, settings: Settings) -> Tensor:
-    threshold: int = p.neuron.threshold  # type: ignore[attr-defined]
-    return ((charge - threshold // 2) / threshold).clamp(0, settings.levels)
-
-
-_RULES: Mapping[str, Callable[[Population, Tensor, Settings], Tensor]] = {"exact": _exact, "unclipped": _unclipped, "real": _real}
-
-
-def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_input: bool, timesteps: int) -> Floats:
-    """Outputs of the network when every rectified population answers its whole charge by `rule`, whatever the timing."""
-    totals: dict[str, Tensor] = {}
-    for p in network.populations:
-        n = p.neuron
-        if isinstance(n, Source):
-            total = source_signal(p, samples, timesteps, True).total.double()
-            if exact_input and n.code in ("held", "once") and n.scale is not None:
-                total = torch.as_tensor(samples.astype(np.float64) / n.scale) * (timesteps if n.code == "held" else 1)
-            totals[p.name] = total
-            continue
-        if takes_maxima(n):
-            totals[p.name] = largest(network.into(p.name), totals[network.into(p.name)[0].source], p.shape)
-            continue
-        charge: Any = 0
-        for projection in network.into(p.name):
-            charge = charge + deliver(projection, totals[projection.source], p.shape, 0)
-        charge = charge * (timesteps if getattr(n, "hold_input", False) else 1)
-        if isinstance(n, Readout):
-            return _read(p, charge, timesteps)
-        totals[p.name] = rule(p, charge + offset(p, timesteps)) if _rectified(p) else charge
-    raise AssertionError("a converted network ends in a readout")
-
-
-def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
-    n = p.neuron
-    assert isinstance(n, Readout)
-    steps = timesteps if n.average else 1
-    return np.asarray(total.double().numpy() * np.asarray(n.scale) / steps + np.asarray(n.offset))

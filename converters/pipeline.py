@@ -88,8 +88,8 @@ def convert(
     model: torch.nn.Module, or a Graph such as `read_onnx` returns.
     calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: mend
-    each layer's mean activation, in order.
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: fit
+    each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.

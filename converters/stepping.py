@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converters.delivery import deliver, largest
 from neuro.encoding import encode
 from neuro.errors import ConversionError
-from neuro.network import Population
+from neuro.network import Network, Population
 from neuro.neurons import (
     Graded,
     IntegrateAndFire,
@@ -192,3 +192,39 @@ def _messages(n: IntegrateAndFire | SignedIntegrateAndFire, v: Tensor, count: Te
     if n.minimum is not None:
         down &= count > n.minimum
     return up.to(torch.int32) - down.to(torch.int32)
+
+
+def rectified(p: Population) -> bool:
+    relayed = isinstance(p.neuron, Graded) and p.neuron.hold_input and p.neuron.minimum < 0
+    return not isinstance(p.neuron, Source | Readout) and not takes_maxima(p.neuron) and not relayed
+
+
+def emulated(
+    network: Network, samples: NDArray[np.float32], timesteps: int, lossless: bool
+) -> tuple[dict[str, Signal], dict[str, Tensor]]:
+    """What every population sends, and the charge it receives over its window, bias included."""
+    signals: dict[str, Signal] = {}
+    received: dict[str, Tensor] = {}
+    neurons = {p.name: p.neuron for p in network.populations}
+    for p in network.populations:
+        if isinstance(p.neuron, Source):
+            signals[p.name] = source_signal(p, samples, timesteps, lossless)
+            continue
+        part = Part(p, network.into(p.name), neurons, signals, timesteps, lossless)
+        charge = torch.zeros(1) if takes_maxima(p.neuron) else charges(part)
+        signals[p.name] = respond(part, charge)
+        if rectified(p):
+            repeated = timesteps if len(charge) == 1 and not lossless else 1
+            received[p.name] = charge.sum(0) * repeated + offset(p, timesteps)
+    return signals, received
+
+
+def offset(p: Population, timesteps: int) -> Tensor:
+    """A population's bias over its window and its initial potential."""
+    n: Any = p.neuron
+    bias = np.asarray(n.bias, np.int64)
+    if isinstance(n, WaitIntegrateAndFire):
+        bias = bias * n.gather
+    elif not isinstance(n, Graded | RadixIntegrateAndFire):
+        bias = bias * n.active_steps(timesteps)
+    return torch.tensor(bias + np.asarray(getattr(n, "initial_potential", 0), np.int64))

@@ -34,7 +34,7 @@ class Settings:
     """How float networks become spikes and what they are compared with.
 
     `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `board` "auto" takes as many
-    chips as a network needs.
+    chips as a network needs; `diagnose`: also say what each layer loses.
     """
 
     code: str = "rate"
@@ -43,6 +43,7 @@ class Settings:
     machines: tuple[str, ...] = MACHINES
     batches: tuple[int, ...] = (1, 64)
     board: str = "given"
+    diagnose: bool = False
 
     def __post_init__(self) -> None:
         for code in (self.code, *self.others):
@@ -109,6 +110,9 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
             others.append(try_network(made.network, chip, data, code=code, board=settings.board, work=work))
         except NeuroError as error:
             refused[code] = str(error)
+    if settings.diagnose:
+        work.step("diagnosing")
+    losses = conversion.diagnosis if settings.diagnose else None
     work.step("comparing")
     return Outcome(
         "A converted network",
@@ -120,6 +124,7 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
         refused=refused,
         diagnosis=conversion.notes,
         metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
+        losses=losses,
     )
 
 

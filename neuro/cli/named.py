@@ -54,6 +54,7 @@ class Asked:
     batches: tuple[int, ...] = ()
     board: str = "given"
     nir_writer: str | None = None
+    diagnose: bool = False
 
     @property
     def saved(self) -> bool:
@@ -141,6 +142,9 @@ def _check(asked: Asked) -> None:
     for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
         if asked.saved and value is not None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
+    if asked.saved and asked.diagnose:
+        fact = f"{asked.model!r} is a saved spiking network: the float network to measure it against is not in it"
+        raise UsageError("--diagnose", fact, "Name the float network, package.module:callable or an .onnx file")
 
 
 def typical_inputs(asked: Asked, samples: Data) -> Any:
@@ -163,4 +167,5 @@ def _settings(asked: Asked) -> Settings:
         asked.machines or default.machines,
         asked.batches or default.batches,
         asked.board,
+        asked.diagnose,
     )

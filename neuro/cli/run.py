@@ -18,10 +18,12 @@ Examples:
   neuro run mine:net --data test.npz --all-codes --quiet --json -
   neuro run net.onnx --data test.npz --code signed --timesteps 32
   neuro run net.nir --nir-writer snntorch --data events.npz
+  neuro run mine:net --data test.npz --diagnose --report out.html
   neuro run network.safetensors --data test.npz --board auto
 
 The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
 """
+Diagnose = Annotated[bool, typer.Option("--diagnose", help="Also say what each layer loses, and why.")]
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
 
@@ -36,6 +38,7 @@ def run(
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
     all_codes: AllCodes = False,
+    diagnose: Diagnose = False,
     report: Report = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -46,7 +49,7 @@ def run(
     The current folder is searched for modules.
     """
     check_writable(report, json)
-    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, nir_writer=nir_writer)
+    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, diagnose=diagnose, nir_writer=nir_writer)
     with working("loading", quiet=quiet) as work:
         outcome = study_named(asked, work=work)
     from neuro.cli.tell import tell

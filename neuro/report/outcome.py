@@ -5,8 +5,9 @@ Terminal, JSON and HTML page are all written from it. Knows nothing of how they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,13 +58,40 @@ class Trial:
         return np.asarray((by_step.argmax(axis=2) == self.labels[:, None]).mean(axis=0), np.float64)
 
 
+class Swap(Protocol):
+    """The outputs' error and agreement with the float network when one cause of error is taken away, and what that gains."""
+
+    @property
+    def cause(self) -> str: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def agreement(self) -> float: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+class Losses(Protocol):
+    """What each layer of a conversion loses and why, as `Conversion.diagnosis` tells it."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def swaps(self) -> Sequence[Swap]: ...
+    @property
+    def advice(self) -> str: ...
+    def rows(self) -> list[dict[str, Any]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Everything that a command has to tell.
 
     `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
-    that were tried and why they could not be had. `example` is a run of one sample with its raster. `facts` are lines such as
-    where the data came from.
+    that were tried and why they could not be had. `example` is a run of one sample with its raster. `diagnosis` is what was
+    noticed during conversion, `losses` what each layer loses. `facts` are lines such as where the data came from.
     """
 
     title: str
@@ -74,6 +102,7 @@ class Outcome:
     others: tuple[Trial, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     diagnosis: tuple[str, ...] = ()
+    losses: Losses | None = None
     facts: tuple[str, ...] = ()
     seed: int | None = None
     faults: Curves | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from neuro import __version__, units
 from neuro.chip.files import load_chip
 from neuro.comparison import Comparison, Row
-from neuro.report.outcome import Outcome, Trial
+from neuro.report.outcome import Losses, Outcome, Trial
 
 FORMAT = 1
 FAMILY = "loihi"
@@ -42,9 +42,18 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "verdict": verdict(comparison),
         "conditions": [] if comparison is None else list(comparison.conditions),
         "diagnosis": list(outcome.diagnosis),
+        "losses": None if outcome.losses is None else _losses(outcome.losses),
         "versions": versions(),
         "seed": outcome.seed,
     }
+
+
+def _losses(losses: Losses) -> dict[str, Any]:
+    swaps = [
+        {"cause": s.cause, "error": s.error, "gain": s.gain, "agreement": s.agreement, "remedy": s.remedy} for s in losses.swaps
+    ]
+    layers = [{**row, "histogram": list(row["histogram"])} for row in losses.rows()]
+    return {"samples": losses.samples, "advice": losses.advice, "layers": layers, "swaps": swaps}
 
 
 def trial_row(trial: Trial) -> dict[str, Any]:

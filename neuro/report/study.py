@@ -22,7 +22,8 @@ from neuro.report import figures
 from neuro.report.faults import fault_section
 from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
-from neuro.report.outcome import Outcome, Trial
+from neuro.report.losses import losses_section
+from neuro.report.outcome import Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
 from neuro.report.result import result
 from neuro.report.terminal import accuracy, energy
@@ -35,6 +36,8 @@ class Converted(Protocol):
     def code(self) -> str: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    @property
+    def diagnosis(self) -> Losses: ...
 
 
 def write_report(
@@ -51,8 +54,8 @@ def write_report(
 ) -> None:
     """Write one offline HTML file about a run on the chip.
 
-    conversion: where the network came from (its code and notes); table: what `neuro.compare` returned; labels: the classes
-    (samples,) of the samples, for the accuracy, which a chip_run with record=("logits_by_step",) shows against time;
+    conversion: where the network came from, its notes and its diagnosis; table: what `neuro.compare` returned; labels: the
+    classes (samples,) of the samples, for the accuracy, which a chip_run with record=("logits_by_step",) shows against time;
     accuracy_ann: the float network's; example: a run of the first sample with record=("raster",), whose spikes are drawn;
     faults: what `neuro.chip.faults.curves.curves` returned. Raises UsageError for labels that do not match, FormatError for
     the path.
@@ -60,7 +63,9 @@ def write_report(
     known = None if labels is None else _labels(labels, chip_run)
     trial = Trial(conversion.code if conversion else "-", chip_run, known)
     notes = conversion.notes if conversion else chip_run.placement.network.notes
-    write_study(Path(path), Outcome(title, trial, accuracy_ann, table, example, diagnosis=notes, faults=faults))
+    losses = conversion.diagnosis if conversion else None
+    found = Outcome(title, trial, accuracy_ann, table, example, diagnosis=notes, losses=losses, faults=faults)
+    write_study(Path(path), found)
 
 
 def _labels(labels: Any, chip_run: ChipRun) -> NDArray[np.int64]:
@@ -269,6 +274,8 @@ def _errors(row: Row) -> str:
 def _diagnosis(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if outcome.diagnosis:
         yield Section("diagnosis", "What was noticed on the way", points=outcome.diagnosis)
+    if found["losses"] is not None:
+        yield losses_section(found["losses"])
 
 
 def _constants(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:

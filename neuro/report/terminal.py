@@ -26,9 +26,18 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _parts(result)
     if result["repriced"]:
         yield Padding(Text(f"The same counts at other prices: {_repriced(result)}."), (0, 0, 1, 2))
+    if result["losses"] is not None:
+        yield _losses(result["losses"])
     if result["comparison"]:
         yield comparison(result)
     yield from _held(result)
+
+
+def _losses(losses: Result) -> Group:
+    columns = ("layer", "error", "inherited", "clipping", "rounding", "timing", "over", "under", "cosine")
+    rows = [(row["name"], *(f"{row[name]:.4f}" for name in columns[1:])) for row in losses["layers"]]
+    title = f"What each layer loses: squared errors relative to its mean square, on {losses['samples']} calibration samples"
+    return Group(table(title, columns, rows, right=columns[1:]), Padding(Text(losses["advice"]), (0, 0, 1, 2)))
 
 
 def comparison(result: Result) -> Group:

@@ -1,0 +1,125 @@
+"""What a network's outputs would be without one cause of error: the same network with real numbers where it has integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.building import Built, Recipe, build
+from converters.coding import Settings
+from converters.delivery import deliver, largest
+from converters.stepping import emulated, offset, rectified, source_signal, takes_maxima
+from neuro.network import Network, Population
+from neuro.neurons import Readout, Source
+
+Floats = NDArray[np.float64]
+Tensor = torch.Tensor
+Rule = Callable[[Population, Tensor, Settings], Tensor]
+_MORE = {"radix": "use more digits", "graded": "8 bits are what the code has"}
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """The outputs with one cause of error taken away: relative squared error, what of it that takes away, and the share of
+    samples with the float network's decision."""
+
+    cause: str
+    error: float
+    gain: float
+    agreement: float
+    remedy: str
+
+
+def swaps(truth: Floats, samples: NDArray[np.float32], recipe: Recipe, settings: Settings, built: Built) -> Iterator[Swap]:
+    """The network as it is, then each swap.
+
+    Of a code that depends on timing, the other causes are swapped in the lossless network with the same levels: their gain is
+    what they take away there.
+    """
+
+    def swap(cause: str, logits: Floats, remedy: str, before: float | None = None) -> Swap:
+        error = float(np.square(logits - truth).mean() / (truth.var() or 1.0))
+        flat, expected = logits.reshape(len(logits), -1), truth.reshape(len(truth), -1)
+        gain = 0.0 if before is None else before - error
+        return Swap(cause, error, gain, float((flat.argmax(1) == expected.argmax(1)).mean()), remedy)
+
+    now = swap("as it is", outputs(built.network, samples, settings), "")
+    yield now
+    if not settings.lossless:
+        codes = "'wait' or 'radix'" if settings.code == "signed" else "'signed', 'wait' or 'radix'"
+        settings = replace(settings, code="wait", gather=1, reset="subtract")
+        built = build(recipe, settings)
+        even = outputs(built.network, samples, settings)
+        now = swap("uneven timing", even, f"convert with code={codes}, or use more timesteps", now.error)
+        yield now
+
+    def walked(rule: str, network: Network = built.network, exact_input: bool = False) -> Floats:
+        return _walk(network, samples, _RULES[rule], exact_input, settings)
+
+    more = _MORE.get(settings.code, "use more timesteps")
+    yield swap("rounding to levels", walked("real"), f"{more}, or convert with refine=150", now.error)
+    yield swap("clipping", walked("unclipped"), "convert with threshold='max', or use more timesteps", now.error)
+    fine = build(recipe, replace(settings, weight_bits=16)).network
+    yield swap("rounding of weights", walked("exact", fine), "use more weight bits", now.error)
+    exact = walked("exact", exact_input=True)
+    yield swap("rounding of inputs", exact, "use input='graded', or scale inputs to use their range", now.error)
+
+
+def outputs(network: Network, samples: NDArray[np.float32], settings: Settings) -> Floats:
+    """What the network answers."""
+    signals, _ = emulated(network, samples, settings.timesteps, settings.lossless)
+    readout = network.readouts[0]
+    return _read(readout, signals[readout.name].total, settings.timesteps)
+
+
+def _exact(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+    return _unclipped(p, charge, settings).clamp(max=settings.levels)
+
+
+def _unclipped(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+    return torch.floor(charge / p.neuron.threshold).clamp(min=0)  # type: ignore[attr-defined]
+
+
+def _real(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+    threshold: int = p.neuron.threshold  # type: ignore[attr-defined]
+    return ((charge - threshold // 2) / threshold).clamp(0, settings.levels)
+
+
+_RULES: Mapping[str, Rule] = {"exact": _exact, "unclipped": _unclipped, "real": _real}
+
+
+def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_input: bool, settings: Settings) -> Floats:
+    """Outputs of the network when every rectified population answers its whole charge by `rule`, whatever the timing."""
+    totals: dict[str, Tensor] = {}
+    timesteps = settings.timesteps
+    for p in network.populations:
+        n = p.neuron
+        if isinstance(n, Source):
+            total = source_signal(p, samples, timesteps, True).total.double()
+            if exact_input and n.code in ("held", "once") and n.scale is not None:
+                total = torch.as_tensor(samples.astype(np.float64) / n.scale) * (timesteps if n.code == "held" else 1)
+            totals[p.name] = total
+            continue
+        if takes_maxima(n):
+            totals[p.name] = largest(network.into(p.name), totals[network.into(p.name)[0].source], p.shape)
+            continue
+        charge: Any = 0
+        for projection in network.into(p.name):
+            charge = charge + deliver(projection, totals[projection.source], p.shape, 0)
+        charge = charge * (timesteps if getattr(n, "hold_input", False) else 1)
+        if isinstance(n, Readout):
+            return _read(p, charge, timesteps)
+        totals[p.name] = rule(p, charge + offset(p, timesteps), settings) if rectified(p) else charge
+    raise AssertionError("a converted network ends in a readout")
+
+
+def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
+    n = p.neuron
+    assert isinstance(n, Readout)
+    steps = timesteps if n.average else 1
+    return np.asarray(total.double().numpy() * np.asarray(n.scale) / steps + np.asarray(n.offset))
