@@ -27,27 +27,35 @@ class Balance:
 
 
 def balance(
-    operators: Sequence[Operator], spreads: Sequence[Floats], weight: Floats, room: tuple[int, float], most: Floats
+    operators: Sequence[Operator],
+    spreads: Sequence[Floats],
+    importance: Floats,
+    power: Floats,
+    room: tuple[Sequence[int], float],
+    most: Floats,
 ) -> Balance:
-    """Least sum over channels of weight x error, where in units of the target's message the error variance of a channel is
-    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights.
+    """Least sum over channels of importance x error, where in units of the target's message the error variance of a channel is
+    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights. It is never
+    more than the power of a channel, which is lost when it no longer fires.
 
-    operators: in the target's units; spreads: variance of each source's total messages, (channels,) or one;
-    weight (channels,); room: largest integer weight and largest threshold; most (channels,): bound on each raise.
+    operators: in the target's units; spreads: variance of each source's total messages, (channels,) or one; importance and
+    power (channels,), in the target's units; room: largest integer weight of each operator, and largest threshold;
+    most (channels,): bound on each raise.
     """
-    limit, ceiling = room
-    largest = np.maximum(_by_channel(operators, "largest"), 1e-30)
+    limits, ceiling = room
+    largest = np.max([_by_channel([op], "largest") / n for op, n in zip(operators, limits, strict=True)], axis=0)
+    largest = np.maximum(largest, 1e-30)
     noise = sum(_by_channel([op], "spread", spread) for op, spread in zip(operators, spreads, strict=True))
-    lowest = min(limit / float(largest.max()), ceiling)
-    highest = min(float((limit * most / largest).min()), ceiling)
+    lowest = min(1 / float(largest.max()), ceiling)
+    highest = min(float((most / largest).min()), ceiling)
     best, error = lowest, np.inf
     for candidate in np.clip(lowest * _STEPS, 1e-9, max(highest, lowest)):
-        raised = np.maximum(1.0, largest * candidate / limit)
-        found = float((weight * raised**2 * (1 + noise / candidate**2)).sum())
+        raised = np.maximum(1.0, largest * candidate)
+        found = float((importance * np.minimum(raised**2 / 12 * (1 + noise / candidate**2), power)).sum())
         if found < error * (1 - 1e-9):
             best, error = float(candidate), found
     threshold = max(1, int(best))
-    return Balance(threshold, np.maximum(1.0, largest * threshold / limit))
+    return Balance(threshold, np.maximum(1.0, largest * threshold))
 
 
 def _by_channel(operators: Sequence[Operator], what: str, spread: Floats | None = None) -> Floats:

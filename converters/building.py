@@ -18,6 +18,7 @@ from converters.calibration import Range, calibrate, moments, thresholds
 from converters.coding import Activity, Evidence, Made, Sender, Settings
 from converters.correction import Corrector, means, sample_count
 from converters.evaluation import evaluate
+from converters.importance import importances
 from converters.pooling import encode_pool
 from converters.stages import Stage, stages
 from neuro.errors import ConversionError
@@ -48,6 +49,11 @@ class Recipe:
         """Pre-activations of every rectified stage and of the readout, in one pass over the samples."""
         measured = {s.name: s.pre_activation for s in self.stages if s.kind in ("relu", "readout")}
         return calibrate(self.graph, measured, self.samples)
+
+    @cached_property
+    def importances(self) -> dict[str, Floats]:
+        """How much noise in each channel of a stage matters at the outputs."""
+        return importances(self.stages, self.ranges)
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
@@ -115,7 +121,7 @@ def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:
     theta = thresholds(found, recipe.threshold, settings.levels, ceiling) if tuned is None else np.asarray(tuned, np.float64)
     square, variance = moments(found, theta)
     most = np.full(theta.shape, np.inf) if ceiling is None else ceiling / theta
-    return Activity(theta, square, variance, _extent(found), most)
+    return Activity(theta, square, variance, _extent(found), most, recipe.importances[stage.name])
 
 
 def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) -> Evidence | None:

@@ -37,6 +37,8 @@ Code = Literal["rate", "signed", "wait", "radix", "graded"]
 POTENTIAL = 2**23 - 1
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
 _LARGEST_THRESHOLD = 2.0**16
+_STRANDS = 16  # parallel synapses that may share a weight,
+_SHARED = 0.15  # and what share of a population's synapses they may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,14 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class Activity:
     """A stage's activations in the float network, per channel: threshold, mean square and variance when clipped to it; the
-    largest |pre-activation|, and how far a threshold may be raised (1 where a ceiling is exact)."""
+    largest |pre-activation|, how far a threshold may be raised (1 where a ceiling is exact), and how much noise matters."""
 
     theta: Floats
     square: Floats
     variance: Floats
     extent: Floats
     most: Floats
+    importance: Floats
 
 
 def source_population(stage: Stage, variance: float, settings: Settings) -> Made:
@@ -156,17 +159,20 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
     room = min(POTENTIAL / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
-    weight = unit**2 / np.maximum(activity.square, 1e-12 * activity.square.max() + 1e-30)
-    chosen = balance(operators, [s.spread for s in senders], weight, (settings.limit, room), activity.most)
+    limits = [settings.limit * n for n in _strands(operators)]
+    importance, power = activity.importance * unit**2, activity.square / unit**2
+    chosen = balance(operators, [s.spread for s in senders], importance, power, (limits, room), activity.most)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
-    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, settings)
+    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, limits)
     bias = np.zeros(1) if stage.bias is None else stage.bias
     charge = np.rint(bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
     spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
     sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.lag)
-    return Made(Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives), sender)
+    return Made(
+        Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives, settings.limit), sender
+    )
 
 
 def encode_readout(
@@ -180,7 +186,7 @@ def encode_readout(
     largest = np.maximum(integers.largest_by_channel(operators), 1e-30)
     room = POTENTIAL / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
     factor = _column(np.minimum(settings.limit / largest, room), stage.shape)
-    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, settings)
+    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, [settings.limit] * len(operators))
     neuron = Readout(
         scale=1 / factor,
         offset=np.zeros(1) if stage.bias is None else stage.bias,
@@ -190,7 +196,9 @@ def encode_readout(
         start_step=arrives.start,
     )
     sender = Sender(stage.name, np.ones(1), np.ones(1), arrives.start)
-    return Made(Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives), sender)
+    return Made(
+        Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives, settings.limit), sender
+    )
 
 
 def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neuron:
@@ -242,15 +250,24 @@ def _fitted(
     return reconstruct(operators, values, evidence.wanted)
 
 
-def _rounded(operators: list[Operator], covariances: list[Floats | None], settings: Settings) -> list[Operator]:
-    pairs = zip(operators, covariances, strict=True)
-    return [
-        integers.rounded(op, settings.limit) if known is None else round_with(op, known, settings.limit) for op, known in pairs
-    ]
+def _rounded(operators: list[Operator], covariances: list[Floats | None], limits: list[int]) -> list[Operator]:
+    parts = zip(operators, covariances, limits, strict=True)
+    return [integers.rounded(op, limit) if known is None else round_with(op, known, limit) for op, known, limit in parts]
 
 
-def _projections(stage: Stage, senders: list[Sender], operators: list[Operator], arrives: Arrival) -> tuple[Projection, ...]:
-    pairs = zip(senders, operators, strict=True)
+def _strands(operators: list[Operator]) -> list[int]:
+    """How many parallel synapses may share a weight of each operator: more than one for few synapses beside many, such as a
+    skip path beside a convolution, so that its large weights do not take the resolution of the others."""
+    if len(operators) == 1:
+        return [1]
+    counts = np.array([integers.synapses(op) for op in operators])
+    return [int(n) for n in np.clip(1 + _SHARED * counts.sum() / counts, 1, _STRANDS)]
+
+
+def _projections(
+    stage: Stage, senders: list[Sender], operators: list[Operator], arrives: Arrival, limit: int
+) -> tuple[Projection, ...]:
+    pairs = [(s, part) for s, op in zip(senders, operators, strict=True) for part in integers.strands(op, limit)]
     return tuple(integers.projection(s.name, stage.name, op, arrives.delay(s)) for s, op in pairs)
 
 

@@ -6,6 +6,7 @@ W_int = round(W * unit of the source / unit of the target * threshold), where a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,22 @@ def rounded(operator: Operator, limit: int) -> Operator:
     weight.data = np.clip(np.rint(weight.data), -limit, limit)
     weight.eliminate_zeros()
     return Matrix(operator.source, operator.target, weight)
+
+
+def synapses(operator: Operator) -> int:
+    """How many synapses an operator has, windows counted without padding."""
+    if isinstance(operator, Matrix):
+        return int(operator.weight.nnz)
+    return int(np.prod(operator.weight.shape)) * int(np.prod(operator.target[1:]))
+
+
+def strands(operator: Operator, limit: int) -> list[Operator]:
+    """An integer operator as the sum of as many as it takes for weights within +-limit."""
+    if largest_weight([operator]) <= limit:
+        return [operator]
+    weight: Any = operator.weight
+    part = weight.clip(-limit, limit) if isinstance(operator, Window) else weight.minimum(limit).maximum(-limit).tocsr()
+    return [replace(operator, weight=part), *strands(replace(operator, weight=weight - part), limit)]
 
 
 def twin(operator: Operator) -> Operator:

@@ -49,7 +49,9 @@ def run(
     The current folder is searched for modules.
     """
     check_writable(report, json)
-    asked = Asked(model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, diagnose=diagnose, nir_writer=nir_writer)
+    asked = Asked(
+        model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, diagnose=diagnose, nir_writer=nir_writer
+    )
     with working("loading", quiet=quiet) as work:
         outcome = study_named(asked, work=work)
     from neuro.cli.tell import tell
