@@ -65,7 +65,7 @@ def write_nir(network: Network, path: Any, *, extended: bool = False) -> tuple[s
 
     graph, notes = exported(network, extended=extended)
     with atomic_path(path) as temporary:
-        nir.write(temporary, graph)
+        nir.write(temporary, graph, compression_opts=1)
     return notes
 
 

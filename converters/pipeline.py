@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from converters.finetuning import finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
+from converters.onnx_files import read_onnx
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
@@ -85,7 +87,7 @@ def convert(
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
-    model: torch.nn.Module, or a Graph such as `read_onnx` returns.
+    model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
     calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: fit
@@ -99,7 +101,7 @@ def convert(
         _check_choice(*choice)
     for number in (("weight_bits", weight_bits, 2, 8), ("timesteps", timesteps, 1, 4096), ("refine", refine, 0, 1_000_000)):
         _check_number(*number)
-    graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(calibration)))
+    graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
     settings, notes = _settings(samples, code, timesteps, weight_bits, input)
     if reset == "zero":
@@ -111,6 +113,13 @@ def convert(
     built = build(recipe, settings)
     built = replace(built, network=replace(built.network, notes=notes))
     return Conversion(built.network, graph, code, settings.timesteps, notes, built, recipe, settings)
+
+
+def float_graph(model: Any, calibration: Any) -> Graph:
+    """The float network of a module, of an ONNX file, or as it is."""
+    if isinstance(model, str | os.PathLike):
+        return read_onnx(model, shape=np.shape(calibration)[1:])
+    return model if isinstance(model, Graph) else trace(model, sample_pair(calibration))
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

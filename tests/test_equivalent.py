@@ -67,3 +67,14 @@ def test_loops_are_refused() -> None:
     )
     with pytest.raises(MachineError, match="loop"):
         equivalent(looped)
+
+
+def test_a_population_that_carries_constants_costs_nothing() -> None:
+    made = network()
+    steady = neuro.Population("steady", (1,), neuro.IntegrateAndFire(1, bias=1))
+    biased = neuro.Network(
+        (*made.populations, steady), (*made.projections, neuro.Dense("steady", "out", np.arange(5).reshape(1, 5)))
+    )
+    assert equivalent(biased) == equivalent(made)
+    with pytest.raises(MachineError, match="nothing projects to it"):
+        equivalent(neuro.Network((*made.populations, steady), made.projections))

@@ -17,7 +17,7 @@ from tests.networks import cases
 from tests.test_conversion import Branches, Chain, Pools, settled
 
 RECORDED = Path(__file__).parent / "data" / "nir"
-NAMES = sorted(path.stem for path in RECORDED.glob("*.nir"))
+NAMES = sorted(path.stem for path in RECORDED.glob("*.nir") if path.stem != "written")
 SPIKING = [name for name in NAMES if name != "norse_box"]
 
 
@@ -63,6 +63,33 @@ def test_a_leaky_readout_ends_at_the_recorded_potential() -> None:
     recorded = np.load(RECORDED / "norse_box.npz")
     run = neuro.run(read("norse_box", weight_bits=20), recorded["x"])
     assert np.allclose(run.logits, recorded["outputs"][:, -1], atol=1e-3)
+
+
+def ours() -> neuro.Network:
+    """A network that NIR has all words for, but for the step at which layers start."""
+    rng = np.random.default_rng(1)
+    populations = (
+        neuro.Population("in", (1, 8, 8), neuro.Source(levels=1)),
+        neuro.Population("a", (4, 6, 6), neuro.IntegrateAndFire(41, reset="zero", start_step=1)),
+        neuro.Population("b", (5,), neuro.IntegrateAndFire(131, reset="zero", start_step=2)),
+    )
+    conv = neuro.Conv2d("in", "a", rng.integers(-9, 20, (4, 1, 3, 3)))
+    return neuro.Network(populations, (conv, neuro.Dense("a", "b", rng.integers(-9, 20, (144, 5)))))
+
+
+@pytest.mark.golden
+def test_another_package_reads_what_we_write_and_spikes_alike(tmp_path) -> None:
+    recorded = np.load(RECORDED / "written.npz")
+    run = neuro.run(ours(), recorded["x"], record=("raster",))
+    assert np.array_equal(run.raster["b"][:, 2:], recorded["outputs"])
+    assert recorded["outputs"].sum() > 50
+    converters.write_nir(ours(), tmp_path / "n.nir")
+    new, old = (nir.read(path) for path in (tmp_path / "n.nir", RECORDED / "written.nir"))
+    assert set(new.edges) == set(old.edges)
+    for name, node in new.nodes.items():
+        mine, theirs = node.to_dict(), old.nodes[name].to_dict()
+        assert all(np.array_equal(mine[key], theirs[key]) for key in mine if key != "metadata")
+        assert all(np.array_equal(mine["metadata"][key], theirs["metadata"][key]) for key in mine["metadata"])
 
 
 def test_both_engines_run_what_was_read() -> None:

@@ -38,6 +38,7 @@ def samples() -> np.ndarray:
 def test_an_exported_module_converts_to_the_module_s_own_network(model, open_batch, samples, tmp_path) -> None:
     model = settled(model(), samples)
     graph = converters.read_onnx(exported(model, samples, tmp_path / "m.onnx", open_batch=open_batch))
+    assert converters.convert(tmp_path / "m.onnx", samples, code="graded").graph == converters.convert(graph, samples).graph
     for code in ("rate", "radix"):
         own = converters.convert(model, samples, code=code, timesteps=8).network
         assert renamed(converters.convert(graph, samples, code=code, timesteps=8).network) == renamed(own)

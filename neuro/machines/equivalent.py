@@ -22,14 +22,19 @@ MOST_WEIGHTS = 100_000_000  # of a sparse projection written out as a full matri
 def equivalent(network: Network) -> Graph:
     """The float network of a feedforward spiking one: each projection a layer, each population a sum and a ReLU.
 
+    Populations that nothing projects to, but which project on, carry constants: a float network has them as biases, for free.
     Raises MachineError for a network with loops, which one pass through layers cannot stand for.
     """
     layers: list[Layer] = []
+    constant = {p.name for p in network.populations if not isinstance(p.neuron, Source) and _sends_only(network, p.name)}
     for population in _in_order(network):
+        if population.name in constant:
+            continue
         if isinstance(population.neuron, Source):
             layers.append(Layer(population.name, "input", (), population.shape))
             continue
-        arriving = [_connect(network, i, p, layers) for i, p in enumerate(network.projections) if p.target == population.name]
+        into = [(i, p) for i, p in enumerate(network.projections) if p.target == population.name and p.source not in constant]
+        arriving = [_connect(network, i, p, layers) for i, p in into]
         if not arriving:
             raise MachineError(f"population {population.name!r}", "nothing projects to it", "Connect it, or leave it out")
         if len(arriving) > 1:
@@ -37,6 +42,10 @@ def equivalent(network: Network) -> Graph:
         op, options = ("identity", {}) if isinstance(population.neuron, Readout) else ("relu", {"ceiling": None})
         layers.append(Layer(population.name, op, (layers[-1].name,), population.shape, {}, options))
     return Graph(tuple(layers), "the float network with the same connections")
+
+
+def _sends_only(network: Network, name: str) -> bool:
+    return not network.into(name) and bool(network.out_of(name))
 
 
 def _in_order(network: Network) -> list[Population]:

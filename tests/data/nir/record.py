@@ -17,6 +17,7 @@ from norse.torch.utils.export_nir import to_nir
 from snntorch.export_nir import export_to_nir
 from spikingjelly.activation_based import functional, layer, neuron
 from spikingjelly.activation_based.nir_exchange import export_to_nir as jelly_to_nir
+from spikingjelly.activation_based.nir_exchange import import_from_nir
 from torch import nn
 
 HERE = Path(__file__).parent
@@ -127,7 +128,24 @@ def with_spikingjelly() -> None:
     save("spikingjelly_if_lif", graph, spikes(1, 8, 8), model)
 
 
+def spikingjelly_reads_ours() -> None:
+    """What SpikingJelly answers to written.nir, which write_nir wrote."""
+    net = import_from_nir(nir.read(HERE / "written.nir"), dt=1.0)
+    functional.set_step_mode(net, "s")
+    state = None
+
+    def step(now: torch.Tensor) -> torch.Tensor:
+        nonlocal state
+        out, state = net(now, state)
+        return out
+
+    x = spikes(1, 8, 8)
+    with torch.no_grad():
+        answers = torch.stack([step(now) for now in x]).swapaxes(0, 1)
+    np.savez_compressed(HERE / "written.npz", x=x.swapaxes(0, 1).numpy().astype(np.int8), outputs=answers.numpy())
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
-    for write in (with_snntorch, with_sinabs, with_norse, with_spikingjelly):
+    for write in (with_snntorch, with_sinabs, with_norse, with_spikingjelly, spikingjelly_reads_ours):
         write()
