@@ -14,7 +14,7 @@ from neuro.projections import window_output
 
 Shape = tuple[int, ...]
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLIF", "CubaLI")
-MOST_VALUES = 2**27  # of one sample
+MOST_VALUES = 2**24  # of one sample
 
 
 def linear_layer(name: str, node: Any, shape: Shape, dt: float) -> tuple[Layer, int]:
