@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from neuro.chip.faults.curves import KINDS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+_RESULTS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -25,9 +28,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def run(*arguments: str) -> Any:
     """What a command of the project says as JSON; python runs it in the root of the repository."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def laws() -> str:
@@ -39,6 +46,48 @@ def laws() -> str:
     )
     rows = [(f"`tests/{file}`", len(names)) for file, names in found["properties_by_file"].items()]
     return f"{counted}\n\n{table(('laws in', 'number'), rows)}"
+
+
+def witnesses() -> str:
+    """Tests against other tools and recorded numbers, run now."""
+    rows = run("tests/count.py", "--json")["witnesses"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        options = ["-q", "-m", "peer or golden", f"--junitxml={report}"]
+        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=_environment(), capture_output=True, check=False)
+        cases = ElementTree.parse(report).getroot().iter("testcase")  # our own file
+        found = [
+            (f"{c.get('classname', '').rpartition('.')[2]}.py::{c.get('name', '').partition('[')[0]}", _result(c)) for c in cases
+        ]
+    told = []
+    for row in rows:
+        results = Counter(result for name, result in found if name == row["test"])
+        said = ", ".join(f"{number} {result}" for result, number in sorted(results.items()))
+        name = row["test"].partition("::")[2].removeprefix("test_").replace("_", " ")
+        told.append((row["witness"], {"peer": "runs beside", "golden": "recorded"}[row["kind"]], name, said))
+    return table(("witness", "how", "what", "result"), sorted(told))
+
+
+def _result(case: ElementTree.Element) -> str:
+    return next((name for tag, name in _RESULTS.items() if case.find(tag) is not None), "passed")
+
+
+def golden() -> str:
+    """Where the recorded numbers of `tests/golden` come from."""
+    rows = []
+    for path in sorted((ROOT / "tests" / "golden").glob("*.json")):
+        recorded = json.loads(path.read_text())
+        said = recorded["provenance"]
+        versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
+        exact, close = _leaves(recorded["exact"]), _leaves(recorded["close"])
+        rows.append((f"`{path.name}`", exact, close, said["date"], f"`{said['commit'][:10]}`", versions))
+    return table(("file", "integers", "other numbers", "recorded", "at commit", "with"), rows)
+
+
+def _leaves(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_leaves, value.values()))
+    return sum(map(_leaves, value)) if isinstance(value, list) else 1
 
 
 def faults() -> str:
@@ -72,7 +121,7 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "faults": faults}
+SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "witnesses": witnesses, "golden": golden, "faults": faults}
 
 
 def put(page: str, name: str, text: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-_ASSERTING = ("assert", "check", "raises", "warns", "refused", "same")
+_ASSERTING = ("assert", "check", "raises", "warns", "refuse", "same")
 
 
 class Collected:
@@ -60,6 +60,12 @@ def asserts(function: Any) -> bool:
     return False
 
 
+def witnesses(name: str, item: Any) -> list[dict[str, str]]:
+    """What a test is compared with: a tool that runs beside it (peer), or numbers that were recorded (golden)."""
+    marks = [mark for mark in item.iter_markers() if mark.name in ("peer", "golden")]
+    return [{"test": name, "kind": mark.name, "witness": ", ".join(mark.args)} for mark in marks]
+
+
 def count() -> dict[str, Any]:
     """The numbers, and the names of the properties by file and of tests that assert nothing."""
     items = collect()
@@ -78,6 +84,7 @@ def count() -> dict[str, Any]:
         "files": len({item.path for item in items}),
         "properties": sum(map(len, properties.values())),
         **{name: marks[name] for name in ("slow", "golden", "peer")},
+        "witnesses": [row for name, item in sorted(functions.items()) for row in witnesses(name, item)],
         "asserting_nothing": sorted(name for name, item in functions.items() if not asserts(item.obj)),
         "properties_by_file": properties,
     }

@@ -118,6 +118,7 @@ def test_inputs_arrive_in_every_way(code, how, negative, samples) -> None:
         assert np.array_equal(conversion.quantised(samples[:2]), run.logits)
 
 
+@pytest.mark.peer("torch")
 def test_the_graph_equals_the_model(samples) -> None:
     from converters.evaluation import logits
 

@@ -143,7 +143,7 @@ def test_torch_equals_event(case) -> None:
     assert_same(neuro.run(network, inputs, timesteps=timesteps, engine="torch", record=RECORD), expected)
 
 
-@pytest.mark.peer
+@pytest.mark.peer("Brian2")
 @pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
 @law(4)
 @given(cases(plain=True))

@@ -36,6 +36,7 @@ def test_streaming_equals_one_shot_bit_for_bit(pieces: list[int], chosen: Featur
     assert streamed.tobytes() == whole.tobytes()
 
 
+@pytest.mark.peer("librosa")
 @pytest.mark.parametrize(("low", "high", "bands"), [(20.0, 7_600.0, 40), (0.0, 8_000.0, 26), (300.0, 4_000.0, 20)])
 def test_mel_filters_equal_librosa(low: float, high: float, bands: int) -> None:
     librosa = pytest.importorskip("librosa")
@@ -45,6 +46,7 @@ def test_mel_filters_equal_librosa(low: float, high: float, bands: int) -> None:
     assert not ours[:, 0].any()
 
 
+@pytest.mark.peer("librosa")
 def test_cepstra_equal_librosa() -> None:
     librosa = pytest.importorskip("librosa")
     audio = noise(16_000)
@@ -102,7 +104,7 @@ def test_nonsense_settings_are_refused(bad: dict[str, float]) -> None:
         FeatureSettings(**bad)
 
 
-@pytest.mark.golden
+@pytest.mark.golden("MLPerf Tiny")
 @pytest.mark.skipif(not (DATA / "pretrained").is_dir(), reason="shared/data is not there")
 def test_mlperf_features_give_the_published_accuracy() -> None:
     """Recorded 2026-11-23 from this code: 832 of the 929 test clips (89.56 %, facts/conversion.md)."""

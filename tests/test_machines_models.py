@@ -22,7 +22,7 @@ def last_cycle(m: int, k: int, n: int, dataflow: str) -> int:
     return int(systolic_cycles(m, k, n, rows=256, columns=256, dataflow=dataflow)) - 1
 
 
-@pytest.mark.golden
+@pytest.mark.golden("SCALE-Sim 3.0.0")
 def test_cycles_equal_scale_sim() -> None:
     """SCALE-Sim 3.0.0, 256 x 256, facts of 2025."""
     assert last_cycle(3136, 64, 64, "ws") == 3901
@@ -30,7 +30,7 @@ def test_cycles_equal_scale_sim() -> None:
     assert [last_cycle(1, k, n, "os") for k, n in ((390, 256), (256, 256), (256, 29))] == [899, 765, 765]
 
 
-@pytest.mark.golden
+@pytest.mark.golden("SCALE-Sim 3.0.0")
 @pytest.mark.parametrize(
     ("batch", "dataflow", "kilocycles", "percent"),
     [

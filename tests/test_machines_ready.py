@@ -194,6 +194,7 @@ def test_every_ready_workload_has_a_torch_twin() -> None:
     assert set(TORCH) == set(list_workloads())
 
 
+@pytest.mark.peer("torch.utils.flop_counter")
 @pytest.mark.parametrize("name", sorted(TORCH))
 def test_counts_equal_torch(name: str) -> None:
     with torch.device("meta"):

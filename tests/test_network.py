@@ -78,6 +78,7 @@ def test_wrong_shapes_name_the_projection() -> None:
         neuro.Network((a, b), (neuro.Dense("a", "c", np.ones((32, 48), int)),))
 
 
+@pytest.mark.peer("torch")
 @given(
     channels=st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 2)),
     size=st.tuples(st.integers(3, 7), st.integers(3, 7)),

@@ -34,7 +34,7 @@ def recorded() -> tuple[neuro.Network, np.ndarray, np.ndarray]:
     return network, found["x"], found["labels"]
 
 
-@pytest.mark.golden
+@pytest.mark.golden("NeuroBench")
 def test_the_package_s_own_figures() -> None:
     network, x, labels = recorded()
     got = neuro.neurobench(network, neuro.run(network, x), x, labels=labels).to_row()
@@ -47,7 +47,7 @@ def test_the_package_s_own_figures() -> None:
     assert 0 < expected["ClassificationAccuracy"] < 1
 
 
-@pytest.mark.golden
+@pytest.mark.golden("NeuroBench")
 def test_the_footprint_is_the_package_s_but_for_precision() -> None:
     """The package counts 4 bytes a weight and five scalars of each snnTorch layer; ours are bytes, with potentials."""
     network, x, _ = recorded()
