@@ -1,21 +1,26 @@
 """Accuracy, spikes and synaptic operations of every code against T, on five trained networks.
 
-`python benchmarks/conversion.py --json FILE [--quick] [--only NETWORK]`. Conversion is after training: thresholds, biases and
-weights are set on 256 inputs without labels.
+`python benchmarks/conversion.py --json FILE [--quick] [--only NETWORK] [--peer PYTHON]`. Conversion is after training:
+thresholds, biases and weights are set on 256 inputs without labels. `--peer` names an interpreter with SpikingJelly 2.0.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from conversion_networks import CASES, Case
+from conversion_networks import CASES, ROOT, Case
+from safetensors.torch import save_file
 
 import converters
 import neuro
@@ -27,7 +32,7 @@ from neuro.graph import Graph
 Row = dict[str, Any]
 PEER = Path(__file__).parent / "peer_spikingjelly.py"
 TOYS = ("digits", "sinabs_mnist_cnn")  # networks on which the peer runs
-QUICK = 200
+SAMPLES, QUICK = 1000, 200
 _BATCH = 500
 
 
@@ -53,11 +58,7 @@ TUNED = 150  # steps of `refine`, for few levels
 SETTINGS = (
     *LOSSLESS,
     *TIMED,
-    *(
-        replace(s, refine=TUNED)
-        for s in (*LOSSLESS, *TIMED)
-        if s.timesteps in (4, 8, 16) and s.code in ("radix", "wait", "signed")
-    ),
+    *(Setting(code, steps, refine=TUNED) for code, steps in (("radix", 4), ("wait", 4), ("signed", 4))),
 )
 
 
@@ -85,6 +86,18 @@ def rows(case: Case, settings: tuple[Setting, ...] = SETTINGS) -> Iterator[Row]:
             "steps": made.network.steps(made.timesteps),
             "seconds": round(time.perf_counter() - began, 1),
         }
+
+
+def peer_rows(case: Case, interpreter: str) -> list[Row]:
+    """The same float network and samples through SpikingJelly's converter, in an interpreter of its own."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        np.savez(place / "data.npz", calibration=case.calibration, x=case.x, y=case.y)
+        save_file({key: value.contiguous() for key, value in case.model.state_dict().items()}, place / "weights.safetensors")
+        command = [interpreter, str(PEER), case.name, str(place)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    macs = neuro.weigh(converters.trace(case.model, case.calibration)).macs
+    return [{**row, "network": case.name, "samples": len(case.x), "macs_ann": macs} for row in json.loads(done.stdout)]
 
 
 def convert(graph: Graph, case: Case, s: Setting) -> Conversion:
@@ -115,8 +128,8 @@ def told(row: Row) -> str:
     """A row as a line."""
     lost = 100 * (row["accuracy_ann"] - row["accuracy_snn"])
     return (
-        f"{row['network']:18} {row['code']:28} T={row['timesteps']:<3} {row['weight_bits']} bits refine={row['refine']:<4}"
-        f"{100 * row['accuracy_snn']:7.2f} % (loses {lost:5.2f}) {row['spikes']:12,.0f} spikes {row['synops']:14,.0f} synops"
+        f"{row['network']:18} {row['code']:30} T={row['timesteps']:<3} {row['weight_bits']} bits refine={row['refine']:<4}"
+        f"{100 * row['accuracy_snn']:7.2f} % (loses {lost:5.2f}) {row['spikes']:12,.0f} spikes {row['synops'] or 0:14,.0f} synops"
         f" {row['macs_ann']:12,} MACs"
     )
 
@@ -124,15 +137,17 @@ def told(row: Row) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="samples of each network at most (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} samples of each network")
+    parser.add_argument("--peer", help="an interpreter that has SpikingJelly 2.0, whose converter is run beside ours")
     parser.add_argument("--only", choices=list(CASES), action="append", help="this network (may be repeated)")
     arguments = parser.parse_args()
     found: list[Row] = []
     for name in arguments.only or CASES:
-        case = CASES[name]()
-        if arguments.quick:
-            case = replace(case, x=case.x[:QUICK], y=case.y[:QUICK])
-        for row in rows(case):
+        case, most = CASES[name](), QUICK if arguments.quick else arguments.samples
+        case = replace(case, x=case.x[:most], y=case.y[:most])
+        peers = peer_rows(case, arguments.peer) if arguments.peer and name in TOYS else ()
+        for row in chain(rows(case), peers):
             found.append(row)
             print(told(row), flush=True)
             if arguments.json:
