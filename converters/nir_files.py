@@ -15,6 +15,7 @@ from converters.nir_own import is_own, restored
 from neuro.errors import FormatError, NeuroError
 from neuro.files import atomic_path
 from neuro.network import Network
+from neuro.reading import opened as opened_file
 
 _MOST_BYTES = 2**31
 _MOST_OBJECTS = 100_000
@@ -74,8 +75,8 @@ def _graph(path: Path) -> Any:
     import h5py
     import nir
 
-    if not path.is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path")
+    with opened_file(path):
+        pass  # a regular file
     try:
         with h5py.File(path, "r") as opened:
             link = opened.get("node", getlink=True)

@@ -17,6 +17,7 @@ from converters.onnx_building import Builder
 from converters.onnx_operators import visit
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph
+from neuro.reading import read_bytes
 
 _LARGEST_FILE = 2**31 - 1  # bytes; what protobuf can hold
 _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
@@ -56,14 +57,10 @@ def _parse(path: Path) -> Any:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
-    if not path.is_file():
-        raise FormatError(str(path), "there is no such file", "Check the path")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise FormatError(str(path), "it is larger than 2 GiB, which no ONNX file can be", "Store the weights as external data")
-    model = ModelProto()
+    content, model = read_bytes(path, _LARGEST_FILE), ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
-    except (DecodeError, OSError, RecursionError) as error:
+        model.ParseFromString(content)
+    except (DecodeError, RecursionError) as error:
         raise FormatError(str(path), f"it is not a readable ONNX file ({error})", _REMEDY) from None
     if not model.graph.node and not model.graph.output:
         raise FormatError(str(path), "it holds no network", _REMEDY)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+import converters
 import neuro
 from converters.modules import load_module
 from neuro.cli.inputs import read_data
@@ -29,11 +30,18 @@ from neuro.keywords.features import FeatureSettings
 from neuro.keywords.model import load_mlperf_dscnn
 from neuro.keywords.spotter import Spotter
 from neuro.machines.points import Point, read_points
+from neuro.sweeping.journal import open_journal
 
 
 def read_weights(path: Path) -> object:
     """As `neuro run MODEL --weights FILE` reads them."""
     return load_module("torch.nn:Identity", weights=path)
+
+
+def read_journal(path: Path) -> object:
+    """As `neuro sweep` opens the journal of an earlier one."""
+    with open_journal(path, {"about": "a test"}) as journal:
+        return dict(journal.records)
 
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its files are named, the reader)
@@ -49,6 +57,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "machine": ("machine.toml", neuro.load_machine),
     "points": ("points.csv", read_points),
     "recording": ("recording.wav", read_wav),
+    "onnx": ("net.onnx", converters.read_onnx),
+    "nir": ("net.nir", converters.read_nir),
+    "journal": ("journal.jsonl", read_journal),
 }
 
 
@@ -169,9 +180,40 @@ def write_good(reader: str, path: Path) -> None:
         "chip": lambda: path.write_text((shipped / "chip" / "presets" / "speck.toml").read_text()),
         "machine": lambda: path.write_text((shipped / "machines" / "catalogue" / "xeon.toml").read_text()),
         "points": lambda: path.write_text(points()),
+        "onnx": lambda: write_onnx(path),
+        "nir": lambda: converters.write_nir(network_for_nir(), path),
+        "journal": lambda: write_journal(path),
         "recording": lambda: path.write_bytes(wav(np.arange(64, dtype="<i2").tobytes())),
     }  # fmt: skip
     whole[reader]()
+
+
+def write_onnx(path: Path) -> None:
+    import onnx
+
+    tensors = {"w": np.full((2, 4), 0.5, np.float32), "b": np.zeros(2, np.float32)}
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1),
+        onnx.helper.make_node("Relu", ["h"], ["y"]),
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, n]) for name, n in (("x", 4), ("y", 2))]
+    kept = [onnx.numpy_helper.from_array(value, name) for name, value in tensors.items()]
+    graph = onnx.helper.make_graph(nodes, "small", ends[:1], ends[1:], kept)
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]).SerializeToString())
+
+
+def network_for_nir() -> neuro.Network:
+    populations = (
+        neuro.Population("in", (3,), neuro.Source()),
+        neuro.Population("fire", (2,), neuro.IntegrateAndFire(5, start_step=1)),
+    )
+    return neuro.Network(populations, (neuro.Dense("in", "fire", np.arange(6).reshape(3, 2)),), timesteps=4)
+
+
+def write_journal(path: Path) -> None:
+    with open_journal(path, {"about": "a test"}) as journal:
+        journal.append({"key": "a", "error": "it did not fit"})
+        journal.append({"key": "b", "error": "it did not fit either"})
 
 
 def dscnn() -> dict[str, Any]:

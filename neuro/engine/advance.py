@@ -24,9 +24,8 @@ from neuro.engine.kernels import (
     rows_reached,
     sparse,
 )
-from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE
+from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE, U
 
-U = np.uint64
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
 

@@ -14,10 +14,9 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit, mask_of, ones
-from neuro.engine.tables import CUBA, GRADED, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT
+from neuro.engine.tables import CUBA, GRADED, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT, U
 
 I32 = np.int32
-U = np.uint64
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 

@@ -14,9 +14,7 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products3, scaled1
-from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN
-
-U = np.uint64
+from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 
 
 @compiled

@@ -179,15 +179,15 @@ def _ones(typingctx: Any, bits: Any) -> Any:
 
 def _plain_mask(flags: Any, at: int) -> Any:
     chosen = flags[int(at) : int(at) + 64] != 0
-    return np.packbits(chosen, bitorder="little").view(np.uint64)[0]
+    return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
 
 
 def _plain_lowest_bit(bits: Any) -> int:
-    return (int(bits) & -int(bits)).bit_length() - 1
+    return (int(bits) & -int(bits) or 1).bit_length() - 1  # of none, anything: it is overwritten
 
 
 def _plain_ones(bits: int) -> Any:
-    return np.uint64(int(bits).bit_count())
+    return int(bits).bit_count()
 
 
 products1, products3 = (_product(count) for count in (1, 3))

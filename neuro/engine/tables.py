@@ -5,7 +5,13 @@ All offsets point into the flat arenas of `engine.plan.Plan` (weights, tables) a
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
+
+# With the compiler off, kernels are plain Python: places are its integers, and records need fields as attributes.
+U: Any = int if numba.config.DISABLE_JIT else np.uint64
 
 # Projection kinds.
 CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE = range(5)
@@ -17,8 +23,17 @@ IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, TURNS, LEADER, USER, SOURCE = ra
 NARROW, FLUSHED, WIDE = range(3)
 
 
+class PlainRecord(np.record):
+    """A row of a table whose fields are attributes; numpy means something else by `size`."""
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return int(self["size"])
+
+
 def _record(*names: str) -> np.dtype[np.void]:
-    return np.dtype([(name, np.int64) for group in names for name in group.split()])
+    fields = [(name, np.int64) for group in names for name in group.split()]
+    return np.dtype((PlainRecord, fields)) if numba.config.DISABLE_JIT else np.dtype(fields)
 
 
 POPULATION = _record(

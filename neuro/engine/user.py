@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import config, njit, types
 from numba.core.errors import NumbaError
 from numba.cpython.unsafe.tuple import tuple_setitem
 
@@ -27,7 +27,9 @@ def compile_step(neuron: UserNeuron, population: str) -> Callable[..., int]:
 
 @lru_cache(maxsize=64)
 def _compile(function: Callable[..., Any], variables: int, parameters: int) -> tuple[Callable[..., int] | None, str]:
-    """The compiled step, or None and why there is none."""
+    """The compiled step, or None and why there is none. With the compiler off, the function itself."""
+    if config.DISABLE_JIT:
+        return _on_arrays(function, variables), ""
     arguments = (types.int64, types.UniTuple(types.int64, parameters), *(types.int64,) * variables)
     try:
         probe = njit(function, error_model="numpy")
@@ -43,13 +45,21 @@ def _compile(function: Callable[..., Any], variables: int, parameters: int) -> t
     return _on_arrays(step, variables), ""
 
 
+def _with_item(values: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
+    """What `tuple_setitem` does, for runs with the compiler off."""
+    return (*values[:i], value, *values[i + 1 :])
+
+
+with_item: Callable[..., Any] = _with_item if config.DISABLE_JIT else tuple_setitem
+
+
 def _on_arrays(step: Any, variables: int) -> Callable[..., int]:
     zeros = (np.int64(0),) * variables
 
     def on_arrays(charge: Any, parameters: Any, state: Any, at: int, stride: int) -> Any:
         values = zeros
         for i in range(variables):
-            values = tuple_setitem(values, i, np.int64(state[at + i * stride]))
+            values = with_item(values, i, np.int64(state[at + i * stride]))
         result = step(np.int64(charge), parameters, *values)
         for i in range(variables):
             state[at + i * stride] = result[i + 1]

@@ -20,6 +20,7 @@ from neuro.sweeping.measure import Measured
 from neuro.sweeping.settings import digest
 
 FORMAT = 1
+_MOST_BYTES = 1 << 30
 Record = dict[str, Any]
 
 
@@ -71,10 +72,17 @@ def open_journal(path: Path, about: Mapping[str, Any]) -> Iterator[Journal]:
 
 
 def _opened(path: Path) -> FileIO:
+    if path.exists() and not path.is_file():
+        raise FormatError(str(path), "it is a folder, a pipe or a device", "Name another folder")
     try:
-        return path.open("a+b", buffering=0)
+        file = path.open("a+b", buffering=0)
     except OSError as error:
         raise FormatError(str(path), f"it cannot be written ({error.strerror})", "Name another folder") from None
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_BYTES:
+        file.close()
+        raise FormatError(str(path), f"it has {size:,} bytes, at most {_MOST_BYTES:,} are read", "Name another folder")
+    return file
 
 
 def _line(record: Record) -> bytes:

@@ -1,0 +1,169 @@
+"""Every neuron model and every projection on a handful of neurons: the event engine equals the reference, step by step.
+
+Small enough to run with the compiler off too (NUMBA_DISABLE_JIT=1), where coverage and mutants see into the kernels.
+"""
+
+import numpy as np
+import pytest
+
+import neuro
+from tests.networks import echo, leaky
+
+SHAPE = (2, 3, 3)
+NEURONS = {
+    "if": neuro.IntegrateAndFire(5),
+    "if, biased": neuro.IntegrateAndFire(4, bias=np.array([[[1]], [[-2]]]), initial_potential=3, start_step=1),
+    "if, hard, held": neuro.IntegrateAndFire(9, "zero", hold_input=True),
+    "if, few bits": neuro.IntegrateAndFire(6, bias=2, potential_bits=4),
+    "signed": neuro.SignedIntegrateAndFire(4, bias=-1, initial_potential=2),
+    "signed, unbounded": neuro.SignedIntegrateAndFire(3, minimum=None, gather=2, hold_input=True),
+    "signed, bounded": neuro.SignedIntegrateAndFire(2, minimum=-1, maximum=2, bias=1),
+    "wait": neuro.WaitIntegrateAndFire(3, 3, bias=1, hold_input=True),
+    "wait, late": neuro.WaitIntegrateAndFire(4, 2, initial_potential=5, start_step=2),
+    "radix": neuro.RadixIntegrateAndFire(2, 3, 3, bias=-1),
+    "graded": neuro.Graded(3, levels=7, bias=1),
+    "graded, signed": neuro.Graded(2, levels=5, minimum=-5, hold_input=True),
+    "cuba": neuro.CubaLif(1200, 300, 4, bias=3, bias_exponent=2),
+    "cuba, leaking": neuro.CubaLif(4095, 4095, 1),
+    "maximum of counts": neuro.MaxPool(3),
+    "maximum of signed counts": neuro.MaxPool(2, signed=True),
+    "maximum of digits": neuro.MaxPool(3, "digits"),
+    "maximum in turns": neuro.MaxPool(3, "turns", levels=4),
+    "user, leaky": neuro.UserNeuron(leaky, (("v", 1), ("refractory", 0)), (6, 1)),
+    "user, echo": neuro.UserNeuron(echo, (("total", 0),), lowest=-128, highest=127),
+}
+
+
+def _weights(*shape: int, scale: int = 4) -> np.ndarray:
+    return np.random.default_rng(sum(shape) + scale).integers(-scale, scale + 1, shape)
+
+
+def _pairs(count: int, sources: int, targets: int, scale: int = 9) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(count)
+    return rng.integers(0, sources, count), rng.integers(0, targets, count), rng.integers(-scale, scale + 1, count)
+
+
+PROJECTIONS = {  # from 2 x 3 x 3 neurons: the target's shape and the projection
+    "dense": ((2, 3, 3), neuro.Dense("in", "p", _weights(18, 18))),
+    "dense, wide": ((5,), neuro.Dense("in", "p", _weights(18, 5, scale=70_000), delay=3)),
+    "dense, many": ((70,), neuro.Dense("in", "p", _weights(18, 70, scale=90))),
+    "listed": ((2, 3, 3), neuro.Sparse("in", "p", _pairs(12, 18, 18))),
+    "listed, wide, twice": ((40,), neuro.Sparse("in", "p", _pairs(150, 18, 40, 60_000), delay=2)),
+    "none listed": ((4,), neuro.Sparse("in", "p", _pairs(0, 18, 4))),
+    "one to one": ((2, 3, 3), neuro.OneToOne("in", "p", np.array([3, -2]))),
+    "one to one, aside": ((30,), neuro.OneToOne("in", "p", 5, 7)),
+    "convolution": ((3, 3, 3), neuro.Conv2d("in", "p", _weights(3, 2, 3, 3), padding=1)),
+    "convolution, strided": ((2, 2, 2), neuro.Conv2d("in", "p", _weights(2, 2, 2, 2), 2, ((1, 0), (0, 1)))),
+    "convolution, dilated": ((1, 1, 3), neuro.Conv2d("in", "p", _weights(1, 2, 2, 2), 1, ((0, 0), (1, 1)), (2, 2))),
+    "convolution, grouped": ((4, 2, 2), neuro.Conv2d("in", "p", _weights(4, 1, 2, 2), groups=2)),
+    "convolution, wide": ((2, 3, 3), neuro.Conv2d("in", "p", _weights(2, 2, 1, 1, scale=50_000))),
+    "depthwise": ((2, 3, 3), neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), padding=1, groups=2, delay=2)),
+    "depthwise, strided": ((2, 2, 2), neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), 2, 1, groups=2)),
+    "pool": ((2, 2, 2), neuro.SumPool2d("in", "p", 2, 1, weight=3)),
+    "pool, apart": ((2, 1, 1), neuro.SumPool2d("in", "p", 3)),
+}
+SOURCES = {
+    "binary": (neuro.Source(), 0, 2),
+    "graded": (neuro.Source(), -3, 4),
+    "large": (neuro.Source(), -40_000, 40_001),
+}
+
+
+def same(network: neuro.Network, inputs: np.ndarray, timesteps: int) -> None:
+    """Both engines give the same bits, counts included, alone and in threads."""
+    record = ("raster", "traces", "potentials", "logits_by_step") if network.readouts else ("raster", "traces", "potentials")
+    expected = neuro.run(network, inputs, timesteps=timesteps, engine="reference", record=record)
+    for threads in (1, 2):
+        found = neuro.run(network, inputs, timesteps=timesteps, threads=threads, record=record)
+        assert np.array_equal(found.logits, expected.logits)
+        for population in network.populations:
+            name = population.name
+            assert np.array_equal(found.raster[name], expected.raster[name]), name
+            assert np.array_equal(found.spikes[name], expected.spikes[name]), name
+            for field in ("synops", "messages", "updates", "driven", "restless"):
+                counted = getattr(found.counts[name], field), getattr(expected.counts[name], field)
+                assert np.array_equal(*counted), (name, field)
+        for name, potentials in expected.potentials.items():
+            assert np.array_equal(found.potentials[name], potentials), name
+        for name, traces in expected.traces.items():
+            assert np.array_equal(found.traces[name], traces), name
+
+
+def stream(low: int, high: int, samples: int = 3, steps: int = 6, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    rng = np.random.default_rng(high)
+    return rng.integers(low, high, (samples, steps, *shape)) * (rng.random((samples, steps, *shape)) < 0.5)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_every_neuron_equals_its_definition(neuron: str, source: str) -> None:
+    driven, low, high = SOURCES[source]
+    populations = (
+        neuro.Population("in", SHAPE, driven),
+        neuro.Population("p", SHAPE, NEURONS[neuron]),
+        neuro.Population("out", (2,), neuro.Readout(start_step=1)),
+    )
+    projections = (neuro.OneToOne("in", "p", 2), neuro.Dense("p", "out", _weights(18, 2, scale=2)))
+    same(neuro.Network(populations, projections), stream(low, high), 6)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_every_projection_equals_its_synapses(projection: str, source: str) -> None:
+    shape, wires = PROJECTIONS[projection]
+    driven, low, high = SOURCES[source]
+    if source == "large" and "wide" in projection:
+        low, high = -500, 501  # larger charges exceed 32 bits, which is refused
+    populations = (neuro.Population("in", SHAPE, driven), neuro.Population("p", shape, neuro.IntegrateAndFire(7)))
+    same(neuro.Network(populations, (wires,)), stream(low, high), 6)
+
+
+@pytest.mark.parametrize("code", ["rate", "signed", "radix", "once"])
+def test_every_code_enters_alike(code) -> None:
+    source = neuro.Source(code, levels=7, digits=3 if code == "radix" else 0)
+    populations = (
+        neuro.Population("in", SHAPE, source),
+        neuro.Population("p", SHAPE, neuro.IntegrateAndFire(3, hold_input=True)),
+    )
+    values = np.random.default_rng(1).integers(-7 if code in ("signed", "once") else 0, 8, (3, *SHAPE))
+    same(neuro.Network(populations, (neuro.OneToOne("in", "p"),)), values, 5)
+
+
+def test_loops_and_skips_and_doubled_readouts() -> None:
+    populations = (
+        neuro.Population("in", (4,), neuro.Source()),
+        neuro.Population("a", (5,), neuro.IntegrateAndFire(3, start_step=1)),
+        neuro.Population("b", (5,), neuro.SignedIntegrateAndFire(2, start_step=1)),
+        neuro.Population("out", (3,), neuro.Readout(doubling=True, average=True, start_step=2)),
+    )
+    projections = (
+        neuro.Dense("in", "a", _weights(4, 5)), neuro.Dense("a", "b", _weights(5, 5)), neuro.Dense("b", "a", _weights(5, 5), 2),
+        neuro.OneToOne("a", "a", -1, delay=3), neuro.Dense("b", "out", _weights(5, 3)),
+        neuro.Dense("in", "out", _weights(4, 3), 4),
+    )  # fmt: skip
+    same(neuro.Network(populations, projections), stream(0, 2, steps=9, shape=(4,)), 9)
+
+
+def test_long_rows_and_more_samples_than_a_block() -> None:
+    populations = (
+        neuro.Population("in", (1, 1, 70), neuro.Source()),
+        neuro.Population("p", (3, 1, 70), neuro.IntegrateAndFire(4)),
+    )
+    conv = neuro.Conv2d("in", "p", _weights(3, 1, 1, 5), padding=((0, 0), (2, 2)))
+    same(neuro.Network(populations, (conv,)), stream(0, 2, samples=66, steps=2, shape=(1, 1, 70)), 2)
+
+
+def test_a_session_goes_on_where_it_stopped() -> None:
+    populations = (
+        neuro.Population("in", (4,), neuro.Source()),
+        neuro.Population("a", (5,), neuro.IntegrateAndFire(3)),
+        neuro.Population("out", (3,), neuro.Readout()),
+    )
+    projections = (neuro.Dense("in", "a", _weights(4, 5)), neuro.Dense("a", "out", _weights(5, 3), 3))
+    network, frames = neuro.Network(populations, projections), stream(0, 3, samples=1, steps=9, shape=(4,))
+    whole = neuro.run(network, frames, record=("raster",))
+    session = neuro.open_session(network, record=("raster",))
+    parts = [*(session.step(frames[0, a:b]) for a, b in ((0, 2), (2, 3), (3, 9))), session.finish()]
+    for name in ("in", "a"):
+        assert np.array_equal(np.concatenate([part.raster[name] for part in parts], axis=1), whole.raster[name])
+    assert np.array_equal(parts[-1].logits, whole.logits)
