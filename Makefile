@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all coverage mutants fuzz lint bench docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=..."; exit 1; }
@@ -22,6 +22,18 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+# Lines and branches that the tests reach, kernels included.
+coverage: $(INSTALLED)
+	$(BIN)/python tests/coverage_run.py
+
+# Small changes of the code that the tests must notice; half an hour.
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants.py
+
+# Damaged files for every reader, ten minutes.
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz.py --minutes 10
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -121,6 +121,65 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def fuzz(found: Any) -> str:
+    """Inputs that the fuzzer made, reader by reader."""
+    rows = [
+        (reader, f"{row['inputs']:,}", f"{row['taken']:,}", f"{row['refused']:,}", row["outcomes"], len(row["failures"]))
+        for reader, row in found["readers"].items()
+    ]
+    total = sum(row["inputs"] for row in found["readers"].values())
+    said = f"{total:,} inputs in {found['minutes']:g} minutes, seed {found['seed']}."
+    return f"{said}\n\n{table(('reader', 'inputs', 'taken', 'refused', 'different outcomes', 'failures'), rows)}"
+
+
+def signals(found: Any) -> str:
+    """What was left of result files where a signal came, at so many moments."""
+    names = ("command", "signal", "moments", "events in all", "files old", "files new", "torn", "left behind")
+    rows = [(row["command"], row["signal"], row["moments"], f"{row['events']:,}", row["old"], row["new"], len(row["torn"]),
+             len(row["left behind"])) for row in found]  # fmt: skip
+    return table(names, rows)
+
+
+def mutants(found: Any) -> str:
+    """Mutants killed, module by module, and those that were not."""
+    rows = [(f"`{row['module']}`", row["possible"], row["mutants"], row["killed"], _percent(row["killed"] / row["mutants"]))
+            for row in found["modules"]]  # fmt: skip
+    tried, killed = (sum(row[name] for row in found["modules"]) for name in ("mutants", "killed"))
+    rows.append(("all", sum(row["possible"] for row in found["modules"]), tried, killed, _percent(killed / tried)))
+    left = [(f"`{row['module']}:{one['line']}`", f"`{one['change']}`", one["verdict"]) for row in found["modules"]
+            for one in row["survivors"]]  # fmt: skip
+    survived = f"\n\n{table(('survivor', 'change', 'looked at'), left)}" if left else ""
+    return f"{table(('module', 'possible', 'tried', 'killed', 'share'), rows)}{survived}"
+
+
+def soak(found: Any) -> str:
+    """Memory over a long run of different work."""
+    names = ("minutes", "rounds", "messages", "warm_mb", "most_of_first_half_mb", "most_of_last_half_mb", "slope_kb_per_round",
+             "open_files", "flat")  # fmt: skip
+    return table([name.replace("_", " ") for name in names], [[found[name] for name in names]])
+
+
+def coverage(found: Any) -> str:
+    """Lines and branches that the tests reach, room by room, from coverage's JSON."""
+    rooms: dict[str, list[int]] = {}
+    for file, one in found["files"].items():
+        parts = Path(file).parts
+        counted = rooms.setdefault("/".join(parts[:2]) if parts[1:2] and not parts[1].endswith(".py") else parts[0], [0] * 4)
+        for i, name in enumerate(("num_statements", "covered_lines", "num_branches", "covered_branches")):
+            counted[i] += one["summary"][name]
+    rows = [(f"`{room}`", n, _percent(hit / n if n else 1), b, _percent(taken / b if b else 1)) for room, (n, hit, b, taken) in
+            sorted(rooms.items())]  # fmt: skip
+    return table(("room", "lines", "reached", "branches", "taken"), rows)
+
+
+# Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.
+LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
+    "fuzz": (("tests/fuzz.py", "--minutes", "10", "--json"), fuzz),
+    "signals": (("tests/interrupted.py", "run", "--moments", "50"), signals),
+    "mutants": (("tests/mutants.py",), mutants),
+    "soak": (("benchmarks/soak.py", "--minutes", "60"), soak),
+    "coverage": (("tests/coverage_run.py", "--json"), coverage),
+}
 SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "witnesses": witnesses, "golden": golden, "faults": faults}
 
 
@@ -132,11 +191,15 @@ def put(page: str, name: str, text: str) -> str:
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(SECTIONS)
-    for name in chosen:
-        if name not in SECTIONS:
-            raise SystemExit(f"no section {name!r}; there are {', '.join(SECTIONS)}")
-        text = SECTIONS[name]()
+    for asked in sys.argv[1:] or [*SECTIONS, *LONG]:
+        name, _, file = asked.partition("=")
+        if name in LONG:
+            command, told = LONG[name]
+            text = told(json.loads(Path(file).read_text()) if file else run(*command))
+        elif name in SECTIONS:
+            text = SECTIONS[name]()
+        else:
+            raise SystemExit(f"no section {name!r}; there are {', '.join([*SECTIONS, *LONG])}")
         page = (DOCS / "trust.md").read_text()  # read late: each section takes minutes
         (DOCS / "trust.md").write_text(put(page, name, text))
 

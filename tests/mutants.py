@@ -67,6 +67,7 @@ OTHER: dict[type, type] = {
     ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
     ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+LOOKED_AT = Path(__file__).parent / "mutants.json"  # survivors and what was found: equivalent, or why it lives
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "minimum": "maximum", "maximum": "minimum"}
 
 
@@ -183,6 +184,7 @@ def examine(module: str, each: int, seed: int) -> dict[str, Any]:
     """A sample of a module's mutants, and what became of them."""
     tree = ast.parse((ROOT / module).read_text())
     total = len(list(sites(tree)))
+    verdicts: dict[str, str] = json.loads(LOOKED_AT.read_text())
     chosen = sorted(random.Random(f"{seed} {module}").sample(range(total), min(each, total)))
     sound, seconds = trial(module, None, 600)
     if sound != "survived":
@@ -199,7 +201,7 @@ def examine(module: str, each: int, seed: int) -> dict[str, Any]:
         changed, what = mutant(tree, number)
         fate, _ = trial(module, changed, 30 + 10 * seconds)
         if fate == "survived":
-            row["survivors"].append(what)
+            row["survivors"].append(what | {"verdict": verdicts.get(f"{module}: {what['change']}", "not looked at")})
         row["killed"] += fate != "survived"
         row["too long"] += fate == "too long"
     return row

@@ -73,7 +73,7 @@ def open_journal(path: Path, about: Mapping[str, Any]) -> Iterator[Journal]:
 
 def _opened(path: Path) -> FileIO:
     if path.exists() and not path.is_file():
-        raise FormatError(str(path), "it is a folder, a pipe or a device", "Name another folder")
+        raise FormatError(str(path), "it cannot be written: it is a folder, a pipe or a device", "Name another folder")
     try:
         file = path.open("a+b", buffering=0)
     except OSError as error:
