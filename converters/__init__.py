@@ -1,9 +1,10 @@
 """A trained network -> a spiking network in chip integers: trace, fold, calibrate, encode. torch lives here."""
 
+from converters.choosing import Goal
 from converters.finetuning import finetune
 from converters.frontend import trace
 from converters.nir_files import read_nir, write_nir
 from converters.onnx_files import read_onnx
 from converters.pipeline import Conversion, convert
 
-__all__ = ["Conversion", "convert", "finetune", "read_nir", "read_onnx", "trace", "write_nir"]
+__all__ = ["Conversion", "Goal", "convert", "finetune", "read_nir", "read_onnx", "trace", "write_nir"]

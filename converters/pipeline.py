@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from converters import quantised
 from converters.building import Built, Recipe, build
 from converters.calibration import check_samples
+from converters.choosing import Goal, choose, climb
 from converters.coding import Code, Settings
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import finetune
@@ -55,6 +56,18 @@ class Conversion(Shown):
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
         return diagnose(self.graph, self.recipe, self.settings, self.built)
 
+    def timesteps_for(self, agreement: float) -> int | None:
+        """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
+        share of up to 128 calibration samples; None where none does."""
+        tried = list(climb(self.recipe, Goal(agreement), self.code, self._with))
+        return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
+
+    def _with(self, code: str, timesteps: int) -> Settings:
+        """This conversion's settings with another window."""
+        how = {"held": "ideal", "once": "graded"}.get(self.settings.source.code, "spikes")
+        made, _ = _settings(self.recipe.samples, cast(Code, code), timesteps, self.settings.weight_bits, how)
+        return replace(made, reset=self.settings.reset)
+
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
         """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
 
@@ -76,7 +89,7 @@ def convert(
     model: Any,
     calibration: Any,
     *,
-    code: Code = "rate",
+    code: Code | Literal["auto"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
     weight_bits: int = 8,
@@ -84,12 +97,14 @@ def convert(
     input: Literal["auto", "spikes", "graded", "ideal"] = "auto",
     reset: Literal["subtract", "zero"] = "subtract",
     refine: int = 0,
+    goal: Goal | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
     model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
     calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
+    code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: fit
     each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
@@ -97,12 +112,21 @@ def convert(
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     resets = ("subtract", "zero") if code == "rate" else ("subtract",)
-    for choice in (("code", code, CODES), ("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
+    for choice in (
+        ("code", code, (*CODES, "auto")),
+        ("threshold", threshold, METHODS),
+        ("input", input, INPUTS),
+        ("reset", reset, resets),
+    ):
         _check_choice(*choice)
     for number in (("weight_bits", weight_bits, 2, 8), ("timesteps", timesteps, 1, 4096), ("refine", refine, 0, 1_000_000)):
         _check_number(*number)
     graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
+    if code == "auto":
+        return _automatic(graph, Recipe(graph, samples, threshold, correct_bias), weight_bits, input, goal or Goal(), refine)
+    if goal is not None:
+        raise ConversionError("goal", f"it is for code='auto', the code is {code!r}", "Leave it out, or use code='auto'")
     settings, notes = _settings(samples, code, timesteps, weight_bits, input)
     if reset == "zero":
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
@@ -113,6 +137,19 @@ def convert(
     built = build(recipe, settings)
     built = replace(built, network=replace(built.network, notes=notes))
     return Conversion(built.network, graph, code, settings.timesteps, notes, built, recipe, settings)
+
+
+def _automatic(graph: Graph, recipe: Recipe, weight_bits: int, how: str, goal: Goal, refine: int) -> Conversion:
+    """The network that meets the goal with the least work."""
+    if refine:
+        raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
+    if how == "spikes":
+        goal = replace(goal, codes=tuple(code for code in goal.codes if code != "graded"))
+    remarks = recipe.remarks
+    choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, weight_bits, how)[0])
+    best, notes = choice.best, (*graph.notes, *remarks, choice.why)
+    built = replace(best.built, network=replace(best.built.network, notes=notes))
+    return Conversion(built.network, graph, best.settings.code, best.settings.timesteps, notes, built, recipe, best.settings)
 
 
 def float_graph(model: Any, calibration: Any) -> Graph:

@@ -1,0 +1,125 @@
+"""Which code and which T: the least work that gives the float network's decisions often enough, within a number of steps.
+
+Knows how to try a setting on calibration samples, without labels; knows nothing of how settings are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from converters import quantised
+from converters.building import Built, Recipe, build
+from converters.coding import Settings
+from converters.evaluation import evaluate
+from neuro.engine.run import run
+from neuro.errors import ConversionError
+
+LADDERS: dict[str, tuple[int, ...]] = {
+    "graded": (1,),
+    "radix": (3, 4, 5, 6, 7, 8),
+    "wait": (2, 4, 8, 16, 32, 64),
+    "signed": (2, 4, 8, 16, 32, 64),
+    "rate": (4, 8, 16, 32, 64),
+}
+SAMPLES = 128
+Make = Callable[[str, int], Settings]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What `code="auto"` looks for: the share of samples on which the float network decides alike, the most chip steps that an
+    inference may take (None: any number), and the codes that the chip can run."""
+
+    agreement: float = 0.99
+    steps: int | None = None
+    codes: tuple[str, ...] = tuple(LADDERS)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.agreement <= 1:
+            raise ConversionError("goal", f"agreement = {self.agreement}", "Use a share above 0, at most 1, such as 0.99")
+        if self.steps is not None and self.steps < 1:
+            raise ConversionError("goal", f"steps = {self.steps}", "Use 1 or more, or None")
+        if not self.codes or any(code not in LADDERS for code in self.codes):
+            raise ConversionError("goal", f"codes = {self.codes}", f"Use some of {', '.join(LADDERS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A setting that was tried: its agreement with the float network, chip steps, and synaptic operations per sample."""
+
+    settings: Settings
+    built: Built
+    agreement: float
+    steps: int
+    synops: float
+
+    def __str__(self) -> str:
+        found = f"{100 * self.agreement:.1f} % of decisions, {self.steps} steps, {self.synops:,.0f} synops"
+        return f"{self.settings.code} with T = {self.settings.timesteps}: {found}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidate that was chosen, all that were tried, and why."""
+
+    best: Candidate
+    tried: tuple[Candidate, ...]
+    why: str
+
+
+def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
+    """The setting with the fewest synaptic operations among those that meet the goal; else the one that comes nearest.
+
+    For each code T grows until the goal is met, the steps are too many, or another code has met it with less work.
+    """
+    tried: list[Candidate] = []
+    best: Candidate | None = None
+    for code in sorted(goal.codes, key=list(LADDERS).index):
+        for candidate in climb(recipe, goal, code, make):
+            tried.append(candidate)
+            if candidate.agreement >= goal.agreement and (best is None or candidate.synops < best.synops):
+                best = candidate
+            if best is not None and candidate.synops >= best.synops:
+                break
+    if not tried:
+        fact = f"no code of {', '.join(goal.codes)} needs at most {goal.steps} steps"
+        raise ConversionError("goal", fact, "Allow more steps, or more codes")
+    wanted = f"{100 * goal.agreement:g} % of the float network's decisions" + (f" in {goal.steps} steps" if goal.steps else "")
+    if best is None:
+        best = max(tried, key=lambda c: c.agreement)
+        return Choice(best, tuple(tried), f"auto: nothing tried gives {wanted}; nearest is {best}")
+    others = "; ".join(str(c) for c in tried if c is not best and c.agreement >= goal.agreement)
+    return Choice(
+        best, tuple(tried), f"auto: {best}, the least work for {wanted}" + (f"; it would also take {others}" if others else "")
+    )
+
+
+def climb(recipe: Recipe, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
+    """One code with growing T, until the goal is met or the steps are too many."""
+    for timesteps in LADDERS[code]:
+        settings = make(code, timesteps)
+        built = build(recipe, settings)
+        steps = built.network.steps(settings.timesteps)
+        if goal.steps is not None and steps > goal.steps:
+            return
+        candidate = _tried(recipe, settings, built, steps)
+        yield candidate
+        if candidate.agreement >= goal.agreement:
+            return
+
+
+def _tried(recipe: Recipe, settings: Settings, built: Built, steps: int) -> Candidate:
+    samples, graph = recipe.samples[:SAMPLES], recipe.graph
+    wanted = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (graph.output.name,))[graph.output.name]
+    if settings.lossless:
+        exact = quantised.evaluate(built.network, samples)
+        decisions, synops = exact.predictions, exact.synops
+    else:
+        stepped = run(built.network, samples)
+        decisions, synops = stepped.predictions, stepped.synops
+    agreement = float(np.mean(decisions == wanted.reshape(len(samples), -1).argmax(1).numpy()))
+    return Candidate(settings, built, agreement, steps, synops / len(samples))
