@@ -46,6 +46,14 @@ def test_numbers_that_are_read_keep_their_digits() -> None:
     assert {"99.25", "99.75"} <= {text.strip() for text in ElementTree.fromstring(precise).itertext()}
 
 
+@pytest.mark.parametrize(
+    ("spread", "ticks"), [(1.2, {"11 µJ", "12 µJ"}), (3, {"10 µJ", "30 µJ"}), (30, {"20 µJ", "100 µJ"}), (3000, {"10 mJ"})]
+)
+def test_axes_have_written_ticks_however_wide(spread, ticks) -> None:
+    drawn = figures.front([("rate", 1e7, 0.98), ("graded", spread * 1e7, 0.99)], None)
+    assert ticks <= {text.strip() for text in ElementTree.fromstring(drawn).itertext()}
+
+
 def test_same_numbers_same_figure() -> None:
     assert figures.accuracy_over_time(np.linspace(0.1, 0.99, 16), 0.995) == DRAWN["time"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from neuro import units
@@ -214,10 +214,16 @@ def _bar(value: float, error: float) -> list[list[float]] | None:
 
 
 def log_ticks(axis: Axis, values: Sequence[float], write: Callable[[float], str]) -> None:
-    """Written ticks at powers of ten, and at 2 and 5 times these where the values span less than two decades."""
+    """Written ticks: at powers of ten, also at 2 and 5 times these below two decades, at even steps below a factor of four."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: re.sub(r"\.0+ ", " ", write(value))))
     axis.set_minor_formatter(NullFormatter())
-    if values and max(values) / min(values) < 100:
-        low, high = np.log10(min(values)) - 0.3, np.log10(max(values)) + 0.3
-        ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
-        axis.set_ticks([t for t in ticks if 10**low <= t <= 10**high])
+    if not values or max(values) / min(values) >= 100:
+        return
+    if max(values) / min(values) < 4:
+        even = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0.97 * min(values), 1.03 * max(values))
+        axis.set_ticks([tick for tick in even if tick > 0])
+        axis.set_minor_locator(NullLocator())
+        return
+    low, high = np.log10(min(values)) - 0.3, np.log10(max(values)) + 0.3
+    ticks = [m * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for m in (1, 2, 5)]
+    axis.set_ticks([t for t in ticks if 10**low <= t <= 10**high])
