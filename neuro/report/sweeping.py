@@ -71,13 +71,16 @@ def terminal(found: Sweep) -> Group:
     kept = [i for i in range(len(COLUMNS)) if i not in alike]
     names = [COLUMNS[i] for i in kept]
     front = [[words(point)[i] for i in kept] for point in found.front]
-    shown = table(_title(found), names, front, right=[name for name in names if name in COLUMNS[_SETTING:]])
+    shown = table("", names, front, right=[name for name in names if name in COLUMNS[_SETTING:]])
     everywhere = ", ".join(f"{COLUMNS[i]} {rows[0][i]}" for i in alike)
     told = [f"in all of them: {everywhere}"] if alike else []
     told += [f"{_named(point)}: {point.error}" for point in found.failed[:_MOST_TOLD]]
     if len(found.failed) > _MOST_TOLD:
         told.append(f"and {len(found.failed) - _MOST_TOLD} more, see result.json")
-    return Group(shown, *(Padding(Text(f"· {line}", style="dim"), (0, 0, 0, 2)) for line in told))
+    shown.title = None  # as wide as the terminal rather than the table
+    return Group(
+        Text(_title(found), style="bold"), shown, *(Padding(Text(f"· {line}", style="dim"), (0, 0, 0, 2)) for line in told)
+    )
 
 
 def _title(found: Sweep) -> str:
