@@ -302,6 +302,8 @@ def test_what_cannot_be_shown_is_refused() -> None:
         neuro.emulate(network, placement, inputs, noc="packet", faults=Faults(dropped_packets=0.1))
     with pytest.raises(EngineError, match="engine of their own"):
         neuro.emulate(network, placement, inputs, engine="reference", faults=Faults(threshold_noise=0.1))
+    with pytest.raises(EngineError, match="engine of their own"):
+        neuro.emulate(network, placement, inputs, engine="reference", faults=Faults(dead_cores=some(placement.used, 1, 0)))
     with pytest.raises(FitError, match="given board"):
         neuro.place(network, board(), board="auto", faults=Faults(dead_cores=(1,)))
     with pytest.raises(FitError, match="0 are there"):

@@ -223,9 +223,10 @@ def _bits(p: Population) -> int:
 def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
     """Refuse faults that the chip cannot have, or that the network model or engine asked for cannot show."""
     faults.check(placement.chip)
-    if noc == "packet" and (faults.dead_links or loss_of(placement, faults).any):
+    lossy = loss_of(placement, faults).any
+    if noc == "packet" and (faults.dead_links or lossy):
         raise ChipError("faults", "packets are not sent one by one through a mesh that loses them", 'Use noc="analytic"')
-    if engine != "event" and faults.strikes:
+    if engine != "event" and (faults.strikes or lossy):
         raise EngineError(f"engine {engine!r}", "these faults strike in an engine of their own", 'Leave out engine="..."')
 
 
