@@ -6,7 +6,6 @@ its docstring is the operator's row in docs/formats.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from converters.onnx_building import Builder, per_sample
 from converters.onnx_constants import FOLDED
+from converters.onnx_shapes import concat, cropped, flatten, pad, reshape, squeeze, transpose, unsqueeze
+from converters.onnx_windows import conv, global_pool, mean, pool
 from converters.operations import remedy
 from neuro.graph import Layer
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str]
-Sides = tuple[tuple[int, int], ...]
 
 
 def visit(b: Builder, node: Any) -> None:
@@ -104,22 +104,7 @@ def _clip(b: Builder, node: Any, a: dict[str, Any]) -> str:
     return b.add(node, "relu", (x.name,), x.shape, ceiling=None if highest > 3e38 else highest)
 
 
-# Weighted sums
-
-
-def _conv(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """conv, over one or two axes"""
-    x, weight = b.layer(node), b.needed(node, 1, "weight")
-    dims = weight.ndim - 2
-    if dims not in (1, 2) or len(x.shape) != dims + 1:
-        raise b.refuse(node, f"it slides over {dims} axes of samples {x.shape}", "Use convolutions over one or two axes")
-    stride, dilation, sides = _window(b, node, a, x.shape[1:], weight.shape[2:])
-    groups = int(a.get("group", 1))
-    if groups < 1 or weight.shape[1] * groups != x.shape[0] or weight.shape[0] % groups:
-        raise b.refuse(node, f"weights {weight.shape} in {groups} groups do not fit {x.shape}", "Export the model again")
-    shape = (weight.shape[0], *_out(x.shape[1:], weight.shape[2:], stride, dilation, sides))
-    arrays = {"weight": weight, "bias": b.constant(node, 2, "bias")}
-    return b.add(node, "conv", (x.name,), shape, arrays, stride=stride, padding=sides, dilation=dilation, groups=groups)
+# Weighted sums, arithmetic with constants
 
 
 def _gemm(b: Builder, node: Any, a: dict[str, Any]) -> str:
@@ -162,228 +147,6 @@ def _batch_norm(b: Builder, node: Any, a: dict[str, Any]) -> str:
     if any(array.shape != x.shape[:1] for array in arrays.values()):
         raise b.refuse(node, f"its statistics do not fit {x.shape[0]} channels", "Export the model again")
     return b.add(node, "batch_norm", (x.name,), x.shape, arrays, epsilon=float(a.get("epsilon", 1e-5)))
-
-
-# Pooling
-
-
-def _window(b: Builder, node: Any, a: dict[str, Any], size: tuple[int, ...], kernel: tuple[int, ...]) -> Any:
-    """Stride, dilation and padding ((before, after), ...) of a sliding window."""
-    ones = (1,) * len(size)
-    stride, dilation = tuple(a.get("strides", ones)), tuple(a.get("dilations", ones))
-    flat = tuple(a.get("pads", (0,) * 2 * len(size)))
-    if len(kernel) != len(size) or min((*stride, *dilation, *kernel)) < 1 or min(flat) < 0 or len(flat) != 2 * len(size):
-        raise b.refuse(node, f"window {kernel}, strides {stride}, dilations {dilation}, pads {flat}", "Export the model again")
-    auto = a.get("auto_pad", b"NOTSET").decode()
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        sides = []
-        for n, k, s, d in zip(size, kernel, stride, dilation, strict=True):
-            total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
-            less, more = total // 2, total - total // 2
-            sides.append((less, more) if auto == "SAME_UPPER" else (more, less))
-        return stride, dilation, tuple(sides)
-    return stride, dilation, tuple(zip(flat[: len(size)], flat[len(size) :], strict=True))
-
-
-def _out(size: Any, kernel: Any, stride: Any, dilation: Any, sides: Sides, up: bool = False) -> tuple[int, ...]:
-    """Places of a sliding window; `up`: also where it hangs over, as long as it begins inside."""
-    places = []
-    for n, k, s, d, (before, after) in zip(size, kernel, stride, dilation, sides, strict=True):
-        room = n + before + after - d * (k - 1) - 1
-        out = (-(-room // s) if up else room // s) + 1
-        places.append(out - 1 if up and (out - 1) * s >= n + before else out)
-    return tuple(places)
-
-
-def _pool(op: str) -> Handler:
-    def handle(b: Builder, node: Any, a: dict[str, Any]) -> str:
-        x, kernel = b.layer(node), tuple(a["kernel_shape"])
-        if len(x.shape) not in (2, 3):
-            raise b.refuse(node, f"it pools samples of shape {x.shape}", "Pool over one or two axes")
-        if len(node.output) > 1 and b.uses[node.output[1]]:
-            raise b.refuse(node, "it returns indices", "Pool without indices")
-        stride, dilation, given = _window(b, node, a, x.shape[1:], kernel)
-        out = _out(x.shape[1:], kernel, stride, dilation, given, bool(a.get("ceil_mode", 0)))
-        parts = zip(out, stride, dilation, kernel, x.shape[1:], given, strict=True)
-        sides = tuple(
-            (before, max(after, (o - 1) * s + d * (k - 1) + 1 - n - before)) for o, s, d, k, n, (before, after) in parts
-        )
-        if op == "max_pool":
-            return b.add(node, op, (x.name,), (x.shape[0], *out), kernel=kernel, stride=stride, padding=sides, dilation=dilation)
-        if set(dilation) != {1}:
-            raise b.refuse(node, f"it averages with dilation {dilation}", "Average neighbouring pixels")
-        counted = bool(a.get("count_include_pad", 0)) and any(map(any, given))
-        if counted and sides != given:
-            raise b.refuse(node, "ceil_mode with padding that counts divides unevenly", "Use count_include_pad=0 or ceil_mode=0")
-        divisor = None if not counted and any(map(any, sides)) else math.prod(kernel)
-        return b.add(node, op, (x.name,), (x.shape[0], *out), kernel=kernel, stride=stride, padding=sides, divisor=divisor)
-
-    handle.__doc__ = op
-    return handle
-
-
-def _global_pool(op: str) -> Handler:
-    def handle(b: Builder, node: Any, a: dict[str, Any]) -> str:
-        return _pool_all(b, node, op, b.layer(node))
-
-    handle.__doc__ = f"{op} over the whole image"
-    return handle
-
-
-def _pool_all(b: Builder, node: Any, op: str, x: Layer) -> str:
-    kernel, none = x.shape[1:], ((0, 0),) * (len(x.shape) - 1)
-    if len(x.shape) not in (2, 3):
-        raise b.refuse(node, f"it pools samples of shape {x.shape}", "Pool over one or two axes")
-    more = {"dilation": (1,) * len(kernel)} if op == "max_pool" else {"divisor": math.prod(kernel)}
-    return b.add(node, op, (x.name,), (x.shape[0],) + (1,) * len(kernel), kernel=kernel, stride=kernel, padding=none, **more)
-
-
-def _mean(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """avg_pool over the whole image, else linear; not over samples"""
-    x, given = b.layer(node), b.constant(node, 1, "axes")
-    listed = given.ravel() if given is not None else a.get("axes", ())
-    axes = sorted(_axis(b, node, axis, len(x.shape)) for axis in listed)
-    if not axes:
-        raise b.refuse(node, "it averages over the samples", "Name the axes to average over")
-    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
-    shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
-    shape = shape if a.get("keepdims", 1) else tuple(x.shape[axis] for axis in kept)
-    if axes == list(range(1, len(x.shape))) and len(x.shape) in (2, 3):
-        return b.add(node, "reshape", (_pool_all(b, node, "avg_pool", x),), shape)
-    count, order = math.prod(x.shape[axis] for axis in axes), (*kept, *axes)
-    outer = tuple(x.shape[axis] for axis in kept)
-    moved = b.add(node, "permute", (x.name,), tuple(x.shape[axis] for axis in order), axes=order)
-    flat = b.add(node, "reshape", (moved,), (*outer, count))
-    pooled = b.add(node, "linear", (flat,), (*outer, 1), {"weight": np.full((1, count), 1 / count)})
-    return b.add(node, "reshape", (pooled,), shape)
-
-
-# Shapes
-
-
-def _axis(b: Builder, node: Any, axis: Any, dims: int) -> int:
-    """An axis of the tensor as an axis without samples."""
-    place = int(axis) + dims + 1 if axis < 0 else int(axis)
-    if not 1 <= place <= dims:
-        raise b.refuse(node, f"it works on axis {int(axis)}", "Treat every sample by itself: axis 0 holds the samples")
-    return place - 1
-
-
-def _reshape(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """reshape within a sample; the shape must be a constant"""
-    x, target = b.layer(node), [int(n) for n in b.needed(node, 1, "shape").ravel()]
-    known = (b.batch, *x.shape)
-    if not a.get("allowzero", 0):
-        target = [known[i] or 0 if n == 0 and i < len(known) else n for i, n in enumerate(target)]
-    size, rest = math.prod(x.shape), target[1:]
-    if rest.count(-1) == 1:
-        others = math.prod(n for n in rest if n != -1)
-        rest = [size // others if n == -1 and others else n for n in rest]
-    same_batch = bool(target) and (target[0] in (0, -1) or target[0] == b.batch)
-    if not same_batch or math.prod(rest) != size or min(rest, default=1) < 1:
-        raise b.refuse(node, f"it makes {tuple(target)} of samples {x.shape}, which mixes samples", "Keep the first axis")
-    return b.add(node, "reshape", (x.name,), tuple(rest))
-
-
-def _flatten(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """reshape to one axis; axis must be 1"""
-    x = b.layer(node)
-    if _axis(b, node, a.get("axis", 1), len(x.shape)) != 0:
-        raise b.refuse(node, f"its axis is {a['axis']}, which mixes samples", "Flatten from axis 1")
-    return b.add(node, "reshape", (x.name,), (math.prod(x.shape),))
-
-
-def _squeeze(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """reshape without axes of size 1"""
-    x, given = b.layer(node), b.constant(node, 1, "axes")
-    listed = given.ravel() if given is not None else a.get("axes")
-    if listed is None:
-        raise b.refuse(node, "it names no axes", "Name the axes to leave out")
-    axes = {_axis(b, node, axis, len(x.shape)) for axis in listed}
-    if any(x.shape[axis] != 1 for axis in axes):
-        raise b.refuse(node, f"axes of {x.shape} that it leaves out are not 1", "Export the model again")
-    return b.add(node, "reshape", (x.name,), tuple(n for axis, n in enumerate(x.shape) if axis not in axes))
-
-
-def _unsqueeze(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """reshape with more axes of size 1, none before the samples"""
-    x, given = b.layer(node), b.constant(node, 1, "axes")
-    listed = given.ravel() if given is not None else a["axes"]
-    dims = len(x.shape) + len(listed)
-    axes = {_axis(b, node, axis, dims) for axis in listed}
-    rest = iter(x.shape)
-    return b.add(node, "reshape", (x.name,), tuple(1 if axis in axes else next(rest) for axis in range(dims)))
-
-
-def _transpose(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """permute; samples must stay on the first axis"""
-    x = b.layer(node)
-    order = tuple(a.get("perm", range(len(x.shape), -1, -1)))
-    if sorted(order) != list(range(len(x.shape) + 1)) or order[0] != 0:
-        raise b.refuse(node, f"its order {order} moves the samples", "Keep samples on the first axis")
-    axes = tuple(axis - 1 for axis in order[1:])
-    return b.add(node, "permute", (x.name,), tuple(x.shape[axis] for axis in axes), axes=axes)
-
-
-def _concat(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """concat of activations, not of samples"""
-    if any(b.is_constant(node, i) for i in range(len(node.input))):
-        raise b.refuse(node, "it joins a constant", "Pad instead, or add the constant")
-    parts = [b.layer(node, i) for i in range(len(node.input))]
-    axis = _axis(b, node, a["axis"], len(parts[0].shape))
-    shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) for part in parts}
-    if len(shapes) != 1:
-        raise b.refuse(node, f"it joins {[part.shape for part in parts]} along axis {axis + 1}", "Export the model again")
-    shape = list(parts[0].shape)
-    shape[axis] = sum(part.shape[axis] for part in parts)
-    return b.add(node, "concat", tuple(part.name for part in parts), tuple(shape), axis=axis)
-
-
-def _pad(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """pad with a constant; negative pads crop"""
-    x, given, value = b.layer(node), b.constant(node, 1, "pads"), b.constant(node, 2, "value")
-    mode = a.get("mode", b"constant").decode()
-    if mode != "constant":
-        raise b.refuse(node, f"its mode is {mode!r}", "Pad with a constant")
-    listed, dims = [int(n) for n in (given.ravel() if given is not None else a["pads"])], len(x.shape) + 1
-    axes = b.constant(node, 3, "axes")
-    at = [int(axis) % dims for axis in axes.ravel()] if axes is not None else list(range(dims))
-    if len(listed) != 2 * len(at):
-        raise b.refuse(node, f"{len(listed)} pads for {len(at)} axes", "Export the model again")
-    sides = [(0, 0)] * dims
-    for i, axis in enumerate(at):
-        sides[axis] = (listed[i], listed[i + len(at)])
-    if sides[0] != (0, 0):
-        raise b.refuse(node, "it pads the samples", "Pad the other axes")
-    filled = float(a.get("value", 0.0)) if value is None else float(value)
-    return _padded(b, node, x, tuple(sides[1:]), filled)
-
-
-def _padded(b: Builder, node: Any, x: Layer, sides: Sides, value: float) -> str:
-    shape = tuple(n + sum(side) for n, side in zip(x.shape, sides, strict=True))
-    if any(n + min(side) < 1 for n, side in zip(x.shape, sides, strict=True)):
-        raise b.refuse(node, f"it leaves {shape} of {x.shape}", "Keep at least one value")
-    return b.add(node, "pad", (x.name,), shape, padding=sides, value=value)
-
-
-def _slice(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """pad that crops; steps must be 1"""
-    x = b.layer(node)
-    given = [b.constant(node, i, "bounds") for i in range(1, 5)]
-    starts = [int(n) for n in (given[0].ravel() if given[0] is not None else a["starts"])]
-    ends = [int(n) for n in (given[1].ravel() if given[1] is not None else a["ends"])]
-    axes = [int(n) for n in (given[2].ravel() if given[2] is not None else a.get("axes", range(len(starts))))]
-    if given[3] is not None and set(given[3].ravel()) != {1}:
-        raise b.refuse(node, f"it steps by {given[3].tolist()}", "Slice with a step of 1, or use a stride")
-    sides = [(0, 0)] * len(x.shape)
-    for start, end, axis in zip(starts, ends, axes, strict=True):
-        place = _axis(b, node, axis, len(x.shape))
-        first, last, _ = slice(start, end).indices(x.shape[place])
-        sides[place] = (-first, last - x.shape[place])
-    return _padded(b, node, x, tuple(sides), 0.0)
-
-
-# Arithmetic with constants, and sums
 
 
 def _scaled(b: Builder, node: Any, x: Layer, factor: Any = None, shift: Any = None) -> str:
@@ -478,33 +241,33 @@ def _positive(b: Builder, x: Layer) -> bool:
 
 OPERATORS: dict[str, Handler] = {
     "Add": _sum,
-    "AveragePool": _pool("avg_pool"),
+    "AveragePool": pool("avg_pool"),
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Clip": _clip,
-    "Concat": _concat,
-    "Conv": _conv,
+    "Concat": concat,
+    "Conv": conv,
     "DequantizeLinear": _same,
     "Div": _quotient,
     "Dropout": _dropout,
-    "Flatten": _flatten,
+    "Flatten": flatten,
     "Gemm": _gemm,
-    "GlobalAveragePool": _global_pool("avg_pool"),
-    "GlobalMaxPool": _global_pool("max_pool"),
+    "GlobalAveragePool": global_pool("avg_pool"),
+    "GlobalMaxPool": global_pool("max_pool"),
     "Identity": _same,
     "MatMul": _matmul,
-    "MaxPool": _pool("max_pool"),
+    "MaxPool": pool("max_pool"),
     "Mul": _product,
     "Neg": _negative,
-    "Pad": _pad,
+    "Pad": pad,
     "QuantizeLinear": _quantize,
-    "ReduceMean": _mean,
+    "ReduceMean": mean,
     "Relu": _relu,
-    "Reshape": _reshape,
-    "Slice": _slice,
-    "Squeeze": _squeeze,
+    "Reshape": reshape,
+    "Slice": cropped,
+    "Squeeze": squeeze,
     "Sub": _difference,
     "Sum": _sum,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
 }
