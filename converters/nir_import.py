@@ -44,6 +44,8 @@ def imported(graph: Any, r: Reading) -> Network:
     outputs = [name for name, node in nodes.items() if type(node).__name__ == "Output"]
     if len(outputs) != 1:
         raise ConversionError("NIR graph", f"it has {len(outputs)} outputs", "Write a graph with one")
+    for name in builder.order(outputs[0]):
+        builder.visit(name)
     builder.output(outputs[0])
     return builder.finish()
 
@@ -82,8 +84,9 @@ class _Importer:
             if a not in nodes or b not in nodes:
                 raise ConversionError("NIR graph", f"an edge joins {a!r} and {b!r}, which are not both there", "Mend the file")
             self.before[b].append(a)
+        place = {name: i for i, name in enumerate(nodes)}
         for sources in self.before.values():
-            sources.sort(key=list(nodes).index)
+            sources.sort(key=place.__getitem__)
         self.shapes: dict[str, Shape] = {}
         self.zeros: dict[str, torch.Tensor] = {}  # values where no spike arrives
         self.paths_of: dict[str, list[Path]] = {}
@@ -96,6 +99,21 @@ class _Importer:
 
     def where(self, name: str) -> str:
         return f"node {name!r} ({type(self.nodes[name]).__name__})"
+
+    def order(self, last: str) -> list[str]:
+        """Nodes that lead to `last`, each after those before it, so that deep networks need no deep recursion."""
+        found: list[str] = []
+        seen, waiting = {last}, [(last, iter(self.before[last]))]
+        while waiting:
+            name, sources = waiting[-1]
+            source = next((s for s in sources if s not in seen), None)
+            if source is None:
+                found.append(name)
+                waiting.pop()
+            else:
+                seen.add(source)
+                waiting.append((source, iter(self.before[source])))
+        return found[:-1]
 
     # What a node yields: its shape, its value without spikes, the paths from populations to it
 

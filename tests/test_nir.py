@@ -248,6 +248,14 @@ def test_delays_and_feedback_keep_their_steps(tmp_path) -> None:
     assert (forward.delay, back.delay, back.source) == (3, 1, "n1")
 
 
+def test_deep_networks_are_read(tmp_path) -> None:
+    nodes = [node for _ in range(600) for node in (nir.Scale(ONE), nir.IF(ONE, ONE))]
+    network = converters.read_nir(_graph(tmp_path / "n.nir", *nodes), writer="sinabs")
+    x = np.eye(3, dtype=int)[None]
+    assert network["output"].neuron.start_step == 601
+    assert np.array_equal(neuro.run(network, x).logits, [[1, 1, 1]])
+
+
 # Files that are not what they seem
 
 
