@@ -7,11 +7,15 @@ import h5py
 import nir
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import converters
 import neuro
+from benchmarks.conversion_networks import mnist_cnn, resnet20, spoken
+from neuro.digits.model import digits_cnn
+from neuro.keywords.model import DsCnn
 from tests.commands import here
 from tests.networks import cases
 from tests.test_conversion import Branches, Chain, Pools, settled
@@ -146,6 +150,24 @@ def samples() -> np.ndarray:
 @pytest.mark.parametrize("model", [Chain, Branches, Pools])
 def test_converted_networks_come_back_in_every_code(model, code, samples, tmp_path) -> None:
     network = converters.convert(settled(model(), samples), samples, code=code, timesteps=6, correct_bias=False).network
+    converters.write_nir(network, tmp_path / "n.nir", extended=True)
+    assert converters.read_nir(tmp_path / "n.nir") == network
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        pytest.param(digits_cnn, (1, 8, 8), id="digits"),
+        pytest.param(spoken, (1, 32, 32), id="spoken_digits"),
+        pytest.param(mnist_cnn, (1, 28, 28), id="sinabs_mnist_cnn"),
+        pytest.param(DsCnn, (10, 49), id="mlperf_kws_dscnn", marks=pytest.mark.slow),
+        pytest.param(resnet20, (3, 32, 32), id="cifar_resnet20", marks=pytest.mark.slow),
+    ],
+)
+def test_the_benchmark_s_networks_come_back(make, shape, tmp_path) -> None:
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).random((4, *shape), np.float32)
+    network = converters.convert(make().eval(), x, timesteps=6, correct_bias=False).network
     converters.write_nir(network, tmp_path / "n.nir", extended=True)
     assert converters.read_nir(tmp_path / "n.nir") == network
 
@@ -340,7 +362,7 @@ def test_the_command_line_runs_and_shows_nir_files(tmp_path, monkeypatch, capsys
     assert status == 0, errors
     found = json.loads(printed)
     assert (found["samples"], found["timesteps"]) == (3, 20)
-    assert any("as spikingjelly does" in line for line in found["diagnosis"])
+    assert all(any("as spikingjelly does" in line for line in found[key]) for key in ("diagnosis", "facts"))
     status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "net:net", "--data", "d.npz", "--nir-writer", "norse")
     assert (status, "not a .nir file" in errors) == (2, True)
     network = neuro.Network((neuro.Population("in", (3,), neuro.Source()),), ())

@@ -83,11 +83,13 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
 
     settings = _settings(asked)
     if asked.saved:
-        outcome = study_network(_network(asked, samples), chip, samples, settings, window=asked.timesteps, work=work)
-        return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}")
+        network = _network(asked, samples)
+        outcome = study_network(network, chip, samples, settings, window=asked.timesteps, work=work)
+        facts = (*outcome.facts, *(network.notes if asked.nir else ()))  # what was assumed about another tool's file
+        return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}", facts=facts)
     model, typical = float_network(asked, samples), typical_inputs(asked, samples)
     outcome = study(model, typical, chip, samples, settings, work=work)
-    facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}",)
+    facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}", *getattr(model, "notes", ()))
     name = Path(asked.model).name if asked.onnx else asked.model
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
 
