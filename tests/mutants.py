@@ -36,7 +36,15 @@ TESTS: dict[str, tuple[str, ...]] = {
     "neuro/engine/kernels.py": ENGINE,
     "neuro/engine/advance.py": ENGINE,
     "neuro/engine/fire.py": ENGINE,
-    "neuro/chip/partition.py": ("tests/test_chip_placement.py",),
+    "neuro/chip/partition.py": tuple(
+        f"tests/test_chip_placement.py::{name}"
+        for name in (
+            "test_auto_takes_the_smallest_board",
+            "test_at_the_limit_is_accepted_and_one_over_refused",
+            "test_memory_for_everything_together_is_a_limit",
+            "test_random_networks_keep_every_limit_of_random_chips",
+        )
+    ),
     "neuro/chip/drain.py": tuple(
         f"tests/test_chip_noc.py::{name}"
         for name in (

@@ -118,6 +118,45 @@ def test_every_projection_equals_its_synapses(projection: str, source: str) -> N
     same(neuro.Network(populations, (wires,)), stream(low, high), 6)
 
 
+@pytest.mark.parametrize("source", ["binary", "graded"])
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_rows_in_blocks_of_their_own_change_nothing(projection: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro.engine.plan.BLOCK_LANES", 1)
+    shape, wires = PROJECTIONS[projection]
+    driven, low, high = SOURCES[source]
+    biased = neuro.SignedIntegrateAndFire(7, bias=np.arange(np.prod(shape)).reshape(shape) % 5)
+    populations = (neuro.Population("in", SHAPE, driven), neuro.Population("p", shape, biased))
+    same(neuro.Network(populations, (wires,)), stream(low, high), 6)
+
+
+@pytest.mark.parametrize("most", [2, 60_000])
+@pytest.mark.parametrize("groups", [1, 15])
+def test_every_number_of_messages_of_a_column_is_added(groups: int, most: int) -> None:
+    """1 to 15 channels fire at once; kernels are added 8, 4, 2 and 1 at a time."""
+    shape, out = (15, 3, 2), 30
+    weights = _weights(out, 15 // groups, 2, 2, scale=most // 2)
+    populations = (
+        neuro.Population("in", shape, neuro.Source()),
+        neuro.Population("p", (out, 3, 3), neuro.IntegrateAndFire(most, bias=1, start_step=1)),
+    )
+    conv = neuro.Conv2d("in", "p", weights, padding=((0, 1), (1, 1)), groups=groups)
+    inputs = (np.arange(15)[:, None, None] < np.arange(1, 16)[:, None, None, None]).astype(int)[None] * np.ones(
+        (1, 1, 1, 3, 2), int
+    )
+    same(neuro.Network(populations, (conv,)), inputs, 16)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 18])
+def test_every_number_of_messages_of_a_dense_row_is_added(count: int) -> None:
+    populations = (
+        neuro.Population("in", SHAPE, neuro.Source()),
+        neuro.Population("p", (3, 2, 20), neuro.IntegrateAndFire(50)),
+        neuro.Population("q", (4,), neuro.IntegrateAndFire(90)),
+    )
+    projections = (neuro.Dense("in", "p", _weights(18, 120, scale=100)), neuro.Dense("p", "q", _weights(120, 4, scale=120)))
+    same(neuro.Network(populations, projections), (np.arange(18) < count).astype(int).reshape(1, 1, *SHAPE).repeat(4, 1), 6)
+
+
 @pytest.mark.parametrize("code", ["rate", "signed", "radix", "once"])
 def test_every_code_enters_alike(code) -> None:
     source = neuro.Source(code, levels=7, digits=3 if code == "radix" else 0)
