@@ -119,7 +119,10 @@ def read_tensors(path: Any) -> Tensors:
 
 def _save(value: Any, path: Any, kind: str) -> None:
     tensors: Tensors = {}
-    described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors)})
+    try:
+        described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors)}, allow_nan=False)
+    except ValueError:
+        raise FormatError(f"{kind} for {path}", "it holds NaN or infinity outside its arrays", "Mend that value") from None
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"neuro": described}))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from neuro.errors import FormatError
-from neuro.files import atomic_path, write_text
+from neuro.files import atomic_path, save_parts, write_text
 from neuro.keywords.audio import write_wav
 from tests.hostile import graph, network, write_spotter
 from tests.interrupted import COMMANDS
@@ -80,6 +80,12 @@ def test_whatever_ends_the_writing_leaves_the_old_file(error: type[BaseException
         _half(path, error)
     assert path.read_bytes() == OLD
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path) -> None:
+    with pytest.raises(FormatError, match="NaN or infinity"):
+        save_parts({"threshold": float("nan")}, tmp_path / "file", "parts")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_new_file_has_the_rights_that_any_file_gets(tmp_path) -> None:
