@@ -17,10 +17,10 @@ import random
 import re
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -276,18 +276,35 @@ def fuzz(reader: str, limit: int, seed: int, folder: Path, *, until: float = mat
     return {"inputs": inputs, "taken": taken, "refused": refusals, "outcomes": len(seen), "failures": failures}
 
 
-def _one(options: argparse.Namespace) -> None:
-    """One reader in a process of its own, with bounded memory."""
+def _apart(reader: str, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
+    """One reader in a fork, with bounded memory; a fork that ends otherwise than it should is a failure."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        process = os.fork()
+        if process == 0:
+            _child(reader, seconds, options, folder)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if status == 0:
+            found: dict[str, Any] = json.loads((folder / "found").read_text())
+            return found
+        last = (folder / "last").read_bytes()[:5_000].hex() if (folder / "last").exists() else "none"
+        return {"inputs": 0, "taken": 0, "refused": 0, "outcomes": 0, "failures": {f"ended with {status}": last}}
 
+
+def _child(reader: str, seconds: float, options: argparse.Namespace, folder: Path) -> None:
     def stop(*_: Any) -> None:
         raise TooLong
 
-    signal.signal(signal.SIGPROF, stop)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
-    end = time.monotonic() + 60 * options.minutes
-    found = fuzz(options.reader[0], sys.maxsize, options.seed, Path(options.folder), until=end, keep=options.keep)
-    json.dump(found, sys.stdout)
+    try:
+        signal.signal(signal.SIGPROF, stop)
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
+        found = fuzz(reader, sys.maxsize, options.seed, folder, until=time.monotonic() + seconds, keep=options.keep)
+        (folder / "found").write_text(json.dumps(found))
+    except BaseException:  # noqa: BLE001  # told by the parent
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def main() -> None:
@@ -297,27 +314,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.folder:
-        _one(options)
-        return
     chosen = options.reader or list(READERS)
-    flags = ["--minutes", str(options.minutes / len(chosen)), "--seed", str(options.seed), *["--keep"] * options.keep]
     rows: dict[str, Any] = {}
     for reader in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--reader", reader, "--folder", folder, *flags]
-            done = subprocess.run(
-                command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
-            )
-            if done.returncode:
-                last = (Path(folder) / "last").read_bytes() if (Path(folder) / "last").exists() else b""
-                rows[reader] = {"failures": {f"ended with {done.returncode}: {done.stderr[-500:]}": last[:5_000].hex()}}
-            else:
-                rows[reader] = json.loads(done.stdout)
-        if not options.json:
-            print(reader, {k: v for k, v in rows[reader].items() if k != "failures"}, *rows[reader]["failures"], sep="\n  ")  # noqa: T201
+        rows[reader] = _apart(reader, 60 * options.minutes / len(chosen), options)
+        told = {name: value for name, value in rows[reader].items() if name != "failures"}
+        print(reader, told, *rows[reader]["failures"], sep="\n  ", file=sys.stderr, flush=True)  # noqa: T201  # a command
     if options.json:
         print(json.dumps({"minutes": options.minutes, "seed": options.seed, "readers": rows}, indent=1))  # noqa: T201  # a command
     sys.exit(any(row["failures"] for row in rows.values()))

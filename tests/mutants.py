@@ -30,7 +30,7 @@ os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_EXAMPLES": "6", "OMP_NUM_TH
 
 ENGINE = ("tests/test_engine_small.py",)
 TESTS: dict[str, tuple[str, ...]] = {
-    "neuro/neurons.py": (*ENGINE, "tests/test_reference.py", "tests/test_network.py"),
+    "neuro/neurons.py": (*ENGINE, "tests/test_refusals.py", "tests/test_reference.py", "tests/test_network.py"),
     "neuro/engine/plan.py": ENGINE,
     "neuro/engine/pack.py": ENGINE,
     "neuro/engine/kernels.py": ENGINE,

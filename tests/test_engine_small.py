@@ -140,10 +140,17 @@ def test_every_number_of_messages_of_a_column_is_added(groups: int, most: int) -
         neuro.Population("p", (out, 3, 3), neuro.IntegrateAndFire(most, bias=1, start_step=1)),
     )
     conv = neuro.Conv2d("in", "p", weights, padding=((0, 1), (1, 1)), groups=groups)
-    inputs = (np.arange(15)[:, None, None] < np.arange(1, 16)[:, None, None, None]).astype(int)[None] * np.ones(
-        (1, 1, 1, 3, 2), int
-    )
+    fires = np.arange(15)[None, :] < np.arange(1, 16)[:, None]  # the first 1, 2, ..., 15 of them, in steps
+    inputs = np.stack([fires, fires[:, ::-1]]).astype(int)[:, :, :, None, None] * np.ones((3, 2), int)
     same(neuro.Network(populations, (conv,)), inputs, 16)
+
+
+def test_depthwise_kernels_share_accumulators_with_wider_ones() -> None:
+    populations = (neuro.Population("in", SHAPE, neuro.Source()), neuro.Population("p", SHAPE, neuro.IntegrateAndFire(7)))
+    wide = neuro.Conv2d("in", "p", _weights(2, 2, 3, 5), padding=((1, 1), (2, 2)))
+    deep = neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), padding=1, groups=2)
+    same(neuro.Network(populations, (wide, deep)), stream(0, 2), 6)
+    same(neuro.Network(populations, (wide, deep)), stream(-3, 4), 6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 18])
