@@ -129,6 +129,31 @@ def test_rows_in_blocks_of_their_own_change_nothing(projection: str, source: str
     same(neuro.Network(populations, (wires,)), stream(low, high), 6)
 
 
+FLAT = [name for name, (shape, _) in PROJECTIONS.items() if len(shape) == 1]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("projection", FLAT)
+def test_flat_populations_of_several_rows_the_last_one_short(
+    projection: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuro.engine.layout.LONGEST_ROW", 4)
+    shape, wires = PROJECTIONS[projection]
+    driven, low, high = SOURCES[source]
+    low, high = (-500, 501) if source == "large" and "wide" in projection else (low, high)
+    for neuron in (
+        neuro.IntegrateAndFire(7, bias=np.arange(shape[0]) % 3),
+        neuro.SignedIntegrateAndFire(7, bias=2, hold_input=True),
+        neuro.UserNeuron(leaky, (("v", 1), ("refractory", 0)), (6, 1)),
+    ):
+        populations = (
+            neuro.Population("in", SHAPE, driven),
+            neuro.Population("p", shape, neuron),
+            neuro.Population("out", (5,), neuro.Readout(start_step=1)),
+        )
+        same(neuro.Network(populations, (wires, neuro.Dense("p", "out", _weights(*shape, 5)))), stream(low, high), 6)
+
+
 @pytest.mark.parametrize("most", [2, 60_000])
 @pytest.mark.parametrize("groups", [1, 15])
 def test_every_number_of_messages_of_a_column_is_added(groups: int, most: int) -> None:
@@ -199,17 +224,21 @@ def test_long_rows_and_more_samples_than_a_block() -> None:
     same(neuro.Network(populations, (conv,)), stream(0, 2, samples=66, steps=2, shape=(1, 1, 70)), 2)
 
 
-def test_a_session_goes_on_where_it_stopped() -> None:
+@pytest.mark.parametrize("most_steps", [3, 64])
+def test_a_session_goes_on_where_it_stopped(most_steps: int) -> None:
     populations = (
         neuro.Population("in", (4,), neuro.Source()),
         neuro.Population("a", (5,), neuro.IntegrateAndFire(3)),
         neuro.Population("out", (3,), neuro.Readout()),
     )
     projections = (neuro.Dense("in", "a", _weights(4, 5)), neuro.Dense("a", "out", _weights(5, 3), 3))
-    network, frames = neuro.Network(populations, projections), stream(0, 3, samples=1, steps=9, shape=(4,))
+    network, frames = neuro.Network(populations, projections), stream(0, 3, samples=1, steps=40, shape=(4,))
     whole = neuro.run(network, frames, record=("raster",))
-    session = neuro.open_session(network, record=("raster",))
-    parts = [*(session.step(frames[0, a:b]) for a, b in ((0, 2), (2, 3), (3, 9))), session.finish()]
+    session = neuro.open_session(network, record=("raster",), most_steps=most_steps)
+    parts = [
+        *(session.step(frames[0, a:b]) for a, b in ((0, 2), (2, 3), (3, 6), (6, 9), *((i, i + 1) for i in range(9, 40)))),
+        session.finish(),
+    ]
     for name in ("in", "a"):
         assert np.array_equal(np.concatenate([part.raster[name] for part in parts], axis=1), whole.raster[name])
     assert np.array_equal(parts[-1].logits, whole.logits)

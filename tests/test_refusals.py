@@ -206,3 +206,22 @@ def test_logits_by_step_need_a_readout() -> None:
     network = pair(neuro.Source(), FIRE, neuro.Dense("a", "b", ONES))
     with pytest.raises(NeuroError, match="needs a Readout"):
         Recorder(network, 1, 2, ("logits_by_step",)).finish()
+
+
+@pytest.mark.parametrize("weights", [(1, 0), (-1, 0), (1, -1), (0.5, 0.5)], ids=str)
+@pytest.mark.parametrize("bias", [0, 70, [-70, 3]], ids=str)
+def test_charges_are_allowed_up_to_the_last_bit_and_no_further(weights: tuple[float, float], bias: Any) -> None:
+    """The bias and a potential of 24 bits must find room beside all that one step can bring."""
+    most = 2**31 - 1 - 2**24 - (70 if bias else 0)
+    for room, fits in ((most, True), (most + 1, False)):
+        shares = [int(weights[0] * room), room - int(weights[0] * room) if weights[1] == 0.5 else int(weights[1] * room)]
+        neuron = neuro.IntegrateAndFire(5, bias=np.array(bias) if isinstance(bias, list) else bias)
+        network = pair(
+            neuro.Source(levels=1), neuron, neuro.Dense("a", "b", np.array([shares] * 1 + [[0, 0]]).T.repeat(1, 0)[:, :2])
+        )
+        for engine in ("event", "reference"):
+            if fits:
+                assert neuro.run(network, np.ones((1, 2, 2), int), engine=engine).samples == 1
+            else:
+                with pytest.raises(NeuroError, match="beyond its 32-bit accumulator"):
+                    neuro.run(network, np.ones((1, 2, 2), int), engine=engine)
