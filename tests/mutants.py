@@ -31,7 +31,7 @@ os.environ |= {"HYPOTHESIS_EXAMPLES": "6", "OMP_NUM_THREADS": "1"}
 ENGINE = ("tests/test_engine_small.py",)
 TESTS: dict[str, tuple[str, ...]] = {
     "neuro/neurons.py": (*ENGINE, "tests/test_refusals.py", "tests/test_reference.py", "tests/test_network.py"),
-    "neuro/engine/plan.py": ENGINE,
+    "neuro/engine/plan.py": (*ENGINE, "tests/test_refusals.py"),
     "neuro/engine/pack.py": ENGINE,
     "neuro/engine/kernels.py": ENGINE,
     "neuro/engine/advance.py": ENGINE,
