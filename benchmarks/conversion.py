@@ -58,7 +58,7 @@ TUNED = 150  # steps of `refine`, for few levels
 SETTINGS = (
     *LOSSLESS,
     *TIMED,
-    *(Setting(code, steps, refine=TUNED) for code, steps in (("radix", 4), ("wait", 4), ("signed", 4))),
+    *(Setting(code, steps, refine=TUNED) for code, steps in (("radix", 4), ("wait", 4), *(("signed", t) for t in (4, 16, 32)))),
 )
 
 

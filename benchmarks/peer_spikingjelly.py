@@ -6,6 +6,7 @@ logits accumulated, weights in floating point.
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def main(name: str, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for recipe, options in RECIPES.items():
         loader = DataLoader(TensorDataset(calibration, torch.zeros(len(calibration))), batch_size=64)
-        spiking = ann2snn.FXConverter(RateCodingRecipe(loader, **options))(model)
+        spiking = ann2snn.FXConverter(RateCodingRecipe(loader, **options)).convert(copy.deepcopy(model))
         found = run(spiking.eval(), x, y)
         for steps in STEPS:
             accuracy, spikes = found[steps]

@@ -17,6 +17,7 @@ from torch import fx, nn
 from converters import operations
 from converters.calibration import as_array
 from converters.evaluation import evaluate
+from converters.remedies import remedy
 from converters.tracing import record, source_line
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
@@ -156,7 +157,7 @@ class Builder:
             key, table = node.target, operations.METHODS if node.op == "call_method" else operations.FUNCTIONS
         if key not in table:
             called = key if isinstance(key, str) else getattr(key, "__name__", str(key))
-            raise self.refuse(node, "it has no spiking form", operations.remedy(called))
+            raise self.refuse(node, "it has no spiking form", remedy(called))
         handler: Callable[[Builder, fx.Node], None] = table[key]
         return handler
 

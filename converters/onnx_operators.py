@@ -16,7 +16,7 @@ from converters.onnx_building import Builder, per_sample
 from converters.onnx_constants import FOLDED
 from converters.onnx_shapes import concat, cropped, flatten, pad, reshape, squeeze, transpose, unsqueeze
 from converters.onnx_windows import conv, global_pool, mean, pool
-from converters.operations import remedy
+from converters.remedies import remedy
 from neuro.graph import Layer
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str]

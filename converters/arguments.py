@@ -1,0 +1,40 @@
+"""How handlers of traced nodes read a call: arguments by name, modules, pairs and axes. Knows no layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import fx
+
+if TYPE_CHECKING:
+    from converters.frontend import Builder
+
+Handler = Callable[["Builder", fx.Node], None]
+
+
+def bound(node: fx.Node, names: str, **defaults: Any) -> dict[str, Any]:
+    """Arguments of a call by name."""
+    given = dict(zip(names.split(), node.args, strict=False))
+    return {**defaults, **given, **node.kwargs}
+
+
+def module_of(b: Builder, node: fx.Node) -> Any:
+    return b.model.get_submodule(str(node.target))
+
+
+def pair(value: Any, dims: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in value) if np.ndim(value) else (int(value),) * dims
+
+
+def same(b: Builder, node: fx.Node) -> None:
+    b.names[node] = b.layer(node.args[0] if node.args else node.kwargs["input"])
+
+
+def sample_free_axis(b: Builder, node: fx.Node, axis: Any, dims: int) -> int:
+    """An axis of the tensor as an axis without samples."""
+    place = int(axis) + dims + 1 if axis < 0 else int(axis)
+    if place == 0:
+        raise b.refuse(node, "it works on the sample axis", "Treat every sample by itself")
+    return place - 1

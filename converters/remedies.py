@@ -1,0 +1,31 @@
+"""What to do about an operation that has no spiking form, by words in its name."""
+
+_REMEDIES = {
+    ("leaky", "prelu", "rrelu"): "Use ReLU in its place (a negative slope has no spikes) and train again",
+    ("gelu", "silu", "swish", "mish", "elu", "selu", "celu", "softplus", "hardswish", "hardsigmoid", "logsigmoid"): (
+        "Use ReLU or ReLU6 in its place and train again"
+    ),
+    ("sigmoid", "tanh"): "Use Hardtanh(0, 1) or ReLU in its place; leave a final sigmoid to the host",
+    ("softmax", "softmin", "logsumexp"): "Return the logits: a final softmax changes no decision and belongs on the host",
+    ("norm",): "Use BatchNorm, whose statistics are constants, and train again",
+    (
+        "attention",
+        "transformer",
+        "matmul",
+        "bmm",
+        "einsum",
+    ): "Use convolutions: a product of two activations has no spiking form here",
+    ("gru", "lstm", "rnn"): "Use convolutions over time: recurrent gates have no spiking form here",
+    ("transpose",): "Use a convolution that keeps the size, or pad and convolve",
+    ("upsample", "interpolate", "pixel"): "Keep the size by stride and padding, or enlarge on the host",
+    ("embedding",): "Feed the embedded vectors as input",
+}
+
+
+def remedy(name: str) -> str:
+    """What to do about an operation that has no spiking form."""
+    low = name.lower()
+    return next(
+        (text for words, text in _REMEDIES.items() if any(word in low for word in words)),
+        "Write it with ReLU, convolutions, linear layers, pooling, additions and concatenations",
+    )
