@@ -410,7 +410,7 @@ def test_the_command_sweeps_and_goes_on(named) -> None:
     command = ["sweep", "mine:net", "--weights", "weights.safetensors", "--data", "test.npz", "--out", "found"]
     done = call(*command, "--code", "rate,graded", "--timesteps", 2, "--samples", 40, "--workers", 1, folder=named)
     assert done.returncode == 0, done.stderr
-    assert "settings worth considering of 2" in done.stdout
+    assert "of 2 settings worth considering" in done.stdout
     files = {path.name: path.read_bytes() for path in (named / "found").iterdir()}
     assert {*RESULTS, "front.svg", "report.html"} < set(files)
     refused(call(*command, folder=named), "found", "--resume")

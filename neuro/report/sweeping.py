@@ -84,7 +84,7 @@ def terminal(found: Sweep) -> Group:
 
 
 def _title(found: Sweep) -> str:
-    counted = f"{len(found.front)} settings worth considering of {len(found.points)}"
+    counted = f"{len(found.front)} of {len(found.points)} settings worth considering"
     return f"{found.title}: {counted}, {found.samples:,} samples, float network {units.percent(found.accuracy_ann)}"
 
 
