@@ -154,7 +154,7 @@ def test_brian2_equals_event(case) -> None:
     assert_same(neuro.run(network, inputs, timesteps=timesteps, engine="brian2", record=RECORD), expected)
 
 
-@pytest.mark.peer
+@pytest.mark.peer("Brian2")
 @pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
 def test_brian2_equals_event_when_the_run_ends_before_the_delay() -> None:
     pytest.importorskip("brian2", exc_type=ImportError)

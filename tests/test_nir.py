@@ -81,7 +81,7 @@ def ours() -> neuro.Network:
     return neuro.Network(populations, (conv, neuro.Dense("a", "b", rng.integers(-9, 20, (144, 5)))))
 
 
-@pytest.mark.golden
+@pytest.mark.golden("readers of NIR files")
 def test_another_package_reads_what_we_write_and_spikes_alike(tmp_path) -> None:
     recorded = np.load(RECORDED / "written.npz")
     run = neuro.run(ours(), recorded["x"], record=("raster",))
