@@ -218,16 +218,33 @@ def examine(module: str, each: int, seed: int) -> dict[str, Any]:
     return row
 
 
+def again(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of an earlier run after its survivors met the tests of today; the module must not have changed."""
+    module, tree = row["module"], ast.parse((ROOT / row["module"]).read_text())
+    everything = [mutant(tree, number) for number in range(len(list(sites(tree))))] if row["survivors"] else []
+    verdicts, left = json.loads(LOOKED_AT.read_text()), []
+    for old in row["survivors"]:
+        changed = next(made for made, what in everything if what == {"line": old["line"], "change": old["change"]})
+        if trial(module, changed, 100)[0] == "survived":
+            left.append(old | {"verdict": verdicts.get(f"{module}: {old['change']}", "not looked at")})
+    return row | {"survivors": left, "killed": row["mutants"] - len(left)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", type=Path, help="an earlier run's JSON, whose survivors alone are tried again")
     parser.add_argument("--module", action="append", choices=list(TESTS))
     options = parser.parse_args()
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     rows = []
+    if options.again:
+        rows = [again(row) for row in json.loads(options.again.read_text())["modules"]]
+        print(json.dumps({"seed": options.seed, "modules": rows}, indent=1))  # noqa: T201  # a command
+        return
     for module in options.module or list(TESTS):
         rows.append(examine(module, options.each, options.seed))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)  # noqa: T201  # a command

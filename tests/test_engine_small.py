@@ -10,20 +10,21 @@ import neuro
 from tests.networks import echo, leaky
 
 SHAPE = (2, 3, 3)
+EACH = np.arange(18).reshape(SHAPE) % 4 - 1  # a bias of its own for every neuron
 NEURONS = {
     "if": neuro.IntegrateAndFire(5),
     "if, biased": neuro.IntegrateAndFire(4, bias=np.array([[[1]], [[-2]]]), initial_potential=3, start_step=1),
-    "if, hard, held": neuro.IntegrateAndFire(9, "zero", hold_input=True),
+    "if, hard, held": neuro.IntegrateAndFire(9, "zero", EACH, hold_input=True),
     "if, few bits": neuro.IntegrateAndFire(6, bias=2, potential_bits=4),
     "signed": neuro.SignedIntegrateAndFire(4, bias=-1, initial_potential=2),
-    "signed, unbounded": neuro.SignedIntegrateAndFire(3, minimum=None, gather=2, hold_input=True),
+    "signed, unbounded": neuro.SignedIntegrateAndFire(3, EACH, minimum=None, gather=2, hold_input=True),
     "signed, bounded": neuro.SignedIntegrateAndFire(2, minimum=-1, maximum=2, bias=1),
-    "wait": neuro.WaitIntegrateAndFire(3, 3, bias=1, hold_input=True),
+    "wait": neuro.WaitIntegrateAndFire(3, 3, EACH, hold_input=True),
     "wait, late": neuro.WaitIntegrateAndFire(4, 2, initial_potential=5, start_step=2),
-    "radix": neuro.RadixIntegrateAndFire(2, 3, 3, bias=-1),
+    "radix": neuro.RadixIntegrateAndFire(2, 3, 3, EACH),
     "graded": neuro.Graded(3, levels=7, bias=1),
-    "graded, signed": neuro.Graded(2, levels=5, minimum=-5, hold_input=True),
-    "cuba": neuro.CubaLif(1200, 300, 4, bias=3, bias_exponent=2),
+    "graded, signed": neuro.Graded(2, 5, -5, EACH, hold_input=True),
+    "cuba": neuro.CubaLif(1200, 300, 4, EACH, 2),
     "cuba, leaking": neuro.CubaLif(4095, 4095, 1),
     "maximum of counts": neuro.MaxPool(3),
     "maximum of signed counts": neuro.MaxPool(2, signed=True),
@@ -125,8 +126,9 @@ def test_rows_in_blocks_of_their_own_change_nothing(projection: str, source: str
     shape, wires = PROJECTIONS[projection]
     driven, low, high = SOURCES[source]
     biased = neuro.SignedIntegrateAndFire(7, bias=np.arange(np.prod(shape)).reshape(shape) % 5)
-    populations = (neuro.Population("in", SHAPE, driven), neuro.Population("p", shape, biased))
-    same(neuro.Network(populations, (wires,)), stream(low, high), 6)
+    for model in (biased, neuro.UserNeuron(leaky, (("v", 1), ("refractory", 0)), (6, 1))):
+        populations = (neuro.Population("in", SHAPE, driven), neuro.Population("p", shape, model))
+        same(neuro.Network(populations, (wires,)), stream(low, high), 6)
 
 
 FLAT = [name for name, (shape, _) in PROJECTIONS.items() if len(shape) == 1]
@@ -224,11 +226,12 @@ def test_long_rows_and_more_samples_than_a_block() -> None:
     same(neuro.Network(populations, (conv,)), stream(0, 2, samples=66, steps=2, shape=(1, 1, 70)), 2)
 
 
+@pytest.mark.parametrize("model", [NEURONS["if"], NEURONS["user, leaky"]], ids=["if", "user"])
 @pytest.mark.parametrize("most_steps", [3, 64])
-def test_a_session_goes_on_where_it_stopped(most_steps: int) -> None:
+def test_a_session_goes_on_where_it_stopped(most_steps: int, model: neuro.UserNeuron | neuro.IntegrateAndFire) -> None:
     populations = (
         neuro.Population("in", (4,), neuro.Source()),
-        neuro.Population("a", (5,), neuro.IntegrateAndFire(3)),
+        neuro.Population("a", (5,), model),
         neuro.Population("out", (3,), neuro.Readout()),
     )
     projections = (neuro.Dense("in", "a", _weights(4, 5)), neuro.Dense("a", "out", _weights(5, 3), 3))
@@ -241,4 +244,7 @@ def test_a_session_goes_on_where_it_stopped(most_steps: int) -> None:
     ]
     for name in ("in", "a"):
         assert np.array_equal(np.concatenate([part.raster[name] for part in parts], axis=1), whole.raster[name])
+        for field in ("synops", "messages", "updates", "driven", "restless"):
+            counted = np.concatenate([getattr(part.counts[name], field) for part in parts])
+            assert np.array_equal(counted, getattr(whole.counts[name], field)), field
     assert np.array_equal(parts[-1].logits, whole.logits)
