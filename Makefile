@@ -44,7 +44,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py
 
 docs: $(INSTALLED)
-	$(BIN)/python docs/refresh.py
+	$(BIN)/python -m docs.refresh
 
 clean:
 	rm -rf .venv build *.egg-info

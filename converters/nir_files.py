@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from converters.nir_export import exported
-from converters.nir_import import imported
-from converters.nir_neurons import reading
-from converters.nir_own import is_own, restored
+from converters.formats.nir_export import exported
+from converters.formats.nir_import import imported
+from converters.formats.nir_neurons import reading
+from converters.formats.nir_own import is_own, restored
 from neuro.errors import FormatError, NeuroError
 from neuro.files import atomic_path
 from neuro.network import Network

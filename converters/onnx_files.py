@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.onnx_building import Builder
-from converters.onnx_operators import visit
+from converters.formats.onnx_building import Builder
+from converters.formats.onnx_operators import visit
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph
 from neuro.reading import read_bytes

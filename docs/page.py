@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -12,8 +11,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
-def put(page: Path, name: str, text: str) -> None:
-    """Write a text between a page's marks. Raises ValueError where the marks are not there."""
-    before, rest = page.read_text().split(f"<!-- {name} -->\n")
+def put(page: str, name: str, text: str) -> str:
+    """The page with a text between its marks. Raises ValueError where they are not there."""
+    before, rest = page.split(f"<!-- {name} -->\n")
     _, after = rest.split("<!-- end -->", 1)
-    page.write_text(f"{before}<!-- {name} -->\n{text}\n<!-- end -->{after}")
+    return f"{before}<!-- {name} -->\n{text}\n<!-- end -->{after}"

@@ -1,4 +1,4 @@
-"""Compute the tables and figures of docs/chip.md and put them there: python docs/refresh_chip.py [--benchmark FILE].
+"""Compute the tables and figures of docs/chip.md and put them there: python -m docs.refresh_chip [--benchmark FILE].
 
 The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`; without it that table stays.
 """
@@ -15,18 +15,13 @@ from typing import Any
 import numpy as np
 
 import neuro
+from docs.page import put, table
 from neuro.chip.spec import all_keys
 from neuro.report.figures_chip import pictures
 from neuro.report.svg import alone
 
 DOCS = Path(__file__).parent
 LOIHI = ("loihi1-davies2018", "loihi1-nahuku", "loihi2")
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def presets() -> str:
@@ -82,13 +77,6 @@ def draw() -> None:
     chip_run = neuro.emulate(network, neuro.place(network, neuro.load_chip("loihi2")), inputs, noc="packet")
     for name, drawn in pictures(chip_run).items():
         (DOCS / f"chip_{name}.svg").write_text(alone(drawn))
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with a table between its marks."""
-    before, rest = page.split(f"<!-- {name} -->\n")
-    _, after = rest.split("<!-- end -->", 1)
-    return f"{before}<!-- {name} -->\n{text}\n<!-- end -->{after}"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Compute the tables and figures of docs/conversion.md: python docs/refresh_conversion.py [--benchmark FILE ...].
+"""Compute the tables and figures of docs/conversion.md: python -m docs.refresh_conversion [--benchmark FILE ...].
 
 Each FILE holds rows of `python benchmarks/conversion.py --json FILE`; without one the measured tables stay as they are.
 """
@@ -10,9 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from refresh_chip import put, table
-
 import converters
+from docs.page import put, table
 from neuro.digits.data import load_digits
 from neuro.digits.model import train
 from neuro.report.figures_conversion import losses, rates

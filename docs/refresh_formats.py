@@ -1,21 +1,15 @@
-"""Write the tables of docs/formats.md from the code that they describe: python docs/refresh_formats.py."""
+"""Write the tables of docs/formats.md from the code that they describe: python -m docs.refresh_formats."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
-from converters.nir_neurons import READINGS
-from converters.onnx_operators import OPERATORS
+from converters.formats.nir_neurons import READINGS
+from converters.formats.onnx_operators import OPERATORS
+from docs.page import table
 
 PAGE = Path(__file__).parent / "formats.md"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def operators() -> str:

@@ -1,10 +1,10 @@
-"""Compute the tables and figures of docs/machines.md and put them there: python docs/refresh_machines.py."""
+"""Compute the tables and figures of docs/machines.md and put them there: python -m docs.refresh_machines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from docs.page import table
 from neuro.machines.heldout import COLUMNS
 from neuro.machines.hundredfold import hundredfold
 from neuro.machines.machine import list_machines, load_machine
@@ -18,12 +18,6 @@ from neuro.report import figures_machines, tables_machines
 DOCS = Path(__file__).parent
 GREY = "#768390"  # legible on white and on black
 ROOFS = ("a100", "h100", "tpu-v1", "tpu-v4", "stratix-10-nx", "vck5000", "xeon", "orin")
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def untitled(plain: tables_machines.Plain) -> str:

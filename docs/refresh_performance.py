@@ -1,4 +1,4 @@
-"""Put the rows of `python benchmarks/engine.py --json FILE` on docs/performance.md: python docs/refresh_performance.py FILE."""
+"""Put the rows of `python benchmarks/engine.py --json FILE` on docs/performance.md: python -m docs.refresh_performance FILE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from page import put, table
+from docs.page import put, table
 
 PAGE = Path(__file__).parent / "performance.md"
 
@@ -59,6 +59,7 @@ def main() -> None:
     sentence = (
         f"{machine['processor']}, {machine['processors']} processors, Python {machine['python']}, load {machine['load']:.1f}"
     )
+    page = PAGE.read_text()
     for name, text in (
         ("machine", sentence),
         ("kernels", rows_of(kernels)),
@@ -66,7 +67,8 @@ def main() -> None:
         ("threads", threads(wholes)),
         ("peers", peers(wholes)),
     ):
-        put(PAGE, name, text)
+        page = put(page, name, text)
+    PAGE.write_text(page)
 
 
 if __name__ == "__main__":

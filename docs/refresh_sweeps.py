@@ -1,4 +1,4 @@
-"""Run the sweep that docs/sweeps.md shows, and put its table and its figure there: `python docs/refresh_sweeps.py`."""
+"""Run the sweep that docs/sweeps.md shows, and put its table and its figure there: `python -m docs.refresh_sweeps`."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Compute the tables and figures of docs/trust.md and put them there: python docs/refresh_trust.py [SECTION ...]."""
+"""Compute the tables and figures of docs/trust.md and put them there: python -m docs.refresh_trust [SECTION ...]."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from docs.page import put, table
 from neuro.chip.faults.curves import KINDS
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 _RESULTS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def run(*arguments: str) -> Any:
@@ -181,13 +176,6 @@ LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
     "coverage": (("tests/coverage_run.py", "--json"), coverage),
 }
 SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "witnesses": witnesses, "golden": golden, "faults": faults}
-
-
-def put(page: str, name: str, text: str) -> str:
-    """The page with a text between its marks."""
-    before, rest = page.split(f"<!-- {name} -->\n")
-    _, after = rest.split("<!-- end -->", 1)
-    return f"{before}<!-- {name} -->\n{text}\n<!-- end -->{after}"
 
 
 def main() -> None:

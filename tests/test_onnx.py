@@ -16,7 +16,7 @@ import converters
 import neuro
 from benchmarks.conversion_networks import mnist_cnn, spoken
 from converters.evaluation import logits
-from converters.onnx_operators import OPERATORS
+from converters.formats.onnx_operators import OPERATORS
 from neuro.digits.model import digits_cnn
 from tests.commands import here
 from tests.onnx_models import exported, reference, renamed, saved, value

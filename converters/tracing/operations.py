@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from converters.arguments import Handler, bound, module_of, pair, same, sample_free_axis
-from converters.arithmetic import add, divide, multiply, negate, subtract
-from converters.rearranging import concatenate, pad, permute, reshape, slice_of, transpose
-
-if TYPE_CHECKING:
-    from converters.frontend import Builder
-
+from converters.tracing.arguments import Handler, bound, module_of, pair, same, sample_free_axis
+from converters.tracing.arithmetic import add, divide, multiply, negate, subtract
+from converters.tracing.builder import Builder
+from converters.tracing.rearranging import concatenate, pad, permute, reshape, slice_of, transpose
 
 # Activations
 

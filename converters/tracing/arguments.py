@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import fx
 
-if TYPE_CHECKING:
-    from converters.frontend import Builder
+from converters.tracing.builder import Builder
 
-Handler = Callable[["Builder", fx.Node], None]
+Handler = Callable[[Builder, fx.Node], None]
 
 
 def bound(node: fx.Node, names: str, **defaults: Any) -> dict[str, Any]:

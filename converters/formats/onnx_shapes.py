@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from converters.onnx_building import Builder
+from converters.formats.onnx_building import Builder
 from neuro.graph import Layer
 
 Sides = tuple[tuple[int, int], ...]

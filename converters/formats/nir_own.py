@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.nir_export import FORMAT, NONE
+from converters.formats.nir_export import FORMAT, NONE
 from neuro.dynamics import STEP
 from neuro.errors import FormatError
 from neuro.network import Network, Population

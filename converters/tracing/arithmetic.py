@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import fx
 
-if TYPE_CHECKING:
-    from converters.frontend import Builder
+from converters.tracing.builder import Builder
 
 
 def _split(b: Builder, node: fx.Node) -> tuple[list[str], list[Any]]:

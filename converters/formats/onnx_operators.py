@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.onnx_building import Builder, per_sample
-from converters.onnx_constants import FOLDED
-from converters.onnx_shapes import concat, cropped, flatten, pad, reshape, squeeze, transpose, unsqueeze
-from converters.onnx_windows import conv, global_pool, mean, pool
-from converters.remedies import remedy
+from converters.formats.onnx_building import Builder, per_sample
+from converters.formats.onnx_constants import FOLDED
+from converters.formats.onnx_shapes import concat, cropped, flatten, pad, reshape, squeeze, transpose, unsqueeze
+from converters.formats.onnx_windows import conv, global_pool, mean, pool
+from converters.tracing.remedies import remedy
 from neuro.graph import Layer
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.onnx_building import Builder
-from converters.onnx_shapes import axis_of
+from converters.formats.onnx_building import Builder
+from converters.formats.onnx_shapes import axis_of
 from neuro.graph import Layer
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import fx
 
-from converters.arguments import bound, module_of, sample_free_axis
-
-if TYPE_CHECKING:
-    from converters.frontend import Builder
+from converters.tracing.arguments import bound, module_of, sample_free_axis
+from converters.tracing.builder import Builder
 
 
 def reshape(b: Builder, node: fx.Node) -> None:

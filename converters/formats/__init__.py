@@ -1,0 +1,1 @@
+"""Files of other tools, node by node: ONNX operators, NIR nodes and neurons. The doors are `onnx_files` and `nir_files`."""
