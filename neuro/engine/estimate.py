@@ -11,7 +11,7 @@ from math import prod
 
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
-from neuro.network import Network
+from neuro.network import Network, Population
 from neuro.neurons import MaxPool, Source, UserNeuron
 from neuro.projections import Conv2d, Dense, Projection, SumPool2d
 
@@ -20,7 +20,9 @@ BLOCK_SAMPLES = 64
 _WEIGHT_BYTES = 40  # of one stored weight while its bounds are proven: itself, packed, and three copies in 64 bits
 _SYNAPSE_BYTES = 48  # of one synapse that has to be listed
 _PACKED_SHARE = 10  # of these bytes, one in so many stays for the run
-_STEP_BYTES = 16  # of one neuron and step in a block: its place in the list, its payload, a source's messages in two orders
+_PLACE_BYTES, _PAYLOAD_BYTES = 4, 4  # of one neuron and step that it is switched on for: its place in a list, its payload
+_SOURCE_BYTES = 16  # of one source neuron and step: its messages in two orders
+_SEGMENT_BYTES = 16  # of one row of neurons and step: where its list begins and ends
 _STATE_BYTES = 4
 _PLACED_BYTES = 64  # of one neuron while it is placed: cores, classes and routes; twice what a million neurons took
 _ENGINE_STATE = {"reference": 8, "torch": 16, "brian2": 16}  # bytes of a state variable and step, copies included
@@ -56,10 +58,10 @@ def estimate(
     """What `neuro.run` with the same arguments will need; `timesteps` is by default the window the network was made for."""
     window = timesteps or network.timesteps or 1
     steps, neurons = network.steps(window), sum(p.size for p in network.populations)
-    each = sum(p.size * (_STEP_BYTES * steps + _STATE_BYTES * _variables(p.neuron) + 2) for p in network.populations)
+    each = sum(_block_bytes(p, window, steps) for p in network.populations)
     if engine == "event":
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
-        work = threads * each * block
+        work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
     else:
         at_once = samples if engine == "torch" else 1
         work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
@@ -89,6 +91,15 @@ def check_placeable(network: Network) -> None:
     stored = sum(_packed(p, network) for p in network.projections)
     what = f"tables of {neurons:,} neurons and {network.synapses:,} synapses"
     check_fits("placing the network", neurons * _PLACED_BYTES + stored, what, "Place a part of it, or use more memory")
+
+
+def _block_bytes(p: Population, window: int, steps: int) -> int:
+    """Of one sample of a block, in the event engine."""
+    on = min(steps, max(window, p.neuron.active_steps(window)))
+    place = _PLACE_BYTES + (_PAYLOAD_BYTES if p.neuron.messages != (0, 1) else 0)
+    place += _SOURCE_BYTES if isinstance(p.neuron, Source) else 0
+    rows = p.shape[1] if len(p.shape) == 3 else 1
+    return p.size * (place * on + _STATE_BYTES * _variables(p.neuron) + 2) + rows * steps * _SEGMENT_BYTES
 
 
 def _variables(neuron: object) -> int:
