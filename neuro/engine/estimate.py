@@ -22,6 +22,7 @@ _SYNAPSE_BYTES = 48  # of one synapse that has to be listed
 _PACKED_SHARE = 10  # of these bytes, one in so many stays for the run
 _PLACE_BYTES, _PAYLOAD_BYTES = 4, 4  # of one neuron and step that it is switched on for: its place in a list, its payload
 _SOURCE_BYTES = 16  # of one source neuron and step: its messages in two orders
+_KEPT_BYTES = 12  # of one neuron and step of a raster or trace: as the kernels leave it, in the user's order, and as it is kept
 _SEGMENT_BYTES = 16  # of one row of neurons and step: where its list begins and ends
 _STATE_BYTES = 4
 _PLACED_BYTES = 64  # of one neuron while it is placed: cores, classes and routes; twice what a million neurons took
@@ -58,7 +59,9 @@ def estimate(
     """What `neuro.run` with the same arguments will need; `timesteps` is by default the window the network was made for."""
     window = timesteps or network.timesteps or 1
     steps, neurons = network.steps(window), sum(p.size for p in network.populations)
-    each = sum(_block_bytes(p, window, steps) for p in network.populations)
+    record = record if isinstance(record, str) else tuple(record)
+    kept = any(r.startswith(("raster", "packed", "traces")) for r in record)
+    each = sum(_block_bytes(p, window, steps, kept or isinstance(p.neuron, UserNeuron)) for p in network.populations)
     if engine == "event":
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
         work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
@@ -93,13 +96,14 @@ def check_placeable(network: Network) -> None:
     check_fits("placing the network", neurons * _PLACED_BYTES + stored, what, "Place a part of it, or use more memory")
 
 
-def _block_bytes(p: Population, window: int, steps: int) -> int:
+def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:
     """Of one sample of a block, in the event engine."""
     on = min(steps, max(window, p.neuron.active_steps(window)))
     place = _PLACE_BYTES + (_PAYLOAD_BYTES if p.neuron.messages != (0, 1) else 0)
     place += _SOURCE_BYTES if isinstance(p.neuron, Source) else 0
+    place_kept = _KEPT_BYTES * steps if kept else 0
     rows = p.shape[1] if len(p.shape) == 3 else 1
-    return p.size * (place * on + _STATE_BYTES * _variables(p.neuron) + 2) + rows * steps * _SEGMENT_BYTES
+    return p.size * (place * on + place_kept + _STATE_BYTES * _variables(p.neuron) + 2) + rows * steps * _SEGMENT_BYTES
 
 
 def _variables(neuron: object) -> int:
