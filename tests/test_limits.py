@@ -68,6 +68,7 @@ def big(size: int) -> neuro.Network:
 
 @pytest.mark.parametrize("engine", ["event", "reference", "torch"])
 def test_a_run_that_cannot_fit_is_refused_with_the_numbers(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    neuro.run(big(4), np.ones((1, 4), np.uint8), engine=engine, threads=1)  # imported
     monkeypatch.setenv("NEURO_MEMORY_BYTES", "20000000")
     network, inputs = big(100_000), np.ones((1, 100_000), np.uint8)
 
