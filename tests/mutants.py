@@ -32,27 +32,33 @@ ENGINE = ("tests/test_engine_small.py",)
 TESTS: dict[str, tuple[str, ...]] = {
     "neuro/neurons.py": (*ENGINE, "tests/test_refusals.py", "tests/test_reference.py", "tests/test_network.py"),
     "neuro/engine/plan.py": (*ENGINE, "tests/test_refusals.py"),
-    "neuro/engine/pack.py": ENGINE,
+    "neuro/engine/pack.py": ("tests/test_engine_packing.py", *ENGINE),
     "neuro/engine/kernels.py": ENGINE,
     "neuro/engine/advance.py": ENGINE,
     "neuro/engine/fire.py": ENGINE,
-    "neuro/chip/partition.py": tuple(
-        f"tests/test_chip_placement.py::{name}"
-        for name in (
-            "test_auto_takes_the_smallest_board",
-            "test_at_the_limit_is_accepted_and_one_over_refused",
-            "test_memory_for_everything_together_is_a_limit",
-            "test_random_networks_keep_every_limit_of_random_chips",
-        )
+    "neuro/chip/partition.py": (
+        "tests/test_chip_partition.py",
+        *(
+            f"tests/test_chip_placement.py::{name}"
+            for name in (
+                "test_auto_takes_the_smallest_board",
+                "test_at_the_limit_is_accepted_and_one_over_refused",
+                "test_memory_for_everything_together_is_a_limit",
+                "test_random_networks_keep_every_limit_of_random_chips",
+            )
+        ),
     ),
-    "neuro/chip/drain.py": tuple(
-        f"tests/test_chip_noc.py::{name}"
-        for name in (
-            "test_a_lone_packet_takes_its_hops_and_nothing_more",
-            "test_a_full_queue_holds_the_packets_behind_it",
-            "test_a_chip_boundary_adds_its_own_time_and_service",
-            "test_packets_out_of_range_are_refused",
-        )
+    "neuro/chip/drain.py": (
+        "tests/test_chip_schedules.py",
+        *(
+            f"tests/test_chip_noc.py::{name}"
+            for name in (
+                "test_a_lone_packet_takes_its_hops_and_nothing_more",
+                "test_a_full_queue_holds_the_packets_behind_it",
+                "test_a_chip_boundary_adds_its_own_time_and_service",
+                "test_packets_out_of_range_are_refused",
+            )
+        ),
     ),
     "neuro/bill.py": ("tests/test_bill.py",),
 }
