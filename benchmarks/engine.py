@@ -213,20 +213,20 @@ def main() -> None:
     options = parser.parse_args()
     cases = [*kernel_cases(options.quick), *network_cases(options.quick)]
     cases += [(f"workload {name}", lambda name=name: workload_rows(name, options.quick)) for name in "AB"]
-    rows = []
+    rows, where = [], machine()
     for name, measure in cases:
         if options.only in name:
-            rows.append(measure())
+            rows.append(measure() | {"machine": where})
             show(rows[-1])
     if options.json:
-        Path(options.json).write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+        Path(options.json).write_text(json.dumps(rows, indent=1))
 
 
-def machine() -> dict[str, object]:
-    """What the numbers were taken on."""
+def machine() -> str:
+    """What the numbers were taken on, and how busy it was."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    return {"processor": model, "processors": os.cpu_count(), "load": os.getloadavg()[0], "python": sys.version.split()[0]}
+    return f"{model}, {os.cpu_count()} processors, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} at the start"
 
 
 if __name__ == "__main__":

@@ -52,16 +52,12 @@ def _ratio(m: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    found = json.loads(Path(sys.argv[1]).read_text())
-    rows, machine = found["rows"], found["machine"]
+    rows = json.loads(Path(sys.argv[1]).read_text())
     kernels = [m for m in rows if m["case"].startswith("kernel")]
     wholes = [m for m in rows if not m["case"].startswith("kernel")]
-    sentence = (
-        f"{machine['processor']}, {machine['processors']} processors, Python {machine['python']}, load {machine['load']:.1f}"
-    )
     page = PAGE.read_text()
     for name, text in (
-        ("machine", sentence),
+        ("machine", rows[0]["machine"]),
         ("kernels", rows_of(kernels)),
         ("runs", rows_of(wholes)),
         ("threads", threads(wholes)),
