@@ -350,8 +350,10 @@ def _begin(m: Ints, at: Layout, grid: Grid, packets: Packets, low: int, count: i
         m[at.fabric + packet] = m[at.sent + sender] % grid.fabrics
         m[at.sent + sender] += 1
     for packet in range(count):
-        if m[at.line + m[at.sender + packet]] == packet:
-            _enter(m, at, grid, m[at.sender + packet], 0)
+        sender = m[at.sender + packet]
+        if m[at.sent + sender]:  # each sender's line once: the first that is not ready keeps the others waiting
+            m[at.sent + sender] = 0
+            _enter(m, at, grid, sender, 0)
 
 
 @compiled
