@@ -131,18 +131,25 @@ def kernel_cases(quick: bool) -> list[tuple[str, Callable[[], Row]]]:
         return np.clip(np.rint(rng.normal(0, 12, shape)), -127, 127).astype(int)
 
     def conv(width: int, side: int) -> Callable[[], Row]:
-        make = lambda a, b: neuro.Conv2d(a, b, weights(width, width, 3, 3), padding=1)  # noqa: E731
+        def make(a: str, b: str) -> object:
+            return neuro.Conv2d(a, b, weights(width, width, 3, 3), padding=1)
+
         return lambda: deliveries(
             f"kernel: 3x3 convolution, {width} channels", *layer(make, (width, side, side), (width, side, side), 0.1, 16), repeats
         )
 
     def dense(n: int, steps: int, where: str) -> Callable[[], Row]:
-        make = lambda a, b: neuro.Dense(a, b, weights(n, n))  # noqa: E731
+        def make(a: str, b: str) -> object:
+            return neuro.Dense(a, b, weights(n, n))
+
         return lambda: deliveries(f"kernel: dense {n} x {n}, {where}", *layer(make, (n,), (n,), 0.2, steps), repeats)
 
     def sparse(n: int, fan: int, where: str) -> Callable[[], Row]:
         pre = np.repeat(np.arange(n), fan)
-        make = lambda a, b: neuro.Sparse(a, b, (pre, rng.integers(0, n, pre.size), weights(pre.size)))  # noqa: E731
+
+        def make(a: str, b: str) -> object:
+            return neuro.Sparse(a, b, (pre, rng.integers(0, n, pre.size), weights(pre.size)))
+
         return lambda: deliveries(f"kernel: sparse {n} x {fan}, {where}", *layer(make, (n,), (n,), 0.2, 32), repeats)
 
     return [

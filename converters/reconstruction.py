@@ -49,11 +49,13 @@ def reconstruct(
     for operator, value in zip(operators, values, strict=True):
         found = _moments(operator, value, missing)
         if found is None:
-            fitted.append(operator), covariances.append(None)  # type: ignore[func-returns-value]
+            fitted.append(operator)
+            covariances.append(None)
             continue
         better = with_rows(operator, rows_of(operator) + np.linalg.solve(found.inputs, found.missing).swapaxes(1, 2))
         missing = missing - (apply(better, value) - apply(operator, value))
-        fitted.append(better), covariances.append(found.inputs)  # type: ignore[func-returns-value]
+        fitted.append(better)
+        covariances.append(found.inputs)
     return fitted, covariances
 
 

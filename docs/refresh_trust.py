@@ -164,7 +164,11 @@ def coverage(found: Any) -> str:
             counted[i] += one["summary"][name]
     rows = [(f"`{room}`", n, _percent(hit / n if n else 1), b, _percent(taken / b if b else 1)) for room, (n, hit, b, taken) in
             sorted(rooms.items())]  # fmt: skip
-    return table(("room", "lines", "reached", "branches", "taken"), rows)
+    total = found["totals"]
+    said = (
+        f"{total['percent_statements_covered']:.1f} % of lines and {total['percent_branches_covered']:.1f} % of branches in all."
+    )
+    return f"{said}\n\n{table(('room', 'lines', 'reached', 'branches', 'taken'), rows)}"
 
 
 # Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.

@@ -21,7 +21,7 @@ _MASK = 0xFFFFFFFF
 @compiled
 def mixed(key: int, part: int) -> int:
     """A 32-bit number that depends on every bit of a key and of one more part."""
-    x = (key * 0x01000193 + part + 0x9E3779B9) & _MASK
+    x = (int(key) * 0x01000193 + int(part) + 0x9E3779B9) & _MASK
     x = (((x >> 16) ^ x) * 0x45D9F3B) & _MASK
     x = (((x >> 16) ^ x) * 0x45D9F3B) & _MASK
     return (x >> 16) ^ x
