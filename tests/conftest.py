@@ -1,7 +1,8 @@
 """What test modules share: one run of the demo, and one way to run hypothesis.
 
 The same examples every time and no clocks; HYPOTHESIS_PROFILE=search looks for new examples. HYPOTHESIS_EXAMPLES=8 takes
-at most 8 of each law, where kernels run without their compiler.
+at most 8 of each law. With the compiler off (NUMBA_DISABLE_JIT=1) tests marked `compiled` are skipped, and the search for
+good places tries a hundred moves for each group instead of ten thousand.
 """
 
 import os
@@ -16,16 +17,28 @@ settings.register_profile("suite", deadline=None, derandomize=True, suppress_hea
 settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
 MOST_EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 
 ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PLAIN and item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.skip(reason="too much for kernels without their compiler"))
     for function in {getattr(item, "obj", None) for item in items if MOST_EXAMPLES}:
         own = getattr(function, "_hypothesis_internal_use_settings", None)
         if own is not None and own.max_examples > MOST_EXAMPLES:
             function._hypothesis_internal_use_settings = settings(own, max_examples=MOST_EXAMPLES)
+
+
+@pytest.fixture(scope="session", autouse=PLAIN)
+def few_moves() -> None:
+    """Kernels as plain Python search as they do when compiled, only not as long."""
+    from neuro.chip import mapping
+
+    mapping._MOVES = 100
 
 
 @pytest.fixture(scope="session")

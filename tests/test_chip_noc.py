@@ -40,13 +40,14 @@ def uniform(grid: Grid, each: int, seed: int) -> Drained:
 
 
 @pytest.mark.parametrize("service", [1, 3])
-@pytest.mark.parametrize("each", [1, 10, 300])
+@pytest.mark.parametrize("each", [1, 10, pytest.param(300, marks=pytest.mark.compiled)])
 def test_a_hotspot_drains_in_64_n_service_times_and_a_small_constant(each: int, service: int) -> None:
     grid = MESH._replace(service=service, across_service=service)
     drained = send(grid, np.repeat(np.arange(64), each), np.zeros(64 * each, np.int64))
     assert 0 <= drained.makespan[0] - 64 * each * service < 10
 
 
+@pytest.mark.compiled
 def test_uniform_batches_drain_later_than_the_heaviest_link_most_so_small_ones() -> None:
     zero_load = 2 * (64 - 1) / (3 * 8) * MESH.hop_x + MESH.service  # of an average packet: 5.25 hops
     late = {}
@@ -68,6 +69,7 @@ def test_a_lone_packet_takes_its_hops_and_nothing_more(sender, receiver, hop_x, 
     assert drained.loads.sum() == hops_x + hops_y
 
 
+@pytest.mark.compiled
 def test_links_twice_as_fast_halve_a_saturated_drain() -> None:
     slow = MESH._replace(service=8, across_service=8, hop_x=8, hop_y=8, buffer=64)
     fast = slow._replace(service=4, across_service=4)

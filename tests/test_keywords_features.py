@@ -105,6 +105,7 @@ def test_nonsense_settings_are_refused(bad: dict[str, float]) -> None:
 
 
 @pytest.mark.golden("MLPerf Tiny")
+@pytest.mark.compiled
 @pytest.mark.skipif(not (DATA / "pretrained").is_dir(), reason="shared/data is not there")
 def test_mlperf_features_give_the_published_accuracy() -> None:
     """Recorded 2026-11-23 from this code: 832 of the 929 test clips (89.56 %, facts/conversion.md)."""
