@@ -119,7 +119,7 @@ def _check_same(model: nn.Module, graph: Graph, sample: torch.Tensor) -> None:
     """The graph must compute what the model computes, or nothing that follows means anything."""
     mode = {module: module.training for module in model.modules()}
     with torch.no_grad():
-        expected = model.eval()(sample)
+        expected = model.eval()(sample.clone())  # a forward may change it in place
     for module, training in mode.items():
         module.training = training
     got = evaluate(graph, {graph.inputs[0].name: sample}, (graph.output.name,))[graph.output.name]

@@ -11,12 +11,18 @@ from torch import fx
 from converters.tracing.builder import Builder
 
 Handler = Callable[[Builder, fx.Node], None]
+_NUMPY_NAMES = {"axis": "dim", "axis0": "dim0", "axis1": "dim1"}  # torch takes these too
 
 
 def bound(node: fx.Node, names: str, **defaults: Any) -> dict[str, Any]:
     """Arguments of a call by name."""
     given = dict(zip(names.split(), node.args, strict=False))
-    return {**defaults, **given, **node.kwargs}
+    return {**defaults, **given, **{_NUMPY_NAMES.get(name, name): value for name, value in node.kwargs.items()}}
+
+
+def operand(node: fx.Node) -> Any:
+    """The tensor that a call works on."""
+    return bound(node, "input")["input"]
 
 
 def module_of(b: Builder, node: fx.Node) -> Any:
@@ -28,7 +34,7 @@ def pair(value: Any, dims: int) -> tuple[int, ...]:
 
 
 def same(b: Builder, node: fx.Node) -> None:
-    b.names[node] = b.layer(node.args[0] if node.args else node.kwargs["input"])
+    b.names[node] = b.layer(operand(node))
 
 
 def sample_free_axis(b: Builder, node: fx.Node, axis: Any, dims: int) -> int:

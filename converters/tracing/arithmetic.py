@@ -7,18 +7,22 @@ from typing import Any
 import numpy as np
 from torch import fx
 
+from converters.tracing.arguments import bound, operand
 from converters.tracing.builder import Builder
 
 
-def _split(b: Builder, node: fx.Node) -> tuple[list[str], list[Any]]:
-    """Layers and constants among the two operands."""
-    operands = [*node.args, *(node.kwargs[k] for k in ("input", "other") if k in node.kwargs)][:2]
-    alpha = node.kwargs.get("alpha", 1)
-    if alpha != 1:
-        raise b.refuse(node, f"alpha is {alpha}", "Multiply first, then add")
-    layers = [b.layer(o) for o in operands if isinstance(o, fx.Node) and not o.meta["constant"]]
-    constants = [b.constant(node, o, "operand") for o in operands if not (isinstance(o, fx.Node) and not o.meta["constant"])]
-    return layers, constants
+def _split(b: Builder, node: fx.Node) -> tuple[list[str], list[Any], bool]:
+    """Layers and constants among the two operands, and whether the first is a layer."""
+    a = bound(node, "input other", alpha=1, rounding_mode=None)
+    if a["alpha"] != 1:
+        raise b.refuse(node, f"alpha is {a['alpha']}", "Multiply first, then add")
+    if a["rounding_mode"] is not None:
+        raise b.refuse(node, f"it rounds by {a['rounding_mode']!r}", "Divide without rounding")
+    operands = (a["input"], a["other"])
+    computed = [isinstance(o, fx.Node) and not o.meta["constant"] for o in operands]
+    layers = [b.layer(o) for o, is_layer in zip(operands, computed, strict=True) if is_layer]
+    constants = [b.constant(node, o, "operand") for o, is_layer in zip(operands, computed, strict=True) if not is_layer]
+    return layers, constants, computed[0]
 
 
 def _scaled(b: Builder, node: fx.Node, x: str, factor: Any = None, shift: Any = None) -> str:
@@ -28,17 +32,13 @@ def _scaled(b: Builder, node: fx.Node, x: str, factor: Any = None, shift: Any = 
         if value is not None:
             value = np.asarray(value, np.float32)
             arrays[name] = value[0] if value.ndim == len(shape) + 1 and len(value) == 1 else value
-            try:
-                fits = np.broadcast_shapes(arrays[name].shape, shape) == shape
-            except ValueError:
-                fits = False
-            if not fits:
+            if np.broadcast_shapes(arrays[name].shape, shape) != shape:
                 raise b.refuse(node, f"a constant of shape {value.shape} does not fit {shape}", "Reshape the constant")
     return b.add(node, "scale", (x,), shape, arrays)
 
 
 def add(b: Builder, node: fx.Node) -> None:
-    layers, constants = _split(b, node)
+    layers, constants, _ = _split(b, node)
     if constants:
         b.names[node] = _scaled(b, node, layers[0], shift=constants[0])
     else:
@@ -46,28 +46,28 @@ def add(b: Builder, node: fx.Node) -> None:
 
 
 def subtract(b: Builder, node: fx.Node) -> None:
-    layers, constants = _split(b, node)
+    layers, constants, layer_first = _split(b, node)
     if not constants:
         b.names[node] = b.add(node, "add", (layers[0], _scaled(b, node, layers[1], factor=-1.0)))
-    elif isinstance(node.args[0], fx.Node) and not node.args[0].meta["constant"]:
+    elif layer_first:
         b.names[node] = _scaled(b, node, layers[0], shift=-np.asarray(constants[0]))
     else:
         b.names[node] = _scaled(b, node, layers[0], factor=-1.0, shift=constants[0])
 
 
 def multiply(b: Builder, node: fx.Node) -> None:
-    layers, constants = _split(b, node)
+    layers, constants, _ = _split(b, node)
     if not constants:
         raise b.refuse(node, "it multiplies two activations", "Multiply by constants only: gates have no spiking form here")
     b.names[node] = _scaled(b, node, layers[0], factor=constants[0])
 
 
 def divide(b: Builder, node: fx.Node) -> None:
-    layers, constants = _split(b, node)
-    if not constants or not isinstance(node.args[0], fx.Node) or node.args[0].meta["constant"]:
+    layers, constants, layer_first = _split(b, node)
+    if not constants or not layer_first:
         raise b.refuse(node, "it divides by an activation", "Divide by constants only")
     b.names[node] = _scaled(b, node, layers[0], factor=1 / np.asarray(constants[0], np.float64))
 
 
 def negate(b: Builder, node: fx.Node) -> None:
-    b.names[node] = _scaled(b, node, b.layer(node.args[0]), factor=-1.0)
+    b.names[node] = _scaled(b, node, b.layer(operand(node)), factor=-1.0)

@@ -22,7 +22,6 @@ class Builder:
         self.model = model
         self.layers: list[Layer] = []
         self.names: dict[fx.Node, str] = {}  # node -> layer that computes it
-        self.parts: dict[fx.Node, list[str]] = {}  # node -> layers of a tuple
         self.output: str | None = None
 
     def add(

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from converters.tracing.arguments import Handler, bound, module_of, pair, same, sample_free_axis
+from converters.tracing.arguments import Handler, bound, module_of, operand, pair, same, sample_free_axis
 from converters.tracing.arithmetic import add, divide, multiply, negate, subtract
 from converters.tracing.builder import Builder
 from converters.tracing.rearranging import concatenate, pad, permute, reshape, slice_of, transpose
@@ -23,7 +23,7 @@ from converters.tracing.rearranging import concatenate, pad, permute, reshape, s
 
 
 def _relu(b: Builder, node: fx.Node, ceiling: float | None = None) -> None:
-    b.names[node] = b.add(node, "relu", (b.layer(bound(node, "input")["input"]),), ceiling=ceiling)
+    b.names[node] = b.add(node, "relu", (b.layer(operand(node)),), ceiling=ceiling)
 
 
 def _relu6(b: Builder, node: fx.Node) -> None:
@@ -31,11 +31,18 @@ def _relu6(b: Builder, node: fx.Node) -> None:
 
 
 def _clipped(b: Builder, node: fx.Node, low: Any, high: Any) -> None:
-    low = None if low is None else float(b.constant(node, low, "lower bound"))
-    high = None if high is None else float(b.constant(node, high, "upper bound"))
+    low, high = _limit(b, node, low, "lower bound"), _limit(b, node, high, "upper bound")
     if low != 0 or (high is not None and high <= 0):
         raise b.refuse(node, f"it clips to [{low}, {high}]", "Clip to [0, c] with c > 0: spikes count from zero")
     _relu(b, node, high)
+
+
+def _limit(b: Builder, node: fx.Node, value: Any, what: str) -> float | None:
+    """A bound of a clip, one number for all neurons."""
+    found = b.constant(node, value, what)
+    if np.size(found) != 1:
+        raise b.refuse(node, f"its {what} differs between neurons", "Clip all of them to one [0, c]")
+    return None if found is None else float(found)
 
 
 def _hardtanh(b: Builder, node: fx.Node) -> None:
@@ -78,7 +85,7 @@ def _add_conv(b: Builder, node: fx.Node, x: Any, weight: Any, bias: Any, window:
 
 def _conv_module(b: Builder, node: fx.Node) -> None:
     m = module_of(b, node)
-    _add_conv(b, node, node.args[0], m.weight, m.bias, (m.stride, m.padding, m.dilation, m.groups), m.padding_mode)
+    _add_conv(b, node, operand(node), m.weight, m.bias, (m.stride, m.padding, m.dilation, m.groups), m.padding_mode)
 
 
 def _conv_function(b: Builder, node: fx.Node) -> None:
@@ -88,12 +95,12 @@ def _conv_function(b: Builder, node: fx.Node) -> None:
 
 def _linear(b: Builder, node: fx.Node) -> None:
     if node.op == "call_module":
-        weight, bias, x = module_of(b, node).weight, module_of(b, node).bias, node.args[0]
+        weight, bias, x = module_of(b, node).weight, module_of(b, node).bias, operand(node)
     else:
         a = bound(node, "input weight bias", bias=None)
         weight, bias, x = a["weight"], a["bias"], a["input"]
-    if node.meta["value"].ndim < 2:
-        raise b.refuse(node, "it works on the sample axis", "Keep samples on the first axis")
+    if x.meta["value"].ndim < 2 or node.meta["value"].ndim != x.meta["value"].ndim:
+        raise b.refuse(node, "its weight or its input has one axis only", "Pass weights (out, in) and (samples, in)")
     arrays = {"weight": b.constant(node, weight, "weight"), "bias": b.constant(node, bias, "bias")}
     b.names[node] = b.add(node, "linear", (b.layer(x),), None, arrays)
 
@@ -112,7 +119,7 @@ def _norm_module(b: Builder, node: fx.Node) -> None:
     if m.running_mean is None:
         raise b.refuse(node, "it keeps no running statistics", "Train it with track_running_stats=True")
     arrays = {"mean": m.running_mean, "variance": m.running_var, "weight": m.weight, "bias": m.bias}
-    _add_norm(b, node, node.args[0], arrays, m.eps)
+    _add_norm(b, node, operand(node), arrays, m.eps)
 
 
 def _norm_function(b: Builder, node: fx.Node) -> None:
@@ -128,6 +135,8 @@ def _norm_function(b: Builder, node: fx.Node) -> None:
 
 
 def _add_pool(b: Builder, node: fx.Node, op: str, x: Any, a: dict[str, Any]) -> None:
+    if node.meta["value"].shape[:2] != x.meta["value"].shape[:2]:
+        raise b.refuse(node, "its input has no sample axis", "Pass (samples, channels, ...)")
     size = x.meta["value"].shape[2:]
     dims = len(size)
     kernel, padding = pair(a["kernel_size"], dims), pair(a["padding"], dims)
@@ -164,7 +173,7 @@ def _pool(op: str) -> Handler:
     def handle(b: Builder, node: fx.Node) -> None:
         if node.op == "call_module":
             m = module_of(b, node)
-            a = {"input": node.args[0], **{n: getattr(m, n, defaults.get(n)) for n in names.split()[1:]}}
+            a = {"input": operand(node), **{n: getattr(m, n, defaults.get(n)) for n in names.split()[1:]}}
         else:
             a = bound(node, names, **defaults)
         if a.get("return_indices"):
@@ -176,8 +185,7 @@ def _pool(op: str) -> Handler:
 
 def _adaptive(op: str) -> Handler:
     def handle(b: Builder, node: fx.Node) -> None:
-        x = node.args[0]
-        assert isinstance(x, fx.Node)
+        x = operand(node)
         size, out = x.meta["value"].shape[2:], node.meta["value"].shape[2:]
         if any(n % o for n, o in zip(size, out, strict=True)):
             raise b.refuse(node, f"{tuple(size)} is not a multiple of {tuple(out)}, so windows differ", "Choose a divisor")
@@ -190,12 +198,11 @@ def _adaptive(op: str) -> Handler:
 
 def _mean(b: Builder, node: fx.Node) -> None:
     a = bound(node, "input dim keepdim", dim=None, keepdim=False)
-    x = a["input"]
-    shape = tuple(x.meta["value"].shape[1:])
-    dims = range(len(shape)) if a["dim"] is None else pair(a["dim"], 1)
-    axes = sorted(sample_free_axis(b, node, d, len(shape)) for d in dims)
     if a["dim"] is None:
         raise b.refuse(node, "it averages over the samples", "Name the axes to average over")
+    x = a["input"]
+    shape = tuple(x.meta["value"].shape[1:])
+    axes = sorted(sample_free_axis(b, node, d, len(shape)) for d in pair(a["dim"], 1))
     if axes == list(range(1, len(shape))) and len(shape) in (2, 3):
         pooled = b.add(
             node, "avg_pool", (b.layer(x),), (shape[0],) + (1,) * (len(shape) - 1),
@@ -215,6 +222,12 @@ def _dropout(b: Builder, node: fx.Node) -> None:
     a = bound(node, "input p training inplace", p=0.5, training=True)
     if node.op != "call_module" and a["training"] and a["p"]:
         raise b.refuse(node, "it drops values at random even in evaluation", "Pass training=self.training")
+    same(b, node)
+
+
+def _cast(b: Builder, node: fx.Node) -> None:
+    if not node.meta["value"].is_floating_point():
+        raise b.refuse(node, f"it casts activations to {node.meta['value'].dtype}", "Keep activations in float")
     same(b, node)
 
 
@@ -268,7 +281,8 @@ METHODS: dict[str, Handler] = {
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten"), reshape),
     "permute": permute,
     **dict.fromkeys(("transpose", "swapaxes"), transpose),
-    **dict.fromkeys(("contiguous", "detach", "clone", "float", "to", "type_as"), same),
+    **dict.fromkeys(("contiguous", "detach", "clone", "float"), same),
+    **dict.fromkeys(("to", "type_as"), _cast),
     **dict.fromkeys(("add", "add_"), add),
     **dict.fromkeys(("sub", "sub_"), subtract),
     **dict.fromkeys(("mul", "mul_"), multiply),

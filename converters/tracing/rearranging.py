@@ -7,23 +7,21 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from converters.tracing.arguments import bound, module_of, sample_free_axis
+from converters.tracing.arguments import bound, module_of, operand, sample_free_axis
 from converters.tracing.builder import Builder
 
 
 def reshape(b: Builder, node: fx.Node) -> None:
-    x = node.args[0] if node.args else node.kwargs["input"]
-    assert isinstance(x, fx.Node)
-    value = node.meta["value"]
+    x, value = operand(node), node.meta["value"]
     if value.ndim < 2 or value.shape[0] != x.meta["value"].shape[0]:
         raise b.refuse(node, "it mixes samples", "Keep the first axis: x.flatten(1), say")
     b.names[node] = b.add(node, "reshape", (b.layer(x),))
 
 
 def permute(b: Builder, node: fx.Node) -> None:
-    x: Any = node.args[0]
+    x = operand(node)
     dims: int = x.meta["value"].ndim
-    given: Any = node.args[1:] or (node.kwargs.get("dims"),)
+    given: Any = node.args[1:] or (node.kwargs["dims"],)
     order = [int(d) % dims for d in (given[0] if np.ndim(given[0]) else given)]
     _add_permute(b, node, x, order)
 
@@ -53,7 +51,7 @@ def concatenate(b: Builder, node: fx.Node) -> None:
 def pad(b: Builder, node: fx.Node) -> None:
     if node.op == "call_module":
         m = module_of(b, node)
-        a = {"input": node.args[0], "pad": m.padding, "mode": "constant", "value": getattr(m, "value", 0.0)}
+        a = {"input": operand(node), "pad": m.padding, "mode": "constant", "value": getattr(m, "value", 0.0)}
     else:
         a = bound(node, "input pad mode value", mode="constant", value=0.0)
     if a["mode"] != "constant":

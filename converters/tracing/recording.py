@@ -20,6 +20,7 @@ from torch import fx, nn
 from neuro.errors import ConversionError
 
 _FACTS = ("shape", "ndim", "dtype", "device", "requires_grad", "is_cuda", "layout")
+_LIKE = ("to", "type_as")  # of their arguments only the first is read; of the other, its type
 _PLAIN = {"__call__": nn.Module.__call__, "__getattr__": nn.Module.__getattr__}
 _HERE = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
 
@@ -77,7 +78,8 @@ class ConcreteTracer(fx.Tracer):
         return node
 
     def _compute(self, node: fx.Node) -> None:
-        node.meta["constant"] = node.op != "placeholder" and all(n.meta["constant"] for n in node.all_input_nodes)
+        read = node.all_input_nodes[:1] if node.target in _LIKE else node.all_input_nodes
+        node.meta["constant"] = node.op != "placeholder" and all(n.meta["constant"] for n in read)
         if node.op == "placeholder":
             self.count += 1
             if self.count > 1:
