@@ -117,9 +117,7 @@ class Builder:
         for layer in reversed(self.layers.values()):
             if layer.name in needed:
                 needed.update(layer.inputs)
-        kept = [layer for layer in self.layers.values() if layer.name in needed or layer.op == "input"]
-        if kept[-1].name != output:
-            kept.append(Layer("output", "identity", (output,), self.layers[output].shape))
+        kept = [layer for layer in self.layers.values() if layer.name in needed]
         return Graph(tuple(kept), name, self._notes())
 
     def _notes(self) -> tuple[str, ...]:

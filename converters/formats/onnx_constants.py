@@ -97,7 +97,10 @@ def _computed(function: Callable[[Array, Array], Any]) -> Callable[..., Array]:
 
 
 def _quotient(x: Array, y: Array) -> Any:
-    return x // y if x.dtype.kind in "iu" else x / y
+    """Integers are divided towards zero, as ONNX does it."""
+    if not y.all():
+        raise ZeroDivisionError("a constant is divided by 0")
+    return np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y)) if x.dtype.kind in "iu" else x / y
 
 
 def _check_size(values: int) -> None:

@@ -202,7 +202,10 @@ def _quotient(b: Builder, node: Any, a: dict[str, Any]) -> str:
     """scale; the divisor must be a constant"""
     if _constant_place(b, node) != 1:
         raise b.refuse(node, "it divides by an activation", "Divide by constants only")
-    return _scaled(b, node, b.layer(node), factor=1 / np.asarray(b.needed(node, 1, "divisor"), np.float64))
+    divisor = np.asarray(b.needed(node, 1, "divisor"), np.float64)
+    if not divisor.all():
+        raise b.refuse(node, "it divides by 0", "Divide by other constants")
+    return _scaled(b, node, b.layer(node), factor=1 / divisor)
 
 
 def _negative(b: Builder, node: Any, a: dict[str, Any]) -> str:

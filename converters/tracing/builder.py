@@ -74,9 +74,7 @@ class Builder:
         for layer in reversed(self.layers):
             if layer.name in needed:
                 needed.update(layer.inputs)
-        kept = [layer for layer in self.layers if layer.name in needed or layer.op == "input"]
-        if kept[-1].name != self.output:
-            kept.append(Layer("output", "identity", (self.output,), next(a.shape for a in kept if a.name == self.output)))
+        kept = [layer for layer in self.layers if layer.name in needed]
         return Graph(tuple(kept), type(self.model).__name__)
 
     def end(self, node: fx.Node) -> None:
