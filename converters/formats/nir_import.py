@@ -184,7 +184,7 @@ class _Importer:
         every, self.before[name] = self.before[name], [s for s in self.before[name] if s not in back]
         forward = self._inputs(name)
         own = self.shapes[forward[0]]
-        if np.broadcast_shapes(shape, own) != own:
+        if len(shape) > len(own) or any(n not in (1, m) for n, m in zip(shape[::-1], own[::-1], strict=False)):
             raise ConversionError(self.where(name), f"parameters of shape {shape} for inputs of shape {own}", "Make them agree")
         self.shapes[name] = own
         self._seen(name)
