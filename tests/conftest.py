@@ -1,4 +1,4 @@
-"""What test modules share: one run of the demo, and one way to run hypothesis.
+"""What test modules share: one run of the demo, one sweep, and one way to run hypothesis.
 
 The same examples every time and no clocks; HYPOTHESIS_PROFILE=search looks for new examples. HYPOTHESIS_EXAMPLES=8 takes
 at most 8 of each law. With the compiler off (NUMBA_DISABLE_JIT=1) tests marked `compiled` are skipped, and the search for
@@ -50,4 +50,14 @@ def demo(tmp_path_factory) -> Path:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory) -> Path:
+    """A folder in which a small space was swept without a disturbance."""
+    from tests.sweeps import sweep
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    sweep(folder)
     return folder

@@ -7,6 +7,7 @@ dies. Only an address or a client is known here; how the cluster was made is not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -55,14 +56,14 @@ class Cluster:
         from distributed.scheduler import KilledWorker
 
         about = {"key": job.key, "setting": asdict(job.setting)}
-        if future.status == "cancelled":
-            raise EngineError("cluster", "it dropped the work", "See whether its scheduler runs, then resume")
-        error = future.exception()
-        if error is None:
+        try:
             return {**about, "measured": asdict(future.result())}
-        if isinstance(error, KilledWorker):
+        except CancelledError:
+            raise EngineError("cluster", "it dropped the work", "See whether its scheduler runs, then resume") from None
+        except KilledWorker:
             return job.lost("no word")
-        return {**about, "error": told(error)}
+        except Exception as error:  # noqa: BLE001  # a bad point must not stop the others
+            return {**about, "error": told(error)}
 
 
 def _hold(*parts: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -95,11 +95,10 @@ class Sweep(Shown):
 
     def save(self, folder: Path) -> None:
         """Write result.json, points.csv and front.csv into a folder."""
-        rows = self.to_rows()
+        rows = dict(zip(self.points, self.to_rows(), strict=True))
         write_text(folder / "result.json", json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n")
-        write_text(folder / "points.csv", _csv(rows))
-        order = {point: i for i, point in enumerate(self.points)}
-        write_text(folder / "front.csv", _csv([rows[order[point]] for point in self.front], list(rows[0]) if rows else []))
+        write_text(folder / "points.csv", _csv(rows.values()))
+        write_text(folder / "front.csv", _csv(rows[point] for point in self.front))
 
 
 def versions() -> dict[str, str]:
@@ -118,9 +117,10 @@ def words(point: Point) -> list[str]:
     return [*asked, units.percent(m.accuracy), *joules, units.time(m.latency_ns), *counted]
 
 
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> str:
+def _csv(rows: Iterable[dict[str, Any]]) -> str:
+    names = (*Setting.__dataclass_fields__, *Measured.__dataclass_fields__, "front", "error")
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns or (list(rows[0]) if rows else []), lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -64,11 +64,12 @@ def blocks(samples: int) -> Iterator[slice]:
 
 
 def measure_block(placement: Placement, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Measured:
-    """One block of samples on the chip, in one thread."""
+    """One block of samples on the chip, in one thread. Raises ChipError where no price or no time of the chip is public."""
     ran = emulate(placement.network, placement, inputs, threads=1)
     run, bill, samples = ran.run, ran.bill, len(inputs)
-    if not bill.energy_known:
-        raise ChipError(f"chip {bill.target!r}", "no energy is public for it, so it has no place on a front", "Leave it out")
+    for what, known in (("energy", bill.energy_known), ("time", not math.isnan(bill.latency_ns))):
+        if not known:
+            raise ChipError(f"chip {bill.target!r}", f"no {what} is public for it, so it has no place on a front", "Leave it out")
     return Measured(
         samples,
         accuracy=float((run.predictions == labels).mean()),

@@ -11,10 +11,10 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import neuro
 from neuro.chip.spec import Chip
@@ -48,6 +48,8 @@ class Job:
 @dataclass(slots=True)
 class _Worker:
     process: subprocess.Popen[bytes]
+    asked: IO[bytes]  # its standard input
+    answers: IO[bytes]  # its standard output
     said: IO[bytes]  # its standard error
     ready: bool = False
     job: Job | None = None
@@ -62,11 +64,6 @@ class Pool:
         self._workers: list[_Worker] = []
         self._listen = selectors.DefaultSelector()
 
-    @property
-    def processes(self) -> tuple[int, ...]:
-        """Process numbers of the living workers."""
-        return tuple(worker.process.pid for worker in self._workers)
-
     def measure(self, jobs: Sequence[Job]) -> Iterator[Record]:
         """The records of all jobs, as they come in."""
         waiting, died = deque(jobs), dict[str, int]()
@@ -74,7 +71,7 @@ class Pool:
             self._hand_out(waiting)
             for key, _ in self._listen.select():
                 worker: _Worker = key.data
-                content = os.read(worker.process.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]  # it is a pipe
+                content = os.read(worker.answers.fileno(), 1 << 16)
                 if content:
                     yield from _answers(worker, content)
                     continue
@@ -95,8 +92,8 @@ class Pool:
             idle = idle or self._hire()
             idle.job = waiting.popleft()
             try:
-                idle.process.stdin.write(idle.job.line())  # type: ignore[union-attr]  # it is a pipe
-                idle.process.stdin.flush()  # type: ignore[union-attr]
+                idle.asked.write(idle.job.line())
+                idle.asked.flush()
             except BrokenPipeError:
                 continue  # it died idle: the end of its output is about to say so
 
@@ -107,21 +104,23 @@ class Pool:
         command = [sys.executable, "-m", "neuro.sweeping.worker", str(self._subject)]
         said = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the worker is buried
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
-        worker = _Worker(subprocess.Popen(command, env=environment, **pipes), said)
+        process = subprocess.Popen(command, env=environment, **pipes)
+        worker = _Worker(process, cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout), said)
         self._workers.append(worker)
-        self._listen.register(worker.process.stdout, selectors.EVENT_READ, worker)  # type: ignore[arg-type]  # it is a pipe
+        self._listen.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
 
     def _bury(self, worker: _Worker) -> str:
         """Forget a worker that has ended; how it ended. Raises EngineError where no worker can even start."""
         self._workers.remove(worker)
-        self._listen.unregister(worker.process.stdout)  # type: ignore[arg-type]  # it is a pipe
+        self._listen.unregister(worker.answers)
         status = worker.process.wait()
         with worker.said as said:
             said.seek(0)
             last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-        for pipe in (worker.process.stdin, worker.process.stdout):
-            _close(pipe)
+        worker.answers.close()
+        with suppress(BrokenPipeError):  # what was left in the buffer was for a worker that has ended
+            worker.asked.close()
         if status > 0 and not worker.ready:
             raise EngineError("sweep", f"a worker could not start: {' '.join(last)}", "Mend that, then resume")
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status} {' '.join(last)}".strip()
@@ -147,14 +146,6 @@ def _answers(worker: _Worker, content: bytes) -> Iterator[Record]:
             continue
         worker.job = None
         yield json.loads(line)
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except BrokenPipeError:
-        pass  # what was left in its buffer was for a worker that has ended
 
 
 @contextmanager
