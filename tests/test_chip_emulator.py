@@ -125,6 +125,29 @@ def test_threads_change_nothing() -> None:
     assert np.array_equal(one.counts.each, two.counts.each)
 
 
+@pytest.mark.parametrize("dropped", [0.0, 0.3])
+def test_where_room_is_short_some_samples_are_kept_apart_and_all_are_counted(
+    dropped: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_network(7)
+    placement, inputs = neuro.place(network, small(neurons=40)), random_inputs(network, 9, 7)
+    faults = neuro.Faults(dropped_packets=dropped)
+    whole = neuro.emulate(network, placement, inputs, faults=faults)
+    monkeypatch.setattr("neuro.chip.counts._MOST_BYTES", whole.counts.each[:3].nbytes)
+    part = neuro.emulate(network, placement, inputs, faults=faults)
+    assert whole.counts.timed.tolist() == list(range(9))
+    assert part.counts.timed.tolist() == [0, 4, 8]
+    for name in ("each", "far", "heaviest"):
+        assert np.array_equal(getattr(part.counts, name), getattr(whole.counts, name)[::4]), name
+    for name in ("spikes", "packets_out", "packets_in", "updates", "hops", "links"):
+        assert np.array_equal(getattr(part.counts, name), getattr(whole.counts, name)), name
+    assert all(np.array_equal(part.counts.synops[form], table) for form, table in whole.counts.synops.items())
+    assert part.bill.dynamic_pj == whole.bill.dynamic_pj
+    assert np.array_equal(part.step_times.total, whole.step_times.total[::4])
+    assert any("3 of 9 samples" in line for line in part.bill.assumptions)
+    assert not any("of 9 samples" in line for line in whole.bill.assumptions)
+
+
 def test_another_chip_prices_the_same_counts() -> None:
     network = pair(source=neuro.Source("rate", levels=3))
     chip = neuro.load_chip("loihi2")

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro
+from neuro.chip.counts import Tables
 from neuro.chip.noc import Drained, Grid, Packets, drain
+from neuro.chip.traffic import Keeper
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
 
@@ -129,6 +131,18 @@ def test_packets_out_of_range_are_refused() -> None:
         send(MESH, [0], [64])
     with pytest.raises(ChipError, match="below 1"):
         send(MESH._replace(buffer=0), [0], [1])
+    assert send(MESH._replace(doors=58), [0], [57]).makespan.tolist() == [1]  # an output's inputs are the bits of an integer
+    with pytest.raises(ChipError, match="59 doors a tile"):
+        send(MESH._replace(doors=59), [0], [1])
+
+
+def test_packets_that_wait_for_turns_of_the_wheel_lose_no_time() -> None:
+    """The wheel turns once in 8192 ticks and has lists for 4096 turns: nobody is due in most of them."""
+    turn = 8192
+    ready = [3, turn - 1, turn, 3 * turn + 5, 9 * turn - 1, 4100 * turn + 77, 4101 * turn, 9000 * turn + 1]
+    for late in range(1, len(ready) + 1):
+        drained = send(MESH, np.arange(late), np.arange(late) + 56, ready=ready[:late])  # each down its own column
+        assert drained.delivered.tolist() == [at + 7 * 4 + 1 for at in ready[:late]]
 
 
 @given(st.integers(0, 10_000))
@@ -149,8 +163,33 @@ def test_emulated_packets_are_those_that_were_counted(seed: int) -> None:
     assert chip_run.price(placement.chip).latency_ns == chip_run.bill.latency_ns
 
 
-def test_a_chip_that_branches_packets_has_no_packet_simulation() -> None:
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"mesh": {"multicast": "tree"}}, "branch"), ({"time": {"hop_x": None}}, "hop_x"), ({"time": {"link_service": 0.0}}, "link")],
+)
+def test_packets_that_branch_or_have_no_pace_are_not_simulated(changes: dict, says: str) -> None:
     network = random_network(1)
-    placement = neuro.place(network, small(mesh={"multicast": "tree"}))
-    with pytest.raises(ChipError, match="analytic"):
+    placement = neuro.place(network, small(**changes))
+    with pytest.raises(ChipError, match=f'{says}.*noc="analytic"'):
         neuro.emulate(network, placement, random_inputs(network, 1, 1), engine="reference", noc="packet")
+
+
+@pytest.mark.parametrize("share", [1, 3, 11, 10_000])
+def test_as_many_evenly_spread_samples_are_kept_as_hold_the_packets_allowed(share: int) -> None:
+    network = random_network(7)
+    placement = neuro.place(network, small(neurons=40))
+    tables, inputs = Tables(placement, 6), random_inputs(network, 20, 7)
+    whole = Keeper(tables, 1)
+    neuro.run(network, inputs, observe=whole.observe)
+    packets = [whole.kept[sample][0] for sample in range(20)]
+    most = sum(packets) // share
+    some = Keeper(tables, 1, most)
+    neuro.run(network, inputs, observe=some.observe)
+    kept, every = some.finish(), whole.finish()
+    stride = next(k for k in (1, 2, 4, 8, 16, 32) if sum(packets[::k]) <= most or len(packets[::k]) == 1)
+    assert kept.samples.tolist() == list(range(0, 20, stride))
+    for name, messages in kept.messages.items():
+        counts = np.diff(every.messages[name].offsets).reshape(20, -1)
+        assert np.array_equal(np.diff(messages.offsets).reshape(-1, counts.shape[1]), counts[::stride])
+        chosen = np.isin(np.repeat(np.arange(20), counts.sum(axis=1)), kept.samples)
+        assert np.array_equal(messages.neurons, every.messages[name].neurons[chosen])

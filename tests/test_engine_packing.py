@@ -270,6 +270,17 @@ def test_what_is_a_convolution_and_what_is_not() -> None:
     assert not is_depthwise(conv(np.ones((2, 2, 1, 1), int)))
 
 
+def test_listed_targets_take_16_bits_where_every_lane_has_such_a_number() -> None:
+    for width, kind in ((2**14, np.uint16), (2**14 + 1, np.uint32)):
+        last = 4 * width - 1  # in memory the last lane too
+        network = join(neuro.Sparse("in", "p", (np.array([0, 1]), np.array([5, last]), np.array([7, 9]))), (2,), (4, 1, width))
+        plan = make_plan(network, {"in": (0, 1)})
+        assert plan.arenas[4].dtype == kind
+        assert plan.arenas[4][:2].tolist() == [20, last]
+        spikes = neuro.run(network, np.ones((1, 2, 2), int)).spikes["p"][0]
+        assert np.flatnonzero(spikes).tolist() == [5, last]
+
+
 def test_halos_hold_what_padded_taps_reach() -> None:
     def halo(projection: neuro.Conv2d, width: int, target: int) -> tuple[int, int]:
         network = join(projection, (2, 1, width), (1, 1, target))

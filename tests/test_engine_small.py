@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.errors import NeuroError
 from tests.networks import echo, leaky
 
 SHAPE = (2, 3, 3)
@@ -60,6 +61,9 @@ PROJECTIONS = {  # from 2 x 3 x 3 neurons: the target's shape and the projection
     "convolution, wide": ((2, 3, 3), neuro.Conv2d("in", "p", _weights(2, 2, 1, 1, scale=50_000))),
     "depthwise": ((2, 3, 3), neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), padding=1, groups=2, delay=2)),
     "depthwise, strided": ((2, 2, 2), neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), 2, 1, groups=2)),
+    "dense, wide sums": ((2, 3, 3), neuro.Dense("in", "p", 4_000 - np.arange(324).reshape(18, 18))),
+    "convolution, wide sums": ((2, 3, 3), neuro.Conv2d("in", "p", 5_000 - _weights(2, 2, 3, 3), padding=1)),
+    "depthwise, wide sums": ((2, 3, 3), neuro.Conv2d("in", "p", 9_000 - _weights(2, 1, 3, 3), padding=1, groups=2)),
     "pool": ((2, 2, 2), neuro.SumPool2d("in", "p", 2, 1, weight=3)),
     "pool, apart": ((2, 1, 1), neuro.SumPool2d("in", "p", 3)),
 }
@@ -117,6 +121,21 @@ def test_every_projection_equals_its_synapses(projection: str, source: str) -> N
         low, high = -500, 501  # larger charges exceed 32 bits, which is refused
     populations = (neuro.Population("in", SHAPE, driven), neuro.Population("p", shape, neuro.IntegrateAndFire(7)))
     same(neuro.Network(populations, (wires,)), stream(low, high), 6)
+
+
+@pytest.mark.parametrize("most", [127, 126, -128, -127])
+def test_a_message_of_a_user_out_of_its_bounds_is_refused(most: int) -> None:
+    """`echo` sends what arrives: -128..127 here, one more than the bounds say or just what they say."""
+    bounded = neuro.UserNeuron(echo, (("total", 0),), lowest=min(most, 0), highest=max(most, 0))
+    populations = (neuro.Population("in", (2,), neuro.Source()), neuro.Population("p", (2,), bounded))
+    network = neuro.Network(populations, (neuro.OneToOne("in", "p", 1 if most > 0 else -1),))
+    inputs = np.array([[[0, 0], [5, 0], [0, 128], [1, 1]]])
+    if most in (127, -128):
+        same(network, inputs, 6)
+        return
+    for engine in ("event", "reference"):
+        with pytest.raises(NeuroError, match=f"sent the message {127 if most > 0 else -128}"):
+            neuro.run(network, inputs, engine=engine)
 
 
 @pytest.mark.parametrize("source", ["binary", "graded"])

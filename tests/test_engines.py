@@ -1,5 +1,7 @@
 """Every engine equals the reference: spikes, potentials, logits and counts, for any network, thread count and batch split."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ import neuro
 from neuro.errors import EngineError
 from tests.laws import law
 from tests.networks import cases
+from tests.test_engine_small import NEURONS, SHAPE, stream
 
 RECORD = ("raster", "potentials", "traces")
 
@@ -143,6 +146,15 @@ def test_torch_equals_event(case) -> None:
     assert_same(neuro.run(network, inputs, timesteps=timesteps, engine="torch", record=RECORD), expected)
 
 
+@pytest.mark.parametrize("low", [0, -3])
+@pytest.mark.parametrize("neuron", [name for name in NEURONS if "user" not in name])
+def test_torch_computes_every_neuron(neuron: str, low: int) -> None:
+    populations = (neuro.Population("in", SHAPE, neuro.Source()), neuro.Population("p", SHAPE, NEURONS[neuron]))
+    network, inputs = neuro.Network(populations, (neuro.OneToOne("in", "p", 2),)), stream(low, 4)
+    expected = neuro.run(network, inputs, timesteps=6, record=RECORD)
+    assert_same(neuro.run(network, inputs, timesteps=6, engine="torch", record=RECORD), expected)
+
+
 @pytest.mark.peer("Brian2")
 @pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
 @law(4)
@@ -158,11 +170,39 @@ def test_brian2_equals_event(case) -> None:
 @pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
 def test_brian2_equals_event_when_the_run_ends_before_the_delay() -> None:
     pytest.importorskip("brian2", exc_type=ImportError)
-    populations = (neuro.Population("in", (3,), neuro.Source(code="held")), neuro.Population("out", (2,), neuro.Readout()))
-    network = neuro.Network(populations, (neuro.Dense("in", "out", np.ones((3, 2), int), delay=9),))
+    populations = (
+        neuro.Population("in", (3,), neuro.Source(code="held")),
+        neuro.Population("a", (3,), neuro.IntegrateAndFire(2)),
+        neuro.Population("out", (2,), neuro.Readout()),
+    )
+    network = neuro.Network(populations, (neuro.OneToOne("in", "a"), neuro.Dense("in", "out", np.ones((3, 2), int), delay=9)))
     inputs = np.ones((1, 3), int)
     expected = neuro.run(network, inputs, timesteps=2, record=RECORD)
     assert_same(neuro.run(network, inputs, timesteps=2, engine="brian2", record=RECORD), expected)
+    unrecorded = neuro.run(network, inputs, timesteps=2, engine="brian2")
+    assert_same(unrecorded, neuro.run(network, inputs, timesteps=2))
+    assert set(unrecorded.potentials) == {"out"}  # a readout's are the answer
+
+
+@pytest.mark.peer("Brian2")
+@pytest.mark.filterwarnings("ignore")  # Brian2 warns of itself
+@pytest.mark.parametrize(
+    ("neuron", "most", "says"),
+    [(neuro.Graded(3), 1, "'p'.*does not run Graded"), (neuro.IntegrateAndFire(3), 2, "'in'.*plain spikes only")],
+)
+def test_what_brian2_cannot_do_is_refused(neuron: neuro.neurons.Neuron, most: int, says: str) -> None:
+    pytest.importorskip("brian2", exc_type=ImportError)
+    populations = (neuro.Population("in", (2,), neuro.Source()), neuro.Population("p", (2,), neuron))
+    network = neuro.Network(populations, (neuro.OneToOne("in", "p"),))
+    with pytest.raises(EngineError, match=says):
+        neuro.run(network, np.full((1, 2, 2), most), engine="brian2")
+
+
+def test_without_brian2_its_engine_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "brian2", None)
+    network = neuro.Network((neuro.Population("in", (2,), neuro.Source()),), ())
+    with pytest.raises(EngineError, match=r"cannot be imported.*neuro-emulator\[brian2\]"):
+        neuro.run(network, np.ones((1, 2), int), timesteps=3, engine="brian2")
 
 
 @pytest.mark.parametrize("engine", ["fastest", ""])

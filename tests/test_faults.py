@@ -310,6 +310,35 @@ def test_what_cannot_be_shown_is_refused() -> None:
         neuro.place(network, board(), faults=Faults(dead_cores=tuple(range(board().usable_cores))))
 
 
+def test_too_many_synapses_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, placement, inputs = placed(1)
+    monkeypatch.setattr("neuro.chip.faults.broken.MOST_SYNAPSES", network.synapses)
+    assert neuro.emulate(network, placement, inputs, faults=Faults(threshold_noise=0.1)).run.samples == 3
+    monkeypatch.setattr("neuro.chip.faults.broken.MOST_SYNAPSES", network.synapses - 1)
+    with pytest.raises(EngineError, match=f"{network.synapses:,} synapses would have to be listed"):
+        neuro.emulate(network, placement, inputs, faults=Faults(threshold_noise=0.1))
+
+
+def test_a_broken_run_tells_how_far_it_is_whatever_its_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, placement, inputs = placed(1)
+    faults, told = Faults(potential_flips=0.01), []
+    whole = neuro.emulate(network, placement, inputs, faults=faults, record=RECORD, progress=lambda *at: told.append(at))
+    assert told == [(3, 3)]
+    each = whole.run.steps * sum(p.size for p in network.populations) * 4
+    monkeypatch.setattr("neuro.chip.faults.broken._BLOCK_BYTES", 2 * each)
+    part = neuro.emulate(network, placement, inputs, faults=faults, record=RECORD, progress=lambda *at: told.append(at))
+    assert told[1:] == [(2, 3), (3, 3)]
+    assert_same(part.run, whole.run)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_a_share_of_what_is_dead_is_a_share(rate: float) -> None:
+    assert some(range(4), 1, 0) == (0, 1, 2, 3)
+    assert some(range(4), 0, 0) == ()
+    with pytest.raises(ChipError, match="not a share"):
+        some(range(4), rate, 0)
+
+
 def test_faults_are_equal_by_value_and_say_whether_anything_is_broken() -> None:
     assert not Faults()
     assert not Faults(seed=3, stuck_at="most")

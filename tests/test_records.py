@@ -37,6 +37,14 @@ def test_chosen_neurons_are_those_of_the_whole(engine) -> None:
     assert np.array_equal(whole.logits_by_step[:, -1], whole.logits)
 
 
+def test_spikes_are_a_mapping_of_the_populations_that_send() -> None:
+    done = run(("raster",))
+    assert dict(done.spikes).keys() == {"in", "a", "out"}
+    assert len(done.spikes) == 3
+    for name, raster in done.raster.items():
+        assert np.array_equal(done.spikes[name], (raster != 0).sum(axis=1))
+
+
 @pytest.mark.parametrize(
     ("record", "says"),
     [

@@ -85,3 +85,19 @@ def test_phases_of_fixed_length_have_no_stream() -> None:
     )
     with pytest.raises(EngineError, match="'a'.*phases of fixed length"):
         neuro.open_session(network)
+
+
+def test_charges_that_no_payload_keeps_within_32_bits_have_no_stream() -> None:
+    populations = (neuro.Population("in", (300,), neuro.Source()), neuro.Population("a", (1,), neuro.IntegrateAndFire(5)))
+    for weight, fits in ((2**22, True), (2**23, False)):
+        network = neuro.Network(populations, (neuro.Dense("in", "a", np.full((300, 1), weight)),))
+        if fits:
+            assert neuro.open_session(network).step(np.ones((2, 300), int)).synops == 300
+            continue
+        with pytest.raises(EngineError, match="'a'.*beyond its 32-bit"):
+            neuro.open_session(network)
+
+
+def test_a_session_takes_a_step_at_least() -> None:
+    with pytest.raises(InputError, match="most_steps: 0"):
+        neuro.open_session(chain(), most_steps=0)

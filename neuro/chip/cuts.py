@@ -79,11 +79,6 @@ class Cut(Specification):
         return np.repeat(np.arange(self.grid[axis], dtype=np.int32), np.diff(self.edges[axis]))
 
 
-def whole(shape: tuple[int, ...]) -> Cut:
-    """One slice that holds everything."""
-    return Cut(shape, tuple(np.array([0, n]) for n in shape))
-
-
 def even(shape: tuple[int, ...], parts: Sequence[int]) -> Cut:
     """Each axis in parts of equal size, give or take one."""
     return Cut(shape, tuple(np.arange(k + 1) * n // k for n, k in zip(shape, parts, strict=True)))

@@ -39,9 +39,6 @@ class StepCounts:
     def zero(steps: int) -> StepCounts:
         return StepCounts(*(np.zeros(steps, np.int64) for _ in range(5)))
 
-    def __add__(self, other: StepCounts) -> StepCounts:
-        return StepCounts(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
-
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -63,9 +63,7 @@ class _Link:
     def __init__(self, network: Network, projection: Projection, payloads: tuple[int, int], device: torch.device) -> None:
         self.projection = projection
         source, target = network[projection.source].shape, network[projection.target].shape
-        largest = bounds(projection, network, payloads).step
-        if largest >= 1 << 53:
-            raise EngineError(f"projection {projection.name}", "its charges exceed 53 bits", 'Use engine="event"')
+        largest = bounds(projection, network, payloads).step  # of 32 bits, as `check_charges` has found
         self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
         conv = as_convolution(projection, network)
         spatial = [(s[0], 1, s[1]) if len(s) == 2 else s for s in (source, target)]
