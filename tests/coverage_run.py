@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PLAIN = (  # small enough for Python
-    "tests/test_engine_small.py", "tests/test_chip_noc.py", "tests/test_chip_emulator.py", "tests/test_faults.py",
-    "tests/test_keywords_features.py",
+PLAIN = (  # small enough for Python: two minutes, without what is marked `compiled`
+    "tests/test_engine_small.py", "tests/test_engine_packing.py", "tests/test_session.py", "tests/test_chip_noc.py",
+    "tests/test_chip_emulator.py", "tests/test_faults.py", "tests/test_keywords_features.py",
 )  # fmt: skip
 EXACT = "neuro/bill.py,neuro/chip/counts.py,neuro/chip/pricing.py,neuro/chip/tally.py"
 

@@ -74,8 +74,16 @@ def test_a_file_builds_upon_a_preset(tmp_path) -> None:
         ("[fruit]\nbanana = 1", "fruit", "no such section"),
         ('[time]\nbarrier = { value = [[1, 2], 3], unit = "ns", basis = "assumed", source = "t" }', "time.barrier", "not a list"),
         ('[time]\nbarrier = { value = [[1, 2, 3]], unit = "ns", basis = "assumed", source = "t" }', "time.barrier", "3 entries"),
-        ('[time]\nbarrier = { value = [[2, 9.0], [1, 5.0]], unit = "ns", basis = "assumed", source = "t" }', "time.barrier", "ascend"),
-        ('[mesh]\nreserved_cores = { value = 128, unit = "cores", basis = "assumed", source = "t" }', "mesh.reserved_cores", "128"),
+        (
+            '[time]\nbarrier = { value = [[2, 9.0], [1, 5.0]], unit = "ns", basis = "assumed", source = "t" }',
+            "time.barrier",
+            "ascend",
+        ),
+        (
+            '[mesh]\nreserved_cores = { value = 128, unit = "cores", basis = "assumed", source = "t" }',
+            "mesh.reserved_cores",
+            "128",
+        ),
         ('[core]\nmemory_bits = { value = 9, unit = "bits", basis = "assumed", source = "t" }', "core.memory_bits", "less than"),
         ('[core]\nencodings = { value = [], basis = "assumed", source = "t" }', "core.encodings", "list is empty"),
         ("[core", "mine.toml", "not valid TOML"),

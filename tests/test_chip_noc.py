@@ -165,7 +165,11 @@ def test_emulated_packets_are_those_that_were_counted(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"mesh": {"multicast": "tree"}}, "branch"), ({"time": {"hop_x": None}}, "hop_x"), ({"time": {"link_service": 0.0}}, "link")],
+    [
+        ({"mesh": {"multicast": "tree"}}, "branch"),
+        ({"time": {"hop_x": None}}, "hop_x"),
+        ({"time": {"link_service": 0.0}}, "link"),
+    ],
 )
 def test_packets_that_branch_or_have_no_pace_are_not_simulated(changes: dict, says: str) -> None:
     network = random_network(1)

@@ -225,6 +225,13 @@ def test_cuts_in_order_divide_channels_first() -> None:
     assert grids(partition_in_order(pointwise(neuro.Source()), chip_of(2)))["a"] == (2, 1, 2)
 
 
+def test_cuts_in_order_are_refused_when_none_fits() -> None:
+    loud = chain(2, 2)
+    assert grids(partition_in_order(loud, chip_of(2, out_axons=2)))["a"] == (1,)
+    with pytest.raises(FitError, match="one neuron needs 2 out axons, a core has 1"):
+        partition_in_order(loud, chip_of(1, out_axons=1))
+
+
 def test_a_refusal_names_the_limit_and_the_neuron_that_needs_most() -> None:
     listed = network(
         neuro.Population("in", (5,), neuro.Source()),

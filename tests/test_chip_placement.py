@@ -1,5 +1,8 @@
 """Placement: no synapse lost or doubled, every limit kept, one unit over refused."""
 
+import dataclasses
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +10,12 @@ from hypothesis import strategies as st
 
 import neuro
 from benchmarks.chip_networks import listed_layers
+from neuro.chip.boards import MOST_CHIPS, with_cores
 from neuro.chip.cuts import Cut, even, fan
+from neuro.chip.hypergraph import _partitioner, by_hypergraph
 from neuro.chip.limits import list_bits
+from neuro.chip.partition import partition
+from neuro.chip.ruler import Ruler
 from neuro.errors import FitError
 from neuro.neurons import MaxPool
 from tests.chips import random_inputs, random_network, small
@@ -83,11 +90,65 @@ def test_a_hypergraph_partitioner_finds_the_order_in_shuffled_lists() -> None:
     assert runs[0].counts.synops["sparse"].sum() == runs[1].counts.synops["sparse"].sum()
 
 
+def listed(pairs: list[tuple[int, int]], shape: tuple[int, ...], *after: neuro.projections.Projection) -> neuro.Network:
+    """8 sources that the chip holds to neurons by a list of synapses, and what they project to."""
+    pre, post = np.array(pairs).T
+    populations = [
+        neuro.Population("in", (8,), neuro.Source("rate", levels=3)), neuro.Population("a", shape, neuro.IntegrateAndFire(9)),
+        *(neuro.Population(p.target, shape, neuro.IntegrateAndFire(9, start_step=1)) for p in after),
+    ]  # fmt: skip
+    return neuro.Network(tuple(populations), (neuro.Sparse("in", "a", (pre, post, np.full(len(pairs), 101))), *after))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_lists_that_no_partition_serves_keep_their_plain_cuts(shared: bool) -> None:
+    """Either no source has two targets; or those that hear much would lie together, for which a core has no room."""
+    pytest.importorskip("mtkahypar", reason="the extra `mapping` is not installed")
+    hears_much = [i for i in range(80) if i % 40 < 20]
+    pairs = [(k, i) for k in range(7) for i in hears_much] + [(7, i) for i in range(80) if i not in hears_much]
+    network = listed(pairs if shared else [(i, 9 * i) for i in range(8)], (80,))
+    chip = small(neurons=40, memory_bits=None)
+    plain = partition(network, chip, cores=3)
+    assert plain["a"].slices == 2
+    most = int(Ruler(network, chip).needs(network["a"], plain["a"], plain).synapse_bits.max())
+    assert by_hypergraph(network, small(neurons=40, memory_bits=None, synapse_bits=most), plain, {}, 0) == plain
+    if shared:
+        parted = by_hypergraph(network, chip, plain, {}, 0)
+        assert sorted(parted["a"].order[:40].tolist()) in (hears_much, [i for i in range(80) if i not in hears_much])
+
+
+def test_partitioned_images_count_the_packets_of_their_convolutions() -> None:
+    pytest.importorskip("mtkahypar", reason="the extra `mapping` is not installed")
+    pairs = [(i % 8, i) for i in range(32)] + [((i + 1) % 8, i) for i in range(32)]
+    conv = neuro.Conv2d("a", "b", np.ones((2, 2, 3, 3), int), padding=1)
+    network = listed(pairs, (2, 4, 4), conv)
+    placement = neuro.place(network, small(neurons=12, memory_bits=None), method="partitioned")
+    cut, to = placement.cuts["a"], placement.core_map["b"]
+    assert cut.order is not None
+    synapses = conv.synapses((2, 4, 4), (2, 4, 4))
+    sent = [len(np.unique(to[synapses.post[synapses.pre == i]])) for i in range(32)]
+    axons = np.bincount(cut.labels(), sent, cut.slices)
+    needs = Ruler(network, placement.chip).needs(network["a"], cut, placement.cuts)
+    assert needs.out_axons.tolist() == axons.tolist()
+    held = dict(zip(placement.used.tolist(), placement.fill["out_axons"].tolist(), strict=True))
+    assert [held[int(core)] for core in placement.cores["a"]] == axons.tolist()
+
+
+def test_without_a_partitioner_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mtkahypar", None)
+    with pytest.raises(FitError, match=r"not installed.*neuro-emulator\[mapping\]"):
+        _partitioner.__wrapped__()
+
+
 def test_activity_weighs_the_traffic() -> None:
     network = random_network(3)
     chip = small(neurons=30)
     run = neuro.run(network, random_inputs(network, 4, 3))
     placement = neuro.place(network, chip, activity=run)
+    rates = {name: spikes.mean(axis=0) / run.timesteps for name, spikes in run.spikes.items()}
+    by_rates = neuro.place(network, chip, activity=rates)
+    assert all(np.array_equal(by_rates.cores[name], cores) for name, cores in placement.cores.items())
+    assert placement.traffic(rates) == placement.traffic(run)
     chip_run = neuro.emulate(network, placement, random_inputs(network, 4, 3))
     packets, hops = placement.traffic(run)
     assert packets * 4 * run.timesteps == pytest.approx(chip_run.counts.packets)
@@ -103,6 +164,45 @@ def test_auto_takes_the_smallest_board() -> None:
         neuro.place(network, chip)
     placement = neuro.place(network, chip, board="auto")
     assert (placement.chip.chips, placement.cores_used, placement.check()) == (4, 20, [])
+
+
+def test_a_board_is_as_large_as_its_cores_ask_and_no_larger_than_any() -> None:
+    chip = small(mesh={"width": 2, "height": 2, "cores_per_tile": 2})
+    shapes = {1: (1, 1), 8: (1, 1), 9: (2, 1), 17: (2, 2), 33: (4, 2), 8 * MOST_CHIPS: None}
+    for cores, shape in shapes.items():
+        mesh = with_cores(chip, cores).mesh
+        assert shape in (None, (mesh.chips_x, mesh.chips_y)), cores
+        assert 8 * mesh.chips_x * mesh.chips_y >= cores
+    with pytest.raises(FitError, match=f"{MOST_CHIPS + 1:,} chips.*within {MOST_CHIPS}"):
+        with_cores(chip, 8 * MOST_CHIPS + 1)
+
+
+def test_a_check_names_the_core_and_the_limit_that_it_breaks() -> None:
+    placement = neuro.place(line(3, 20), one_core())
+    smaller = dataclasses.replace(placement, chip=one_core(neurons=19, in_axons=2))
+    assert [said.partition(" (")[2] for said in smaller.check()] == [
+        "a) holds 20 neurons, its limit is 19", "out) holds 20 in axons, its limit is 2",
+    ]  # fmt: skip
+    crowded = dataclasses.replace(placement, cores={**placement.cores, "a": np.array([7])})
+    assert crowded.check() == ["core 7 is reserved or does not exist"]
+    two = neuro.place(line(3, 20), small(neurons=10, memory_bits=None))
+    assert two.cuts["a"].slices == 2
+    together = dataclasses.replace(two, cores={**two.cores, "a": two.cores["a"][[0, 0]]})
+    assert "two slices of population 'a' share a core" in together.check()
+
+
+def test_loops_whose_cuts_never_settle_are_refused() -> None:
+    """Each of two populations needs more slices when the other has more: with 9 axons a core their cuts do not meet."""
+    populations = (
+        neuro.Population("in", (2,), neuro.Source()),
+        *(neuro.Population(name, (10,), neuro.IntegrateAndFire(9)) for name in "ab"),
+    )
+    ones = np.ones((10, 10), int)
+    joins = (neuro.Dense("in", "a", np.ones((2, 10), int)), neuro.Dense("a", "b", ones), neuro.Dense("b", "a", ones))
+    network = neuro.Network(populations, joins, timesteps=2)
+    assert neuro.place(network, small(out_axons=10, memory_bits=None)).check() == []
+    with pytest.raises(FitError, match="20 out axons, its limit is 9"):
+        neuro.place(network, small(out_axons=9, memory_bits=None))
 
 
 def line(n: int, m: int, weights=None) -> neuro.Network:
@@ -205,6 +305,34 @@ def test_what_the_neurons_cannot_do_is_refused_with_the_setting(neuron, says: st
     with pytest.raises(FitError) as refused:
         neuro.place(network, neuro.load_chip("loihi1-nahuku"))
     assert says in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("neuron", "fact"),
+    [
+        ({"subtract": "none"}, "cannot reset by subtraction"),
+        ({"hold_input": False}, "cannot hold an input current"),
+        ({"payload_bits": 3}, r"0\.\.8 carry 4 bits, the chip's carry 3"),
+        ({"payload_bits": 0}, r"carry 4 bits, the chip's carry none"),
+        ({"signed_payload": False}, r"-8\.\.8 need a sign"),
+    ],
+)
+def test_what_messages_carry_and_how_neurons_reset_are_abilities(neuron: dict, fact: str) -> None:
+    models = (neuro.IntegrateAndFire(5, hold_input=True), neuro.Graded(5, levels=8), neuro.Graded(5, levels=8, minimum=-8))
+    network = neuro.Network(
+        (neuro.Population("in", (2,), neuro.Source(levels=1)), *(neuro.Population(n, (2,), m) for n, m in zip("abc", models))),
+        tuple(neuro.OneToOne("in", name) for name in "abc"),
+        timesteps=2,
+    )
+    assert neuro.place(network, small()).check() == []
+    with pytest.raises(FitError, match=fact):
+        neuro.place(network, small(neuron=neuron))
+
+
+def test_synapses_that_a_chip_stores_in_no_form_are_refused() -> None:
+    assert neuro.place(line(2, 2), small(encodings=("sparse",))).check() == []
+    with pytest.raises(FitError, match="stores only conv synapses"):
+        neuro.place(line(2, 2), small(encodings=("conv",)))
 
 
 def test_graded_input_is_refused_where_spikes_are_plain() -> None:
