@@ -178,22 +178,30 @@ def test_packets_that_branch_or_have_no_pace_are_not_simulated(changes: dict, sa
         neuro.emulate(network, placement, random_inputs(network, 1, 1), engine="reference", noc="packet")
 
 
-@pytest.mark.parametrize("share", [1, 3, 11, 10_000])
-def test_as_many_evenly_spread_samples_are_kept_as_hold_the_packets_allowed(share: int) -> None:
+@pytest.mark.parametrize("firsts", [(0,), (0, 7), (7, 0), (13, 6, 0)], ids=str)
+def test_as_many_evenly_spread_samples_are_kept_as_hold_the_packets_allowed(firsts: tuple[int, ...]) -> None:
+    """Of blocks that begin with these samples and come in this order."""
     network = random_network(7)
-    placement = neuro.place(network, small(neurons=40))
-    tables, inputs = Tables(placement, 6), random_inputs(network, 20, 7)
+    placement, inputs = neuro.place(network, small(neurons=40)), random_inputs(network, 20, 7)
+    blocks: list[tuple[int, dict]] = []
+    for first in firsts:
+        part = inputs[first : min((other for other in firsts if other > first), default=20)]
+        neuro.run(network, part, threads=1, observe=lambda _, messages, first=first: blocks.append((first, messages)))
+    tables = Tables(placement, 6)
     whole = Keeper(tables, 1)
-    neuro.run(network, inputs, observe=whole.observe)
-    packets = [whole.kept[sample][0] for sample in range(20)]
-    most = sum(packets) // share
-    some = Keeper(tables, 1, most)
-    neuro.run(network, inputs, observe=some.observe)
-    kept, every = some.finish(), whole.finish()
-    stride = next(k for k in (1, 2, 4, 8, 16, 32) if sum(packets[::k]) <= most or len(packets[::k]) == 1)
-    assert kept.samples.tolist() == list(range(0, 20, stride))
-    for name, messages in kept.messages.items():
-        counts = np.diff(every.messages[name].offsets).reshape(20, -1)
-        assert np.array_equal(np.diff(messages.offsets).reshape(-1, counts.shape[1]), counts[::stride])
-        chosen = np.isin(np.repeat(np.arange(20), counts.sum(axis=1)), kept.samples)
-        assert np.array_equal(messages.neurons, every.messages[name].neurons[chosen])
+    for block in blocks:
+        whole.observe(*block)
+    packets, every = [whole.kept[sample][0] for sample in range(20)], whole.finish()
+    for share in (1, 3, 11, 10_000):
+        most = sum(packets) // share
+        some = Keeper(tables, 1, most)
+        for block in blocks:
+            some.observe(*block)
+        stride = next(k for k in (1, 2, 4, 8, 16, 32) if sum(packets[::k]) <= most or k == 32)
+        kept = some.finish()
+        assert kept.samples.tolist() == list(range(0, 20, stride))
+        for name, messages in kept.messages.items():
+            counts = np.diff(every.messages[name].offsets).reshape(20, -1)
+            assert np.array_equal(np.diff(messages.offsets).reshape(-1, counts.shape[1]), counts[::stride])
+            chosen = np.isin(np.repeat(np.arange(20), counts.sum(axis=1)), kept.samples)
+            assert np.array_equal(messages.neurons, every.messages[name].neurons[chosen])
