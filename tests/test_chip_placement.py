@@ -320,7 +320,10 @@ def test_what_the_neurons_cannot_do_is_refused_with_the_setting(neuron, says: st
 def test_what_messages_carry_and_how_neurons_reset_are_abilities(neuron: dict, fact: str) -> None:
     models = (neuro.IntegrateAndFire(5, hold_input=True), neuro.Graded(5, levels=8), neuro.Graded(5, levels=8, minimum=-8))
     network = neuro.Network(
-        (neuro.Population("in", (2,), neuro.Source(levels=1)), *(neuro.Population(n, (2,), m) for n, m in zip("abc", models))),
+        (
+            neuro.Population("in", (2,), neuro.Source(levels=1)),
+            *(neuro.Population(n, (2,), m) for n, m in zip("abc", models, strict=True)),
+        ),
         tuple(neuro.OneToOne("in", name) for name in "abc"),
         timesteps=2,
     )
