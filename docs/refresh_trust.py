@@ -129,9 +129,19 @@ def fuzz(found: Any) -> str:
 
 def signals(found: Any) -> str:
     """What was left of result files where a signal came, at so many moments."""
-    names = ("command", "signal", "moments", "events in all", "files old", "files new", "torn", "left behind")
+    names = (
+        "command",
+        "signal",
+        "moments",
+        "events in all",
+        "files old",
+        "files new",
+        "torn",
+        "left behind",
+        "resumed to the same",
+    )
     rows = [(row["command"], row["signal"], row["moments"], f"{row['events']:,}", row["old"], row["new"], len(row["torn"]),
-             len(row["left behind"])) for row in found]  # fmt: skip
+             len(row["left behind"]), "-" if row["resumed"] is None else row["resumed"]) for row in found]  # fmt: skip
     return table(names, rows)
 
 
@@ -174,7 +184,7 @@ def coverage(found: Any) -> str:
 # Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.
 LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
     "fuzz": (("tests/fuzz.py", "--minutes", "10", "--json"), fuzz),
-    "signals": (("tests/interrupted.py", "run", "--moments", "50"), signals),
+    "signals": (("tests/interrupted.py", "run", "sweep", "--moments", "50"), signals),
     "mutants": (("tests/mutants.py",), mutants),
     "soak": (("benchmarks/soak.py", "--minutes", "60"), soak),
     "coverage": (("tests/coverage_run.py", "--json"), coverage),
