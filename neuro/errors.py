@@ -65,6 +65,10 @@ class MemoryLimitError(NeuroError):
     """Work that needs more memory than there is."""
 
 
+class TimeLimitError(NeuroError):
+    """Work that needs more time than it was given."""
+
+
 def _told(text: str) -> str:
     """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"

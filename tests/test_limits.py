@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 import neuro
 from neuro import memory
+from neuro.cli.output import working
+from neuro.engine import event, pace, torch_engine
 from neuro.engine.estimate import estimate
 from neuro.engine.records import Recorder, recorded_bytes
-from neuro.errors import MemoryLimitError
+from neuro.errors import InputError, MemoryLimitError, TimeLimitError
 from tests.chips import random_inputs, random_network, small
+from tests.commands import here
+from tests.interrupted import prepare_run
 
 RECORDS = ("raster", "packed", "potentials", "traces", "logits_by_step")
 
@@ -115,3 +119,101 @@ def test_where_memory_is_not_known_nothing_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     memory.check_fits("here", 1 << 60, "many arrays")
     assert memory.gigabytes(1.5e9) == "1.5 GB"
+
+
+class Clock:
+    """A clock that goes on by `tick_s` whenever it is looked at."""
+
+    def __init__(self, *ticks_s: float) -> None:
+        self.ticks, self.now = list(ticks_s), 0.0
+
+    def __call__(self) -> float:
+        self.now += self.ticks.pop(0) if len(self.ticks) > 1 else self.ticks[0]
+        return self.now
+
+
+@given(first_s=st.floats(0, 100), each_s=st.floats(0.001, 10), block=st.integers(1, 9), blocks=st.integers(2, 30))
+def test_work_at_an_even_pace_is_foreseen_from_its_second_piece_on(
+    first_s: float, each_s: float, block: int, blocks: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "CLOCK", Clock(0, first_s, each_s))
+        work = pace.Pace()
+        expected = [work.expected_s(block * (i + 1), block * blocks) for i in range(blocks)]
+    assert expected[0] is None
+    assert expected[1:] == pytest.approx([first_s + each_s * (blocks - 1)] * (blocks - 1))
+
+
+def test_no_pace_is_known_before_something_more_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "CLOCK", Clock(1))
+    work = pace.Pace()
+    assert [work.expected_s(done, 10) for done in (0, 0, 0)] == [None] * 3
+    assert work.expected_s(5, 10) == 4 + 5 * 3 / 5  # begun at 1, first heard of at 2, five done at 5
+
+
+def test_a_log_is_told_once_what_takes_long(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(pace, "CLOCK", Clock(0, 10))
+    with working("loading") as work:
+        for piece, samples in (("running 5 samples", 5), ("running 90 samples", 90)):
+            monkeypatch.setattr(pace, "CLOCK", Clock(0, 10))
+            work.step(piece)
+            for done in range(1, samples + 1):
+                work.advance(done, samples)
+    with working("loading", quiet=True) as work:
+        for done in range(1, 90):
+            work.advance(done, 90)
+    assert capsys.readouterr() == ("", "neuro: running 90 samples: about 15 min\n")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside Brian2
+@pytest.mark.parametrize("engine", ["event", "reference", "torch", "brian2"])
+def test_a_run_that_takes_too_long_is_ended_with_the_numbers(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if engine == "brian2":
+        pytest.importorskip("brian2")
+    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr(torch_engine, "BATCH_BYTES", 1)
+    monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))
+    network, inputs, heard = big(4), np.ones((100, 4), np.uint8), []
+    told = r"a run of 100 samples: it needs about 203 s as 2 of them show, 200 s are allowed\. Run fewer samples"
+    with pytest.raises(TimeLimitError, match=told):
+        neuro.run(network, inputs, engine=engine, threads=1, progress=lambda *said: heard.append(said), within_s=200)
+    assert heard == [(1, 100)]
+    monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))
+    assert neuro.run(network, inputs[:3], engine=engine, threads=1, within_s=9).samples == 3
+
+
+def test_blocks_that_were_to_come_are_not_run_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr(pace, "CLOCK", Clock(0, 1, 10))
+    network, seen = big(5_000), []
+    with pytest.raises(TimeLimitError):
+        neuro.run(network, np.ones((300, 5_000), np.uint8), threads=2, within_s=1, observe=lambda first, _: seen.append(first))
+    assert len(seen) < 300
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_time_limit_is_a_positive_number(limit: float) -> None:
+    with pytest.raises(InputError, match="within_s"):
+        neuro.run(big(4), np.ones((1, 4), np.uint8), within_s=limit)
+
+
+def test_a_placed_run_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))
+    network = big(4)
+    with pytest.raises(TimeLimitError, match="200 s are allowed"):
+        neuro.emulate(network, neuro.place(network, small()), np.ones((100, 4), np.uint8), threads=1, within_s=200)
+
+
+def test_the_command_has_a_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    prepare_run(tmp_path)
+    asked = ("run", "net.safetensors", "--data", "data.npz", "--quiet", "--json", "found.json", "--within")
+    status, out, errors = here(monkeypatch, capsys, tmp_path, *asked, "1e-9")
+    assert (status, out) == (2, "")
+    assert errors.startswith("neuro: a run of 6 samples: it needs about ")
+    assert not (tmp_path / "found.json").exists()
+    assert here(monkeypatch, capsys, tmp_path, *asked, "1e9") == (0, "", "")
+    assert here(monkeypatch, capsys, tmp_path, *asked, "0")[0] == 2

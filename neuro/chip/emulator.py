@@ -19,8 +19,8 @@ from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
 from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
+from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
-from neuro.engine.run import Progress
 from neuro.errors import ChipError, FitError
 from neuro.network import Network
 from neuro.notebook import Shown, Table
@@ -80,11 +80,12 @@ def emulate(
     threads: int | None = None,
     record: Iterable[str] = (),
     progress: Progress | None = None,
+    within_s: float | None = None,
 ) -> ChipRun:
     """Run samples through a placed network and count what happens on every core and link.
 
-    inputs, timesteps, engine, threads, record, progress: as for `neuro.run`. noc: "analytic", the busiest link and the longest
-    way, or "packet", every packet of as many evenly spread samples as hold `traffic.MOST_PACKETS` packets.
+    inputs, timesteps, engine, threads, record, progress, within_s: as for `neuro.run`. noc: "analytic", the busiest link and the
+    longest way, or "packet", every packet of as many evenly spread samples as hold `traffic.MOST_PACKETS` packets.
     faults: what is broken on the chip; those that strike while the network runs have an engine of their own, and noc="packet" is
     refused where packets are lost or go around dead links.
     Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
@@ -110,6 +111,7 @@ def emulate(
             if keeper is not None:
                 keeper.observe(first, messages)
 
+    progress = progress if within_s is None else within(within_s, progress)
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
     result = run_broken(placement, arrays, broken, timesteps=tables.timesteps, observe=observe, **how)
     counts, chip = without_dead(counter.finish(result), broken), placement.chip

@@ -62,7 +62,7 @@ def faults(
     with working("loading", quiet=quiet) as work:
         from neuro.chip.faults.curves import KINDS, Subject, curves
         from neuro.chip.files import load_chip
-        from neuro.cli.job import try_network
+        from neuro.cli.job import Settings, try_network
         from neuro.report.outcome import Outcome
 
         target = load_chip(chip)
@@ -71,7 +71,7 @@ def faults(
         else:
             asked = Asked(model, data, chip, code, timesteps, weights, calibration)
             network, samples = network_named(asked, work=work)
-        trial = try_network(network, target, samples, code=code or "-", timesteps=timesteps, work=work)
+        trial = try_network(network, target, samples, Settings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
         subject = Subject(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)
         found = curves(subject, kind or tuple(KINDS), rates=rate or (), seeds=range(seeds), progress=work.advance)

@@ -34,7 +34,7 @@ class Settings:
     """How float networks become spikes and what they are compared with.
 
     `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `board` "auto" takes as many
-    chips as a network needs; `diagnose`: also say what each layer loses.
+    chips as a network needs; `diagnose`: also say what each layer loses; `within_s`: seconds that emulating one code may take.
     """
 
     code: str = "rate"
@@ -44,6 +44,7 @@ class Settings:
     batches: tuple[int, ...] = (1, 64)
     board: str = "given"
     diagnose: bool = False
+    within_s: float | None = None
 
     def __post_init__(self) -> None:
         for code in (self.code, *self.others):
@@ -59,12 +60,13 @@ def other_codes(code: str) -> tuple[str, ...]:
 
 
 def try_network(
-    network: Network, chip: Chip, data: Data, *, code: str, timesteps: int | None = None, board: str = "given", work: Work
+    network: Network, chip: Chip, data: Data, settings: Settings, *, code: str, timesteps: int | None = None, work: Work
 ) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
-    placement = place(network, chip, board=cast(Board, board))
-    chip_run = emulate(network, placement, data.x, timesteps=timesteps, record=record, progress=work.advance)
+    placement = place(network, chip, board=cast(Board, settings.board))
+    how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
+    chip_run = emulate(network, placement, data.x, timesteps=timesteps, **how)
     classes = chip_run.run.logits.shape[1]
     if data.y is not None and data.y.max() >= classes:
         raise InputError("data, y", f"class {data.y.max()} for a network of {classes} classes", f"Use 0 to {classes - 1}")
@@ -74,7 +76,7 @@ def try_network(
 def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, work: Work) -> Outcome:
     """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
     work.step(f"running {len(data):,} samples")
-    trial = try_network(network, chip, data, code="-", timesteps=window, board=settings.board, work=work)
+    trial = try_network(network, chip, data, settings, code="-", timesteps=window, work=work)
     work.step("comparing")
     try:
         comparison = compare(equivalent(network), trial.chip_run, settings.machines, settings.batches)
@@ -101,13 +103,13 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     work.step(f"{settings.code}: converting")
     conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
     work.step(f"{settings.code}: running {len(data):,} samples")
-    trial = try_network(conversion.network, chip, data, code=settings.code, board=settings.board, work=work)
+    trial = try_network(conversion.network, chip, data, settings, code=settings.code, work=work)
     others, refused = [], {}
     for code in settings.others:
         work.step(f"{code}: converting and running {len(data):,} samples")
         try:
             made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
-            others.append(try_network(made.network, chip, data, code=code, board=settings.board, work=work))
+            others.append(try_network(made.network, chip, data, settings, code=code, work=work))
         except NeuroError as error:
             refused[code] = str(error)
     if settings.diagnose:

@@ -55,6 +55,7 @@ class Asked:
     board: str = "given"
     nir_writer: str | None = None
     diagnose: bool = False
+    within_s: float | None = None
 
     @property
     def saved(self) -> bool:
@@ -170,4 +171,5 @@ def _settings(asked: Asked) -> Settings:
         asked.batches or default.batches,
         asked.board,
         asked.diagnose,
+        asked.within_s,
     )

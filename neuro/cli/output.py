@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuro.engine.pace import Pace
 from neuro.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+LONG_S = 60.0  # from which on a log is told how long a piece of work will take
 PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
@@ -95,6 +97,22 @@ class Work:
         """So much of the piece is done."""
 
 
+class _Announced(Work):
+    """A line for each piece that takes longer than `LONG_S`, with how long it will take; for a log."""
+
+    def __init__(self, what: str) -> None:
+        self.step(what)
+
+    def step(self, what: str) -> None:
+        self._what, self._pace = what, Pace()
+
+    def advance(self, done: int, total: int) -> None:
+        expected = self._pace.expected_s(done, total)
+        if self._what and expected is not None and expected > LONG_S:
+            print(f"neuro: {self._what}: about {expected / 60:.0f} min", file=sys.stderr, flush=True)
+            self._what = ""
+
+
 class _Shown(Work):
     """The same as a line with a bar and the time left."""
 
@@ -111,9 +129,9 @@ class _Shown(Work):
 
 @contextmanager
 def working(what: str, *, quiet: bool = False) -> Iterator[Work]:
-    """A progress line on standard error while the block runs, where that is a terminal and nobody asked for quiet."""
+    """A progress line on standard error while the block runs, where that is a terminal; elsewhere a line for what takes long."""
     if quiet or not sys.stderr.isatty():
-        yield Work()
+        yield Work() if quiet else _Announced(what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -19,11 +19,13 @@ Examples:
   neuro run net.onnx --data test.npz --code signed --timesteps 32
   neuro run net.nir --nir-writer snntorch --data events.npz
   neuro run mine:net --data test.npz --diagnose --report out.html
-  neuro run network.safetensors --data test.npz --board auto
+  neuro run network.safetensors --data test.npz --board auto --within 600
 
 The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
 """
 Diagnose = Annotated[bool, typer.Option("--diagnose", help="Also say what each layer loses, and why.")]
+_WITHIN = "Emulate for so many seconds at most; refused as soon as the first samples show that it takes longer."
+Within = Annotated[float | None, typer.Option("--within", metavar="S", help=_WITHIN, show_default=False)]
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
 
@@ -39,6 +41,7 @@ def run(
     nir_writer: NirWriter = None,
     all_codes: AllCodes = False,
     diagnose: Diagnose = False,
+    within: Within = None,
     report: Report = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -50,7 +53,18 @@ def run(
     """
     check_writable(report, json)
     asked = Asked(
-        model, data, chip, code, timesteps, weights, calibration, all_codes, board=board, diagnose=diagnose, nir_writer=nir_writer
+        model,
+        data,
+        chip,
+        code,
+        timesteps,
+        weights,
+        calibration,
+        all_codes,
+        board=board,
+        diagnose=diagnose,
+        nir_writer=nir_writer,
+        within_s=within,
     )
     with working("loading", quiet=quiet) as work:
         outcome = study_named(asked, work=work)

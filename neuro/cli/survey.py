@@ -102,4 +102,4 @@ def _own_row(own: Own, work: Work) -> list[Bill]:
     work.step("converting ResNet-50")
     network = convert_for(chip, graph, typical, settings.code, settings.timesteps).network
     work.step("placing ten million neurons, which takes minutes, and emulating")
-    return [try_network(network, chip, samples, code=settings.code, work=work).chip_run.bill]
+    return [try_network(network, chip, samples, settings, code=settings.code, work=work).chip_run.bill]

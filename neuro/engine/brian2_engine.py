@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuro.dynamics import initial_state
 from neuro.encoding import encode
+from neuro.engine.pace import Progress
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
@@ -24,7 +25,7 @@ _EQUATIONS = "v : 1\nu : 1\nacc : 1\nbias : 1 (constant)\ndrive : 1\nrestless : 
 _CLIP = "clip({0}, -{1}, {1})"
 
 
-def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None = None) -> None:
     """Run every sample through Brian2 and write what happens into `recorder`."""
     try:
         import brian2
@@ -40,6 +41,8 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
     brian2.prefs.codegen.target = "numpy"
     for sample in range(recorder.samples):
         _simulate_sample(brian2, network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder, sample)
+        if progress:
+            progress(sample + 1, recorder.samples)
 
 
 def _simulate_sample(brian2: Any, network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, sample: int) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from neuro.dynamics import STEP, Int64s, State, initial_state, potential
 from neuro.encoding import encode
+from neuro.engine.pace import Progress
 from neuro.engine.records import Recorder
 from neuro.network import Network, Population
 from neuro.neurons import Neuron, Source
@@ -23,7 +24,7 @@ from neuro.neurons import Neuron, Source
 Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
 
 
-def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None = None) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
     neurons = {p.name: flat(p) for p in network.populations}
     matrices = [p.to_sparse(network[p.source].shape, network[p.target].shape) for p in network.projections]
@@ -53,6 +54,8 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
         for name, potentials in recorder.potentials.items():
             if not isinstance(neurons[name], Source):
                 potentials[sample] = potential(neurons[name], state[name])
+        if progress:
+            progress(sample + 1, recorder.samples)
 
 
 def flat(population: Population) -> Neuron:

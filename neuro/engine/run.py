@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine import event, reference
 from neuro.engine.estimate import check_memory, estimate
+from neuro.engine.pace import Progress, within
 from neuro.engine.plan import check_charges
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError, InputError
 from neuro.network import Network
 
-Progress = Callable[[int, int], None]
 ENGINES = ("event", "reference", "torch", "brian2")
 
 
@@ -29,6 +29,7 @@ def run(
     threads: int | None = None,
     record: Iterable[str] = (),
     progress: Progress | None = None,
+    within_s: float | None = None,
     observe: Observer | None = None,
 ) -> Run:
     """Run samples through a spiking network.
@@ -40,7 +41,8 @@ def run(
     witness, extra `brian2`); all give the same integers. threads: of the event engine; default all processors.
     record: any of "raster", "packed" (one bit per neuron), "potentials", "traces", "logits_by_step", or one of them for one
     population, "raster:conv1", or for some of its neurons, "traces:conv1:0,5,9".
-    progress(done, samples). observe: called block by block with every message (see `Messages`), to count without a raster.
+    progress(done, samples). within_s: seconds that all of it may take; a run whose first samples show that it takes longer is
+    ended with TimeLimitError. observe: called block by block with every message (see `Messages`), to count without a raster.
     Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly, MemoryLimitError before
     anything is allocated where the run cannot fit.
     """
@@ -52,32 +54,33 @@ def run(
     record = tuple(record) if not isinstance(record, str) else record
     needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
     check_memory(needed, samples, network.steps(window))
+    progress = progress if within_s is None else within(within_s, progress)
     if engine == "event":
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
         return recorder.finish()
     check_charges(network, event.input_payloads(network, arrays))
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
-    _simulate_plainly(engine, network, arrays, recorder)
-    if progress:
-        progress(samples, samples)
+    _simulate_plainly(engine, network, arrays, recorder, progress)
     if observe:
         observe(0, {name: listed(raster) for name, raster in recorder.finish().raster.items()})
     return recorder.finish()
 
 
-def _simulate_plainly(engine: str, network: Network, arrays: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+def _simulate_plainly(
+    engine: str, network: Network, arrays: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None
+) -> None:
     """The engines that know nothing of blocks and threads; each is imported when it is asked for."""
     if engine == "torch":
         from neuro.engine import torch_engine
 
-        torch_engine.simulate(network, arrays, recorder)
+        torch_engine.simulate(network, arrays, recorder, progress)
     elif engine == "brian2":
         from neuro.engine import brian2_engine
 
-        brian2_engine.simulate(network, arrays, recorder)
+        brian2_engine.simulate(network, arrays, recorder, progress)
     else:
-        reference.simulate(network, arrays, recorder)
+        reference.simulate(network, arrays, recorder, progress)
 
 
 def _threads(threads: int | None) -> int:

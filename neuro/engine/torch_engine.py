@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
+from neuro.engine.pace import Progress
 from neuro.engine.pack import as_convolution, bounds
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
@@ -41,7 +42,7 @@ Step = tuple[State, Tensor, Tensor]
 BATCH_BYTES = 1 << 29
 
 
-def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None = None) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
     for population in network.populations:
         if isinstance(population.neuron, UserNeuron):
@@ -54,7 +55,10 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
     with torch.no_grad():
         for start in range(0, recorder.samples, batch):
             part = {name: array[start : start + batch] for name, array in inputs.items()}
-            _simulate_batch(network, part, recorder, links, device, slice(start, min(start + batch, recorder.samples)))
+            done = min(start + batch, recorder.samples)
+            _simulate_batch(network, part, recorder, links, device, slice(start, done))
+            if progress:
+                progress(done, recorder.samples)
 
 
 class _Link:

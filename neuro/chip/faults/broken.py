@@ -24,10 +24,11 @@ from neuro.compiled import compiled
 from neuro.dynamics import STEP, State, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
+from neuro.engine.pace import Progress
 from neuro.engine.plan import check_charges
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.engine.reference import flat
-from neuro.engine.run import Progress, run
+from neuro.engine.run import run
 from neuro.errors import ChipError, EngineError
 from neuro.network import Network, Population
 from neuro.neurons import CubaLif, Source
