@@ -147,14 +147,15 @@ def signals(found: Any) -> str:
 
 def mutants(found: Any) -> str:
     """Mutants killed, module by module, and those that were not."""
-    rows = [(f"`{row['module']}`", row["possible"], row["mutants"], row["killed"], _percent(row["killed"] / row["mutants"]))
-            for row in found["modules"]]  # fmt: skip
-    tried, killed = (sum(row[name] for row in found["modules"]) for name in ("mutants", "killed"))
-    rows.append(("all", sum(row["possible"] for row in found["modules"]), tried, killed, _percent(killed / tried)))
+    numbers = ("possible", "mutants", "killed", "too long")
+    total = {"module": "all"} | {name: sum(row[name] for row in found["modules"]) for name in numbers}
+    named = [row | {"module": f"`{row['module']}`"} for row in found["modules"]]
+    rows = [(*(row[name] for name in ("module", *numbers)), _percent(row["killed"] / row["mutants"])) for row in [*named, total]]
     left = [(f"`{row['module']}:{one['line']}`", f"`{one['change']}`", one["verdict"]) for row in found["modules"]
             for one in row["survivors"]]  # fmt: skip
     survived = f"\n\n{table(('survivor', 'change', 'looked at'), left)}" if left else ""
-    return f"{table(('module', 'possible', 'tried', 'killed', 'share'), rows)}{survived}"
+    names = ("module", "possible", "tried", "killed", "of them by time", "share")
+    return f"Seed {found['seed']}.\n\n{table(names, rows)}{survived}"
 
 
 def soak(found: Any) -> str:

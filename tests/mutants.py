@@ -1,7 +1,9 @@
-"""Change the code in small ways and see whether the tests notice: python tests/mutants.py [--each 30] [--seed 0] [--module M].
+"""Change the code in small ways and see whether the tests notice: python tests/mutants.py [--each 20] [--seed 0] [--module M].
 
 A sample of all possible mutants of each module, each run with the module's own fast tests; kernels as plain Python. A mutant
-is killed when a test fails, when nothing can be imported, or when the tests take ten times as long as without it.
+is killed when a test fails, when nothing can be imported, or when the tests take three seconds more than three times as long
+as without it (processor time; those are counted apart too, because a slow mutant is not always a wrong one).
+--again FILE ... tries the survivors of earlier runs once more and prints all their modules as one run.
 
 Why not an existing tool: mutmut leaves decorated functions out, and every kernel is decorated; cosmic-ray starts Python, torch
 and numba anew for each mutant, which takes longer than the tests. Here libraries are imported once, every mutant is a fork.
@@ -20,22 +22,52 @@ import resource
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # a command, run from anywhere
-os.environ |= {"HYPOTHESIS_EXAMPLES": "6", "OMP_NUM_THREADS": "1"}
 
-ENGINE = ("tests/test_engine_small.py",)
-TESTS: dict[str, tuple[str, ...]] = {
-    "neuro/neurons.py": (*ENGINE, "tests/test_refusals.py", "tests/test_reference.py", "tests/test_network.py"),
-    "neuro/engine/plan.py": (*ENGINE, "tests/test_refusals.py"),
-    "neuro/engine/pack.py": ("tests/test_engine_packing.py", *ENGINE),
-    "neuro/engine/kernels.py": ENGINE,
-    "neuro/engine/advance.py": ENGINE,
-    "neuro/engine/fire.py": ENGINE,
+ENGINE = "tests/test_engine_small.py"
+COUNTING = (
+    "tests/test_chip_counts.py",
+    *(
+        f"tests/test_chip_emulator.py::{name}"
+        for name in (
+            "test_a_bill_reckoned_by_hand",
+            "test_sums_over_cores_equal_the_run",
+            "test_packets_and_hops_equal_a_plain_count",
+            "test_another_chip_prices_the_same_counts",
+            "test_two_compartments_update_twice",
+            "test_packets_that_branch_are_sent_once_and_cross_a_link_once",
+        )
+    ),
+    "tests/test_laws_chips.py::test_counts_of_cores_add_over_samples",
+    "tests/test_laws_chips.py::test_hops_are_loads_of_links",
+)
+TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
+    "neuro/bill.py": ("tests/test_bill.py",),
+    "neuro/neurons.py": (
+        "tests/test_reference.py",
+        "tests/test_laws_neurons.py",
+        "tests/test_refusals.py",
+        "tests/test_network.py",
+        "tests/test_laws_values.py",
+    ),
+    "neuro/dynamics.py": ("tests/test_reference.py", "tests/test_laws_neurons.py", ENGINE),
+    "neuro/engine/reference.py": ("tests/test_reference.py", "tests/test_records.py", ENGINE),
+    "neuro/engine/plan.py": (ENGINE, "tests/test_refusals.py"),
+    "neuro/engine/layout.py": ("tests/test_engine_packing.py", ENGINE),
+    "neuro/engine/pack.py": ("tests/test_engine_packing.py", ENGINE),
+    "neuro/engine/kernels.py": (ENGINE,),
+    "neuro/engine/advance.py": (ENGINE,),
+    "neuro/engine/fire.py": (ENGINE,),
+    "neuro/engine/event.py": (ENGINE, "tests/test_records.py", "tests/test_refusals.py"),
+    "neuro/engine/store.py": (ENGINE, "tests/test_session.py", "tests/test_limits.py"),
+    "neuro/engine/session.py": ("tests/test_session.py", ENGINE),
+    "neuro/engine/records.py": ("tests/test_records.py", "tests/test_reference.py", "tests/test_refusals.py", ENGINE),
     "neuro/chip/partition.py": (
         "tests/test_chip_partition.py",
         *(
@@ -45,6 +77,17 @@ TESTS: dict[str, tuple[str, ...]] = {
                 "test_at_the_limit_is_accepted_and_one_over_refused",
                 "test_memory_for_everything_together_is_a_limit",
                 "test_random_networks_keep_every_limit_of_random_chips",
+            )
+        ),
+    ),
+    "neuro/chip/noc.py": (
+        "tests/test_chip_schedules.py",
+        *(
+            f"tests/test_chip_noc.py::{name}"
+            for name in (
+                "test_packets_out_of_range_are_refused",
+                "test_meshes_without_room_or_time_are_refused",
+                "test_as_many_doors_as_an_integer_has_bits_are_one_too_many",
             )
         ),
     ),
@@ -60,9 +103,16 @@ TESTS: dict[str, tuple[str, ...]] = {
             )
         ),
     ),
-    "neuro/bill.py": ("tests/test_bill.py",),
+    "neuro/chip/tally.py": COUNTING,
+    "neuro/chip/counts.py": COUNTING,
+    "neuro/chip/pricing.py": (
+        "tests/test_chip_pricing.py",
+        "tests/test_chip_emulator.py::test_a_bill_reckoned_by_hand",
+        "tests/test_chip_emulator.py::test_another_chip_prices_the_same_counts",
+    ),
 }
-KERNELS = {f"neuro/engine/{name}.py" for name in ("kernels", "advance", "fire")} | {"neuro/chip/drain.py"}
+ALL_PLAIN = ("kernels", "advance", "fire", "store", "session")  # kernels of the engine call each other
+KERNELS = {f"neuro/engine/{name}.py" for name in ALL_PLAIN}
 _QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # torch has imported a part of hypothesis already
 LIBRARIES = (
     "numpy",
@@ -119,28 +169,54 @@ def _called(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
-def mutant(tree: ast.Module, number: int) -> tuple[ast.Module, dict[str, Any]]:
-    """The tree with its site `number` changed, and what was changed."""
-    changed = copy.deepcopy(tree)
-    node, how = list(sites(changed))[number]
-    line, before = getattr(node, "lineno", 0), ast.unparse(node).splitlines()[0]
+def places(text: str) -> list[dict[str, Any]]:
+    """What each mutant of a module changes: its line, the change, and a name that holds while the lines around it move.
+
+    The name is made of the function, the text of the line and the change; equal ones in one function are numbered.
+    """
+    tree, lines, named = ast.parse(text), text.splitlines(), []
+    function: dict[ast.AST, str] = {}
+    for outer in ast.walk(tree):  # from the outside in, so that the innermost stays
+        if isinstance(outer, ast.FunctionDef | ast.ClassDef):
+            owner = f"{function[outer]}.{outer.name}" if outer in function else outer.name
+            function |= dict.fromkeys(ast.walk(outer), owner)
+    seen: Counter[str] = Counter()
+    for node, how in sites(tree):
+        line, before = getattr(node, "lineno", 0), ast.unparse(node).splitlines()[0]
+        after = "" if how == "left out" else ast.unparse(_changed(copy.deepcopy(node), how)).splitlines()[0]
+        change = f"{before} -> {after}"[:160] if after else f"without {before}"
+        name = f"{function.get(node, 'module')}: {lines[line - 1].strip()}: {change}"
+        seen[name] += 1
+        named.append({"line": line, "change": change, "name": name if seen[name] == 1 else f"{name} ({seen[name]})"})
+    return named
+
+
+def mutant(tree: ast.Module, number: int) -> ast.Module:
+    """The tree with its site `number` changed."""
+    tree = copy.deepcopy(tree)
+    node, how = list(sites(tree))[number]
     if how == "left out":
-        _replace(changed, node, ast.copy_location(ast.Pass(), node))
-        return changed, {"line": line, "change": f"without {before}"}
-    if how == "comparison":
-        node.ops = [OTHER[type(node.ops[0])]()]  # type: ignore[attr-defined]
-    elif how == "operator":
-        node.op = OTHER[type(node.op)]()  # type: ignore[attr-defined]
-    elif how == "constant":
-        value = node.value  # type: ignore[attr-defined]
-        node.value = not value if isinstance(value, bool) else value + 1  # type: ignore[attr-defined]
-    elif how == "condition":
-        node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)  # type: ignore[attr-defined]
-    elif isinstance(node.func, ast.Attribute):  # type: ignore[attr-defined]
-        node.func.attr = NAMES[node.func.attr]  # type: ignore[attr-defined]
+        _replace(tree, node, ast.copy_location(ast.Pass(), node))
     else:
-        node.func.id = NAMES[node.func.id]  # type: ignore[attr-defined]
-    return ast.fix_missing_locations(changed), {"line": line, "change": f"{before} -> {ast.unparse(node).splitlines()[0]}"[:160]}
+        _changed(node, how)
+    return ast.fix_missing_locations(tree)
+
+
+def _changed(node: Any, how: str) -> Any:
+    """The node, changed in place."""
+    if how == "comparison":
+        node.ops = [OTHER[type(node.ops[0])]()]
+    elif how == "operator":
+        node.op = OTHER[type(node.op)]()
+    elif how == "constant":
+        node.value = not node.value if isinstance(node.value, bool) else node.value + 1
+    elif how == "condition":
+        node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
+    elif isinstance(node.func, ast.Attribute):
+        node.func.attr = NAMES[node.func.attr]
+    else:
+        node.func.id = NAMES[node.func.id]
+    return node
 
 
 def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
@@ -157,7 +233,7 @@ def trial(module: str, tree: ast.Module | None, limit_s: float) -> tuple[str, fl
         _child(module, tree, limit_s)
     _, status, used = os.wait4(process, 0)
     code, seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
-    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+    if -code in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM):
         return "too long", seconds
     return "survived" if code == 0 else "killed", seconds
 
@@ -170,13 +246,11 @@ def _child(module: str, tree: ast.Module | None, limit_s: float) -> None:
         os.dup2(2 if tree is None else quiet, 2)
         os.chdir(ROOT)
         resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s), int(limit_s) + 5))
+        signal.alarm(60 + 10 * int(limit_s))  # one that waits for ever takes no processor time
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + (4 << 30), taken + (4 << 30)))
-        import numba
-
-        numba.config.DISABLE_JIT = int(module in KERNELS)  # what is compiled cannot be changed; the rest is read from the disk
-        if tree is not None:
-            _install(str(ROOT / module), compile(tree, str(ROOT / module), "exec"))  # the project's own code
+        path = str(ROOT / module)
+        _install(path, compile(tree, path, "exec") if tree else None, everything=module in KERNELS)  # the project's own code
         import pytest
 
         code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *_QUIET, *TESTS[module]]))
@@ -186,73 +260,89 @@ def _child(module: str, tree: ast.Module | None, limit_s: float) -> None:
         os._exit(code)
 
 
-def _install(path: str, code: Any) -> None:
-    """Let the import of this file yield this code."""
-    loader = importlib.machinery.SourceFileLoader
-    usual = loader.get_code
+def _install(path: str, code: Any, *, everything: bool) -> None:
+    """Let the import of this file yield this code, its kernels, or those of every file, as plain Python.
+
+    What is compiled cannot be changed: it is read from the disk.
+    """
+    from numba import config
+
+    config.DISABLE_JIT = int(everything)
+
+    loader: Any = importlib.machinery.SourceFileLoader
+    usual, execute = loader.get_code, loader.exec_module
 
     def get_code(self: Any, name: str) -> Any:
-        return code if self.path == path else usual(self, name)
+        return code if code and self.path == path else usual(self, name)
 
-    loader.get_code = get_code  # type: ignore[method-assign]
+    def exec_module(self: Any, module: Any) -> None:
+        before, config.DISABLE_JIT = config.DISABLE_JIT, int(everything or self.path == path)
+        try:
+            execute(self, module)
+        finally:
+            config.DISABLE_JIT = before
+
+    loader.get_code, loader.exec_module = get_code, exec_module
 
 
 def examine(module: str, each: int, seed: int) -> dict[str, Any]:
     """A sample of a module's mutants, and what became of them."""
-    tree = ast.parse((ROOT / module).read_text())
-    total = len(list(sites(tree)))
-    verdicts: dict[str, str] = json.loads(LOOKED_AT.read_text())
-    chosen = sorted(random.Random(f"{seed} {module}").sample(range(total), min(each, total)))
-    sound, seconds = trial(module, None, 600)
-    if sound != "survived":
-        raise SystemExit(f"the tests of {module} fail without any change ({sound})")
-    row: dict[str, Any] = {
-        "module": module,
-        "possible": total,
-        "mutants": len(chosen),
-        "killed": 0,
-        "too long": 0,
-        "survivors": [],
-    }
-    for number in chosen:
-        changed, what = mutant(tree, number)
-        fate, _ = trial(module, changed, 30 + 10 * seconds)
-        if fate == "survived":
-            row["survivors"].append(what | {"verdict": verdicts.get(f"{module}: {what['change']}", "not looked at")})
-        row["killed"] += fate != "survived"
-        row["too long"] += fate == "too long"
-    return row
+    text = (ROOT / module).read_text()
+    total = len(places(text))
+    chosen = sorted(random.Random(f"{seed} {module}").sample(range(total), total)[:each])  # a larger sample holds the smaller
+    row = {"module": module, "possible": total, "mutants": len(chosen), "killed": 0, "too long": 0, "survivors": []}
+    return _tried(row, text, chosen)
 
 
 def again(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of an earlier run after its survivors met the tests of today; the module must not have changed."""
-    module, tree = row["module"], ast.parse((ROOT / row["module"]).read_text())
-    everything = [mutant(tree, number) for number in range(len(list(sites(tree))))] if row["survivors"] else []
-    verdicts, left = json.loads(LOOKED_AT.read_text()), []
-    for old in row["survivors"]:
-        changed = next(made for made, what in everything if what == {"line": old["line"], "change": old["change"]})
-        if trial(module, changed, 100)[0] == "survived":
-            left.append(old | {"verdict": verdicts.get(f"{module}: {old['change']}", "not looked at")})
-    return row | {"survivors": left, "killed": row["mutants"] - len(left)}
+    """The row of an earlier run after its survivors met the tests of today; the module must not have changed since."""
+    text = (ROOT / row["module"]).read_text()
+    number = {place["name"]: i for i, place in enumerate(places(text))}
+    survivors = [one["name"] for one in row["survivors"]]
+    if len(number) != row["possible"] or not number.keys() >= set(survivors):
+        raise SystemExit(f"{row['module']} has changed since; examine it anew")
+    return _tried(row | {"survivors": []}, text, [number[name] for name in survivors])
+
+
+def _tried(row: dict[str, Any], text: str, numbers: list[int]) -> dict[str, Any]:
+    """The row with what became of these mutants; those tried before stay as they are."""
+    module, tree, verdicts, what = row["module"], ast.parse(text), json.loads(LOOKED_AT.read_text()), places(text)
+    limit_s = _limit_s(module) if numbers else 0
+    fates = {number: trial(module, mutant(tree, number), limit_s)[0] for number in numbers}
+    left = [number for number, fate in fates.items() if fate == "survived"]
+    survivors = [what[n] | {"verdict": verdicts.get(f"{module}, {what[n]['name']}", "not looked at")} for n in left]
+    return row | {
+        "killed": row["mutants"] - len(left),
+        "too long": row["too long"] + list(fates.values()).count("too long"),
+        "survivors": survivors,
+    }
+
+
+def _limit_s(module: str) -> float:
+    """Processor time that a mutant gets. The first run without any change may have to compile; the second is the measure."""
+    for _ in range(2):
+        fate, seconds = trial(module, None, 600)
+        if fate != "survived":
+            raise SystemExit(f"the tests of {module} fail without any change ({fate})")
+    return 3 + 3 * seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--each", type=int, default=30)
+    parser.add_argument("--each", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--again", type=Path, help="an earlier run's JSON, whose survivors alone are tried again")
+    parser.add_argument("--again", type=Path, nargs="+", help="JSON of earlier runs, whose survivors alone are tried again")
     parser.add_argument("--module", action="append", choices=list(TESTS))
     options = parser.parse_args()
+    os.environ |= {"HYPOTHESIS_EXAMPLES": "6", "OMP_NUM_THREADS": "1"}
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    found = [row for file in options.again or () for row in json.loads(file.read_text())["modules"]]
     rows = []
-    if options.again:
-        rows = [again(row) for row in json.loads(options.again.read_text())["modules"]]
-        print(json.dumps({"seed": options.seed, "modules": rows}, indent=1))  # noqa: T201  # a command
-        return
-    for module in options.module or list(TESTS):
-        rows.append(examine(module, options.each, options.seed))
+    for module in [row["module"] for row in found] or options.module or list(TESTS):
+        old = next((row for row in found if row["module"] == module), None)
+        rows.append(again(old) if old else examine(module, options.each, options.seed))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)  # noqa: T201  # a command
     print(json.dumps({"seed": options.seed, "modules": rows}, indent=1))  # noqa: T201  # a command
 

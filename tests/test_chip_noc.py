@@ -127,13 +127,32 @@ def test_a_full_queue_holds_the_packets_behind_it() -> None:
 
 
 def test_packets_out_of_range_are_refused() -> None:
-    with pytest.raises(ChipError, match="receiver"):
-        send(MESH, [0], [64])
-    with pytest.raises(ChipError, match="below 1"):
-        send(MESH._replace(buffer=0), [0], [1])
-    assert send(MESH._replace(doors=58), [0], [57]).makespan.tolist() == [1]  # an output's inputs are the bits of an integer
-    with pytest.raises(ChipError, match="59 doors a tile"):
-        send(MESH._replace(doors=59), [0], [1])
+    for name, least, most in (("sender", 0, 63), ("receiver", 0, 63), ("ready", 0, 1 << 40), ("work", 0, 1 << 40)):
+        for wrong in (least - 1, most + 1):
+            for values in ([wrong, 5], [5, wrong]):
+                given = {"sender": [0, 1], "receiver": [2, 3], "ready": [0, 0], "work": [1, 1]} | {name: values}
+                with pytest.raises(ChipError, match=f"{name} is out of range {least}..{most}"):
+                    send(MESH, **given)
+    assert send(MESH, [0, 63], [63, 0], work=[0, 0]).delivered.tolist() == [56, 56]
+
+
+def test_meshes_without_room_or_time_are_refused() -> None:
+    for name in ("buffer", "fabrics", "doors", "service", "across_service", "hop_x", "hop_y"):
+        with pytest.raises(ChipError, match="below 1"):
+            send(MESH._replace(**{name: 0}), [], [])
+    for name in ("across_hop", "local"):
+        assert send(MESH._replace(**{name: 0}), [0], [0]).delivered.tolist() == [1]
+        with pytest.raises(ChipError, match="below 1"):
+            send(MESH._replace(**{name: -1}), [0], [0])
+
+
+@pytest.mark.parametrize(("fabrics", "doors"), [(1, 58), (2, 27)])
+def test_as_many_doors_as_an_integer_has_bits_are_one_too_many(fabrics: int, doors: int) -> None:
+    grid = MESH._replace(width=2, height=1, fabrics=fabrics, doors=doors)
+    last = 2 * doors - 1  # the last door of the second tile to its neighbour, the last of the first, and itself
+    assert send(grid, [last, last, last, 0], [last - 1, doors - 1, last, last]).delivered.tolist() == [1, 5, 1, 5]
+    with pytest.raises(ChipError, match=f"{doors + 1} doors a tile on {fabrics} meshes"):
+        send(grid._replace(doors=doors + 1), [0], [1])
 
 
 def test_packets_that_wait_for_turns_of_the_wheel_lose_no_time() -> None:

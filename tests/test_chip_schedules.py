@@ -94,6 +94,9 @@ def test_two_meshes_share_the_packets_of_a_sender_and_meet_at_the_door() -> None
     drained = send(both, (6, 3, 0, 10), (6, 3, 0, 10), (7, 3, 0, 10), (7, 3, 0, 10), (2, 3, 0, 10), (3, 3, 0, 10))
     assert sorted(drained.delivered.tolist()) == [10, 20, 30, 40, 50, 60]
     assert np.flatnonzero(drained.loads).tolist() == [9, 13, 25, 29]
+    # at 10 the door of tile 1 has served its own first packet, on mesh 0; next in turn is the link of mesh 1, then that of
+    # mesh 0, and then only its own second packet, though mesh 1 had it from the beginning
+    assert at(grid, (1, 1, 0, 10), (1, 1, 0, 10), (0, 1, 0, 1), (0, 1, 0, 1)) == [10, 22, 12, 11]
 
 
 @pytest.mark.parametrize("late", [1, 63, 64, 8191, 8192, 8193, 20_000, 8192 * 5000 + 17])

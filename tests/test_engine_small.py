@@ -236,6 +236,15 @@ def test_loops_and_skips_and_doubled_readouts() -> None:
     same(neuro.Network(populations, projections), stream(0, 2, steps=9, shape=(4,)), 9)
 
 
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_source_may_be_named_last(neuron: str) -> None:
+    populations = (
+        neuro.Population("p", SHAPE, NEURONS[neuron]),
+        neuro.Population("in", SHAPE, neuro.Source()),
+    )
+    same(neuro.Network(populations, (neuro.OneToOne("in", "p", 3),)), stream(-1, 3), 6)
+
+
 def test_long_rows_and_more_samples_than_a_block() -> None:
     populations = (
         neuro.Population("in", (1, 1, 70), neuro.Source()),
