@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import neuro
 from neuro.chip import counts
 from neuro.chip.tally import ClassTable, Sums, tally
+from tests.chips import small
 
 
 def ints(*values) -> np.ndarray:
@@ -96,3 +98,35 @@ def test_tables_are_estimated_from_their_shapes(monkeypatch: pytest.MonkeyPatch)
     assert counts._counted_bytes(2, 2, 3, 5) == 2 * each + 2 * each + 8 * 5 + 1000
     assert counts._counted_bytes(100, 2, 3, 5) == 2 * each + 1000 + 8 * 5 + 1000
     assert counts._counted_bytes(1, 20, 3, 50) == 2 * 10 * each + 10 * each + 8 * 50 + 4 * 20 * 50
+
+
+@pytest.mark.parametrize(("most_bytes", "timed"), [(1 << 28, [0, 1, 2, 3, 4]), (720, [0, 2, 4])])
+def test_packets_from_chip_to_chip(most_bytes: int, timed: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "_MOST_BYTES", most_bytes)  # 720: every other sample apart, one sample after the other
+    network = neuro.Network(
+        (
+            neuro.Population("a", (1,), neuro.Source("rate", levels=1)),
+            neuro.Population("b", (3,), neuro.IntegrateAndFire(1, start_step=1)),
+        ),
+        (neuro.Dense("a", "b", np.ones((1, 3), int)),),
+        timesteps=1,
+    )
+    mesh = {
+        "width": 2,
+        "height": 1,
+        "cores_per_tile": 1,
+        "chips_x": 2,
+    }  # a on tile 0, b on tile 1, and on 2 and 3 of the next chip
+    placement = neuro.place(network, small(neurons=1, mesh=mesh), method="sequential")
+    found = neuro.emulate(network, placement, np.array([[1], [0], [1], [1], [1]]), engine="reference").counts
+    assert found.timed.tolist() == timed
+    assert found.links.tolist() == [4 * n for n in (3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)]
+    assert found.hops.tolist() == [[24, 0, 0, 8], [0, 0, 0, 0]]
+    assert found.synops["dense"].tolist() == [[0, 0, 0, 0, 0], [0, 4, 4, 4, 0]]
+    sent = [min(sample, 1) for sample in (1, 0, 1, 1, 1)]
+    assert found.heaviest[:, 0].tolist() == [[3 * sent[i], 2 * sent[i]] for i in timed]
+    assert found.far[:, 0].tolist() == [[3 * sent[i], 0, sent[i]] for i in timed]
+    assert found.each[:, 0, 0, :3].tolist() == [[sent[i], 3 * sent[i], 0] for i in timed]
+    assert not found.heaviest[:, 1].any()
+    assert (found.samples, found.steps, found.chips, found.tiles, found.host_reads) == (5, 2, 2, 4, 0)
+    assert found.packets == 12
