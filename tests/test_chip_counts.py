@@ -71,10 +71,10 @@ def test_every_message_is_counted_where_and_when_it_acts() -> None:
 
 
 def test_of_packets_that_go_equally_far_the_first_is_kept() -> None:
-    sums = nothing(2)
+    sums = nothing(4)
     alike = table()._replace(far=ints((2, 1, 1), (0, 3, 0)))
-    tally(ints(0, 2, 4), np.array([0, 1, 1, 2], np.int32), alike, ints(0), sums)
-    assert sums.far[0].tolist() == [[2, 1, 1], [0, 3, 0]]
+    tally(ints(0, 2, 4, 4, 4), np.array([0, 1, 1, 2], np.int32), alike, ints(0), sums)
+    assert sums.far[0].tolist() == [[2, 1, 1], [0, 3, 0], [0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(
