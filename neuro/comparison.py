@@ -107,8 +107,8 @@ class Comparison(Shown):
                 row.precision,
                 units.time(row.latency_ns),
                 units.rate(row.throughput_per_s),
-                units.energy(math.nan if row.dynamic_pj is None else row.dynamic_pj),
-                units.energy(math.nan if row.energy_pj is None else row.energy_pj),
+                units.energy(row.dynamic_pj),
+                units.energy(row.energy_pj),
                 row.basis,
             )
             for row in self.rows

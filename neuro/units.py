@@ -8,17 +8,17 @@ _PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"
 UNKNOWN = "not public"
 
 
-def energy(pj: float) -> str:
-    """Picojoules with a fitting prefix, three digits."""
+def energy(pj: float | None) -> str:
+    """Picojoules with a fitting prefix, three digits; None and NaN are told as unknown, here and below."""
     return _scaled(pj, -12, "J")
 
 
-def time(ns: float) -> str:
+def time(ns: float | None) -> str:
     """Nanoseconds with a fitting prefix, three digits."""
     return _scaled(ns, -9, "s")
 
 
-def rate(per_s: float) -> str:
+def rate(per_s: float | None) -> str:
     """Events per second with a fitting prefix, three digits."""
     return _scaled(per_s, 0, "/s")
 
@@ -42,8 +42,8 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f}×" if ratio >= 10 else f"{_digits(ratio, 2)}×"
 
 
-def _scaled(value: float, exponent: int, unit: str) -> str:
-    if not isfinite(value):
+def _scaled(value: float | None, exponent: int, unit: str) -> str:
+    if value is None or not isfinite(value):
         return UNKNOWN
     if value == 0:
         return f"0 {unit}"

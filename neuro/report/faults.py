@@ -12,9 +12,9 @@ from neuro import units
 from neuro.chip.faults.curves import KINDS, Curves
 from neuro.report import figures
 from neuro.report.page import Cell, Figure, Section, grid
-from neuro.report.result import versions
+from neuro.report.result import plain, versions
 from neuro.report.tables import table
-from neuro.report.terminal import accuracy, energy
+from neuro.report.terminal import accuracy
 
 _CAPTION = "Mean over seeds; bands from the least to the most; the broken line is the network without faults."
 
@@ -52,17 +52,17 @@ def fault_table(curves: Curves) -> Table:
 def fault_values(curves: Curves) -> dict[str, Any]:
     """The same in plain values, without NaN."""
     whole = {"chip": curves.chip, "samples": curves.samples, "measure": curves.measure, "healthy": curves.healthy.accuracy}
-    return {**whole, "points": [point.to_row() for point in curves.points], "versions": versions()}
+    return {**whole, "points": [plain(point.to_row()) for point in curves.points], "versions": versions()}
 
 
 def fault_rows(curves: Curves) -> tuple[Sequence[str], list[list[str | tuple[str, float]]]]:
     """Names of columns, and a row for each point above rate 0: texts, or texts with the number that orders them."""
     names = ("kind", "rate", "a share", curves.measure, "least", "most", "energy", "latency")
-    shapes = {"accuracy": accuracy, "least": accuracy, "most": accuracy, "energy_pj": energy, "latency_ns": units.time}
+    shapes = {"accuracy": accuracy, "least": accuracy, "most": accuracy, "energy_pj": units.energy, "latency_ns": units.time}
     rows = []
     for point in (p for p in curves.points if p.rate > 0):
-        values = point.to_row()
-        cells = ["-" if values[name] is None else (write(values[name]), values[name]) for name, write in shapes.items()]
+        values, unknown = plain(point.to_row()), units.UNKNOWN if point.accuracies else "-"
+        cells = [unknown if values[name] is None else (write(values[name]), values[name]) for name, write in shapes.items()]
         rows.append([point.kind.replace("_", " "), (f"{point.rate:g}", point.rate), KINDS[point.kind].unit, *cells])
     return names, rows
 

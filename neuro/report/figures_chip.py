@@ -23,7 +23,7 @@ _AWAY = ((1, 0), (-1, 0), (0, 1), (0, -1))  # east, west, south, north, as links
 
 
 def pictures(chip_run: ChipRun) -> dict[str, str]:
-    """All figures of a run by name, as SVG: "fill", "work", "links", "steps"."""
+    """All figures of a run by name, as SVG: "fill", "work", "links" and, where a time of the chip is known, "steps"."""
     placement, counts = chip_run.placement, chip_run.counts
     mesh, cores = placement.chip.mesh, counts.cores[:-1]
     neurons = placement.fill["neurons"] / placement.chip.core.neurons
@@ -36,12 +36,14 @@ def pictures(chip_run: ChipRun) -> dict[str, str]:
         "receiving": np.where(times.send < times.receive, waits, 0),
         "network": np.maximum(times.network - waits, 0),
     }
-    return {
+    drawn = {
         "fill": core_map("fill", "Neurons of each core", mesh, cores, 100 * neurons, "compartments taken (%)"),
         "work": core_map("work", "Work of each core", mesh, cores, synops, "synops an inference"),
         "links": link_map("link-loads", mesh, cores, counts.links.reshape(-1, 4) / counts.samples, "packets an inference"),
-        "steps": timeline("steps", {name: part.mean(axis=0) for name, part in causes.items()}),
     }
+    if times.total.any():
+        drawn["steps"] = timeline("steps", {name: part.mean(axis=0) for name, part in causes.items()})
+    return drawn
 
 
 def placed_pictures(placement: Placement) -> dict[str, str]:

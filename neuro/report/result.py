@@ -38,7 +38,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "codes": [trial_row(trial) for trial in outcome.trials],
         "refused_codes": dict(outcome.refused),
         "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
-        "comparison": [] if comparison is None else [_plain(row) for row in comparison.to_rows()],
+        "comparison": [] if comparison is None else [plain(row) for row in comparison.to_rows()],
         "verdict": verdict(comparison),
         "conditions": [] if comparison is None else list(comparison.conditions),
         "diagnosis": list(outcome.diagnosis),
@@ -59,7 +59,7 @@ def _losses(losses: Losses) -> dict[str, Any]:
 def trial_row(trial: Trial) -> dict[str, Any]:
     """One network on one chip; counts, energy and time are per inference."""
     run, bill, network = trial.chip_run.run, trial.chip_run.bill, trial.placement.network
-    return {
+    row = {
         "code": trial.code,
         "chip": trial.placement.chip.name,
         "timesteps": run.timesteps,
@@ -76,8 +76,9 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "packets": trial.chip_run.counts.packets / run.samples,
         "latency_ns": bill.latency_ns,
         "throughput_per_s": bill.throughput_per_s,
-        "energy_pj": _plain(bill.energy_by_part()),
+        "energy_pj": plain(bill.energy_by_part()),
     }
+    return plain(row)
 
 
 def repriced(trial: Trial) -> list[dict[str, Any]]:
@@ -137,5 +138,6 @@ def versions() -> dict[str, str]:
     return {"neuro-emulator": __version__, "python": platform.python_version(), **found}
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with None for numbers that are not known."""
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}

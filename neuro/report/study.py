@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from neuro.report.losses import losses_section
 from neuro.report.outcome import Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
 from neuro.report.result import result
-from neuro.report.terminal import accuracy, energy
+from neuro.report.terminal import accuracy
 
 
 class Converted(Protocol):
@@ -97,7 +98,7 @@ def _cards(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Card]:
         note = f"{float_network}{found['samples']:,} samples, 95 % interval {100 * low:.1f} to {accuracy(high)}"
         yield Card("accuracy kept" if float_network else "accuracy", accuracy(found["accuracy_snn"]), note)
     joules = found["energy_pj"]
-    yield Card("energy of one inference", energy(joules["total"]), f"{energy(joules['dynamic'])} dynamic, batch 1")
+    yield Card("energy of one inference", units.energy(joules["total"]), f"{units.energy(joules['dynamic'])} dynamic, batch 1")
     yield Card("latency", units.time(found["latency_ns"]), f"{found['steps']} chip steps, code {found['code']}")
     yield Card("synaptic operations", units.count(round(found["synops"])), f"{units.count(round(found['spikes']))} spikes")
     yield Card("chip", found["chip"], f"{found['cores_used']} cores, {found['neurons']:,} neurons")
@@ -109,7 +110,8 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if by_step is not None and len(by_step) > 1:
         caption = f"Code {outcome.trial.code}: the readout read off after each step of its window."
         drawn.append(_figure(figures.accuracy_over_time(by_step, outcome.accuracy_ann), caption))
-    points = [(t.code, t.chip_run.bill.energy_pj, t.accuracy) for t in outcome.trials if t.accuracy is not None]
+    known = outcome.trial.chip_run.bill.energy_known
+    points = [(t.code, t.chip_run.bill.energy_pj, t.accuracy) for t in outcome.trials if t.accuracy is not None and known]
     if len(points) > 1:
         caption = "Every code on the same chip and samples; the line joins those that no other beats in both."
         drawn.append(_figure(figures.front(points, outcome.accuracy_ann), caption))
@@ -122,23 +124,22 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
 
 def _code_row(row: Mapping[str, Any]) -> list[str | Cell]:
     counted = [Cell(units.count(round(row[name])), row[name]) for name in ("spikes", "synops", "updates", "packets")]
-    joules = [Cell(energy(row["energy_pj"][name]), row["energy_pj"][name]) for name in ("dynamic", "total")]
+    joules = [Cell(units.energy(row["energy_pj"][name]), row["energy_pj"][name]) for name in ("dynamic", "total")]
     steps, cores = str(row["steps"]), str(row["cores_used"])
     return [row["code"], accuracy(row["accuracy_snn"]), steps, *counted, cores, Cell(units.time(row["latency_ns"])), *joules]
 
 
 def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     bill, run = outcome.trial.chip_run.bill, outcome.trial.chip_run.run
-    drawn = [
-        _figure(
-            figures.bars("parts", "Energy by part", {part.name: part.energy_pj for part in bill.parts}),
-            "Energy of one inference by part; static and management power run for as long as the inference takes.",
-        )
-    ]
-    by_layer = figures.stacked("layers", "Energy by population", energy_by_population(outcome.trial.chip_run))
-    caption = "Dynamic energy of one inference: the synapses into each population, its neurons, the messages it sends."
-    drawn.append(_figure(by_layer, caption))
-    if bill.times_ns:
+    drawn = []
+    if bill.energy_known:
+        parts = figures.bars("parts", "Energy by part", {part.name: part.energy_pj for part in bill.parts})
+        caption = "Energy of one inference by part; static and management power run for as long as the inference takes."
+        drawn.append(_figure(parts, caption))
+        by_layer = figures.stacked("layers", "Energy by population", energy_by_population(outcome.trial.chip_run))
+        caption = "Dynamic energy of one inference: the synapses into each population, its neurons, the messages it sends."
+        drawn.append(_figure(by_layer, caption))
+    if found["latency_ns"] is not None:
         caption = "What the steps of one inference waited for."
         drawn.append(_figure(figures.bars("times", "Time by cause", dict(bill.times_ns), unit="time"), caption))
     names = ("population", "neurons", "spikes", "synops into it", "updates", "of them driven")
@@ -161,7 +162,7 @@ def _other_prices(found: Mapping[str, Any]) -> Grid:
     names = ("prices", "dynamic", "total", "latency")
     own = {"prices": found["chip"], "latency_ns": found["latency_ns"], **{f"{k}_pj": found["energy_pj"][k] for k in names[1:3]}}
     rows = [
-        (row["prices"], energy(row["dynamic_pj"]), energy(row["total_pj"]), units.time(row["latency_ns"]))
+        (row["prices"], units.energy(row["dynamic_pj"]), units.energy(row["total_pj"]), units.time(row["latency_ns"]))
         for row in (own, *found["repriced"])
     ]
     caption = "The same counts at other published price lists: how much hangs on the prices alone."
@@ -187,7 +188,7 @@ def _chip(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
         f"{placement.cores_used} cores of {placement.chip.usable_cores} are in use; "
         f"{units.percent(placement.utilisation)} of their neuron compartments are taken. {placement.chip.scope}",
     )
-    figures_of = tuple(_figure(drawn[name], caption) for name, caption in captions.items())
+    figures_of = tuple(_figure(drawn[name], caption) for name, caption in captions.items() if name in drawn)
     yield Section("chip", f"On the chip: {placement.chip.title}", text, figures_of)
 
 
@@ -232,8 +233,8 @@ def _faults(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def dots(rows: Sequence[Mapping[str, Any]]) -> list[figures.Dot]:
-    """Rows of the comparison, the chip's first, as dots of the figure; rows without a known energy are left out."""
-    shown = [(row, i == 0) for i, row in enumerate(rows) if row["energy_pj"] is not None]
+    """Rows of the comparison, the chip's first, as dots of the figure; rows without a known energy or time are left out."""
+    shown = [(row, i == 0) for i, row in enumerate(rows) if None not in (row["energy_pj"], row["latency_ns"])]
     return [
         figures.Dot(
             row["machine"],
@@ -257,13 +258,18 @@ def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
         row.machine,
         Cell(str(row.batch), row.batch),
         row.precision,
-        Cell(units.time(row.latency_ns), row.latency_ns),
-        Cell(units.rate(row.throughput_per_s), row.throughput_per_s),
-        Cell(energy(row.dynamic_pj), row.dynamic_pj or -1.0),
-        Cell(energy(row.energy_pj), row.energy_pj or -1.0),
+        _ordered(units.time, row.latency_ns),
+        _ordered(units.rate, row.throughput_per_s),
+        _ordered(units.energy, row.dynamic_pj),
+        _ordered(units.energy, row.energy_pj),
         ratio,
         "; ".join(filter(None, [row.basis, _errors(row)])),
     ]
+
+
+def _ordered(write: Callable[[float | None], str], value: float | None) -> Cell:
+    """A number that orders its column; one that is not known comes first."""
+    return Cell(write(value), -1.0 if value is None or math.isnan(value) else value)
 
 
 def _errors(row: Row) -> str:

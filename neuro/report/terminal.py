@@ -84,8 +84,8 @@ def _codes(result: Result) -> RenderableType:
             *(units.count(round(row[name])) for name in ("spikes", "synops", "updates", "packets")),
             f"{row['cores_used']}",
             units.time(row["latency_ns"]),
-            energy(row["energy_pj"]["dynamic"]),
-            energy(row["energy_pj"]["total"]),
+            units.energy(row["energy_pj"]["dynamic"]),
+            units.energy(row["energy_pj"]["total"]),
         )
         for row in result["codes"]
     ]
@@ -98,7 +98,7 @@ def _parts(result: Result) -> RenderableType:
     rows = [
         (
             part,
-            energy(_known(result, part)),
+            units.energy(_known(result, part)),
             units.percent(pj / total) if total else "-",
             result["energy_kinds"][part],
             result["energy_basis"][part],
@@ -119,8 +119,8 @@ def _machines(result: Result) -> RenderableType:
             row["precision"],
             units.time(row["latency_ns"]),
             units.rate(row["throughput_per_s"]),
-            energy(row["dynamic_pj"]),
-            energy(row["energy_pj"]),
+            units.energy(row["dynamic_pj"]),
+            units.energy(row["energy_pj"]),
             row["basis"],
         )
         for row in result["comparison"]
@@ -131,7 +131,7 @@ def _machines(result: Result) -> RenderableType:
 
 def _repriced(result: Result) -> str:
     return "; ".join(
-        f"{row['prices']} {energy(row['dynamic_pj'])} dynamic, {energy(row['total_pj'])} total, {units.time(row['latency_ns'])}"
+        f"{row['prices']} {units.energy(row['dynamic_pj'])} dynamic, {units.energy(row['total_pj'])} total, {units.time(row['latency_ns'])}"
         for row in result["repriced"]
     )
 
@@ -145,8 +145,3 @@ def _known(result: Result, part: str) -> float | None:
 def accuracy(value: float | None) -> str:
     """An accuracy, or a dash where there were no labels."""
     return "-" if value is None else units.percent(value)
-
-
-def energy(value: float | None) -> str:
-    """An energy, or the word for one that no public figure allows."""
-    return units.UNKNOWN if value is None else units.energy(value)
