@@ -2,10 +2,12 @@
 
 import json
 import runpy
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ import neuro
 from neuro.chip.spec import Chip
 from neuro.cli import app
 from neuro.errors import FormatError, NeuroError, UsageError
-from neuro.keywords.audio import write_wav
+from neuro.keywords.audio import microphone, write_wav
 from neuro.keywords.evaluation import posteriors
 from neuro.keywords.features import extract
 from neuro.keywords.listening import Account, Heard, Listener, listen
@@ -162,6 +164,13 @@ def test_listen_command(recording: Path, tmp_path: Path) -> None:
     assert figure.read_text().startswith("<svg")
 
 
+def test_a_file_without_a_word_says_what_can_be_heard(tmp_path: Path) -> None:
+    write_wav(tmp_path / "quiet.wav", np.zeros(16_000, np.float32))
+    done = runner.invoke(app, ["keywords", "listen", str(tmp_path / "quiet.wav")])
+    assert done.exit_code == 0, done.output
+    assert f"No word heard in 1.0 s. The spotter knows: {', '.join(shipped().keywords)}." in " ".join(done.output.split())
+
+
 def test_clipping_is_said(tmp_path: Path) -> None:
     write_wav(tmp_path / "loud.wav", speech() * 50)
     done = runner.invoke(app, ["keywords", "listen", str(tmp_path / "loud.wav")])
@@ -230,20 +239,56 @@ def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:
     assert np.mean(errors) < 0.3
 
 
-def test_microphone_is_heard_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_microphone_is_heard_until_its_end(interrupted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Ctrl-C, or because it ends: with the words that were heard and the account."""
     from neuro.keywords import audio
 
     def blocks(rate: int, block: int) -> Iterator[np.ndarray]:
         yield from np.split(speech(), range(block, speech().size, block))
-        raise KeyboardInterrupt
+        if interrupted:
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(audio, "microphone", blocks)
-    done = runner.invoke(app, ["keywords", "listen", "--mic", "--threshold", "0.3"])
+    done = runner.invoke(app, ["keywords", "listen", "--mic", "--threshold", "0.05"])
     assert done.exit_code == 0, done.output
     assert "Ctrl-C ends" in done.output
-    assert "synops" in done.output
-    for detection in whole().detections[:1]:
-        assert detection.word in done.output
+    assert done.output.count("synops") == 1
+    listener = Listener(replace(spotter(), threshold=0.05), chip())
+    heard = [listener.hear(block) for block in np.split(speech(), range(4_000, speech().size, 4_000))]
+    words = [detection.word for part in heard for detection in part.detections]
+    assert [line.split()[2] for line in done.output.splitlines() if line.endswith("%)")] == words
+    assert words
+
+
+class Stream:
+    """As sounddevice has it: blocks of one channel, until the microphone is pulled out."""
+
+    def __init__(self, **settings: object) -> None:
+        self.settings, self.left = settings, 2
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def read(self, block: int) -> tuple[np.ndarray, bool]:
+        if not self.left:
+            raise OSError("device unplugged")
+        self.left -= 1
+        return np.full((block, 1), self.left), False
+
+
+def test_blocks_come_from_the_default_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(InputStream=Stream, PortAudioError=OSError))
+    heard = microphone(16_000, 3)
+    assert [next(heard).tolist(), next(heard).tolist()] == [[1, 1, 1], [0, 0, 0]]
+    with pytest.raises(UsageError, match="microphone: device unplugged. Plug one in, or listen to a WAV file"):
+        next(heard)
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(UsageError, match=r"sounddevice cannot be loaded .*pip install 'neuro-emulator\[mic\]'"):
+        next(microphone(16_000, 3))
 
 
 @pytest.mark.parametrize("name", ["keyword_spotting.py", "your_own_word.py"])

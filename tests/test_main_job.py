@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 import neuro
+from neuro.digits import model
 from neuro.digits.data import load_digits
 from tests.commands import here
 
@@ -49,6 +51,7 @@ def desk(tmp_path_factory) -> Path:
     digits = load_digits()
     (folder / "nets.py").write_text(NETS)
     np.savez(folder / "few.npz", x=digits.x_held_out[:40], y=digits.y_held_out[:40])
+    np.savez(folder / "strange.npz", x=digits.x_held_out[:4], y=np.array([0, 1, 12, 3]))
     np.savez(folder / "flat.npz", x=digits.x_held_out[:40].reshape(40, 64))
     network = neuro.Network(
         populations=(
@@ -166,6 +169,53 @@ def test_compare_with_machines_of_ones_choice(desk, monkeypatch, capsys) -> None
     assert "total energy" in printed
 
 
+def test_codes_that_cannot_be_had_and_what_layers_lose_are_told(desk, monkeypatch, capsys) -> None:
+    flags = ("--all-codes", "--diagnose", "--chip", "loihi1-nahuku", "--timesteps", 4, "--json", "codes.json")
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "nets:small", "--data", "few.npz", *flags)
+    assert status == 0, errors
+    found = json.loads((desk / "codes.json").read_text())
+    had = [row["code"] for row in found["codes"]]
+    assert had[0] == "rate"
+    assert {*had, *found["refused_codes"]} == {"rate", "signed", "wait", "radix", "graded"}
+    assert "the chip's carry none" in found["refused_codes"]["graded"]
+    assert "What each layer loses" in printed
+    assert all(layer["name"] in printed for layer in found["losses"]["layers"])
+
+
+def test_a_network_that_machines_cannot_run_is_still_told(desk, monkeypatch, capsys) -> None:
+    status, printed, errors = here(
+        monkeypatch, capsys, desk, "run", "loop.safetensors", "--data", "pairs.npz", "--json", "l.json"
+    )
+    assert status == 0, errors
+    found = json.loads((desk / "l.json").read_text())
+    assert (found["comparison"], found["verdict"]) == ([], [])
+    assert "no comparison with machines: " in " ".join(printed.split())
+    assert "form a loop" in " ".join(found["facts"])
+
+
+def test_a_comparison_needs_no_file(desk, monkeypatch, capsys) -> None:
+    before = sorted(desk.iterdir())
+    flags = ("--data", "few.npz", "--machine", "xeon", "--batch", 2)
+    status, printed, errors = here(monkeypatch, capsys, desk, "compare", "net.safetensors", *flags)
+    assert status == 0, errors
+    assert "xeon" in printed
+    assert sorted(desk.iterdir()) == before
+
+
+def test_faults_of_a_float_network_and_of_the_digits(desk, monkeypatch, capsys) -> None:
+    """With labels the accuracy, of the network that was named; without a name that of the demonstration."""
+    monkeypatch.setattr(model, "train", partial(model.train, epochs=1))
+    flags = ("--kind", "dropped_packets", "--rate", 1, "--seeds", 1, "--code", "rate", "--timesteps", 2, "--json", "-")
+    for named, samples in ((("nets:small", "--data", "few.npz"), 40), ((), 150)):
+        status, printed, errors = here(monkeypatch, capsys, desk, "faults", *named, *flags)
+        assert status == 0, errors
+        found = json.loads(printed)
+        assert (found["samples"], found["measure"]) == (samples, "accuracy")
+        whole, nothing = found["points"]
+        assert (whole["rate"], whole["accuracy"]) == (0, found["healthy"])
+        assert nothing["energy_pj"] < whole["energy_pj"], "messages that are lost cost nothing"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -185,7 +235,11 @@ def test_compare_with_machines_of_ones_choice(desk, monkeypatch, capsys) -> None
         (("run", "gone.safetensors", "--data", "few.npz"), ("gone.safetensors", "there is no such file")),
         (("run", "net.safetensors", "--data", "flat.npz"), ("(40, 64)",)),
         (("run", "net.safetensors", "--data", "few.npz", "--code", "rate"), ("--code", "saved spiking network")),
+        (("run", "net.safetensors", "--data", "few.npz", "--diagnose"), ("--diagnose", "Name the float network")),
+        (("run", "nets:small", "--data", "strange.npz"), ("class 12 for a network of 10 classes", "Use 0 to 9")),
         (("compare", "nets:small", "--data", "few.npz", "--machine", "abacus"), ("abacus", "a100")),
+        (("faults", "nets:small"), ("belong together", "neuro faults MODEL --data FILE.npz")),
+        (("faults", "loop.safetensors", "--data", "few.npz", "--weights", "w.safetensors"), ("Leave --weights out",)),
         (("compare", "loop.safetensors", "--data", "pairs.npz"), ("form a loop",)),
         (("demo", "--chip", "loihi9"), ("loihi9",)),
         (("demo", "--code", "morse"), ("morse",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,15 +227,14 @@ def _at_the_microphone(listener: Listener, shown: Console) -> None:
     rate = listener.spotter.features.rate
     account = Account()
     shown.print(f"Listening for {', '.join(listener.spotter.keywords)}. Ctrl-C ends.")
-    try:
+    with suppress(KeyboardInterrupt):
         for block in microphone(rate, rate // 4):
             heard = listener.hear(block)
             account = account + heard.account
             for found in heard.detections:
                 shown.print(_spelt(found))
-    except KeyboardInterrupt:
-        for line in _account_lines(account, listener):
-            shown.print(line)
+    for line in _account_lines(account, listener):
+        shown.print(line)
 
 
 def _spelt(found: Detection) -> str:

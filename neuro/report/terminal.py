@@ -130,10 +130,11 @@ def _machines(result: Result) -> RenderableType:
 
 
 def _repriced(result: Result) -> str:
-    return "; ".join(
-        f"{row['prices']} {units.energy(row['dynamic_pj'])} dynamic, {units.energy(row['total_pj'])} total, {units.time(row['latency_ns'])}"
-        for row in result["repriced"]
-    )
+    said = []
+    for row in result["repriced"]:
+        joules = f"{units.energy(row['dynamic_pj'])} dynamic, {units.energy(row['total_pj'])} total"
+        said.append(f"{row['prices']} {joules}, {units.time(row['latency_ns'])}")
+    return "; ".join(said)
 
 
 def _known(result: Result, part: str) -> float | None:
