@@ -127,9 +127,8 @@ def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:
 def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) -> Evidence | None:
     if corrector is None:
         return None
-    wanted = corrector.truth[stage.name]  # all of a stage's paths together, less what they bring where every source is zero
-    if stage.bias is not None:
-        wanted = wanted - torch.as_tensor(stage.bias, dtype=torch.float32)
+    # all of a stage's paths together, less what they bring where every source is zero
+    wanted = corrector.truth[stage.name] - torch.as_tensor(stage.bias, dtype=torch.float32)
     return Evidence(tuple(corrector.signals[s.name].total[: len(wanted)] for s in senders), wanted)
 
 

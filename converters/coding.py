@@ -165,8 +165,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
     operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, limits)
-    bias = np.zeros(1) if stage.bias is None else stage.bias
-    charge = np.rint(bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
+    charge = np.rint(stage.bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
     spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
     sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.lag)
@@ -189,7 +188,7 @@ def encode_readout(
     operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, [settings.limit] * len(operators))
     neuron = Readout(
         scale=1 / factor,
-        offset=np.zeros(1) if stage.bias is None else stage.bias,
+        offset=stage.bias,
         average=per_step,
         doubling=settings.code == "radix" and not arrives.all_once,
         gather=None if per_step else arrives.gather,

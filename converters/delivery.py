@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuro.errors import ConversionError
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Shape, Sparse, SumPool2d
 
 Tensor = torch.Tensor
@@ -81,14 +80,13 @@ def largest(projections: Sequence[Projection], values: Tensor, target: Shape) ->
 
 
 def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
-    if isinstance(p, Sparse):
-        pre, post, _ = (torch.tensor(np.asarray(part, np.int64)) for part in p.weights)
+    window: Any = p.as_2d() if isinstance(p, Conv1d) else p
+    if not isinstance(window, Conv2d | SumPool2d):
+        listed = p.synapses(tuple(values.shape[1:]), target)
+        pre, post = (torch.tensor(np.asarray(part, np.int64)) for part in (listed.pre, listed.post))
         flat = torch.zeros((len(values), int(np.prod(target))), dtype=values.dtype)
         flat.scatter_reduce_(1, post.expand(len(values), -1), values.reshape(len(values), -1)[:, pre], "amax")
         return flat.reshape(len(values), *target)
-    window: Any = p.as_2d() if isinstance(p, Conv1d) else p
-    if not isinstance(window, Conv2d | SumPool2d):
-        raise ConversionError(f"projection {p.name}", f"{type(p).__name__} is no window to take maxima of", "Pool by windows")
     image = values[:, :, None] if isinstance(p, Conv1d) else values
     (top, bottom), (left, right) = window.padding
     padded = F.pad(image.to(torch.float64 if image.dtype == torch.float64 else torch.float32), (left, right, top, bottom))

@@ -66,7 +66,7 @@ def fold_batch_norms(graph: Graph) -> Graph:
     """
     gone, changed = {}, {}
     for layer in graph.layers:
-        if layer.op != "batch_norm":
+        if layer.op != "batch_norm" or graph[layer.inputs[0]].op == "batch_norm":  # that one first
             continue
         a = {name: np.asarray(value, np.float64) for name, value in layer.arrays.items()}
         factor = a["weight"] / np.sqrt(a["variance"] + layer.options["epsilon"])
@@ -139,7 +139,8 @@ def pool_before_joining(graph: Graph) -> Graph:
                 for i, name in enumerate(join.inputs)
             ]
             joined = replace(join, name=pool.name, inputs=tuple(part.name for part in parts), shape=pool.shape)
-            return rewire(_substitute(graph, {pool.name: [*parts, joined]}), {}, {})
+            kept = [join] if len(graph.consumers(join.name)) > 1 else []
+            return _substitute(graph, {join.name: kept, pool.name: [*parts, joined]})
     return graph
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neuro.graph import Layer
-from neuro.projections import Conv2d, Shape, Sides, window_output
+from neuro.projections import Conv2d, Shape, Sides
 
 Floats = NDArray[np.float64]
 
@@ -188,8 +188,6 @@ def _join(first: Window, second: Window) -> Window | None:
         k, d = ((k1 - 1) * d1 + (k2 - 1) * d2 * s1 + 1, 1) if k1 > 1 and k2 > 1 else (k2, d2 * s1) if k1 == 1 else (k1, d1)
         s, before = s1 * s2, p1 + s1 * p2
         after = max((out - 1) * s + d * (k - 1) + 1 - n - before, 0)
-        if before < 0 or window_output((n,), (k,), (s,), ((before, after),), (d,)) != (out,):
-            return None
         stride.append(s), padding.append((before, after)), dilation.append(d), kernel.append(k)  # type: ignore[func-returns-value]
     weight = _joined_weight(first, second, tuple(kernel), groups)
     return Window(first.source, second.target, weight, tuple(stride), tuple(padding), tuple(dilation), groups)

@@ -5,7 +5,7 @@ Knows layers and operators; knows no thresholds, codes or integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Stage:
     shape: tuple[int, ...]
     layer: Layer
     paths: tuple[Path, ...] = ()
-    bias: NDArray[np.float64] | None = None
+    bias: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
     pre_activation: str = ""
 
 
@@ -58,7 +58,6 @@ def stages(graph: Graph) -> tuple[Stage, ...]:
     else:
         paths = _merged(_paths(graph, output.name, names))
         readout = Stage(output.name, "readout", output.shape, output, paths, _bias(graph, output.name, names), output.name)
-    _refuse_dead_ends(readout, found)
     return (*found, readout)
 
 
@@ -74,11 +73,6 @@ def _stage(graph: Graph, layer: Layer, names: set[str]) -> Stage:
         )
     paths = _merged(_paths(graph, before, names))
     return Stage(layer.name, layer.op, layer.shape, layer, paths, _bias(graph, before, names), before)
-
-
-def _refuse_dead_ends(readout: Stage, found: list[Stage]) -> None:
-    if not readout.paths:
-        raise ConversionError(f"layer {readout.name!r}", "the output does not depend on the input", "Return the logits")
 
 
 def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
@@ -124,11 +118,9 @@ def _merged(paths: list[Path]) -> tuple[Path, ...]:
     merged: dict[Any, Path] = {}
     for path in paths:
         op = path.operator
-        key: Any = (path.source, len(merged))
+        key: Any = (path.source, "matrix")
         if isinstance(op, linear.Window):
             key = (path.source, op.stride, op.padding, op.dilation, op.groups, op.weight.shape)
-        elif isinstance(op, linear.Matrix):
-            key = (path.source, "matrix")
         if key in merged:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path

@@ -103,6 +103,7 @@ def respond(part: Part, charge: Tensor) -> Signal:
         return Signal((total if part.lossless else value)[None], total)
     if isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire):
         return _integrated(neuron, charge, part.timesteps)
+    assert isinstance(neuron, Graded | RadixIntegrateAndFire | WaitIntegrateAndFire)
     value = fire(neuron, charge[0], part.timesteps)
     return Signal(value[None], value)
 
@@ -113,7 +114,7 @@ def takes_maxima(neuron: Neuron) -> bool:
     return isinstance(neuron, MaxPool) or always
 
 
-def fire(neuron: Neuron, total: Tensor, timesteps: int) -> Tensor:
+def fire(neuron: Graded | RadixIntegrateAndFire | WaitIntegrateAndFire, total: Tensor, timesteps: int) -> Tensor:
     """Value of each neuron of a lossless code from its total charge (samples, *shape)."""
     n: Any = neuron
     bias = torch.tensor(np.asarray(n.bias, np.int64))
@@ -121,14 +122,8 @@ def fire(neuron: Neuron, total: Tensor, timesteps: int) -> Tensor:
         return torch.clamp(torch.div(total + bias, n.threshold, rounding_mode="floor"), n.minimum, n.levels)
     if isinstance(neuron, RadixIntegrateAndFire):
         potential, levels = total + bias, 2**n.digits - 1
-    elif isinstance(neuron, WaitIntegrateAndFire):
-        potential, levels = total + bias * n.gather + torch.tensor(np.asarray(n.initial_potential, np.int64)), timesteps
     else:
-        raise ConversionError(
-            f"a {type(neuron).__name__} population",
-            "its counts depend on timing, so no quantised network equals it",
-            "Run the network, or convert with code='wait', 'radix' or 'graded'",
-        )
+        potential, levels = total + bias * n.gather + torch.tensor(np.asarray(n.initial_potential, np.int64)), timesteps
     if int(potential.abs().max()) > 2 ** (n.potential_bits - 1) - 1:
         raise ConversionError(
             f"a {type(neuron).__name__} population",

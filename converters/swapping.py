@@ -112,10 +112,8 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
         for projection in network.into(p.name):
             charge = charge + deliver(projection, totals[projection.source], p.shape, 0)
         charge = charge * (timesteps if getattr(n, "hold_input", False) else 1)
-        if isinstance(n, Readout):
-            return _read(p, charge, timesteps)
         totals[p.name] = rule(p, charge + offset(p, timesteps), settings) if rectified(p) else charge
-    raise AssertionError("a converted network ends in a readout")
+    return _read(network.populations[-1], totals[network.populations[-1].name], timesteps)
 
 
 def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
