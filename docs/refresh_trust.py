@@ -15,10 +15,10 @@ from xml.etree import ElementTree
 
 from docs.page import put, table
 from neuro.chip.faults.curves import KINDS
+from tests.repeat import result
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-_RESULTS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
 def run(*arguments: str) -> Any:
@@ -52,7 +52,7 @@ def witnesses() -> str:
         subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=_environment(), capture_output=True, check=False)
         cases = ElementTree.parse(report).getroot().iter("testcase")  # our own file
         found = [
-            (f"{c.get('classname', '').rpartition('.')[2]}.py::{c.get('name', '').partition('[')[0]}", _result(c)) for c in cases
+            (f"{c.get('classname', '').rpartition('.')[2]}.py::{c.get('name', '').partition('[')[0]}", result(c)) for c in cases
         ]
     told = []
     for row in rows:
@@ -61,10 +61,6 @@ def witnesses() -> str:
         name = row["test"].partition("::")[2].removeprefix("test_").replace("_", " ")
         told.append((row["witness"], {"peer": "runs beside", "golden": "recorded"}[row["kind"]], name, said))
     return table(("witness", "how", "what", "result"), sorted(told))
-
-
-def _result(case: ElementTree.Element) -> str:
-    return next((name for tag, name in _RESULTS.items() if case.find(tag) is not None), "passed")
 
 
 def golden() -> str:
@@ -182,12 +178,20 @@ def coverage(found: Any) -> str:
     return f"{said}\n\n{table(('room', 'lines', 'reached', 'branches', 'taken'), rows)}"
 
 
+def orders(found: Any) -> str:
+    """The suite in one random order after another."""
+    rows = [(row["seed"], row["passed"], row["skipped"], row["failed"]) for row in found["runs"]]
+    said = f"Tests that came to one result in some order and to another in another: {len(found['different'])}."
+    return f"{said}\n\n{table(('seed of the order', 'passed', 'skipped', 'failed'), rows)}"
+
+
 # Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.
 LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
     "fuzz": (("tests/fuzz.py", "--minutes", "10", "--json"), fuzz),
     "signals": (("tests/interrupted.py", "run", "sweep", "--moments", "50"), signals),
     "mutants": (("tests/mutants.py",), mutants),
     "soak": (("benchmarks/soak.py", "--minutes", "60"), soak),
+    "orders": (("tests/repeat.py", "--times", "10"), orders),
     "coverage": (("tests/coverage_run.py", "--json"), coverage),
 }
 SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "witnesses": witnesses, "golden": golden, "faults": faults}

@@ -137,11 +137,13 @@ def user_neuron(n: UserNeuron, state: State, charge: Int64s, elapsed: int) -> St
         result = n.step(int(charge[i]), n.parameters, *(int(values[i]) for values in state.values()))
         if type(result) is not tuple or len(result) != 1 + len(new) or any(type(r) not in (int, bool) for r in result):
             raise NetworkError(
-                "UserNeuron", f"step returned {result!r}", f"Return integers (message, {', '.join(new)}), without division"
+                "UserNeuron", f"its step returned {result!r}", f"Return integers (message, {', '.join(new)}), without division"
             )
         if not n.lowest <= result[0] <= n.highest:
             raise NetworkError(
-                "UserNeuron", f"step sent the message {result[0]}", f"Stay within {n.lowest}..{n.highest}, or widen the bounds"
+                "UserNeuron",
+                f"its step sent the message {result[0]}",
+                f"Stay within {n.lowest}..{n.highest}, or widen the bounds",
             )
         message[i] = result[0]
         for values, value in zip(new.values(), result[1:], strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import neuro
-from neuro.errors import NeuroError
+from neuro.errors import EngineError
 from tests.networks import echo, leaky
 
 SHAPE = (2, 3, 3)
@@ -134,7 +134,7 @@ def test_a_message_of_a_user_out_of_its_bounds_is_refused(most: int) -> None:
         same(network, inputs, 6)
         return
     for engine in ("event", "reference"):
-        with pytest.raises(NeuroError, match=f"sent the message {127 if most > 0 else -128}"):
+        with pytest.raises(EngineError, match=f"population 'p': its step sent the message {127 if most > 0 else -128}"):
             neuro.run(network, inputs, engine=engine)
 
 

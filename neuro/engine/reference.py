@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.dynamics import STEP, Int64s, State, initial_state, potential
+from neuro.dynamics import STEP, Int64s, State, Step, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.pace import Progress
 from neuro.engine.records import Recorder
+from neuro.errors import EngineError, NetworkError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron, Source
 
@@ -48,7 +49,7 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                         charge = charge + messages @ matrices[i]
                         recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
                 before = state[population.name]
-                after, message, drive = STEP[type(neuron)](neuron, before, charge, elapsed)
+                after, message, drive = _step(population, neuron, before, charge, elapsed)
                 state[population.name], sent[population.name][t] = after, message
                 _record(recorder, sample, t, population, before, after, message, drive)
         for name, potentials in recorder.potentials.items():
@@ -56,6 +57,14 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 potentials[sample] = potential(neurons[name], state[name])
         if progress:
             progress(sample + 1, recorder.samples)
+
+
+def _step(population: Population, neuron: Neuron, before: State, charge: Int64s, elapsed: int) -> Step:
+    """One step of a population; what its user's own function does wrong is told under the population's name."""
+    try:
+        return STEP[type(neuron)](neuron, before, charge, elapsed)
+    except NetworkError as error:
+        raise EngineError(f"population {population.name!r}", error.fact, error.remedy) from None
 
 
 def flat(population: Population) -> Neuron:
