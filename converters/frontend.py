@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from converters.calibration import as_array
 from converters.evaluation import evaluate
-from converters.tracing.arguments import Handler
+from converters.tracing.arguments import Handler, bound
 from converters.tracing.builder import Builder
 from converters.tracing.operations import FUNCTIONS, METHODS, MODULES
 from converters.tracing.recording import record
@@ -101,7 +101,8 @@ def _check_in_place(model: nn.Module, graph: fx.Graph) -> None:
     place = {node: i for i, node in enumerate(graph.nodes)}
     root: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
-        first = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
+        given = bound(node, "input").get("input")
+        first = given if isinstance(given, fx.Node) else None
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         in_place = first is not None and _in_place(model, node)
         root[node] = root[first] if first is not None and (in_place or name in _VIEWS) else node

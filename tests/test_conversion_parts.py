@@ -44,13 +44,26 @@ class Ends(nn.Module):
         return F.relu(self.head(F.relu(F.avg_pool2d(x, 2)).flatten(1)))
 
 
+class Pixels(nn.Module):
+    """A network whose output is an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 4, 3, stride=2), nn.Conv2d(4, 2, 2)
+
+    def forward(self, x):
+        return self.two(F.relu(self.one(x)))
+
+
 @pytest.fixture(scope="module")
 def samples() -> np.ndarray:
     return np.random.default_rng(0).random((48, 1, 8, 8), np.float32)
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize(("model", "fitted", "kind"), [(Joined, True, neuro.Conv2d), (Ends, False, neuro.SumPool2d)])
+@pytest.mark.parametrize(
+    ("model", "fitted", "kind"), [(Joined, True, neuro.Conv2d), (Ends, False, neuro.SumPool2d), (Pixels, True, neuro.Conv2d)]
+)
 def test_networks_that_join_or_end_otherwise_follow_the_float_network(model, fitted, kind, code, samples) -> None:
     model = settled(model(), samples)
     conversion = converters.convert(model, samples, code=code, timesteps=32, correct_bias=fitted)
@@ -58,6 +71,7 @@ def test_networks_that_join_or_end_otherwise_follow_the_float_network(model, fit
     run = neuro.run(conversion.network, samples[:6])
     with torch.no_grad():
         expected = model(torch.as_tensor(samples[:6])).numpy()
+    expected = expected.reshape(run.logits.shape)
     assert np.abs(run.logits - expected).max() < (0.15 if code == "rate" else 0.08) * np.abs(expected).max()
     if code in ("wait", "radix", "graded"):
         assert np.array_equal(conversion.quantised(samples[:6]), run.logits)

@@ -50,6 +50,12 @@ def in_place(m, x):
     return y + z
 
 
+def by_keyword(m, x):
+    y = m.conv(x)
+    z = F.relu(input=y, inplace=True)
+    return y + z
+
+
 def alias(m, x):
     x = m.conv(x)
     view = x.flatten(1)
@@ -95,6 +101,7 @@ REFUSED = {
     "reflect padding": (after(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")), r"padding mode is 'reflect'"),
     "reflection pad": (after(nn.ReflectionPad2d(1)), r"ReflectionPad2d"),
     "in-place addition read again": (of(in_place, conv=nn.Conv2d(4, 4, 1), relu=nn.ReLU()), r"in place.*reads afterwards"),
+    "in-place rectifier read again": (of(by_keyword, conv=nn.Conv2d(4, 4, 1)), r"'relu'.*in place.*reads afterwards"),
     "in-place aliasing": (of(alias, conv=nn.Conv2d(4, 4, 1)), r"relu_.*in place.*reads afterwards"),
     "dropout that stays on": (of(lambda m, x: F.dropout(x, 0.5)), r"dropout.*at random"),
     "max pool with indices": (of(lambda m, x: F.max_pool2d(x, 2, return_indices=True)[0]), r"max_pool2d"),
