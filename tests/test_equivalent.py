@@ -78,3 +78,9 @@ def test_a_population_that_carries_constants_costs_nothing() -> None:
     assert equivalent(biased) == equivalent(made)
     with pytest.raises(MachineError, match="nothing projects to it"):
         equivalent(neuro.Network((*made.populations, steady), made.projections))
+
+
+def test_a_matrix_too_large_to_compare_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr("neuro.machines.equivalent.MOST_WEIGHTS", 100)
+    with pytest.raises(MachineError, match="480 weights as a full matrix. Compare networks without such projections"):
+        equivalent(network())

@@ -1,6 +1,8 @@
 """Corpora: folders, packed arrays, synthesised speech, splits by speaker, augmentation; every bad one refused with a remedy."""
 
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,7 +39,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_read(folder: Path) -> None:
-    corpus = read_folder(folder, ["yes"])
+    told: list[tuple[int, int]] = []
+    corpus = read_folder(folder, ["yes"], progress=lambda done, of: told.append((done, of)))
+    assert told == [(done, 6) for done in range(1, 7)]
     assert corpus.classes == ("yes", SILENCE, UNKNOWN)
     assert np.bincount(corpus.labels).tolist() == [3, 2, 3]
     assert corpus.audio.shape == (8, 16_000)
@@ -67,6 +71,10 @@ def test_bad_folders_are_refused(folder: Path, tmp_path: Path) -> None:
         read_folder(folder, ["aloha"])
     with pytest.raises(UsageError, match="each once"):
         read_folder(folder, ["yes", "yes"])
+    for part in ("empty/yes", "empty/cat"):
+        (folder / part).mkdir(parents=True)
+    with pytest.raises(FormatError, match=r"empty: it holds no WAV files. Lay recordings out as word/speaker_nohash_0.wav"):
+        read_folder(folder / "empty", ["yes"])
     (folder / "yes" / "ann_nohash_1.wav").write_bytes(b"")
     with pytest.raises(FormatError, match="empty"):
         read_folder(folder, ["yes"])
@@ -238,6 +246,30 @@ def test_words_that_cannot_be_said_are_refused(voices: tuple[str, ...], word: st
         synthesise([word], Script(2, voices, ("hello",)))
     assert word[:10] in str(refused.value)
     assert refused.value.remedy
+
+
+def test_voices_that_cannot_speak_are_told(voices: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from neuro.keywords import speech
+    from neuro.keywords.synthesis import Script, synthesise
+
+    with speech.Synthesiser() as synthesiser:
+        with pytest.raises(UsageError, match="accent 'nowhere': espeak-ng has no such language. Use one of en-us, "):
+            synthesiser.check("hello", "nowhere")
+        monkeypatch.setattr(speech.Synthesiser, "pronunciation", lambda self, text, accent="en-us": "")
+        with pytest.raises(UsageError, match="word 'hello': the synthesiser says nothing. Spell it as it sounds"):
+            synthesiser.check("hello")
+        monkeypatch.undo()
+    with pytest.raises(UsageError, match="every distracting phrase holds one of them. Choose longer words"):
+        synthesise(["hello"], Script(2, voices, ("hello there", "oh hello")))
+    with pytest.raises(UsageError, match="no clips, voices, phrases or accents. Ask for at least one of each"):
+        Script(2, voices, ())
+    dumb = SimpleNamespace(espeak_Initialize=lambda *how: -1, espeak_TextToPhonemes=SimpleNamespace())
+    dumb.espeak_ng_SetRandSeed = SimpleNamespace()
+    monkeypatch.setattr(speech.ctypes, "CDLL", lambda path: dumb)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UsageError, match="espeak-ng does not start. Install the extra again"), speech.Synthesiser():
+        pass
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ from neuro.keywords.audio import microphone, write_wav
 from neuro.keywords.evaluation import posteriors
 from neuro.keywords.features import extract
 from neuro.keywords.listening import Account, Heard, Listener, listen
+from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
+from neuro.machines.points import shipped_points
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
@@ -237,6 +239,15 @@ def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:
     assert by_batch["Quadro K4000", 1]["measured_dynamic_pj"] == pytest.approx(29.6713e9)
     errors = [abs(row["energy_error"]) for row in result["rows"] if "K4000" in row["device"]]
     assert np.mean(errors) < 0.3
+
+
+def test_a_published_table_without_its_rows_is_refused() -> None:
+    points = shipped_points()
+    with pytest.raises(UsageError, match="published table: the points do not hold its rows. Pass measured.csv as shipped"):
+        published([point for point in points if not point.device.startswith("Loihi")])
+    blank = [replace(point, power_w=None) if point.device.startswith("Loihi") else point for point in points]
+    with pytest.raises(UsageError, match="a number is blank. Pass measured.csv as shipped"):
+        published(blank)
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

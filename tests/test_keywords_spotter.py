@@ -133,6 +133,12 @@ def test_networks_that_cannot_stream_are_refused() -> None:
     for populations, projections, said in cases:
         with pytest.raises(UsageError, match=said):
             stream(neuro.Network(populations, projections, timesteps=1))
+    uneven = neuro.Graded(3, bias=np.arange(hidden.size).reshape(hidden.shape))
+    with pytest.raises(UsageError, match="'p1' is not the same at every frame. Use the separable network"):
+        stream(neuro.Network((source, replace(hidden, neuron=uneven), out), (first, last), timesteps=1))
+    slow = replace(out, neuron=replace(out.neuron, doubling=True))
+    with pytest.raises(UsageError, match=r"'out' \(Readout\) takes more than a step a frame. Convert with code=.graded."):
+        stream(neuro.Network((source, hidden, slow), (first, last), timesteps=1))
     padded = neuro.Conv1d("p0", "p1", rng.integers(1, 5, (2, 3, 3)), padding=1)
     wide = neuro.Population("p1", (2, 4), neuro.Graded(3))
     with pytest.raises(UsageError, match="every frame"):
@@ -203,7 +209,14 @@ def test_making_a_spotter_measures_it_and_writes_its_card() -> None:
     from neuro.keywords.making import make
 
     parts = {name: tones(32, seed) for seed, name in enumerate(("train", "val", "test"))}
-    made = make(parts, Recipe("multilayer", clips=320, batch=32), card={"data": "tones", "licence": "CC0", "limits": "toy"})
+    stages: list[tuple[str, int, int]] = []
+    made = make(
+        parts,
+        Recipe("multilayer", clips=320, batch=32, masked=False),
+        card={"data": "tones", "licence": "CC0", "limits": "toy"},
+        stage=lambda *told: stages.append(told),
+    )
+    assert stages[-2:] == [("listening", 0, 2), ("listening", 1, 2)]
     assert set(made.heard) == {"val", "test"}
     assert 0.5 <= made.spotter.threshold < 1
     card = model_card(made, "tones", "a test")
@@ -236,6 +249,25 @@ def test_gathering_from_a_folder_needs_other_words() -> None:
     assert len(with_others(mixed)) == 8
     assert with_others(mixed.take(mixed.labels != 2)).of_class("_silence_").sum() == 3
     assert len(silence(2, CLASSES)) == 2
+
+
+def test_packed_recordings_are_gathered_whole_or_in_parts(tmp_path: Path) -> None:
+    from neuro.keywords.making import gather
+
+    def pack(name: str, corpus: Corpus) -> None:
+        classes = np.array(["low", "high", "_silence_", "_unknown_"])
+        spoken = {"audio": corpus.audio, "label": np.arange(len(corpus)) % 4, "classes": classes, "rate": 16_000}
+        np.savez(tmp_path / name, **spoken, word=np.array(corpus.words), speaker=np.array(corpus.speakers))
+
+    for seed, part in enumerate(("train", "val", "test")):
+        pack(f"tones_{part}.npz", tones(8, seed))
+    packed = gather(["low", "high"], tmp_path)
+    assert {part: len(corpus) for part, corpus in packed.items()} == {"train": 8, "val": 8, "test": 8}
+    assert np.array_equal(packed["val"].audio, tones(8, 1).audio)
+    pack("all.npz", tones(40, 3))
+    parts = gather(["low", "high"], tmp_path / "all.npz")
+    assert sum(map(len, parts.values())) == 40
+    assert not set(parts["train"].speakers) & set(parts["test"].speakers)
 
 
 @pytest.mark.slow

@@ -83,6 +83,8 @@ def test_no_machine_beats_its_peak(batch: int, macs: int) -> None:
         ('precision = "int8"', 'precision = "fp16"', "precision"),
         ("[peak]", "[peak", "mine.toml"),
         ("[peak]", "colour = 1\n[peak]", "colour"),
+        ("[peak]", 'devices = "1x MINE"\n[peak]', "devices"),
+        ("[peak]", "devices = [1]\n[peak]", "devices"),
     ],
 )
 def test_a_mistake_in_a_machine_file_is_named_by_its_field(tmp_path, old: str, new: str, where: str) -> None:

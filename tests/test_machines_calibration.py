@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from neuro.errors import FormatError, MachineError
 from neuro.machines.calibration import calibrate
 from neuro.machines.heldout import held_out_errors
-from neuro.machines.parameters import calibrated
+from neuro.machines.parameters import calibrated, parameters_of
 from neuro.machines.points import match_device, match_workload, parse_points, read_points, setting_of, shipped_points
 from neuro.machines.prediction import observations, predict
 from neuro.machines.validation import MODERN, validate
@@ -161,6 +162,21 @@ def test_devices_are_recognised(device: str, name: str, count: int, capped: bool
 def test_workloads_are_recognised() -> None:
     assert match_workload("ResNet-50").name == "ResNet-50"
     assert match_workload("KWS scaling net C=4").macs == 2_990_848
+
+
+def test_energy_is_not_predicted_where_no_power_is_known() -> None:
+    """Neither for a point on such a machine, which says so, nor for one whose machine lost its figures."""
+    [made] = [o for o in observations(parse_points(text_of([row(device="1x T4 MaxQ", energy_mj="3", energy_kind="total",
+        power_scope="wall")]), "mine"))[0] if "energy" in o.quantity]  # fmt: skip
+    machine, p = made.setting.machine, parameters_of("gpu")
+    assert made.setting.capped
+    silent = replace(machine, figures={name: f for name, f in machine.figures.items() if not name.startswith("power.")})
+    without = replace(made, setting=replace(made.setting, machine=silent))
+    with pytest.raises(MachineError, match="its power is not known. Add power.busy to a machine file"):
+        predict(without, p)
+    throughput = replace(without, quantity="throughput with capped power")
+    held = replace(throughput, setting=made.setting)
+    assert predict(throughput, p) > predict(held, p) > 0, "a cap on a power that is not known slows nothing"
 
 
 def test_more_of_the_same_machines_answer_more(shipped) -> None:

@@ -1,5 +1,7 @@
 """The models of machines: published cycles, laws of the roofline, pipelines, rates, energy and its lower bound."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -119,6 +121,41 @@ def test_what_no_model_fits_is_refused() -> None:
             neuro.cost(ready_workload(workload), neuro.load_machine(name))
     with pytest.raises(MachineError, match="attention has no stage"):
         fold(Workload("a", (Op("scores", "attention", 1, 8, 8),)), luts=1e9, brams=1e9, bits=8)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Op("a", "abacus", 1, 1, 1), "operation 'a': kind 'abacus' is not known. Use one of "),
+        (lambda: Op("a", "fc", -1, 1, 1), "operation 'a': a count is negative, or groups or repeats is below 1"),
+        (lambda: Op("a", "fc", 1, 1, 1, groups=0), "groups or repeats is below 1. Count again"),
+        (
+            lambda: systolic_cycles(1, 1, 1, rows=2, columns=2, dataflow="is"),
+            "dataflow 'is': there is no such dataflow. Use one of ",
+        ),
+        (
+            lambda: neuro.load_machine("a100").value("core.coremark"),
+            "'a100', core.coremark: no public figure is given. Add it in ",
+        ),
+        (
+            lambda: neuro.cost(Workload("w", (Op("scores", "attention", 1, 8, 8),)), neuro.load_machine("stm32l4r5")),
+            "machine 'stm32l4r5', layer 'scores': attention has no rate there. Use another machine",
+        ),
+    ],
+)
+def test_what_is_no_operation_or_no_figure_is_refused(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(MachineError) as refused:
+        make()
+    assert told in str(refused.value)
+
+
+def test_a_pipeline_answers_no_quicker_than_its_slowest_stage() -> None:
+    work, machine = ready_workload("finn-kws-mlp"), neuro.load_machine("pynq-z2")
+    once, twice = (cost_by_layer(work, machine, batch=batch) for batch in (1, 2))
+    assert [row["layer"] for row in once] == [op.name for op in work.ops]
+    assert [row["compute_ns"] for row in twice] == [2 * row["compute_ns"] for row in once]
+    slowest_ns = max(row["compute_ns"] for row in once)
+    assert 0 < neuro.cost(work, machine).throughput_per_s <= 1e9 / slowest_ns
 
 
 def test_a_microcontroller_sums_cycles_by_operation() -> None:

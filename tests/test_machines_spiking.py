@@ -75,3 +75,10 @@ def test_energy_grows_with_the_stated_activity_and_seeds_repeat() -> None:
     assert at_activity(placement, 0.1).parts == at_activity(placement, 0.1).parts
     with pytest.raises(UsageError, match="activity"):
         at_activity(placement, 0)
+
+
+def test_an_activity_needs_a_window() -> None:
+    network = small()
+    endless = neuro.Network(network.populations, network.projections)
+    with pytest.raises(UsageError, match="neither the call nor the network names them. Pass timesteps=16, say"):
+        at_activity(neuro.place(endless, neuro.load_chip("loihi2")), 0.5)

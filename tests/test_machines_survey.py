@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,9 +12,10 @@ import neuro
 from neuro.errors import MachineError, UsageError
 from neuro.machines.hundredfold import hundredfold
 from neuro.machines.ownership import SECONDS_PER_YEAR, Prices, cost_per_million
+from neuro.machines.points import shipped_points
 from neuro.machines.survey import emulated, roofline, table_one, table_three, table_two
 from neuro.machines.whatif import near_memory, slowed, sparse, what_if
-from neuro.report.figures_machines import energy_by_batch
+from neuro.report.figures_machines import energy_by_batch, validation
 from neuro.report.figures_machines import roofline as roofline_figure
 
 RESNET = neuro.ready_workload("resnet50")
@@ -120,6 +123,30 @@ def test_switches_refuse_what_lies_outside_their_limits() -> None:
     assert halved.macs == pytest.approx(RESNET.macs / 2, rel=0.01)
 
 
+def test_a_slower_clock_of_a_machine_of_unknown_power_lowers_its_rates_alone() -> None:
+    known = neuro.load_machine("a100")
+    silent = replace(known, figures={name: figure for name, figure in known.figures.items() if not name.startswith("power.")})
+    slow = slowed(silent, 0.5)
+    assert slow.name == "a100 at 50% clock"
+    assert slow.figures.keys() == silent.figures.keys()
+    assert slow.peak_macs("int8") == pytest.approx(0.5 * known.peak_macs("int8"))
+    assert slow.value("memory.bandwidth") == known.value("memory.bandwidth")
+    assert not neuro.cost(RESNET, slow).energy_known
+
+
+def test_predictions_are_drawn_against_measurements() -> None:
+    rows = [
+        {"quantity": "latency", "machine_class": name, "unit": "ms", "measured": measured, "predicted": predicted}
+        for name, measured, predicted in (("GPU", 1.0, 1.1), ("GPU", 9.0, 8.0), ("CPU", 5.0, 6.0))
+    ]
+    drawn = ElementTree.fromstring(
+        validation([*rows, {**rows[0], "quantity": "energy", "machine_class": "elsewhere"}], "latency")
+    )
+    texts = {text.strip() for text in drawn.itertext()}
+    assert {"GPU", "CPU", "measured (ms)", "predicted (ms)"} <= texts
+    assert "elsewhere" not in texts
+
+
 def test_memory_near_compute_helps_where_weights_are_read_once() -> None:
     decode = neuro.ready_workload("autoencoder")
     v1 = neuro.load_machine("tpu-v1")
@@ -159,6 +186,14 @@ def test_the_added_row_is_emulated_and_says_how() -> None:
         assert "benchmarks/emulate_resnet50.py" in note
     added = [row for row in table_one() if row["printed_power_w"] is None]
     assert [row["machine"] for row in added] == [bill.target for bill, _ in emulated()]
+
+
+def test_a_ratio_to_what_was_not_measured_is_not_stated(monkeypatch) -> None:
+    blank = [replace(point, power_w=None) if "K4000" in point.device else point for point in shipped_points()]
+    monkeypatch.setattr("neuro.machines.hundredfold.shipped_points", lambda: blank)
+    for row in hundredfold():
+        assert (row["total_ratio"] is None) == ("K4000" in row["device"])
+        assert row["dynamic_ratio"] > 0
 
 
 def test_the_hundredfold_claim_holds_at_batch_1_only() -> None:

@@ -67,6 +67,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "population of a number": (lambda: neuro.Population("a", (2,), 3), "is not a neuron model"),  # type: ignore[arg-type]
     "population beyond counting": (lambda: neuro.Population("a", (2**16, 2**16), FIRE), "holds 4,294,967,296 neurons"),
     "bias of another shape": (lambda: neuro.Population("a", (2,), neuro.IntegrateAndFire(3, bias=np.ones(3, int))), "broadcast"),
+    "constant without a source": (lambda: neuro.Sourced(1.0, "pJ", "assumed", " "), "it has no source"),
     "no populations": (lambda: neuro.Network((), ()), "has no populations"),
     "a window of no steps": (lambda: neuro.Network((neuro.Population("a", (2,), FIRE),), (), timesteps=0), "timesteps = 0"),
     "an unknown op": (lambda: neuro.Layer("a", "gelu", (), (2,)), "op 'gelu'"),

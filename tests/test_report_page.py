@@ -1,13 +1,17 @@
 """The page escapes text, needs no network, and its figures share it without clashing."""
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from markupsafe import Markup
 
+import neuro
+from neuro.errors import UsageError
 from neuro.report import figures, figures_chip
+from neuro.report.losses import losses_section
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, render
 
 RNG = np.random.default_rng(0)
@@ -85,3 +89,33 @@ def test_a_raster_too_full_is_thinned() -> None:
     full = {"a": np.ones((50, 400), bool)}
     assert figures.raster_share(full) == pytest.approx(0.125)
     assert len(figures.raster(full)) < 150_000
+
+
+def test_a_board_of_many_chips_is_drawn_without_a_frame_for_each_tile() -> None:
+    """Lines of more than 1,024 tiles would be all that is seen."""
+    cores, values, mesh = np.arange(4), np.arange(4.0), neuro.load_chip("loihi2").mesh
+    lines = []
+    for height in (32, 33):
+        drawn = figures_chip.core_map("m", "M", replace(mesh, width=32, height=height), cores, values, "n")
+        lines.append(drawn.count("<path") - 32 * height * mesh.cores_per_tile)
+    framed, bare = lines
+    assert framed == bare + 33 + 33
+
+
+def test_losses_of_a_network_without_hidden_layers_have_no_figures() -> None:
+    made = losses_section({"layers": [], "swaps": [], "samples": 40, "advice": "Nothing is lost."})
+    assert made.figures == ()
+    assert "Nothing is lost." in made.text[0]
+    assert [grid.rows for grid in made.tables] == [(), ()]
+
+
+def test_labels_that_do_not_match_are_refused_before_a_report_is_written(tmp_path) -> None:
+    populations = (neuro.Population("in", (2,), neuro.Source("rate", levels=3)), neuro.Population("out", (2,), neuro.Readout()))
+    network = neuro.Network(populations, (neuro.Dense("in", "out", np.eye(2, dtype=int)),), timesteps=3)
+    chip_run = neuro.emulate(network, neuro.place(network, neuro.load_chip("loihi2")), np.array([[3, 1], [0, 2]]))
+    for labels in ([0], [0.0, 1.0]):
+        with pytest.raises(UsageError, match="for 2 samples. Pass one class number for each sample"):
+            neuro.write_report(tmp_path / "report.html", chip_run=chip_run, labels=labels)
+    assert not (tmp_path / "report.html").exists()
+    neuro.write_report(tmp_path / "report.html", chip_run=chip_run, labels=[0, 1])
+    assert "100.0 %" in (tmp_path / "report.html").read_text()

@@ -205,11 +205,10 @@ def silence(clips: int, classes: tuple[str, ...], *, samples: int = 16_000, seed
     return Corpus(audio, labels, tuple(f"silence-{seed}-{i}" for i in range(clips)), (SILENCE,) * clips, classes)
 
 
-def to_int16(audio: NDArray[Any]) -> NDArray[np.int16]:
+def to_int16(audio: NDArray[np.float32]) -> NDArray[np.int16]:
     """Samples in -1..1 as 16-bit integers."""
-    if audio.dtype == np.int16:
-        return audio
-    return np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
+    samples: NDArray[np.int16] = np.clip(np.rint(audio * np.float32(32768)), -32768, 32767).astype(np.int16)
+    return samples
 
 
 def recordings_of(corpus: Corpus, name: str) -> Floats:

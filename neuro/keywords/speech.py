@@ -71,6 +71,7 @@ class Synthesiser:
         self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         self._native_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _QUIET)
         if self._native_rate <= 0:
+            shutil.rmtree(self._folder)
             raise UsageError(
                 "speech", "espeak-ng does not start", "Install the extra again: pip install 'neuro-emulator[speech]'"
             )

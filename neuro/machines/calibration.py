@@ -114,9 +114,8 @@ def calibrate(data: Sequence[Observation]) -> dict[str, dict[str, float]]:
     base = bases(kinds, {})
     for task in TASKS:
         chosen = [o for o in data if task.uses(o)]
-        if chosen:
-            found.setdefault(task.section, {}).update(fit(task, chosen, base))
-            base = bases(kinds, found)
+        found.setdefault(task.section, {}).update(fit(task, chosen, base))
+        base = bases(kinds, found)
     return found
 
 

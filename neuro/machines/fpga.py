@@ -93,9 +93,11 @@ def _over(stages: list[Stage], luts: float, brams: float, bits: int) -> bool:
 def pipeline(workload: Workload, machine: Machine, precision: str, p: Parameters) -> tuple[Stage, ...]:
     """The folded pipeline of a workload on an FPGA, within what place and route can use of it."""
     share = p["resource_share"]
-    return fold(
-        workload, luts=share * machine.value("fpga.luts"), brams=share * machine.value("fpga.brams"), bits=BITS[precision]
-    )
+    luts, brams = share * machine.value("fpga.luts"), share * machine.value("fpga.brams")
+    try:
+        return fold(workload, luts=luts, brams=brams, bits=BITS[precision])
+    except MachineError as error:
+        raise MachineError(f"machine {machine.name!r}, {error.where}", error.fact, error.remedy) from None
 
 
 def dataflow_timing(workload: Workload, machine: Machine, precision: str, batch: int, p: Parameters) -> Timing:

@@ -160,12 +160,11 @@ def _catalogue() -> dict[str, Traversable]:
 
 @cache
 def _shipped(name: str) -> Machine:
-    return _read(_catalogue()[name])
+    path = _catalogue()[name]
+    return _machine(f"machine file {path.name}", tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def _read(path: Traversable | Path) -> Machine:
-    if not isinstance(path, Path):  # shipped, and packed
-        return _machine(f"machine file {path.name}", tomllib.loads(path.read_text(encoding="utf-8")))
+def _read(path: Path) -> Machine:
     try:
         return _machine(f"machine file {path.name}", read_toml(path))
     except FormatError as error:

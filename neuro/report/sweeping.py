@@ -32,16 +32,17 @@ _MOST_TOLD = 12  # errors that are printed one by one
 
 
 def accuracy_against(found: Sweep, goal: str) -> str:
-    """Every point by accuracy and "energy" or "latency", one colour for each code; a line joins the front of these two."""
+    """Every measured point by accuracy and "energy" or "latency", one colour for each code; a line joins the front of these two.
+
+    At least one point must have been measured.
+    """
     of, write, label = _GOALS[goal]
     known = [(point.setting, point.measured) for point in found.points if point.measured is not None]
     codes = [code for code in CODES if any(setting.code == code for setting, _ in known)]
     best = pareto([(of(m), 100 * m.accuracy) for _, m in known])
 
     def paint(axes: Axes) -> None:
-        if best:
-            x, y = zip(*best, strict=True)
-            axes.step(x, y, where="post", color=INK, linewidth=1, alpha=0.5)
+        axes.step(*zip(*best, strict=True), where="post", color=INK, linewidth=1, alpha=0.5)
         for code in codes:
             mine = [(of(m), 100 * m.accuracy) for setting, m in known if setting.code == code]
             for points, form in ((sorted(set(mine) - set(best)), "o"), ([p for p in best if p in mine], "D")):

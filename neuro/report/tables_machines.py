@@ -141,16 +141,3 @@ def hundredfold(rows: Rows) -> Plain:
     batches = sorted({batch for found in ratios.values() for batch in found})
     text = [(device, *(_number(found.get(batch), ".3g", "") for batch in batches)) for device, found in ratios.items()]
     return "Dynamic energy of a keyword relative to Loihi's, as measured", ("device", *(f"batch {b}" for b in batches)), text
-
-
-def crossings(rows: Rows) -> Plain:
-    """Where machines draw level with the chip, from `Comparison.crossings` as dictionaries."""
-    columns = ("machine", "energy", "needs less from batch", "level at activity x", "level at time steps x")
-    text: list[tuple[str, ...]] = [
-        (
-            *(r["machine"], r["energy_kind"], _number(r["batch"], "", "never")),
-            *(_number(r["activity"], ".3g", "none"), f"{r['steps']:.3g}"),
-        )
-        for r in rows
-    ]
-    return "Where the chip stops winning, at batch 1 in the last two columns", columns, text
