@@ -10,7 +10,7 @@ import neuro
 from neuro.bill import Bill, Part
 from neuro.comparison import row_of
 from neuro.compiled import compiled
-from neuro.errors import FormatError, GraphError, NetworkError
+from neuro.errors import EngineError, FormatError, GraphError
 from neuro.files import load_parts, save_parts
 from neuro.graph import Graph, Layer
 from neuro.reading import read_npz, read_toml
@@ -67,7 +67,7 @@ def test_a_neuron_must_stay_within_the_messages_it_declares() -> None:
     loud = neuro.UserNeuron(lambda charge, parameters, v: (9, v), (("v", 0),), highest=1)
     populations = (neuro.Population("a", (2,), neuro.Source("once")), neuro.Population("b", (2,), loud))
     network = neuro.Network(populations, (neuro.Dense("a", "b", ONES),), timesteps=2)
-    with pytest.raises(NetworkError, match=r"step sent the message 9. Stay within 0..1, or widen the bounds"):
+    with pytest.raises(EngineError, match=r"step sent the message 9. Stay within 0..1, or widen the bounds"):
         neuro.run(network, np.ones((1, 2), int), engine="reference")
 
 
