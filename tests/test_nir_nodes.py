@@ -262,16 +262,33 @@ def test_a_file_of_ours_that_was_changed_is_refused(name: str, tmp_path: Path) -
     assert message in str(caught.value)
 
 
+LATE = neuro.Conv2d("a", "b", np.ones((1, 1, 2, 1), int), padding=((0, 1), (0, 0)), dilation=2)
+
+
 @pytest.mark.parametrize(
-    ("size", "projection", "message"),
+    ("shape", "projection", "message"),
     [
         (12_000, neuro.Sparse("a", "b", ([0], [1], [2])), "NIR has no sparse matrix, and 12,000 x 12,000 weights are too many"),
         (2, neuro.Dense("a", "b", np.full((2, 2), 2**25)), "a weight exceeds 2^24, which NIR's floats cannot hold"),
+        ((1, 4, 3), LATE, "padding ((0, 1), (0, 0)) with dilation (2, 2) has no equal sides. Pad alike"),
     ],
 )
-def test_what_nir_cannot_hold_is_not_written(size: int, projection: object, message: str, tmp_path: Path) -> None:
-    populations = tuple(neuro.Population(name, (size,), neuro.IntegrateAndFire(5)) for name in "ab")
+def test_what_nir_cannot_hold_is_not_written(shape: object, projection: object, message: str, tmp_path: Path) -> None:
+    a = shape if isinstance(shape, tuple) else (shape,)
+    b = (1, 3, 3) if projection is LATE else a
+    populations = tuple(neuro.Population(name, size, neuro.IntegrateAndFire(5)) for name, size in (("a", a), ("b", b)))
     with pytest.raises(neuro.NeuroError) as caught:
         converters.write_nir(neuro.Network(populations, (projection,)), tmp_path / "n.nir")
     assert message in str(caught.value)
     assert not (tmp_path / "n.nir").exists()
+
+
+def test_a_bias_of_pixels_behind_a_convolution_is_kept_in_the_metadata_and_said(tmp_path: Path) -> None:
+    neuron = neuro.IntegrateAndFire(5, bias=np.arange(9).reshape(1, 3, 3), start_step=1)
+    network = neuro.Network(
+        (neuro.Population("x", (1, 4, 3), neuro.Source()), neuro.Population("y", (1, 3, 3), neuron)),
+        (neuro.Conv2d("x", "y", np.ones((1, 1, 2, 1), int)),),
+    )
+    notes = converters.write_nir(network, tmp_path / "n.nir")
+    assert "population 'y': its bias is in the metadata only" in notes
+    assert converters.read_nir(tmp_path / "n.nir") == network
