@@ -50,6 +50,7 @@ COUNTING = (
 TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/bill.py": ("tests/test_bill.py",),
     "neuro/neurons.py": (
+        "tests/test_neurons.py",
         "tests/test_reference.py",
         "tests/test_laws_neurons.py",
         "tests/test_refusals.py",

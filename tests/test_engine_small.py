@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.engine.store import bytes_per_sample
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
 
@@ -74,11 +75,11 @@ SOURCES = {
 }
 
 
-def same(network: neuro.Network, inputs: np.ndarray, timesteps: int) -> None:
-    """Both engines give the same bits, counts included, alone and in threads."""
+def same(network: neuro.Network, inputs: np.ndarray, timesteps: int, *, by: tuple[int, ...] = (1, 2)) -> None:
+    """Both engines give the same bits, counts included, alone and in threads (`by`)."""
     record = ("raster", "traces", "potentials", "logits_by_step") if network.readouts else ("raster", "traces", "potentials")
     expected = neuro.run(network, inputs, timesteps=timesteps, engine="reference", record=record)
-    for threads in (1, 2):
+    for threads in by:
         found = neuro.run(network, inputs, timesteps=timesteps, threads=threads, record=record)
         assert np.array_equal(found.logits, expected.logits)
         for population in network.populations:
@@ -243,6 +244,44 @@ def test_a_source_may_be_named_last(neuron: str) -> None:
         neuro.Population("in", SHAPE, neuro.Source()),
     )
     same(neuro.Network(populations, (neuro.OneToOne("in", "p", 3),)), stream(-1, 3), 6)
+
+
+@pytest.mark.parametrize("model", ["if", "signed", "cuba", "user, leaky"])
+def test_threads_share_the_rows_of_a_lone_sample(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro.engine.plan.BLOCK_LANES", 1)  # each row is a block
+    populations = (
+        neuro.Population("in", SHAPE, neuro.Source()),
+        neuro.Population("p", SHAPE, NEURONS[model]),
+        neuro.Population("q", SHAPE, neuro.IntegrateAndFire(4)),
+    )
+    conv = neuro.Conv2d("p", "q", _weights(2, 2, 3, 3), padding=1)
+    network = neuro.Network(populations, (neuro.OneToOne("in", "p", 3), conv))
+    same(network, stream(-1, 3, samples=1), 6, by=(2, 3, 5))  # of three rows
+
+
+def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    populations = (neuro.Population("in", (4,), neuro.Source()), neuro.Population("p", (5,), neuro.IntegrateAndFire(4)))
+    network, frames = neuro.Network(populations, (neuro.Dense("in", "p", _weights(4, 5)),)), stream(0, 2, 10, 6, (4,))
+
+    def blocks(threads: int) -> list[int]:
+        done: list[int] = []
+        neuro.run(network, frames, threads=threads, progress=lambda so_far, _: done.append(so_far))
+        return sorted(done)
+
+    assert blocks(1) == [10]
+    assert blocks(5) == [2, 4, 6, 8, 10]
+    assert blocks(3) == [4, 8, 10]
+    (plan,) = network._plans.values()
+    each = int(bytes_per_sample(plan, 6, 6))
+    assert len(plan.spare) == 3  # one block for each thread is kept for the next run
+    neuro.run(network, frames[:1], threads=4)
+    assert len(plan.spare) == 1  # threads that share a sample share its block
+    for most_bytes, expected in ((3 * each, [3, 6, 9, 10]), (4 * each - 1, [3, 6, 9, 10]), (1, list(range(1, 11)))):
+        monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", most_bytes)
+        assert blocks(1) == expected
+    monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", 100 * each)
+    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 4)
+    assert blocks(1) == [4, 8, 10]
 
 
 def test_long_rows_and_more_samples_than_a_block() -> None:

@@ -1,0 +1,111 @@
+"""What neurons declare: defaults, messages, windows; each number is taken at both its limits and refused one beyond."""
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+import neuro
+from neuro.errors import NetworkError
+
+MOST = 2**31 - 1
+WINDOWS = {  # payloads of messages, and steps that it is switched on for when a network runs five
+    "held": (neuro.Source(), (-MOST, MOST), 5),
+    "once, few levels": (neuro.Source("once", levels=7), (-7, 7), 5),
+    "twin": (neuro.Source(levels=7, twin=True), (0, 7), 5),
+    "rate": (neuro.Source("rate", levels=7), (0, 1), 5),
+    "signed source": (neuro.Source("signed", levels=7), (-1, 1), 5),
+    "radix source": (neuro.Source("radix", levels=7, digits=3), (0, 1), 3),
+    "if": (neuro.IntegrateAndFire(9), (0, 1), 5),
+    "signed": (neuro.SignedIntegrateAndFire(9), (-1, 1), 5),
+    "signed, looking ahead": (neuro.SignedIntegrateAndFire(9, gather=4), (-1, 1), 8),
+    "wait": (neuro.WaitIntegrateAndFire(9, 4), (0, 1), 8),
+    "radix": (neuro.RadixIntegrateAndFire(9, 3, 4), (0, 1), 6),
+    "graded": (neuro.Graded(9), (0, 255), 5),
+    "graded, signed": (neuro.Graded(9, 7, -5), (-5, 7), 5),
+    "cuba": (neuro.CubaLif(1, 2, 3), (0, 1), 5),
+    "maximum of counts": (neuro.MaxPool(4), (0, 1), 5),
+    "maximum of signed counts": (neuro.MaxPool(4, signed=True), (-1, 1), 5),
+    "maximum of digits": (neuro.MaxPool(4, "digits"), (0, 1), 5),
+    "maximum in turns": (neuro.MaxPool(4, "turns", levels=7), (0, 7), 8),
+    "user": (neuro.UserNeuron(divmod), (0, 1), 5),
+    "user, bounded": (neuro.UserNeuron(divmod, lowest=-3, highest=9), (-3, 9), 5),
+    "readout": (neuro.Readout(), (0, 0), 5),
+    "readout of digits": (neuro.Readout(gather=3), (0, 0), 3),
+}
+DEFAULTS = {
+    "bias": 0, "initial_potential": 0, "start_step": 0, "hold_input": False, "potential_bits": 24, "twin": False, "scale": None,
+    "bias_exponent": 0, "reset": "subtract", "average": False, "doubling": False, "state": (("v", 0),), "parameters": (),
+}  # fmt: skip
+LIMITS: dict[str, tuple[Callable[[int], object], int, int]] = {
+    "source's levels": (lambda n: neuro.Source(levels=n), 1, MOST),
+    "source's digits": (lambda n: neuro.Source("radix", digits=n), 1, 16),
+    "source's start": (lambda n: neuro.Source(start_step=n), 0, MOST),
+    "threshold": (neuro.IntegrateAndFire, 1, MOST),
+    "start": (lambda n: neuro.IntegrateAndFire(9, start_step=n), 0, MOST),
+    "bits": (lambda n: neuro.IntegrateAndFire(9, potential_bits=n), 2, 31),
+    "signed bits": (lambda n: neuro.SignedIntegrateAndFire(9, potential_bits=n), 2, 31),
+    "signed gather": (lambda n: neuro.SignedIntegrateAndFire(9, gather=n), 1, MOST),
+    "signed maximum": (lambda n: neuro.SignedIntegrateAndFire(9, maximum=n), -MOST, MOST),
+    "wait gather": (lambda n: neuro.WaitIntegrateAndFire(9, n), 1, MOST),
+    "wait bits": (lambda n: neuro.WaitIntegrateAndFire(9, 4, potential_bits=n), 2, 31),
+    "radix gather": (lambda n: neuro.RadixIntegrateAndFire(9, 3, n), 1, MOST),
+    "radix digits": (lambda n: neuro.RadixIntegrateAndFire(9, n, 4), 1, 16),
+    "radix threshold": (lambda n: neuro.RadixIntegrateAndFire(n, 4, 4), 1, MOST >> 3),
+    "graded levels": (lambda n: neuro.Graded(9, n), 1, MOST),
+    "graded minimum": (lambda n: neuro.Graded(9, minimum=n), -MOST, 0),
+    "taps": (lambda n: neuro.MaxPool(n), 1, 30),  # 2^30 and 3^19 fit 32 bits
+    "signed taps": (lambda n: neuro.MaxPool(n, signed=True), 1, 19),
+    "taps in turns": (lambda n: neuro.MaxPool(n, "turns"), 1, MOST),
+    "maximum's levels": (lambda n: neuro.MaxPool(3, "turns", levels=n), 1, MOST),
+    "maximum's start": (lambda n: neuro.MaxPool(3, start_step=n), 0, MOST),
+    "current decay": (lambda n: neuro.CubaLif(n, 0, 0), 0, 4095),
+    "voltage decay": (lambda n: neuro.CubaLif(0, n, 0), 0, 4095),
+    "mantissa": (lambda n: neuro.CubaLif(0, 0, n), 0, 131_071),
+    "bias": (lambda n: neuro.CubaLif(0, 0, 0, np.array([0, n])), -4096, 4096),
+    "exponent": (lambda n: neuro.CubaLif(0, 0, 0, bias_exponent=n), 0, 7),
+    "cuba's start": (lambda n: neuro.CubaLif(0, 0, 0, start_step=n), 0, MOST),
+    "lowest": (lambda n: neuro.UserNeuron(divmod, lowest=n), -MOST, 0),
+    "highest": (lambda n: neuro.UserNeuron(divmod, highest=n), 0, MOST),
+    "user's start": (lambda n: neuro.UserNeuron(divmod, start_step=n), 0, MOST),
+    "readout's gather": (lambda n: neuro.Readout(gather=n), 1, MOST),
+    "readout's bits": (lambda n: neuro.Readout(potential_bits=n), 2, 31),
+    "readout's start": (lambda n: neuro.Readout(start_step=n), 0, MOST),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_messages_and_windows(name: str) -> None:
+    neuron, messages, steps = WINDOWS[name]
+    assert neuron.messages == messages
+    assert neuron.active_steps(5) == steps
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_numbers_are_taken_at_their_limits_and_refused_one_beyond(name: str) -> None:
+    make, least, most = LIMITS[name]
+    make(least)
+    make(most)
+    for wrong in (least - 1, most + 1):
+        with pytest.raises(NetworkError):
+            make(wrong)
+
+
+def test_what_is_not_said_is_taken_for_granted() -> None:
+    for neuron, _, _ in (WINDOWS[name] for name in ("held", "if", "signed", "wait", "radix", "graded", "cuba", "user")):
+        said = {field.name: getattr(neuron, field.name) for field in fields(neuron)}
+        assert {name: said[name] for name in DEFAULTS.keys() & said.keys()} == {
+            name: DEFAULTS[name] for name in DEFAULTS.keys() & said.keys()
+        }
+    signed, readout, source = neuro.SignedIntegrateAndFire(9), neuro.Readout(), neuro.Source()
+    assert (signed.minimum, signed.maximum, signed.gather) == (0, None, 1)
+    assert (readout.scale, readout.offset, readout.gather, readout.potential_bits) == (1, 0, None, 24)
+    assert (readout.average, readout.doubling, readout.start_step) == (False, False, 0)
+    assert (source.code, source.levels, source.digits) == ("held", MOST, 0)
+    assert (neuro.MaxPool(3).signed, neuro.MaxPool(3).levels, neuro.MaxPool(3).start_step) == (False, 255, 0)
+
+
+@pytest.mark.parametrize("code", ["held", "once", "rate", "signed", "radix"])
+def test_sources_on_the_chip(code) -> None:
+    assert neuro.Source(code, digits=3).on_chip == (code in ("rate", "signed", "radix"))
