@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.engine.plan import plan_of
+from neuro.engine.store import bytes_per_sample, make_store
 from neuro.engine.store import bytes_per_sample
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
@@ -282,6 +284,24 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", 100 * each)
     monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 4)
     assert blocks(1) == [4, 8, 10]
+
+
+@pytest.mark.parametrize("traces", [frozenset(), frozenset({1, 4})], ids=["no traces", "traces"])
+@pytest.mark.parametrize(("steps", "timesteps"), [(9, 5), (3, 5)], ids=["whole", "stream"])
+def test_a_block_takes_the_memory_that_is_reckoned(steps: int, timesteps: int, traces: frozenset[int]) -> None:
+    models = {
+        "in": neuro.Source(), "signed": NEURONS["signed"], "wait": NEURONS["wait"], "held": NEURONS["if, hard, held"],
+        "user": NEURONS["user, leaky"], "out": neuro.Readout(),
+    }  # fmt: skip
+    network = neuro.Network(
+        tuple(neuro.Population(name, SHAPE, model) for name, model in models.items()),
+        tuple(neuro.OneToOne(a, b) for a, b in zip(models, list(models)[1:], strict=False)),
+    )
+    plan = plan_of(network, {"in": (-3, 3)})
+    store = make_store(plan, 7, steps, timesteps, traces=traces)
+    arenas = (store.lists, store.payloads, store.begins, store.ends, store.state, store.counts, store.traces)
+    unused = 0 if traces else 4  # an arena that nobody needs still has one place
+    assert sum(arena.nbytes for arena in arenas) == 7 * bytes_per_sample(plan, steps, timesteps, traces=traces) + unused
 
 
 def test_long_rows_and_more_samples_than_a_block() -> None:
