@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.engine.event import Worker
 from neuro.engine.plan import plan_of
+from neuro.engine.records import StepCounts
 from neuro.engine.store import bytes_per_sample, make_store
 from neuro.engine.store import bytes_per_sample
 from neuro.errors import EngineError
@@ -275,6 +277,7 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     assert blocks(3) == [4, 8, 10]
     (plan,) = network._plans.values()
     each = int(bytes_per_sample(plan, 6, 6))
+    assert Worker(plan, 6).totals.shape == (2, len(StepCounts.__slots__), 6)
     assert len(plan.spare) == 3  # one block for each thread is kept for the next run
     neuro.run(network, frames[:1], threads=4)
     assert len(plan.spare) == 1  # threads that share a sample share its block
