@@ -11,7 +11,6 @@ from neuro.engine.event import Worker
 from neuro.engine.plan import plan_of
 from neuro.engine.records import StepCounts
 from neuro.engine.store import bytes_per_sample, make_store
-from neuro.engine.store import bytes_per_sample
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
 
