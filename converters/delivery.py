@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Shape, Sparse, SumPool2d
+from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.windows import Shape
 
 Tensor = torch.Tensor
 _EXACT = 2**24

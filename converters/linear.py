@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neuro.graph import Layer
-from neuro.projections import Conv2d, Shape, Sides
+from neuro.projections import Conv2d
+from neuro.windows import Shape, Sides
 
 Floats = NDArray[np.float64]
 

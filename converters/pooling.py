@@ -17,7 +17,8 @@ from converters.stages import Stage
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import IntegrateAndFire, MaxPool
-from neuro.projections import Projection, Shape, Sides, Sparse
+from neuro.projections import Projection, Sparse
+from neuro.windows import Shape, Sides
 
 
 def encode_pool(stage: Stage, sender: Sender, settings: Settings) -> tuple[Made, ...]:

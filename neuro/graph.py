@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import GraphError
-from neuro.projections import window_output
 from neuro.specification import Specification
+from neuro.windows import window_output
 
 Floats = NDArray[np.float32]
 

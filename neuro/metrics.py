@@ -20,7 +20,8 @@ from neuro.engine.run import run as run_network
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout, Source
-from neuro.projections import Conv1d, Conv2d, Dense, Projection, Shape, Sparse
+from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
+from neuro.windows import Shape
 
 _CONNECTIONS = (Dense, Sparse, Conv1d, Conv2d)
 _PARAMETER_BYTES = 4

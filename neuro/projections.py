@@ -17,9 +17,8 @@ from scipy import sparse
 
 from neuro.errors import NetworkError
 from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
+from neuro.windows import Shape, check_window, pair, pairs_inside, positions, sides, window_output
 
-Shape = tuple[int, ...]
-Sides = tuple[tuple[int, int], ...]
 MAX_WINDOW = 1 << 20  # places of a pooling window, whose weights are not stored but made
 
 
@@ -243,7 +242,7 @@ class Conv2d(Projection):
 
     def count(self, source: Shape, target: Shape) -> int:
         pairs = int(self.weights.shape[0] * self.weights.shape[1])
-        return pairs * _window_pairs(self, self.weights.shape[2:], source, target)
+        return pairs * pairs_inside(self, self.weights.shape[2:], source, target)
 
     @property
     def stored_weights(self) -> IntArray:
@@ -311,11 +310,11 @@ class SumPool2d(Projection):
 
     def __post_init__(self) -> None:
         _born(self)
-        object.__setattr__(self, "kernel", _pair(self.kernel))
+        object.__setattr__(self, "kernel", pair(self.kernel))
         object.__setattr__(self, "stride", self.kernel if self.stride is None else self.stride)
         object.__setattr__(self, "weight", int(integer_or_array(self.name, "weight", self.weight)))
-        _settle_window(self, _pair(self.kernel))
-        if prod(_pair(self.kernel)) > MAX_WINDOW:
+        _settle_window(self, pair(self.kernel))
+        if prod(pair(self.kernel)) > MAX_WINDOW:
             raise NetworkError(self.name, f"a window of {self.kernel}", f"Use at most {MAX_WINDOW:,} places")
 
     @property
@@ -331,22 +330,15 @@ class SumPool2d(Projection):
 
     def as_conv(self, channels: int) -> Conv2d:
         """The same synapses as a depthwise convolution."""
-        weights = np.full((channels, 1, *_pair(self.kernel)), self.weight, np.int32)
-        return Conv2d(
-            self.source,
-            self.target,
-            weights,
-            self.stride or 1,
-            self.padding,
-            groups=channels,
-            delay=self.delay,  # fmt: skip
-        )
+        weights = np.full((channels, 1, *pair(self.kernel)), self.weight, np.int32)
+        how: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "groups": channels, "delay": self.delay}
+        return Conv2d(self.source, self.target, weights, **how)
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         return self.as_conv(source[0]).synapses(source, target)
 
     def count(self, source: Shape, target: Shape) -> int:
-        return source[0] * _window_pairs(self, _pair(self.kernel), source, target)
+        return source[0] * pairs_inside(self, pair(self.kernel), source, target)
 
     @property
     def stored_weights(self) -> IntArray:
@@ -358,58 +350,23 @@ KINDS: dict[str, Callable[..., Projection]] = {
 }
 
 
-def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> Shape:
-    """Output height and width of a sliding window."""
-    return tuple(
-        (n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if np.ndim(value) == 0:
-        return (int(value), int(value))
-    first, second = value
-    return (int(first), int(second))
-
-
 def _with_height(shape: Shape) -> Shape:
     return (shape[0], 1, shape[1])
 
 
 def _settle_window(projection: Any, kernel: Shape) -> None:
     """Bring stride, padding and dilation to full form and check them."""
-    padding = projection.padding
-    if np.ndim(padding) == 0:
-        padding = ((padding, padding), (padding, padding))
-    elif np.ndim(padding) == 1:
-        padding = ((padding[0], padding[0]), (padding[1], padding[1]))
-    padding = tuple((int(a), int(b)) for a, b in padding)
+    stride, padding, dilation = pair(projection.stride), sides(projection.padding), pair(projection.dilation)
+    check_window(projection.name, kernel, stride, padding, dilation)
+    object.__setattr__(projection, "stride", stride)
     object.__setattr__(projection, "padding", padding)
-    object.__setattr__(projection, "stride", _pair(projection.stride))
-    if not isinstance(projection, SumPool2d):
-        object.__setattr__(projection, "dilation", _pair(projection.dilation))
-    positive = {"stride": projection.stride, "dilation": projection.dilation, "kernel": tuple(kernel)}
-    for name, value in positive.items():
-        if min(value) < 1:
-            raise NetworkError(projection.name, f"{name} = {value}", "Use 1 or more")
-    if min(a for side in padding for a in side) < 0:
-        raise NetworkError(projection.name, f"padding = {padding}", "Use 0 or more")
-
-
-def _positions(p: Any, axis: int, tap: NDArray[np.int64], source: Shape, target: Shape) -> tuple[IntArray, NDArray[np.bool_]]:
-    """Source coordinate (taps, target positions) that each tap reads, and whether it lies inside the image."""
-    at = np.arange(target[1 + axis]) * p.stride[axis] - p.padding[axis][0] + tap[:, None] * p.dilation[axis]
-    return at, (at >= 0) & (at < source[1 + axis])
-
-
-def _window_pairs(p: Any, kernel: Shape, source: Shape, target: Shape) -> int:
-    inside = [_positions(p, axis, np.arange(kernel[axis]), source, target)[1].sum() for axis in (0, 1)]
-    return int(inside[0]) * int(inside[1])
+    if not isinstance(projection, SumPool2d):  # which has no dilation that could be set
+        object.__setattr__(projection, "dilation", dilation)
 
 
 def _window_synapses(p: Any, source: Shape, target: Shape, channel: Any, out: Any, ky: Any, kx: Any, weight: Any) -> Synapses:
-    y, y_inside = _positions(p, 0, ky, source, target)
-    x, x_inside = _positions(p, 1, kx, source, target)
+    y, y_inside = positions(p, 0, ky, source, target)
+    x, x_inside = positions(p, 1, kx, source, target)
     inside = y_inside[:, :, None] & x_inside[:, None, :]
     tap, ty, tx = np.nonzero(inside)
     pre = (channel[tap] * source[1] + y[tap, ty]) * source[2] + x[tap, tx]

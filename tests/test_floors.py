@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"},
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows"},
     {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files"},
     {"engine"},
     {"chip"},

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuro.errors import ConversionError
 from neuro.graph import Layer
-from neuro.projections import window_output
+from neuro.windows import window_output
 
 Shape = tuple[int, ...]
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLIF", "CubaLI")

@@ -1,0 +1,63 @@
+"""Sliding windows over images: how many fit, which pixel each place of a window reads. Knows numbers, no weights or neurons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuro.errors import NetworkError
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Sides = tuple[Pair, ...]  # padding before and behind, of each axis
+Positions = tuple[NDArray[np.int64], NDArray[np.bool_]]
+
+
+def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> Shape:
+    """Output height and width of a sliding window."""
+    return tuple(
+        (n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+
+
+def pair(value: Any) -> Pair:
+    """One number for height and width, or one of each."""
+    if np.ndim(value) == 0:
+        return (int(value), int(value))
+    first, second = value
+    return (int(first), int(second))
+
+
+def sides(padding: Any) -> Sides:
+    """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one number."""
+    if np.ndim(padding) == 0:
+        padding = ((padding, padding), (padding, padding))
+    elif np.ndim(padding) == 1:
+        padding = ((padding[0], padding[0]), (padding[1], padding[1]))
+    return tuple((int(a), int(b)) for a, b in padding)
+
+
+def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilation: Pair) -> None:
+    """Refuse a window that takes no step, has no place, or takes something away at the edges."""
+    for name, value in {"stride": stride, "dilation": dilation, "kernel": tuple(kernel)}.items():
+        if min(value) < 1:
+            raise NetworkError(where, f"{name} = {value}", "Use 1 or more")
+    if min(a for side in padding for a in side) < 0:
+        raise NetworkError(where, f"padding = {padding}", "Use 0 or more")
+
+
+def positions(p: Any, axis: int, tap: NDArray[np.int64], source: Shape, target: Shape) -> Positions:
+    """Source coordinate (taps, target positions) that each tap reads, and whether it lies inside the image.
+
+    p has stride, padding and dilation; axis 0 is the height; source and target are (channels, height, width).
+    """
+    at = np.arange(target[1 + axis]) * p.stride[axis] - p.padding[axis][0] + tap[:, None] * p.dilation[axis]
+    return at, (at >= 0) & (at < source[1 + axis])
+
+
+def pairs_inside(p: Any, kernel: Shape, source: Shape, target: Shape) -> int:
+    """How many pairs of a place of the window and a position of it read a pixel rather than padding."""
+    inside = [positions(p, axis, np.arange(kernel[axis]), source, target)[1].sum() for axis in (0, 1)]
+    return int(inside[0]) * int(inside[1])
