@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import neuro
 from neuro.machines.points import shipped_points
 from neuro.machines.survey import table_one
+from neuro.machines.validation import ErrorRow, Validation
 from tests.commands import here
 
 
@@ -33,6 +35,39 @@ def test_rooflines_are_drawn(tmp_path, monkeypatch, capsys) -> None:
     assert (tmp_path / "roofs.svg").read_text().startswith("<svg")
 
 
+def test_what_is_asked_for_is_printed_and_nothing_else_is_written(tmp_path, monkeypatch, capsys) -> None:
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "compare", "--table", 2)
+    assert status == 0, errors
+    assert "ResNet-50" in printed
+    assert list(tmp_path.iterdir()) == []
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "compare", "--roofline")
+    assert status == 0, errors
+    assert "a100" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["roofline.svg"]
+
+
+def test_weights_of_ones_own_get_a_row(tmp_path, monkeypatch, capsys) -> None:
+    """On a network of the same kind that is small enough for a test."""
+    weight = np.random.default_rng(0).normal(size=(5, 12)).astype(np.float32)
+    save_file({"weight": weight}, tmp_path / "w.safetensors")
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).random((6, 3, 2, 2), np.float32))
+
+    def graph(tensors: dict[str, np.ndarray]) -> neuro.Graph:
+        flat = neuro.Layer("flat", "reshape", ("x",), (12,))
+        last = neuro.Layer("fc", "linear", ("flat",), (5,), {"weight": tensors["weight"]})
+        return neuro.Graph((neuro.Layer("x", "input", (), (3, 2, 2)), flat, last))
+
+    monkeypatch.setattr("neuro.machines.spiking.resnet50_graph", graph)
+    own = ("--weights", "w.safetensors", "--data", "x.npz", "--chip", "loihi2", "--code", "graded", "--json", "rows.json")
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, "compare", "--table", 1, *own)
+    assert status == 0, errors
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert len(rows) == len(table_one()) + 1
+    assert rows[-1]["machine"] == "loihi2"
+    assert rows[-1]["latency_ms"] > 0
+    assert rows[:-1] == table_one()
+
+
 @pytest.fixture(scope="module")
 def points(tmp_path_factory):
     """Two shipped points as a file of the user's own."""
@@ -52,6 +87,17 @@ def test_validation_of_ones_own_points(points, tmp_path, monkeypatch, capsys) ->
     found = json.loads(printed)
     assert len({row["id"] for row in found["points"]} | {row["id"] for row in found["unused"]}) == given
     assert all(row["mean_error"] >= 0 for row in found["errors"])
+
+
+def test_a_validation_that_uses_every_point_says_nothing_of_others(tmp_path, monkeypatch, capsys) -> None:
+    row = ErrorRow("GPU", "latency", 3, 2, 0.1, 0.2, 0.05, 0.3, True, "made up")
+    for unused in ((), (("id-1", "no machine"),)):
+        found = Validation((row,), (), unused)
+        monkeypatch.setattr("neuro.machines.validation.validate", lambda points, found=found: found)
+        status, printed, errors = here(monkeypatch, capsys, tmp_path, "machines", "--validate")
+        assert status == 0, errors
+        assert "GPU" in printed
+        assert ("no machine" in printed) == bool(unused)
 
 
 @pytest.mark.parametrize(

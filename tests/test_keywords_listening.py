@@ -26,6 +26,7 @@ from neuro.keywords.listening import Account, Heard, Listener, listen
 from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
 from neuro.machines.points import shipped_points
+from tests.test_keywords_spotter import CLASSES, tones
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
@@ -219,6 +220,23 @@ def test_train_command(tmp_path: Path) -> None:
     assert "chosen threshold" in (tmp_path / "c.svg").read_text()
     assert made.card["data"] == "synthesised speech"
     assert json.loads(result.read_text())["heard"]["test"]["clips"] > 0
+
+
+def test_recordings_of_ones_own_are_trained_on_without_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that other people spoke; nobody recorded near misses, so nothing is said of them."""
+    monkeypatch.chdir(tmp_path)
+    classes = np.array(CLASSES)
+    for seed, part in enumerate(("train", "val", "test")):
+        clips = tones(32, seed)
+        arrays = {"audio": clips.audio, "label": clips.labels, "classes": classes, "rate": 16_000}
+        np.savez(tmp_path / f"mine_{part}.npz", **arrays, word=np.array(clips.words), speaker=np.array(clips.speakers))
+    words = ["--word", "low", "--word", "high", "--data", ".", "--model", "multilayer", "--shown", "256"]
+    done = runner.invoke(app, ["keywords", "train", *words])
+    assert done.exit_code == 0, done.output
+    assert "Written: spotter.safetensors" in done.output
+    assert "made to sound almost as" not in done.output
+    assert Spotter.load(tmp_path / "spotter.safetensors").keywords == ("low", "high")
+    assert not list(tmp_path.glob("*.svg"))
 
 
 def test_bench_command_remakes_the_published_table(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 import csv
 import dataclasses
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import neuro
+from neuro.report.terminal import tables
 from tests.commands import here
 
 GRAPHIC = ("parts", "layers", "times", "steps")
@@ -72,3 +75,20 @@ def test_faults_of_such_a_chip_are_told(desk, chip, monkeypatch, capsys) -> None
     assert (points[1]["energy_pj"] is None) == (chip == "speck")
     assert "When parts of the chip are broken" in (desk / "faults.html").read_text()
     assert (desk / "faults.svg").read_text().startswith("<svg")
+
+
+def test_figures_that_are_assumed_are_counted_where_there_are_any(desk, monkeypatch, capsys) -> None:
+    flags = ("--data", "data.npz", "--json", "-")
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "net.safetensors", *flags)
+    assert status == 0, errors
+    found = json.loads(printed)
+    for conditions, told in (
+        (["for everything", "loihi2: 3 W assumed", "loihi2: hops unknown"], "unknown: loihi2 2;"),
+        ([], None),
+    ):
+        shown = Console(width=200, file=io.StringIO())
+        shown.print(tables({**found, "conditions": conditions, "assumptions": ["on one sample"]}))
+        text = shown.file.getvalue()
+        assert "on one sample" in text
+        assert ("figures that are assumed or unknown" in text) == bool(told)
+        assert not told or told in text
