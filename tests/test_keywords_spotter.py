@@ -133,6 +133,9 @@ def test_networks_that_cannot_stream_are_refused() -> None:
     for populations, projections, said in cases:
         with pytest.raises(UsageError, match=said):
             stream(neuro.Network(populations, projections, timesteps=1))
+    deep = replace(out, shape=(1, 1, 2))
+    with pytest.raises(UsageError, match=r"'out' has shape \(1, 1, 2\). Use the separable or multilayer network"):
+        stream(neuro.Network((source, hidden, deep), (first, last), timesteps=1))
     uneven = neuro.Graded(3, bias=np.arange(hidden.size).reshape(hidden.shape))
     with pytest.raises(UsageError, match="'p1' is not the same at every frame. Use the separable network"):
         stream(neuro.Network((source, replace(hidden, neuron=uneven), out), (first, last), timesteps=1))

@@ -164,6 +164,13 @@ def test_workloads_are_recognised() -> None:
     assert match_workload("KWS scaling net C=4").macs == 2_990_848
 
 
+def test_energy_of_a_machine_of_unknown_power_is_left_out_and_said() -> None:
+    measured = row(device="Inferentia 1", energy_mj="3", energy_kind="total")
+    usable, unused = observations(parse_points(text_of([measured]), "mine"))
+    assert [o.quantity for o in usable] == ["throughput"]
+    assert unused == (("a", "energy: the power of inferentia-1 is not known"),)
+
+
 def test_energy_is_not_predicted_where_no_power_is_known() -> None:
     """Neither for a point on such a machine, which says so, nor for one whose machine lost its figures."""
     [made] = [o for o in observations(parse_points(text_of([row(device="1x T4 MaxQ", energy_mj="3", energy_kind="total",

@@ -149,6 +149,13 @@ def test_what_is_no_operation_or_no_figure_is_refused(make: Callable[[], object]
     assert told in str(refused.value)
 
 
+def test_a_pipeline_with_all_the_room_there_is_is_fully_parallel() -> None:
+    work = ready_workload("finn-kws-mlp")
+    stages = fold(work, luts=1e12, brams=1e12, bits=3)
+    assert all((stage.pe, stage.simd) == (stage.rows, stage.columns) for stage in stages[-1:])
+    assert max(stage.cycles for stage in stages) == max(stage.pixels for stage in stages)
+
+
 def test_a_pipeline_answers_no_quicker_than_its_slowest_stage() -> None:
     work, machine = ready_workload("finn-kws-mlp"), neuro.load_machine("pynq-z2")
     once, twice = (cost_by_layer(work, machine, batch=batch) for batch in (1, 2))

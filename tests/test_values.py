@@ -1,7 +1,11 @@
 """Small values that the whole house shares: frozen arrays, specifications, rows, names, stored code."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +26,12 @@ ONES = np.ones((2, 2), int)
 def test_public_names_are_found_when_first_used_and_no_others() -> None:
     assert dir(neuro) == sorted(neuro.__all__)
     assert all(getattr(neuro, name) is not None for name in dir(neuro))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    program = "import sys, neuro; print(neuro.errors.NeuroError.__name__, 'numpy' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
+        == "NeuroError False\n"
+    )
     with pytest.raises(AttributeError, match="module 'neuro' has no attribute 'runn'"):
         neuro.runn  # noqa: B018
 

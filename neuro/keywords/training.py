@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuro.errors import UsageError
 from neuro.keywords import model as networks
@@ -59,10 +58,6 @@ class Trained:
     normalisation: Normalisation
     classes: tuple[str, ...]
     calibration: Floats
-
-    def logits(self, audio: NDArray[Any]) -> NDArray[np.float32]:
-        """Outputs (clips, classes) for clips (clips, samples)."""
-        return networks.logits(self.network, self.normalisation(extract_all(self.features, audio)))
 
 
 def train(corpus: Corpus, recipe: Recipe, progress: networks.Progress | None = None) -> Trained:
