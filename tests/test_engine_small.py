@@ -9,7 +9,7 @@ import pytest
 import neuro
 from neuro.engine.event import Worker
 from neuro.engine.plan import plan_of
-from neuro.engine.records import StepCounts
+from neuro.engine.records import Messages, StepCounts, listed
 from neuro.engine.store import bytes_per_sample, make_store
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
@@ -286,6 +286,34 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", 100 * each)
     monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 4)
     assert blocks(1) == [4, 8, 10]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_messages_are_heard_as_the_raster_has_them(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 2)  # of three
+    driven, low, high = SOURCES[source]
+    populations = (
+        neuro.Population("in", SHAPE, driven),
+        neuro.Population("p", SHAPE, neuro.IntegrateAndFire(4)),
+        neuro.Population("q", SHAPE, neuro.Graded(2, minimum=-9)),
+    )
+    network = neuro.Network(populations, (neuro.OneToOne("in", "p", 2), neuro.OneToOne("in", "q", 3)))
+    heard: dict[int, dict[str, Messages]] = {}
+    done = neuro.run(
+        network, stream(low, high), record=("raster",), threads=1, observe=lambda first, block: heard.update({first: block})
+    )
+    assert heard.keys() == {0, 2}
+    for first, block in heard.items():
+        for name, found in block.items():
+            expected = listed(done.raster[name][first : first + 2])
+            assert np.array_equal(found.offsets, expected.offsets), name
+            assert np.array_equal(found.neurons, expected.neurons), name
+            if found.payloads is None:
+                assert expected.payloads is None
+            else:
+                assert np.array_equal(
+                    found.payloads, done.raster[name][first : first + 2][done.raster[name][first : first + 2] != 0]
+                )
 
 
 @pytest.mark.parametrize("traces", [frozenset(), frozenset({1, 4})], ids=["no traces", "traces"])

@@ -89,6 +89,12 @@ def test_what_is_recorded_takes_the_memory_that_is_reckoned(timesteps: int, reco
     assert {array.dtype for array in recorder.spikes.values()} == {np.dtype(np.uint8 if steps < 256 else np.uint16)}
 
 
+def test_nothing_is_wanted_that_nobody_records() -> None:
+    recorder = Recorder(NETWORK, 1, 2, ("packed:a", "traces:in", "raster:out"))
+    wanted = {(what, p.name) for what in ("raster", "traces") for p in NETWORK.populations if recorder.wants(what, p.name)}
+    assert wanted == {("raster", "a"), ("raster", "out"), ("traces", "in")}
+
+
 def test_counts_of_long_runs_have_32_bits() -> None:
     lone = neuro.Network((neuro.Population("in", (2,), neuro.Source()),), ())
     for steps, size in ((65_535, 2), (65_536, 4)):
