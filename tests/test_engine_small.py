@@ -262,6 +262,15 @@ def test_threads_share_the_rows_of_a_lone_sample(model: str, monkeypatch: pytest
     same(network, stream(-1, 3, samples=1), 6, by=(2, 3, 5))  # of three rows
 
 
+@pytest.mark.parametrize(("lanes", "rows"), [(1, 1), (17, 2), (18, 3), (100, 3)])
+def test_as_many_rows_make_a_block_as_fit_its_lanes(lanes: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro.engine.plan.BLOCK_LANES", lanes)
+    populations = (neuro.Population("in", SHAPE, neuro.Source()), neuro.Population("p", SHAPE, neuro.IntegrateAndFire(9)))
+    plan = plan_of(neuro.Network(populations, (neuro.OneToOne("in", "p"),)), {"in": (0, 1)})
+    row = plan.populations[1]
+    assert (row["rows"], row["acc_row"], row["block_rows"]) == (3, 6, rows)  # three rows of six lanes
+
+
 def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     populations = (neuro.Population("in", (4,), neuro.Source()), neuro.Population("p", (5,), neuro.IntegrateAndFire(4)))
     network, frames = neuro.Network(populations, (neuro.Dense("in", "p", _weights(4, 5)),)), stream(0, 2, 10, 6, (4,))
