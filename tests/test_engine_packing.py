@@ -8,7 +8,7 @@ import pytest
 import neuro
 from neuro.engine import pack
 from neuro.engine import tables as T
-from neuro.engine.layout import Layout
+from neuro.engine.layout import LONGEST_ROW, Layout
 from neuro.engine.pack import Bound, Packer, as_convolution, bounds, is_depthwise
 from neuro.engine.plan import make_plan
 from tests.test_engine_small import same
@@ -305,3 +305,24 @@ def test_strides_dilations_paddings_and_groups_equal_their_synapses(stride: int,
     network = join(conv(weights, stride, padding, dilation, groups=groups), (4, height, width), (4, *sides))
     same(network, rng.integers(0, 2, (2, 4, 4, height, width)), 4)
     same(network, rng.integers(-2, 3, (2, 4, 4, height, width)), 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "width", "channels"),
+    [
+        ((3, 4, 5), 4, 5, 3),
+        ((2, 7), 1, 7, 2),
+        ((9,), 1, 1, 9),
+        ((LONGEST_ROW,), 1, 1, LONGEST_ROW),
+        ((LONGEST_ROW + 3,), 2, 1, LONGEST_ROW // 2 + 2),
+    ],
+)
+def test_rows_of_a_population(shape: tuple[int, ...], rows: int, width: int, channels: int) -> None:
+    layout = Layout.of(shape)
+    assert (layout.rows, layout.width, layout.channels, layout.size) == (rows, width, channels, np.prod(shape))
+    assert layout.lanes == width * channels
+    assert layout.spatial == (len(shape) > 1)
+    positions = np.moveaxis(np.arange(layout.size).reshape(shape), 0, -1).ravel() if layout.spatial else np.arange(layout.size)
+    assert np.array_equal(layout.to_memory(np.arange(layout.size)), positions)
+    assert np.array_equal(layout.to_user(positions), np.arange(layout.size))
+    assert np.array_equal(positions[layout.memory_index], np.arange(layout.size))
