@@ -1,10 +1,14 @@
 """The demonstration's data is split cleanly and its network trains the same way every time."""
 
+import sys
+
 import numpy as np
+import pytest
 import torch
 
 from neuro.digits.data import load_digits
 from neuro.digits.model import train
+from neuro.errors import NeuroError
 
 
 def weights(model: torch.nn.Module) -> list[np.ndarray]:
@@ -43,3 +47,9 @@ def test_same_seed_same_weights_and_torch_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+def test_without_scikit_learn_it_says_how_to_get_the_digits(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(NeuroError, match=r"digits: they come with scikit-learn, .* pip install 'neuro-emulator\[data\]'"):
+        load_digits()

@@ -120,3 +120,12 @@ def test_missing_precision_and_missing_file_are_explained(tmp_path) -> None:
         neuro.load_machine(tmp_path / "none.toml")
     with pytest.raises(MachineError, match="no multiply-accumulate"):
         Workload("empty", (Op("pool", "pool"),))
+
+
+def test_what_is_only_moved_costs_bytes_and_no_multiplication() -> None:
+    layers = (Layer("x", "input", (), (2, 3)), Layer("turned", "permute", ("x",), (3, 2), options={"axes": (1, 0)}))
+    dense = Layer("out", "linear", ("flat",), (4,), {"weight": np.ones((4, 6))})
+    moved = neuro.weigh(Graph((*layers, Layer("flat", "reshape", ("turned",), (6,)), dense)))
+    plain = neuro.weigh(Graph((layers[0], Layer("flat", "reshape", ("x",), (6,)), dense)))
+    assert moved.macs == plain.macs == 24
+    assert moved.bytes_moved(8) - plain.bytes_moved(8) == 12, "six values read and written"

@@ -112,3 +112,11 @@ def test_operations_are_those_of_the_listed_synapses(case) -> None:
     assert found.effective_macs + found.effective_acs == pytest.approx(listed / run.samples)
     assert 0 <= found.activation_sparsity <= 1
     assert 0 <= found.connection_sparsity <= 1
+
+
+def test_a_network_of_readouts_alone_has_no_potential_to_update() -> None:
+    populations = (neuro.Population("in", (2,), neuro.Source("rate", levels=3)), neuro.Population("out", (2,), neuro.Readout()))
+    network = neuro.Network(populations, (neuro.Dense("in", "out", np.eye(2, dtype=int)),), timesteps=3)
+    x = np.array([[1, 2], [3, 0]])
+    found = neuro.neurobench(network, neuro.run(network, x), x).to_row()
+    assert found["MembraneUpdates"] == 0
