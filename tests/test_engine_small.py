@@ -11,6 +11,7 @@ from neuro.engine.event import Worker
 from neuro.engine.plan import plan_of
 from neuro.engine.records import Messages, StepCounts, listed
 from neuro.engine.store import bytes_per_sample, make_store
+from neuro.engine.tables import FLUSHED
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
 
@@ -269,6 +270,23 @@ def test_as_many_rows_make_a_block_as_fit_its_lanes(lanes: int, rows: int, monke
     plan = plan_of(neuro.Network(populations, (neuro.OneToOne("in", "p"),)), {"in": (0, 1)})
     row = plan.populations[1]
     assert (row["rows"], row["acc_row"], row["block_rows"]) == (3, 6, rows)  # three rows of six lanes
+
+
+def test_source_rows_that_a_block_reads_have_room_to_be_spread() -> None:
+    populations = (neuro.Population("in", (2, 7, 7), neuro.Source()), neuro.Population("p", (2, 3, 3), neuro.IntegrateAndFire(9)))
+    conv = neuro.Conv2d("in", "p", _weights(2, 1, 3, 3), 2, groups=2)
+    plan = plan_of(neuro.Network(populations, (conv,)), {"in": (0, 1)})
+    spread = int(plan.projections[0]["spread"])
+    assert spread > 0
+    assert plan.populations[1]["block_rows"] == 3
+    assert plan.spread_lanes == spread * (2 * 2 + 2 + 1)  # three rows, two apart, of a kernel of three
+
+
+def test_accumulators_that_are_flushed_take_one_row_at_a_time() -> None:
+    populations = (neuro.Population("in", SHAPE, neuro.Source()), neuro.Population("p", SHAPE, neuro.IntegrateAndFire(9)))
+    conv = neuro.Conv2d("in", "p", np.full((2, 2, 3, 3), 4000), padding=1)  # 24,000 a kernel row, 72,000 in all
+    row = plan_of(neuro.Network(populations, (conv,)), {"in": (0, 1)}).populations[1]
+    assert (row["accumulator"], row["block_rows"]) == (FLUSHED, 1)
 
 
 def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.MonkeyPatch) -> None:

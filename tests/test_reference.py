@@ -186,3 +186,10 @@ def test_bad_inputs_are_refused(inputs, says) -> None:
 def test_bad_timesteps_are_refused(timesteps) -> None:
     with pytest.raises(neuro.NeuroError, match="positive whole number"):
         neuro.run(chain(neuro.IntegrateAndFire(5), [[1], [1]]), np.zeros((1, 2), int), timesteps=timesteps)
+
+
+def test_progress_counts_the_samples_that_are_done() -> None:
+    told: list[tuple[int, int]] = []
+    network = chain(neuro.IntegrateAndFire(threshold=5), [[3, 1], [0, 4]])
+    neuro.run(network, np.ones((3, 6, 2), int), engine="reference", progress=lambda done, all_of: told.append((done, all_of)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
