@@ -7,6 +7,7 @@ Energies are per inference; `latency_ns` is from the start of a batch to its las
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Literal
 
 from neuro.errors import NeuroError
@@ -35,7 +36,8 @@ class Part:
 class Bill:
     """Energy (pJ per inference) by part, latency (ns per batch) and throughput (inferences per second) of one target.
 
-    `energy_known` is False where no public figure allows an energy to be stated: `parts` is then empty.
+    `energy_known` is False where no public figure allows an energy to be stated: `parts` is then empty. Where the latency is not
+    a number, what it costs to be switched on is not known either: only `dynamic_pj` is.
     """
 
     target: str
@@ -50,9 +52,14 @@ class Bill:
     energy_known: bool = True
 
     @property
+    def total_known(self) -> bool:
+        """Whether the total energy is known: it takes prices and a time."""
+        return self.energy_known and not isnan(self.latency_ns)
+
+    @property
     def energy_pj(self) -> float:
         """Total energy per inference: dynamic, static and management."""
-        return sum(part.energy_pj for part in self.parts) if self.energy_known else float("nan")
+        return sum(part.energy_pj for part in self.parts) if self.total_known else float("nan")
 
     @property
     def dynamic_pj(self) -> float:

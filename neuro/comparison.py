@@ -159,16 +159,16 @@ def _with_errors(row: Row, machine: Machine) -> Row:
 
 def row_of(bill: Bill) -> Row:
     """A Bill as one row of the table."""
-    known = bill.energy_known
+    known, total = bill.energy_known, bill.total_known
     return Row(
         machine=bill.target,
         batch=bill.batch,
         precision=bill.precision,
         latency_ns=bill.latency_ns,
         throughput_per_s=bill.throughput_per_s,
-        energy_pj=bill.energy_pj if known else None,
+        energy_pj=bill.energy_pj if total else None,
         dynamic_pj=bill.dynamic_pj if known else None,
-        energy_kind="total" if known else "unknown",
+        energy_kind="total" if total else "unknown",
         basis=bill.basis,
     )
 
@@ -177,11 +177,12 @@ def _crossings(workload: Workload, chip: Bill, machines: Sequence[Machine]) -> t
     """Where each machine of known energy draws level with the chip, in total and in dynamic energy."""
     if not chip.energy_known:
         return ()
+    stated = _ENERGIES if chip.total_known else {"dynamic": _ENERGIES["dynamic"]}
     found = []
     for machine in machines:
         single = cost(workload, machine)
         if single.energy_known:
-            for kind, of in _ENERGIES.items():
+            for kind, of in stated.items():
                 found.append(Crossing(machine.name, kind, _first_win(workload, chip, machine, of), *_room(chip, single, of)))
     return tuple(found)
 
@@ -206,8 +207,8 @@ def _sentence(workload: Workload, chip: Bill, machines: Sequence[Machine], cross
     """The sentence that stands first: at which batch, activity or number of time steps the chip stops winning (total energy)."""
     total = [crossing for crossing in crossings if crossing.energy_kind == "total"]
     if not total:
-        unknown = "every machine" if chip.energy_known else chip.target
-        return f"No crossing point can be stated: the energy of {unknown} is unknown."
+        unknown = "every machine" if chip.total_known else chip.target
+        return f"No crossing point can be stated: the total energy of {unknown} is unknown."
     by_name = {machine.name: machine for machine in machines}
     first = min(total, key=lambda crossing: crossing.batch or math.inf)
     if first.batch == 1:

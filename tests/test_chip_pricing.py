@@ -170,4 +170,7 @@ def test_what_no_price_is_known_for_has_no_bill() -> None:
     for form in ("synop_dense", "synop_sparse", "synop_conv"):
         bill = price(counted(), priced(energy={form: 1.0}, time={}, power={}))
         assert bill.energy_known
-        assert bill.energy_by_part()["neuron"] == bill.energy_by_part()["barrier"] == bill.energy_by_part()["static"] == 0
+        assert not bill.total_known  # for how long the chip is switched on is not known
+        assert math.isnan(bill.energy_pj)
+        assert {part.kind for part in bill.parts} == {"dynamic"}
+        assert bill.dynamic_pj >= 0 == bill.energy_by_part()["neuron"] == bill.energy_by_part()["barrier"]

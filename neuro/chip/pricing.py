@@ -61,7 +61,8 @@ class StepTimes:
 def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bill:
     """The bill of an average inference. drained_ns (samples, steps): the network's time, where packets were simulated.
 
-    Where a chip's times are all unknown the latency is not a number; where its synapses have no price, no energy is stated.
+    Where a chip's times are all unknown the latency is not a number and no static energy is stated; where its synapses have no
+    price, no energy is.
     """
     times = step_times(counts, chip, drained_ns=drained_ns)
     latency = float(times.total.sum(axis=1).mean()) + (chip.time.management_inference or 0.0)
@@ -128,6 +129,8 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
     for name, terms in lines:
         energy = sum(float(chip.value(key) or 0.0) * float(count) for key, count in terms.items()) / n
         yield Part(name, energy, "dynamic", _basis(chip, [key for key, count in terms.items() if count]))
+    if not latency:
+        return  # how long the chip is switched on is not known
     always: list[tuple[str, str, Kind, float]] = [
         ("static", "power.static", "static", counts.chips),
         ("management", "power.management", "management", 1),

@@ -110,7 +110,7 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if by_step is not None and len(by_step) > 1:
         caption = f"Code {outcome.trial.code}: the readout read off after each step of its window."
         drawn.append(_figure(figures.accuracy_over_time(by_step, outcome.accuracy_ann), caption))
-    known = outcome.trial.chip_run.bill.energy_known
+    known = outcome.trial.chip_run.bill.total_known
     points = [(t.code, t.chip_run.bill.energy_pj, t.accuracy) for t in outcome.trials if t.accuracy is not None and known]
     if len(points) > 1:
         caption = "Every code on the same chip and samples; the line joins those that no other beats in both."
