@@ -2,14 +2,18 @@
 
 import dataclasses
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
+from converters.pipeline import CODES
+from neuro.chip.ability import able_codes, takes_graded_input
 from neuro.chip.boards import MOST_CHIPS, with_cores
 from neuro.chip.cuts import Cut, even, fan
 from neuro.chip.hypergraph import _partitioner, by_hypergraph
@@ -361,3 +365,24 @@ def test_reset_by_subtraction_takes_two_compartments_on_loihi_1() -> None:
 @pytest.mark.parametrize(("synapses", "bits", "expected"), [(64, 8, 576), (64, 18, 1216), (1, 8, 64), (65, 8, 640), (0, 8, 0)])
 def test_bits_of_a_list_of_synapses(synapses: int, bits: int, expected: int) -> None:
     assert list_bits(synapses, bits, neuro.load_chip("loihi1-nahuku")) == expected
+
+
+@pytest.mark.parametrize("name", ["loihi1-davies2018", "loihi1-nahuku", "loihi2", "loihi2-x8", "spinnaker2"])
+def test_codes_that_a_chip_is_able_to_run_are_those_that_can_be_placed(name: str) -> None:
+    chip, rng = neuro.load_chip(name), np.random.default_rng(0)
+    first, last = rng.standard_normal((10, 12)).astype(np.float32), rng.standard_normal((3, 10)).astype(np.float32)
+    graph = neuro.Graph(
+        (
+            neuro.Layer("in", "input", (), (12,)),
+            neuro.Layer("hidden", "linear", ("in",), (10,), {"weight": first}),
+            neuro.Layer("relu", "relu", ("hidden",), (10,), {}, {"ceiling": None}),
+            neuro.Layer("out", "linear", ("relu",), (3,), {"weight": last}),
+        )
+    )
+    placed = []
+    for code in CODES:
+        enters = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
+        made = converters.convert(graph, rng.random((32, 12), np.float32), code=code, timesteps=4, input=enters)
+        with suppress(FitError):
+            placed.append(neuro.place(made.network, chip) and code)
+    assert tuple(placed) == able_codes(chip)

@@ -128,6 +128,31 @@ def test_run_a_module_from_the_current_folder(desk) -> None:
     assert (desk / "out.html").stat().st_size < 400_000
 
 
+@pytest.mark.parametrize(
+    ("chip", "codes"), [("loihi2", {"radix", "graded", "wait", "signed"}), ("loihi1-nahuku", {"rate", "wait"})]
+)
+def test_auto_takes_a_code_that_the_chip_can_run(chip, codes, desk, monkeypatch, capsys) -> None:
+    flags = ("--data", "few.npz", "--code", "auto", "--chip", chip, "--json", "-")
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "nets:small", *flags)
+    assert status == 0, errors
+    found = json.loads(printed)
+    assert found["code"] in codes
+    assert sum(note.startswith(f"auto: {found['code']} with T = {found['timesteps']}") for note in found["diagnosis"]) == 1
+    status, _, errors = here(monkeypatch, capsys, desk, "run", "nets:small", *flags, "--timesteps", 8)
+    assert (status, errors) == (2, "neuro: --timesteps: --code auto chooses them too. Leave --timesteps out, or name a code.\n")
+
+
+def test_auto_is_for_networks_of_ones_own(desk, monkeypatch, capsys) -> None:
+    status, _, errors = here(monkeypatch, capsys, desk, "demo", "--code", "auto")
+    assert status == 2
+    assert "'auto' is none that the demo shows" in errors
+    status, _, errors = here(
+        monkeypatch, capsys, desk, "compare", "--table", 1, "--weights", "w", "--data", "few.npz", "--code", "auto"
+    )
+    assert status == 2
+    assert "takes hours" in errors
+
+
 def test_run_takes_weights_and_another_chip(desk, monkeypatch, capsys) -> None:
     weights = {
         "1.weight": torch.ones(20, 64),

@@ -47,6 +47,14 @@ def takes_graded_input(chip: Chip) -> bool:
     return able.hold_input and able.signed_payload and able.payload_bits >= 8
 
 
+def able_codes(chip: Chip) -> tuple[str, ...]:
+    """The codes of a conversion for which the chip's neurons have a program, and its messages the bits."""
+    able = chip.neuron
+    named = {"rate": "if", "signed": "signed", "wait": "wait", "radix": "radix", "graded": "graded"}
+    room = {"signed": able.signed_payload, "graded": able.payload_bits >= 8}
+    return tuple(code for code, program in named.items() if program in able.programs and room.get(code, True))
+
+
 def check_ability(network: Network, chip: Chip) -> None:
     """Raise FitError for the first population or projection that the chip's neurons cannot do."""
     for population in network.populations:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Asked, Calibration, Code, Timesteps, Weights, study_named
+from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Asked, Calibration, Code, NirWriter, Timesteps, Weights, study_named
 from neuro.cli.output import Json, Quiet, check_writable, chip_names, console, machine_names, working, write_json, write_out
 from neuro.errors import UsageError
 
@@ -48,6 +48,7 @@ def compare(
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    nir_writer: NirWriter = None,
     json: Json = None,
     csv: Csv = None,
     table: Table = None,
@@ -82,6 +83,7 @@ def compare(
         calibration,
         machines=tuple(machine or ()),
         batches=tuple(batch or ()),
+        nir_writer=nir_writer,
     )
     with working("loading", quiet=quiet) as work:
         outcome = study_named(named, work=work)

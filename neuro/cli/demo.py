@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, check_writable, working
+from neuro.cli.output import CODE, CODES, TIMESTEPS, Chip, Quiet, check_writable, working
+from neuro.errors import UsageError
 
 EXAMPLES = """
 Examples:
@@ -39,6 +40,8 @@ def demo(
     Everything happens here and now: 1,347 images to train on, 450 held out, five codes, five machines.
     """
     check_writable(report, json)
+    if code not in CODES:
+        raise UsageError("--code", f"{code!r} is none that the demo shows", f"Use one of {', '.join(CODES)}")
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.cli.inputs import Data

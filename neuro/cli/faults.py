@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuro.cli.named import MODEL, SAMPLES, Asked, Calibration, Code, Timesteps, Weights, network_named
+from neuro.cli.named import MODEL, SAMPLES, Asked, Calibration, Code, NirWriter, Timesteps, Weights, check_auto, network_named
 from neuro.cli.output import Chip as ChipName
 from neuro.cli.output import Json, Quiet, Report, check_writable, console, working, write_json, write_out
 from neuro.errors import UsageError
@@ -47,6 +47,7 @@ def faults(
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    nir_writer: NirWriter = None,
     figure: Drawn = None,
     report: Report = None,
     json: Json = None,
@@ -59,6 +60,7 @@ def faults(
     check_writable(figure, report, json)
     if (model is None) != (data is None):
         raise UsageError("neuro faults", "a model and its data belong together", "Write `neuro faults MODEL --data FILE.npz`")
+    check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
         from neuro.chip.faults.curves import KINDS, Subject, curves
         from neuro.chip.files import load_chip
@@ -69,7 +71,7 @@ def faults(
         if model is None or data is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            asked = Asked(model, data, chip, code, timesteps, weights, calibration)
+            asked = Asked(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
             network, samples = network_named(asked, work=work)
         trial = try_network(network, target, samples, Settings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import converters
+from converters.choosing import Goal
 from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
-from neuro.chip.ability import takes_graded_input
+from neuro.chip.ability import able_codes, takes_graded_input
 from neuro.chip.emulator import emulate
 from neuro.chip.placement import Board, place
 from neuro.chip.spec import Chip
@@ -31,7 +32,7 @@ Input = Literal["auto", "spikes"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How float networks become spikes and what they are compared with.
+    """How float networks become spikes and what they are compared with; code "auto": the one with the least work that agrees.
 
     `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `board` "auto" takes as many
     chips as a network needs; `diagnose`: also say what each layer loses; `within_s`: seconds that emulating one code may take.
@@ -48,8 +49,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for code in (self.code, *self.others):
-            if code not in CODES:
-                raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}")
+            if code not in (*CODES, "auto"):
+                raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}, or auto")
         for machine in self.machines:
             load_machine(machine)
 
@@ -103,9 +104,9 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     work.step(f"{settings.code}: converting")
     conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
     work.step(f"{settings.code}: running {len(data):,} samples")
-    trial = try_network(conversion.network, chip, data, settings, code=settings.code, work=work)
+    trial = try_network(conversion.network, chip, data, settings, code=conversion.code, work=work)
     others, refused = [], {}
-    for code in settings.others:
+    for code in (code for code in settings.others if code != conversion.code):
         work.step(f"{code}: converting and running {len(data):,} samples")
         try:
             made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
@@ -131,8 +132,13 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
 
 
 def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:
-    """Convert with the input that this chip can take: graded messages where it has them, else spikes."""
+    """Convert with the input that this chip can take: graded messages where it has them, else spikes.
+
+    Code "auto" chooses among those that the chip can run, and how many timesteps it takes.
+    """
     enters: Input = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
+    if code == "auto":
+        return converters.convert(model, calibration, code="auto", input=enters, goal=Goal(codes=able_codes(chip)))
     return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, input=enters)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import CODE, TIMESTEPS
+from neuro.cli.output import CODE_OR_AUTO, TIMESTEPS
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
 Samples = Annotated[Path, SAMPLES]
-Code = Annotated[str | None, CODE]
+Code = Annotated[str | None, CODE_OR_AUTO]
 Timesteps = Annotated[int | None, TIMESTEPS]
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
 NirWriter = Annotated[
@@ -139,9 +139,16 @@ def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
     return convert_for(load_chip(asked.chip), model, typical, settings.code, settings.timesteps).network, samples
 
 
+def check_auto(code: str | None, timesteps: int | None) -> None:
+    """Refuse a number of timesteps beside the code that finds its own."""
+    if code == "auto" and timesteps is not None:
+        raise UsageError("--timesteps", "--code auto chooses them too", "Leave --timesteps out, or name a code")
+
+
 def _check(asked: Asked) -> None:
     if asked.nir_writer is not None and not asked.nir:
         raise UsageError("--nir-writer", f"{asked.model!r} is not a .nir file", "Leave --nir-writer out")
+    check_auto(asked.code, asked.timesteps)
     for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
         if asked.saved and value is not None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")

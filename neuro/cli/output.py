@@ -46,6 +46,11 @@ Chip = Annotated[
 ]
 Board = Annotated[str, typer.Option(metavar="BOARD", help="given: the chip as it is; auto: as many of it as the network needs.")]
 CODE = typer.Option(metavar="CODE", help=f"How values become spikes: {', '.join(CODES)}.", autocompletion=lambda: list(CODES))
+CODE_OR_AUTO = typer.Option(
+    metavar="CODE",
+    help=f"How values become spikes: {', '.join(CODES)}; auto: the one, with its timesteps, that agrees with the least work.",
+    autocompletion=lambda: [*CODES, "auto"],
+)
 TIMESTEPS = typer.Option(metavar="T", help="Timesteps in which a value is sent.", min=1)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 

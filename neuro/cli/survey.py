@@ -33,6 +33,8 @@ class Own:
     def __post_init__(self) -> None:
         if self.weights is not None and self.data is None:
             raise UsageError("--weights", "spikes depend on images", "Add --data FILE.npz with images x (samples, 3, 224, 224)")
+        if self.code == "auto":
+            raise UsageError("--code", "trying every code on ResNet-50 takes hours", "Name one")
         if self.weights is None and any((self.data, self.calibration, self.chip, self.code, self.timesteps)):
             raise UsageError("--table", "options for a row of your own, but no weights", "Add --weights FILE.safetensors")
 
