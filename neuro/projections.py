@@ -53,7 +53,7 @@ class Projection(Specification):
 
     def count(self, source: Shape, target: Shape) -> int:
         """Number of synapses; padding outside an image is none."""
-        return int(self.synapses(source, target).pre.size)
+        raise NotImplementedError
 
     @property
     def stored_weights(self) -> IntArray:
