@@ -7,7 +7,7 @@ message: the threshold theta for spikes counted over T steps, theta / levels for
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from neuro.projections import OneToOne, Projection
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 Code = Literal["rate", "signed", "wait", "radix", "graded"]
-POTENTIAL = 2**23 - 1
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
 _LARGEST_THRESHOLD = 2.0**16
 _STRANDS = 16  # parallel synapses that may share a weight,
@@ -54,6 +53,7 @@ class Settings:
     source: Source
     gather: int = 1
     reset: str = "subtract"
+    potential_bits: int = 24
 
     @property
     def levels(self) -> int:
@@ -76,6 +76,11 @@ class Settings:
     def limit(self) -> int:
         """Largest absolute weight."""
         return int(2 ** (self.weight_bits - 1) - 1)
+
+    @property
+    def largest_potential(self) -> int:
+        """Where potentials saturate."""
+        return int(2 ** (self.potential_bits - 1) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
-    room = min(POTENTIAL / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
+    room = min(settings.largest_potential / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
     limits = [settings.limit * n for n in _strands(operators)]
     importance, power = activity.importance * unit**2, activity.square / unit**2
     chosen = balance(operators, [s.spread for s in senders], importance, power, (limits, room), activity.most)
@@ -183,7 +188,7 @@ def encode_readout(
     operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
     per_step = settings.counts and not arrives.all_once
     largest = np.maximum(integers.largest_by_channel(operators), 1e-30)
-    room = POTENTIAL / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
+    room = settings.largest_potential / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
     factor = _column(np.minimum(settings.limit / largest, room), stage.shape)
     operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, [settings.limit] * len(operators))
     neuron = Readout(
@@ -193,6 +198,7 @@ def encode_readout(
         doubling=settings.code == "radix" and not arrives.all_once,
         gather=None if per_step else arrives.gather,
         start_step=arrives.start,
+        potential_bits=settings.potential_bits,
     )
     sender = Sender(stage.name, np.ones(1), np.ones(1), arrives.start)
     return Made(
@@ -272,19 +278,19 @@ def _projections(
 
 def _neuron(threshold: int, arrives: Arrival, settings: Settings) -> Neuron:
     """The code's neuron without bias; it rounds to the nearest count."""
-    half, start = threshold // 2, arrives.start
+    half = threshold // 2
+    when: dict[str, Any] = {"start_step": arrives.start}
+    how = {**when, "potential_bits": settings.potential_bits}
     if settings.code == "graded":
-        return Graded(threshold, settings.levels, bias=half, start_step=start)
+        return Graded(threshold, settings.levels, bias=half, **when)
     if settings.code == "radix":
-        return RadixIntegrateAndFire(threshold, settings.timesteps, arrives.gather, bias=half, start_step=start)
+        return RadixIntegrateAndFire(threshold, settings.timesteps, arrives.gather, bias=half, **how)
     if settings.code == "wait":
-        return WaitIntegrateAndFire(threshold, arrives.gather, initial_potential=half, start_step=start)
+        return WaitIntegrateAndFire(threshold, arrives.gather, initial_potential=half, **how)
     if settings.code == "signed":
-        most = settings.timesteps
-        return SignedIntegrateAndFire(
-            threshold, 0, half, maximum=most, start_step=start, hold_input=arrives.hold, gather=arrives.gather
-        )
-    return IntegrateAndFire(threshold, settings.reset, 0, half, start, arrives.hold)
+        how |= {"maximum": settings.timesteps, "hold_input": arrives.hold, "gather": arrives.gather}
+        return SignedIntegrateAndFire(threshold, 0, half, **how)
+    return IntegrateAndFire(threshold, settings.reset, 0, half, hold_input=arrives.hold, **how)
 
 
 def _column(values: Floats, shape: tuple[int, ...]) -> Floats:

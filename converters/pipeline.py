@@ -31,6 +31,7 @@ CODES: tuple[str, ...] = get_args(Code)
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 MOST_DIGITS = 8
+Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not mend it "
     "(two test networks fell from 98 to 84 % and from 97 to 34 % at 16 steps)"
@@ -65,7 +66,8 @@ class Conversion(Shown):
     def _with(self, code: str, timesteps: int) -> Settings:
         """This conversion's settings with another window."""
         how = {"held": "ideal", "once": "graded"}.get(self.settings.source.code, "spikes")
-        made, _ = _settings(self.recipe.samples, cast(Code, code), timesteps, self.settings.weight_bits, how)
+        bits = (self.settings.weight_bits, self.settings.potential_bits)
+        made, _ = _settings(self.recipe.samples, cast(Code, code), timesteps, bits, how)
         return replace(made, reset=self.settings.reset)
 
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
@@ -93,6 +95,7 @@ def convert(
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
     weight_bits: int = 8,
+    potential_bits: int = 24,
     correct_bias: bool = True,
     input: Literal["auto", "spikes", "graded", "ideal"] = "auto",
     reset: Literal["subtract", "zero"] = "subtract",
@@ -105,8 +108,9 @@ def convert(
     calibration: typical inputs (samples, *shape); a few hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; correct_bias: fit
-    each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
+    (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to
+    what the ones before it really send: weights by least squares, then mean activations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
@@ -119,15 +123,21 @@ def convert(
         ("reset", reset, resets),
     ):
         _check_choice(*choice)
-    for number in (("weight_bits", weight_bits, 2, 8), ("timesteps", timesteps, 1, 4096), ("refine", refine, 0, 1_000_000)):
+    for number in (
+        ("weight_bits", weight_bits, 2, 8),
+        ("potential_bits", potential_bits, 16, 31),
+        ("timesteps", timesteps, 1, 4096),
+        ("refine", refine, 0, 1_000_000),
+    ):
         _check_number(*number)
+    bits = (weight_bits, potential_bits)
     graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
     if code == "auto":
-        return _automatic(graph, Recipe(graph, samples, threshold, correct_bias), weight_bits, input, goal or Goal(), refine)
+        return _automatic(graph, Recipe(graph, samples, threshold, correct_bias), bits, input, goal or Goal(), refine)
     if goal is not None:
         raise ConversionError("goal", f"it is for code='auto', the code is {code!r}", "Leave it out, or use code='auto'")
-    settings, notes = _settings(samples, code, timesteps, weight_bits, input)
+    settings, notes = _settings(samples, code, timesteps, bits, input)
     if reset == "zero":
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
         warnings.warn(HARD_RESET, stacklevel=2)
@@ -139,14 +149,14 @@ def convert(
     return Conversion(built.network, graph, code, settings.timesteps, notes, built, recipe, settings)
 
 
-def _automatic(graph: Graph, recipe: Recipe, weight_bits: int, how: str, goal: Goal, refine: int) -> Conversion:
+def _automatic(graph: Graph, recipe: Recipe, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
     """The network that meets the goal with the least work."""
     if refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
     if how == "spikes":
         goal = replace(goal, codes=tuple(code for code in goal.codes if code != "graded"))
     remarks = recipe.remarks
-    choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, weight_bits, how)[0])
+    choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, bits, how)[0])
     best, notes = choice.best, (*graph.notes, *remarks, choice.why)
     built = replace(best.built, network=replace(best.built.network, notes=notes))
     return Conversion(built.network, graph, best.settings.code, best.settings.timesteps, notes, built, recipe, best.settings)
@@ -169,9 +179,7 @@ def _check_number(name: str, value: object, lowest: int, highest: int) -> None:
         raise ConversionError(name, f"{value!r} is not a whole number from {lowest} to {highest}", f"Use {lowest} to {highest}")
 
 
-def _settings(
-    samples: NDArray[np.float32], code: Code, timesteps: int, weight_bits: int, how: str
-) -> tuple[Settings, tuple[str, ...]]:
+def _settings(samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str) -> tuple[Settings, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     if code == "radix" and timesteps > MOST_DIGITS:
         notes = (f"radix sends binary digits: {timesteps} timesteps became {MOST_DIGITS} digits",)
@@ -180,4 +188,4 @@ def _settings(
         timesteps = 1
     source = input_source(samples, code, timesteps, how)
     gather = 1 + timesteps // LOOK_AHEAD if code == "signed" else 1
-    return Settings(code, timesteps, weight_bits, source, gather), notes
+    return Settings(code, timesteps, bits[0], source, gather, potential_bits=bits[1]), notes

@@ -78,7 +78,9 @@ def _pool(name: str, window: Window, sender: Sender, settings: Settings) -> Made
     kernel = window.weight.shape[2:]
     taps, start = int(np.prod(kernel)), sender.ready + 1
     if settings.code == "wait":
-        neuron: IntegrateAndFire | MaxPool = IntegrateAndFire(1, reset="zero", start_step=start)
+        neuron: IntegrateAndFire | MaxPool = IntegrateAndFire(
+            1, reset="zero", start_step=start, potential_bits=settings.potential_bits
+        )
         weight = window.weight
     else:
         code = "digits" if settings.code == "radix" else "counts"

@@ -13,7 +13,7 @@ import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
 from converters.pipeline import CODES
-from neuro.chip.ability import able_codes, takes_graded_input
+from neuro.chip.ability import able_codes, takes_graded_input, usual_potential_bits
 from neuro.chip.boards import MOST_CHIPS, with_cores
 from neuro.chip.cuts import Cut, even, fan
 from neuro.chip.hypergraph import _partitioner, by_hypergraph
@@ -367,7 +367,7 @@ def test_bits_of_a_list_of_synapses(synapses: int, bits: int, expected: int) -> 
     assert list_bits(synapses, bits, neuro.load_chip("loihi1-nahuku")) == expected
 
 
-@pytest.mark.parametrize("name", ["loihi1-davies2018", "loihi1-nahuku", "loihi2", "loihi2-x8", "spinnaker2"])
+@pytest.mark.parametrize("name", ["loihi1-davies2018", "loihi1-nahuku", "loihi2", "loihi2-x8", "spinnaker2", "speck"])
 def test_codes_that_a_chip_is_able_to_run_are_those_that_can_be_placed(name: str) -> None:
     chip, rng = neuro.load_chip(name), np.random.default_rng(0)
     first, last = rng.standard_normal((10, 12)).astype(np.float32), rng.standard_normal((3, 10)).astype(np.float32)
@@ -382,7 +382,8 @@ def test_codes_that_a_chip_is_able_to_run_are_those_that_can_be_placed(name: str
     placed = []
     for code in CODES:
         enters = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
-        made = converters.convert(graph, rng.random((32, 12), np.float32), code=code, timesteps=4, input=enters)
+        how = {"code": code, "timesteps": 4, "input": enters, "potential_bits": usual_potential_bits(chip)}
+        made = converters.convert(graph, rng.random((32, 12), np.float32), **how)
         with suppress(FitError):
             placed.append(neuro.place(made.network, chip) and code)
     assert tuple(placed) == able_codes(chip)

@@ -112,16 +112,25 @@ def convolutions(draw) -> nn.Module:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(convolutions(), st.sampled_from(LOSSLESS), st.integers(2, 8), st.integers(3, 8), st.booleans(), st.integers(0, 99))
-def test_lossless_codes_equal_the_quantised_network(model, code, timesteps, weight_bits, negative, seed) -> None:
+@given(
+    convolutions(),
+    st.sampled_from(LOSSLESS),
+    st.integers(2, 8),
+    st.tuples(st.integers(3, 8), st.sampled_from((16, 20, 24))),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_lossless_codes_equal_the_quantised_network(model, code, timesteps, bits, negative, seed) -> None:
+    how = {"code": code, "timesteps": timesteps, "weight_bits": bits[0], "potential_bits": bits[1]}
     samples = np.random.default_rng(seed).random((32, 2, 8, 8), np.float32) - 0.5 * negative
     try:
-        made = converters.convert(settled(model, samples, seed), samples, code=code, timesteps=timesteps, weight_bits=weight_bits)
+        made = converters.convert(settled(model, samples, seed), samples, **how)
     except neuro.NeuroError as error:
         assert "dead" in str(error) or "needs weights up to" in str(error)  # noqa: PT017  # both may be drawn
         return
     run = neuro.run(made.network, samples[:6])
     assert np.array_equal(made.quantised(samples[:6]), run.logits)
+    assert {getattr(p.neuron, "potential_bits", bits[1]) for p in made.network.populations} == {bits[1]}
 
 
 @pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix", "graded"])

@@ -128,6 +128,19 @@ def test_run_a_module_from_the_current_folder(desk) -> None:
     assert (desk / "out.html").stat().st_size < 400_000
 
 
+def test_a_chip_of_narrow_potentials_runs_a_float_network(desk, monkeypatch, capsys) -> None:
+    status, printed, errors = here(monkeypatch, capsys, desk, "run", "nets:small", "--data", "few.npz", "--chip", "speck")
+    assert status == 0, errors
+    assert "Energy of one inference" not in printed  # none is public
+    flags = ("--data", "few.npz", "--json", "-")
+    wide, narrow = (
+        json.loads(here(monkeypatch, capsys, desk, "run", "nets:small", *flags, "--chip", chip)[1])
+        for chip in ("loihi2", "speck")
+    )
+    assert narrow["cores_used"] <= 9
+    assert abs(narrow["accuracy_snn"] - wide["accuracy_snn"]) <= 2 / narrow["samples"]
+
+
 @pytest.mark.parametrize(
     ("chip", "codes"), [("loihi2", {"radix", "graded", "wait", "signed"}), ("loihi1-nahuku", {"rate", "wait"})]
 )

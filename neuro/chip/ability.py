@@ -47,6 +47,11 @@ def takes_graded_input(chip: Chip) -> bool:
     return able.hold_input and able.signed_payload and able.payload_bits >= 8
 
 
+def usual_potential_bits(chip: Chip) -> int:
+    """Width of the potentials to convert with: 24 bits, or those that the chip has where they are fewer."""
+    return min(24, chip.neuron.potential_bits)
+
+
 def able_codes(chip: Chip) -> tuple[str, ...]:
     """The codes of a conversion for which the chip's neurons have a program, and its messages the bits."""
     able = chip.neuron

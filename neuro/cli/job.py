@@ -10,7 +10,7 @@ from converters.choosing import Goal
 from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
-from neuro.chip.ability import able_codes, takes_graded_input
+from neuro.chip.ability import able_codes, takes_graded_input, usual_potential_bits
 from neuro.chip.emulator import emulate
 from neuro.chip.placement import Board, place
 from neuro.chip.spec import Chip
@@ -132,14 +132,15 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
 
 
 def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:
-    """Convert with the input that this chip can take: graded messages where it has them, else spikes.
+    """Convert with the input that this chip can take, graded messages where it has them, else spikes, and its potentials.
 
     Code "auto" chooses among those that the chip can run, and how many timesteps it takes.
     """
     enters: Input = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
+    how: dict[str, Any] = {"input": enters, "potential_bits": usual_potential_bits(chip)}
     if code == "auto":
-        return converters.convert(model, calibration, code="auto", input=enters, goal=Goal(codes=able_codes(chip)))
-    return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, input=enters)
+        return converters.convert(model, calibration, code="auto", goal=Goal(codes=able_codes(chip)), **how)
+    return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, **how)
 
 
 def _example(trial: Trial, data: Data) -> Run:

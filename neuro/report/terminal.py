@@ -23,7 +23,8 @@ def tables(result: Result) -> Group:
 def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _codes(result)
-    yield _parts(result)
+    if result["energy_kinds"]:
+        yield _parts(result)
     if result["repriced"]:
         yield Padding(Text(f"The same counts at other prices: {_repriced(result)}."), (0, 0, 1, 2))
     if result["losses"] is not None:
