@@ -129,8 +129,13 @@ def test_run_a_module_from_the_current_folder(desk) -> None:
 
 
 def test_a_chip_of_narrow_potentials_runs_a_float_network(desk, monkeypatch, capsys) -> None:
-    status, printed, errors = here(monkeypatch, capsys, desk, "run", "nets:small", "--data", "few.npz", "--chip", "speck")
+    status, printed, errors = here(
+        monkeypatch, capsys, desk, "run", "nets:small", "--data", "few.npz", "--chip", "speck", "--all-codes"
+    )
     assert status == 0, errors
+    assert [line.split(":")[0].strip() for line in printed.splitlines() if line.startswith(" No ")] == [
+        f"No {code}" for code in ("signed", "wait", "radix", "graded")
+    ]
     assert "Energy of one inference" not in printed  # none is public
     flags = ("--data", "few.npz", "--json", "-")
     wide, narrow = (

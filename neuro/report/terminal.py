@@ -23,6 +23,11 @@ def tables(result: Result) -> Group:
 def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _codes(result)
+    if result["refused_codes"]:
+        yield Group(
+            *(Padding(Text(f"No {code}: {why}", style="dim"), (0, 0, 0, 1)) for code, why in result["refused_codes"].items())
+        )
+        yield Text()
     if result["energy_kinds"]:
         yield _parts(result)
     if result["repriced"]:
