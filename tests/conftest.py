@@ -6,6 +6,7 @@ good places tries a hundred moves for each group instead of ten thousand.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
 MOST_EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_runtest_setup() -> None:
+    """Ctrl-C means the same to every test and its processes: a shell starts what runs in the background without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

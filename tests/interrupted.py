@@ -232,6 +232,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     rows = [row for name in options.commands for row in interrupt(name, options.moments, options.seed)]
     print(json.dumps(rows, indent=1))  # noqa: T201  # a command
 
