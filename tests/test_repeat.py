@@ -28,6 +28,13 @@ def test_results_that_differ_are_named() -> None:
     assert found["different"] == {"b": ["passed", "failed", "missing"]}
 
 
+def test_what_is_not_there_is_no_success() -> None:
+    command = [sys.executable, "tests/repeat.py", "--times", "1", "tests/test_repeat.py::test_nowhere"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pytest did not run" in done.stderr
+
+
 def test_a_test_that_needs_another_is_found_out(tmp_path) -> None:
     (tmp_path / "test_fickle.py").write_text(FICKLE)
     command = [sys.executable, "tests/repeat.py", "--times", "4", f"--rootdir={tmp_path}", str(tmp_path / "test_fickle.py")]
