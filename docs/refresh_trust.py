@@ -185,6 +185,8 @@ def orders(found: Any) -> str:
     return f"{said}\n\n{table(('seed of the order', 'passed', 'skipped', 'failed'), rows)}"
 
 
+SIGNALLED = ("tests/test_durability.py", "tests/test_sweep_command.py", "tests/test_command_lists.py",
+             "tests/test_main_job.py::test_ctrl_c_ends_at_once_and_leaves_nothing")  # fmt: skip
 # Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.
 LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
     "fuzz": (("tests/fuzz.py", "--minutes", "10", "--json"), fuzz),
@@ -192,6 +194,7 @@ LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
     "mutants": (("tests/mutants.py",), mutants),
     "soak": (("benchmarks/soak.py", "--minutes", "60"), soak),
     "orders": (("tests/repeat.py", "--times", "10"), orders),
+    "signalled": (("tests/repeat.py", "--times", "10", *SIGNALLED), orders),
     "coverage": (("tests/coverage_run.py", "--json"), coverage),
 }
 SECTIONS: dict[str, Callable[[], str]] = {"laws": laws, "witnesses": witnesses, "golden": golden, "faults": faults}
