@@ -13,7 +13,7 @@ import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
 from converters.pipeline import CODES
-from neuro.chip.ability import able_codes, takes_graded_input, usual_potential_bits
+from neuro.chip.ability import able_codes, conversion_for
 from neuro.chip.boards import MOST_CHIPS, with_cores
 from neuro.chip.cuts import Cut, even, fan
 from neuro.chip.hypergraph import _partitioner, by_hypergraph
@@ -381,8 +381,7 @@ def test_codes_that_a_chip_is_able_to_run_are_those_that_can_be_placed(name: str
     )
     placed = []
     for code in CODES:
-        enters = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
-        how = {"code": code, "timesteps": 4, "input": enters, "potential_bits": usual_potential_bits(chip)}
+        how = {"code": code, "timesteps": 4, **conversion_for(chip, code)}
         made = converters.convert(graph, rng.random((32, 12), np.float32), **how)
         with suppress(FitError):
             placed.append(neuro.place(made.network, chip) and code)

@@ -169,7 +169,7 @@ def test_a_log_is_told_once_what_takes_long(monkeypatch: pytest.MonkeyPatch, cap
 @pytest.mark.parametrize("engine", ["event", "reference", "torch", "brian2"])
 def test_a_run_that_takes_too_long_is_ended_with_the_numbers(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "brian2":
-        pytest.importorskip("brian2")
+        pytest.importorskip("brian2", exc_type=ImportError)
     monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
     monkeypatch.setattr(torch_engine, "BATCH_BYTES", 1)
     monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))

@@ -41,15 +41,15 @@ _SPIKES = 'Convert with input="spikes"'
 _SOURCE_PROGRAM: dict[str, Program] = {"rate": "if", "signed": "signed", "radix": "radix"}
 
 
-def takes_graded_input(chip: Chip) -> bool:
-    """Whether a value can enter as one graded message of 8 bits that its population holds; else it enters as spikes."""
+def conversion_for(chip: Chip, code: str) -> dict[str, Any]:
+    """Options of a conversion in this code that the chip asks for: how samples enter, and the width of potentials.
+
+    A value enters as one graded message of 8 bits that its population holds where the chip can do that, else as spikes.
+    Potentials have 24 bits, or those of the chip where they are fewer.
+    """
     able = chip.neuron
-    return able.hold_input and able.signed_payload and able.payload_bits >= 8
-
-
-def usual_potential_bits(chip: Chip) -> int:
-    """Width of the potentials to convert with: 24 bits, or those that the chip has where they are fewer."""
-    return min(24, chip.neuron.potential_bits)
+    graded = able.hold_input and able.signed_payload and able.payload_bits >= 8
+    return {"input": "auto" if graded or code == "graded" else "spikes", "potential_bits": min(24, able.potential_bits)}
 
 
 def able_codes(chip: Chip) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import converters
 from converters.choosing import Goal
 from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
-from neuro.chip.ability import able_codes, takes_graded_input, usual_potential_bits
+from neuro.chip.ability import able_codes, conversion_for
 from neuro.chip.emulator import emulate
 from neuro.chip.placement import Board, place
 from neuro.chip.spec import Chip
@@ -26,8 +26,6 @@ from neuro.machines.machine import load_machine
 from neuro.metrics import neurobench
 from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
-
-Input = Literal["auto", "spikes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +134,7 @@ def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: 
 
     Code "auto" chooses among those that the chip can run, and how many timesteps it takes.
     """
-    enters: Input = "auto" if takes_graded_input(chip) or code == "graded" else "spikes"
-    how: dict[str, Any] = {"input": enters, "potential_bits": usual_potential_bits(chip)}
+    how = conversion_for(chip, code)
     if code == "auto":
         return converters.convert(model, calibration, code="auto", goal=Goal(codes=able_codes(chip)), **how)
     return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, **how)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.ability import takes_graded_input, usual_potential_bits
+from neuro.chip.ability import conversion_for
 from neuro.chip.emulator import emulate
 from neuro.chip.mapping import Method
 from neuro.chip.placement import Placement, place
@@ -51,8 +51,7 @@ def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chi
     from converters.threads import one_thread
 
     how: dict[str, Any] = {"code": setting.code, "threshold": setting.threshold, "weight_bits": setting.weight_bits}
-    how["input"] = "auto" if takes_graded_input(chip) or setting.code == "graded" else "spikes"
-    how["potential_bits"] = usual_potential_bits(chip)
+    how |= conversion_for(chip, setting.code)
     with one_thread():
         conversion = converters.convert(graph, calibration, timesteps=setting.timesteps, **how)
     return place(conversion.network, chip, method=cast(Method, setting.placement))
