@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converters.linear import Matrix, Operator
 
 Floats = NDArray[np.float64]
+LARGEST_MANTISSA, THRESHOLD_STEP = 2**16, 64  # larger thresholds have an exponent, as on Loihi: 17 bits << 6
 _STEPS = 2.0 ** np.arange(0, 8.01, 0.25)  # candidates for Theta, relative to one that needs no raise
 
 
@@ -35,8 +36,9 @@ def balance(
     most: Floats,
 ) -> Balance:
     """Least sum over channels of importance x error, where in units of the target's message the error variance of a channel is
-    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights. It is never
-    more than the power of a channel, which is lost when it no longer fires.
+    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights. Weights of an
+    operator with an exponent are multiples of a power of two, and their error grows with it. An error is never more than the
+    power of a channel, which is lost when it no longer fires.
 
     operators: in the target's units; spreads: variance of each source's total messages, (channels,) or one; importance and
     power (channels,), in the target's units; room: largest integer weight of each operator, and largest threshold;
@@ -45,7 +47,9 @@ def balance(
     limits, ceiling = room
     largest = np.max([_by_channel([op], "largest") / n for op, n in zip(operators, limits, strict=True)], axis=0)
     largest = np.maximum(largest, 1e-30)
-    noise = sum(_by_channel([op], "spread", spread) for op, spread in zip(operators, spreads, strict=True))
+    coarseness = np.square(np.asarray(limits, np.float64) / min(limits))
+    parts = zip(operators, spreads, coarseness, strict=True)
+    noise = sum(_by_channel([op], "spread", spread) * coarse for op, spread, coarse in parts)
     lowest = min(1 / float(largest.max()), ceiling)
     highest = min(float((most / largest).min()), ceiling)
     best, error = lowest, np.inf
@@ -55,6 +59,7 @@ def balance(
         if found < error * (1 - 1e-9):
             best, error = float(candidate), found
     threshold = max(1, int(best))
+    threshold -= threshold % THRESHOLD_STEP if threshold > LARGEST_MANTISSA else 0
     return Balance(threshold, np.maximum(1.0, largest * threshold))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converters import coding
 from converters.calibration import Range, calibrate, moments, thresholds
-from converters.coding import Activity, Evidence, Made, Sender, Settings
+from converters.coding import Activity, Evidence, Made, PathKept, Sender, Settings
 from converters.correction import Corrector, means, sample_count
 from converters.evaluation import evaluate
 from converters.importance import importances
@@ -76,10 +76,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A network, and for each population what one unit of its total is worth: a spike count, a number or a payload of 1."""
+    """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); and for
+    each path into a population what rounding its weights kept."""
 
     network: Network
     units: Mapping[str, Floats]
+    paths: tuple[PathKept, ...] = ()
 
 
 def build(recipe: Recipe, settings: Settings) -> Built:
@@ -92,7 +94,7 @@ def build(recipe: Recipe, settings: Settings) -> Built:
 
     for stage in recipe.stages:
         if stage.kind == "input":
-            keep(coding.source_population(stage, float(recipe.samples.var()), settings))
+            keep(coding.source_population(stage, float(recipe.samples.var(dtype=np.float64)), settings))
             continue
         senders = [made[path.source].sender for path in stage.paths]
         if settings.counts and any(s.once for s in senders) and not all(s.once for s in senders):
@@ -111,7 +113,8 @@ def build(recipe: Recipe, settings: Settings) -> Built:
     projections = tuple(p for one in made.values() for p in one.projections)
     network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
     steps = settings.timesteps if settings.counts else 1
-    return Built(network, {name: np.asarray(one.sender.unit) / steps for name, one in made.items()})
+    units = {name: np.asarray(one.sender.unit) / steps for name, one in made.items()}
+    return Built(network, units, tuple(path for one in made.values() for path in one.kept))
 
 
 def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:

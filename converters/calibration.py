@@ -1,6 +1,6 @@
 """One pass over sample data -> Ranges: per-channel histograms that do not depend on order or batch size; and thresholds.
 
-Histogram bins are fixed beforehand, 32 to an octave, so that adding up is all there is to do.
+Histogram bins are 32 to an octave and cover the 40 octaves below the largest value of their channel, whatever its scale.
 """
 
 from __future__ import annotations
@@ -20,46 +20,74 @@ from neuro.graph import Graph
 
 Floats = NDArray[np.float64]
 PER_OCTAVE = 32
-LOWEST, HIGHEST = -20, 20  # exponents of two that bins cover; smaller values count as the smallest, larger as the largest
-BINS = (HIGHEST - LOWEST) * PER_OCTAVE
-CENTRES: Floats = 2.0**LOWEST * 2.0 ** (np.arange(BINS) // PER_OCTAVE) * (1 + (np.arange(BINS) % PER_OCTAVE + 0.5) / PER_OCTAVE)
+OCTAVES = 40  # that the bins of a channel cover below its largest value; smaller values count as the smallest
+BINS = OCTAVES * PER_OCTAVE
+# Values of the bins, relative to 2 ** (the exponent of the channel's largest value + 1).
+_CENTRES: Floats = (
+    2.0**-OCTAVES * 2.0 ** (np.arange(BINS) // PER_OCTAVE) * (1 + (np.arange(BINS) % PER_OCTAVE + 0.5) / PER_OCTAVE)
+)
+_LOWEST_EXPONENT = -126  # of a normal float32
 PERCENTILE = 99.9
 _GRID = np.linspace(0.1, 1.0, 46)
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What one layer's pre-activations were: per channel, counts of positive values by bin, extremes, and values seen."""
+    """What one layer's pre-activations were: per channel, counts of positive values by bin, extremes, and values seen.
+
+    `top` (channels,): the exponent of two of each channel's largest value, which places its bins.
+    """
 
     counts: NDArray[np.int64]
     smallest: Floats
     largest: Floats
     seen: int
+    top: NDArray[np.int64]
 
     @property
     def dead(self) -> NDArray[np.bool_]:
         """Channels that were never positive."""
         return self.largest <= 0
 
+    def centres(self, used: NDArray[np.int64]) -> Floats:
+        """The values that the bins `used` stand for, (channels, used)."""
+        values: Floats = _CENTRES[None, used] * 2.0 ** (self.top[:, None] + 1)
+        return values
+
 
 @compiled
-def _count(values: Any, counts: Any, smallest: Any, largest: Any) -> None:
+def _count(values: Any, counts: Any, smallest: Any, largest: Any, top: Any) -> None:
     """Add values (samples, channels, positions), seen as float32 and as the int32 of the same bits, to a histogram."""
     floats, bits = values.view(np.float32), values
     samples, channels, positions = values.shape
-    base = (127 + LOWEST) * PER_OCTAVE
     for c in range(channels):
-        low, high = smallest[c], largest[c]
+        low, high, highest_bits = smallest[c], largest[c], 0
         for n in range(samples):
             for p in range(positions):
                 x = floats[n, c, p]
                 if x > 0:
-                    i = (bits[n, c, p] >> 18) - base
-                    counts[c, min(max(i, 0), BINS - 1)] += 1
-                    high = max(high, x)
+                    highest_bits = max(highest_bits, bits[n, c, p])
                 else:
                     low = min(low, x)
-        smallest[c], largest[c] = low, high
+        smallest[c] = low
+        if highest_bits == 0:
+            continue
+        exponent = max((highest_bits >> 23) - 127, -126)
+        if exponent > top[c]:  # move what was counted down by as many octaves; what falls out below joins the lowest bin
+            shift = min((exponent - top[c]) * PER_OCTAVE, BINS - 1)
+            for i in range(1, shift + 1):
+                counts[c, 0] += counts[c, i]
+            for i in range(1, BINS):
+                counts[c, i] = counts[c, i + shift] if i + shift < BINS else 0
+            top[c] = exponent
+        base = (top[c] + 128 - OCTAVES) * PER_OCTAVE
+        for n in range(samples):
+            for p in range(positions):
+                x = floats[n, c, p]
+                if x > 0:
+                    counts[c, max((bits[n, c, p] >> 18) - base, 0)] += 1
+                    high = max(high, x)
+        largest[c] = high
 
 
 class Histogram:
@@ -68,16 +96,17 @@ class Histogram:
     def __init__(self, channels: int) -> None:
         self.counts = np.zeros((channels, BINS), np.int64)
         self.smallest, self.largest = np.zeros(channels), np.zeros(channels)
+        self.top = np.full(channels, _LOWEST_EXPONENT, np.int64)
         self.seen = 0
 
     def add(self, values: torch.Tensor) -> None:
         """Add values (samples, channels, ...)."""
         array = np.ascontiguousarray(values.numpy()).reshape(len(values), len(self.counts), -1)
-        _count(array.view(np.int32), self.counts, self.smallest, self.largest)
+        _count(array.view(np.int32), self.counts, self.smallest, self.largest, self.top)
         self.seen += array.shape[0] * array.shape[2]
 
     def finish(self) -> Range:
-        return Range(self.counts, self.smallest, self.largest, self.seen)
+        return Range(self.counts, self.smallest, self.largest, self.seen, self.top)
 
 
 def as_array(samples: Any) -> NDArray[Any]:
@@ -126,7 +155,7 @@ def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float
 def moments(found: Range, theta: Floats) -> tuple[Floats, Floats]:
     """Mean square and variance (channels,) of the activations clipped to [0, theta]."""
     used = np.flatnonzero(found.counts.any(axis=0))
-    values = np.minimum(CENTRES[None, used], theta[:, None])
+    values = np.minimum(found.centres(used), theta[:, None])
     share = found.counts[:, used] / max(found.seen, 1)
     mean, square = (share * values).sum(axis=1), (share * values**2).sum(axis=1)
     return square, square - mean**2
@@ -152,17 +181,18 @@ def _percentile(found: Range, levels: int) -> Floats:
     above = found.counts[:, ::-1].cumsum(axis=1)[:, ::-1]
     over = above > found.seen * (1 - PERCENTILE / 100)
     last = BINS - 1 - over[:, ::-1].argmax(axis=1)
-    return np.where(over.any(axis=1), np.minimum(CENTRES[last], found.largest), found.largest)
+    values = _CENTRES[last] * 2.0 ** (found.top + 1)
+    return np.where(over.any(axis=1), np.minimum(values, found.largest), found.largest)
 
 
 def _least_squares(found: Range, levels: int) -> Floats:
     used = np.flatnonzero(found.counts.any(axis=0))
     if not used.size:
         return found.largest.copy()
-    values, counts = np.minimum(CENTRES[None, used], found.largest[:, None]), found.counts[:, used].astype(np.float64)
+    values, counts = np.minimum(found.centres(used), found.largest[:, None]), found.counts[:, used].astype(np.float64)
     best, error = np.zeros(len(counts)), np.full(len(counts), np.inf)
     for part in _GRID:
-        theta = np.maximum(part * found.largest, 1e-30)[:, None]
+        theta = (part * np.where(found.dead, 1.0, found.largest))[:, None]
         quantised = theta / levels * np.clip(np.floor(values * (levels / theta) + 0.5), 0, levels)
         candidate = (counts * (quantised - values) ** 2).sum(axis=1)
         better = candidate < error

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.balance import balance
+from converters.balance import LARGEST_MANTISSA, THRESHOLD_STEP, balance
 from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
@@ -35,9 +35,10 @@ Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 Code = Literal["rate", "signed", "wait", "radix", "graded"]
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
-_LARGEST_THRESHOLD = 2.0**16
-_STRANDS = 16  # parallel synapses that may share a weight,
-_SHARED = 0.15  # and what share of a population's synapses they may add
+_LARGEST_THRESHOLD = float(LARGEST_MANTISSA * THRESHOLD_STEP)
+_LARGEST_EXPONENT = 8  # of weights of 8 bits: beyond, a weight would need more than the engine's 16
+_RELAYED = 255  # payloads of inputs that meet spikes: finer ones would take the resolution of the weights
+_NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,22 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
+class PathKept:
+    """The share of the energy (the sum of squares) of a path's weights, or of an input's values, that rounding keeps."""
+
+    source: str
+    target: str
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
-    """One population with the projections into it."""
+    """One population with the projections into it, and what rounding their weights keeps."""
 
     population: Population
     projections: tuple[Projection, ...]
     sender: Sender
+    kept: tuple[PathKept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +156,16 @@ def source_population(stage: Stage, variance: float, settings: Settings) -> Made
 
 
 def relay(made: Made) -> Made:
-    """A population that repeats a graded input at every step, exactly, for targets which also receive spikes."""
+    """A population that repeats a graded input at every step, in 8 bits, for targets which also receive spikes."""
     before, source = made.sender, made.population.neuron
     assert isinstance(source, Source)
     name, start = f"{before.name}.relay", before.ready + 1
-    neuron = Graded(1, source.levels, -source.levels, start_step=start, hold_input=True)
+    step = -(-source.levels // _RELAYED)
+    levels = (source.levels + step // 2) // step
+    neuron = Graded(step, levels, -levels, bias=step // 2, start_step=start, hold_input=True)
     population = Population(name, made.population.shape, neuron)
-    return Made(population, (OneToOne(before.name, name),), replace(before, name=name, start=start, once=False))
+    sender = replace(before, name=name, unit=before.unit * step, spread=before.spread / step**2, start=start, once=False)
+    return Made(population, (OneToOne(before.name, name),), sender)
 
 
 def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings, evidence: Evidence | None = None) -> Made:
@@ -164,19 +178,19 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
     room = min(settings.largest_potential / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
-    limits = [settings.limit * n for n in _strands(operators)]
+    spreads = [s.spread for s in senders]
+    exponents = _exponents(operators, spreads)
     importance, power = activity.importance * unit**2, activity.square / unit**2
-    chosen = balance(operators, [s.spread for s in senders], importance, power, (limits, room), activity.most)
+    chosen = balance(operators, spreads, importance, power, ([settings.limit << e for e in exponents], room), activity.most)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
-    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, limits)
+    scaled = [linear.times(op, 1.0, factor) for op in operators]
+    projections, kept = _projections(stage, senders, scaled, covariances, exponents, arrives, settings)
     charge = np.rint(stage.bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
     spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
     sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.lag)
-    return Made(
-        Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives, settings.limit), sender
-    )
+    return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 
 
 def encode_readout(
@@ -187,10 +201,13 @@ def encode_readout(
     arrives.repeats = 1
     operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
     per_step = settings.counts and not arrives.all_once
-    largest = np.maximum(integers.largest_by_channel(operators), 1e-30)
-    room = settings.largest_potential / (_MARGIN * (settings.timesteps if per_step else 1) * np.maximum(extent, 1e-30))
-    factor = _column(np.minimum(settings.limit / largest, room), stage.shape)
-    operators = _rounded([linear.times(op, 1.0, factor) for op in operators], covariances, [settings.limit] * len(operators))
+    exponents = _exponents(operators, [s.spread for s in senders])
+    largest = integers.largest_by_channel(operators, [settings.limit << e for e in exponents])
+    room = _MARGIN * (settings.timesteps if per_step else 1) * extent / settings.largest_potential
+    needed = np.maximum(largest, room)  # of a unit's worth of charge: its reciprocal is the factor
+    factor = _column(1 / np.where(needed > 0, needed, 1.0), stage.shape)
+    scaled = [linear.times(op, 1.0, factor) for op in operators]
+    projections, kept = _projections(stage, senders, scaled, covariances, exponents, arrives, settings)
     neuron = Readout(
         scale=1 / factor,
         offset=stage.bias,
@@ -201,9 +218,7 @@ def encode_readout(
         potential_bits=settings.potential_bits,
     )
     sender = Sender(stage.name, np.ones(1), np.ones(1), arrives.start)
-    return Made(
-        Population(stage.name, stage.shape, neuron), _projections(stage, senders, operators, arrives, settings.limit), sender
-    )
+    return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 
 
 def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neuron:
@@ -255,25 +270,37 @@ def _fitted(
     return reconstruct(operators, values, evidence.wanted)
 
 
-def _rounded(operators: list[Operator], covariances: list[Floats | None], limits: list[int]) -> list[Operator]:
-    parts = zip(operators, covariances, limits, strict=True)
-    return [integers.rounded(op, limit) if known is None else round_with(op, known, limit) for op, known, limit in parts]
-
-
-def _strands(operators: list[Operator]) -> list[int]:
-    """How many parallel synapses may share a weight of each operator: more than one for few synapses beside many, such as a
-    skip path beside a convolution, so that its large weights do not take the resolution of the others."""
-    if len(operators) == 1:
-        return [1]
-    counts = np.array([integers.synapses(op) for op in operators])
-    return [int(n) for n in np.clip(1 + _SHARED * counts.sum() / counts, 1, _STRANDS)]
+def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
+    """The power of two that each operator's integer weights are multiples of, so that sources of very different units meet
+    in one population and each keeps all its weight bits: a spike beside a payload of 8 bits, a skip path beside a
+    convolution. On a chip it is the exponent of the synapse format."""
+    largest = [integers.largest_weight([op]) for op in operators]
+    brought = [size * float(np.sqrt(np.max(spread))) for size, spread in zip(largest, spreads, strict=True)]
+    counted = [size for size, part in zip(largest, brought, strict=True) if part > _NEGLIGIBLE * max(brought)]
+    if len(operators) == 1 or not counted:
+        return [0] * len(operators)
+    finest = min(counted)
+    return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
 
 
 def _projections(
-    stage: Stage, senders: list[Sender], operators: list[Operator], arrives: Arrival, limit: int
-) -> tuple[Projection, ...]:
-    pairs = [(s, part) for s, op in zip(senders, operators, strict=True) for part in integers.strands(op, limit)]
-    return tuple(integers.projection(s.name, stage.name, op, arrives.delay(s)) for s, op in pairs)
+    stage: Stage, senders: list[Sender], operators: list[Operator], covariances: list[Floats | None], exponents: list[int],
+    arrives: Arrival, settings: Settings,
+) -> tuple[tuple[Projection, ...], tuple[PathKept, ...]]:  # fmt: skip
+    """Operators in the target's integers, rounded and stored; and what share of each one's energy that keeps."""
+    made, kept = [], []
+    for sender, op, covariance, exponent in zip(senders, operators, covariances, exponents, strict=True):
+        needed = np.log2(max(integers.largest_weight([op]), 1.0) / settings.limit)
+        shift = 2 ** min(exponent, max(0, int(np.ceil(needed - 1e-9))))
+        mantissas = integers.shifted(op, 1 / shift)
+        rounded = (
+            integers.rounded(mantissas, settings.limit)
+            if covariance is None
+            else round_with(mantissas, covariance, settings.limit)
+        )
+        made.append(integers.projection(sender.name, stage.name, integers.shifted(rounded, shift), arrives.delay(sender)))
+        kept.append(PathKept(sender.name, stage.name, integers.kept(mantissas, rounded)))
+    return tuple(made), tuple(kept)
 
 
 def _neuron(threshold: int, arrives: Arrival, settings: Settings) -> Neuron:

@@ -76,7 +76,7 @@ class Diagnosis(Shown):
         now, best = self.swaps[0].error, self.best
         if best.gain < 0.1 * now:
             return f"No single change recovers much of the error of {now:.2g}."
-        return f"{best.cause.capitalize()} makes {best.gain:.2g} of the outputs' error of {now:.2g}: {best.remedy}"
+        return f"{best.cause.capitalize()} makes {best.gain:.2g} of the outputs' error of {now:.2g}. {best.remedy}."
 
     def rows(self) -> list[Row]:
         """The layers as rows."""
@@ -97,16 +97,23 @@ def diagnose(graph: Graph, recipe: Recipe, settings: Settings, built: Built) -> 
     """The diagnosis of a network on up to 64 calibration samples, against the float network `graph`."""
     count = min(SAMPLES, len(recipe.samples))
     samples = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]
+    output = graph.output.name
+    truth = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (output,))[output].double().numpy()
+    layers = layers_of(graph, samples, settings, built)
+    return Diagnosis(layers, tuple(swaps(truth, samples, recipe, settings, built)), count)
+
+
+def layers_of(graph: Graph, samples: NDArray[np.float32], settings: Settings, built: Built) -> tuple[LayerDiagnosis, ...]:
+    """What each rectified layer of a network loses on samples, against the float network `graph`."""
     wanted = [p.name for p in built.network.populations if rectified(p)]
-    tensors = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, {*wanted, graph.output.name})
-    truth = {name: values.double().numpy() for name, values in tensors.items()}
+    tensors = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, wanted)
     signals, received = emulated(built.network, samples, settings.timesteps, settings.lossless)
     layers = []
     for p in built.network.populations:
         if p.name in wanted:
-            seen = (truth[p.name], received[p.name].numpy(), signals[p.name].total.numpy())
+            seen = (tensors[p.name].double().numpy(), received[p.name].numpy(), signals[p.name].total.numpy())
             layers.append(_layer(built, p, seen, _traffic(built.network, p, signals[p.name], settings), settings))
-    return Diagnosis(tuple(layers), tuple(swaps(truth[graph.output.name], samples, recipe, settings, built)), count)
+    return tuple(layers)
 
 
 def _layer(

@@ -26,16 +26,16 @@ def largest_weight(operators: Sequence[Operator]) -> float:
     return max((float(np.abs(part).max()) for part in parts if part.size), default=0.0)
 
 
-def largest_by_channel(operators: Sequence[Operator]) -> Floats:
-    """The largest absolute weight into each target channel (first axis), (channels,)."""
+def largest_by_channel(operators: Sequence[Operator], limits: Sequence[int]) -> Floats:
+    """The largest absolute weight into each target channel (first axis) as a share of its operator's limit, (channels,)."""
     found = []
-    for op in operators:
+    for op, limit in zip(operators, limits, strict=True):
         channels = op.target[0]
         if isinstance(op, Window):
-            found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1))
+            found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1) / limit)
         else:
             columns = abs(op.weight).max(axis=0).toarray().ravel()
-            found.append(columns.reshape(channels, -1).max(axis=1))
+            found.append(columns.reshape(channels, -1).max(axis=1) / limit)
     largest: Floats = np.max(found, axis=0)
     return largest
 
@@ -53,20 +53,19 @@ def rounded(operator: Operator, limit: int) -> Operator:
     return Matrix(operator.source, operator.target, weight)
 
 
-def synapses(operator: Operator) -> int:
-    """How many synapses an operator has, windows counted without padding."""
-    if isinstance(operator, Matrix):
-        return int(operator.weight.nnz)
-    return int(np.prod(operator.weight.shape)) * int(np.prod(operator.target[1:]))
+def shifted(operator: Operator, factor: float) -> Operator:
+    """An operator times a power of two."""
+    return operator if factor == 1 else replace(operator, weight=operator.weight * factor)
 
 
-def strands(operator: Operator, limit: int) -> list[Operator]:
-    """An integer operator as the sum of as many as it takes for weights within +-limit."""
-    if largest_weight([operator]) <= limit:
-        return [operator]
-    weight: Any = operator.weight
-    part = weight.clip(-limit, limit) if isinstance(operator, Window) else weight.minimum(limit).maximum(-limit).tocsr()
-    return [replace(operator, weight=part), *strands(replace(operator, weight=weight - part), limit)]
+def kept(operator: Operator, rounded: Operator) -> float:
+    """The share of an operator's energy (the sum of its squared weights) that rounding keeps: 1 less that of the error."""
+    before, after = operator.weight, rounded.weight
+    energy, error = (
+        float(part.multiply(part).sum()) if isinstance(operator, Matrix) else float(np.square(part).sum())
+        for part in (before, before - after)
+    )
+    return 1 - error / energy if energy else 1.0
 
 
 def twin(operator: Operator) -> Operator:

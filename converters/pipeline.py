@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import quantised
+from converters.advice import LONGEST, MOST_DIGITS, MOST_WEIGHT_BITS
+from converters.agreement import Agreement, agreement
 from converters.building import Built, Recipe, build
 from converters.calibration import check_samples
 from converters.choosing import Goal, choose, climb
@@ -22,7 +24,7 @@ from converters.folding import fold
 from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.onnx_files import read_onnx
-from neuro.errors import ConversionError
+from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Shown, Table
@@ -30,7 +32,6 @@ from neuro.notebook import Shown, Table
 CODES: tuple[str, ...] = get_args(Code)
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
-MOST_DIGITS = 8
 Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not mend it "
@@ -41,13 +42,15 @@ LOOK_AHEAD = 4  # a signed population looks ahead by T / 4 steps
 
 @dataclass(frozen=True, repr=False)
 class Conversion(Shown):
-    """A spiking network, the float graph it came from (folded), and what was noticed on the way."""
+    """A spiking network, the float graph it came from (folded), what was noticed on the way, and how well the network agrees
+    with the float one on calibration samples."""
 
     network: Network
     graph: Graph
     code: str
     timesteps: int
     notes: tuple[str, ...]
+    agreement: Agreement = field(compare=False)
     built: Built = field(compare=False)
     recipe: Recipe = field(compare=False)
     settings: Settings = field(compare=False)
@@ -83,7 +86,8 @@ class Conversion(Shown):
             (p.name, "x".join(map(str, p.shape)), type(p.neuron).__name__, f"{p.size:,}", str(p.neuron.start_step))
             for p in network.populations
         ]
-        title = f"Network of {network.neurons:,} neurons, {network.synapses:,} synapses; code {self.code}, T = {self.timesteps}"
+        size = f"Network of {network.neurons:,} neurons, {network.synapses:,} synapses; code {self.code}, T = {self.timesteps}"
+        title = f"{size}. Against the float network: {self.agreement}"
         return title, ("population", "shape", "model", "neurons", "starts at"), rows
 
 
@@ -124,9 +128,9 @@ def convert(
     ):
         _check_choice(*choice)
     for number in (
-        ("weight_bits", weight_bits, 2, 8),
+        ("weight_bits", weight_bits, 2, MOST_WEIGHT_BITS),
         ("potential_bits", potential_bits, 16, 31),
-        ("timesteps", timesteps, 1, 4096),
+        ("timesteps", timesteps, 1, LONGEST),
         ("refine", refine, 0, 1_000_000),
     ):
         _check_number(*number)
@@ -144,9 +148,17 @@ def convert(
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
     recipe = Recipe(tuned, samples, threshold, correct_bias)
     notes = (*graph.notes, *notes, *recipe.remarks)
-    built = build(recipe, settings)
+    return _checked(graph, recipe, settings, build(recipe, settings), notes)
+
+
+def _checked(graph: Graph, recipe: Recipe, settings: Settings, built: Built, notes: tuple[str, ...]) -> Conversion:
+    """The conversion, compared with the float network on calibration samples."""
+    found = agreement(graph, recipe, settings, built)
+    if found.warning:
+        notes = (*notes, found.warning)
+        warnings.warn(found.warning, AccuracyWarning, stacklevel=3)
     built = replace(built, network=replace(built.network, notes=notes))
-    return Conversion(built.network, graph, code, settings.timesteps, notes, built, recipe, settings)
+    return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, recipe, settings)
 
 
 def _automatic(graph: Graph, recipe: Recipe, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
@@ -157,9 +169,7 @@ def _automatic(graph: Graph, recipe: Recipe, bits: Bits, how: str, goal: Goal, r
         goal = replace(goal, codes=tuple(code for code in goal.codes if code != "graded"))
     remarks = recipe.remarks
     choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, bits, how)[0])
-    best, notes = choice.best, (*graph.notes, *remarks, choice.why)
-    built = replace(best.built, network=replace(best.built.network, notes=notes))
-    return Conversion(built.network, graph, best.settings.code, best.settings.timesteps, notes, built, recipe, best.settings)
+    return _checked(graph, recipe, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why))
 
 
 def float_graph(model: Any, calibration: Any) -> Graph:

@@ -131,6 +131,6 @@ def _bias(graph: Graph, name: str, names: set[str]) -> NDArray[np.float64]:
     zeros = {n: torch.zeros((1, *graph[n].shape)) for n in names}
     value = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
     flat = value.reshape(len(value), -1)
-    if value.ndim > 1 and np.allclose(flat, flat[:, :1], rtol=1e-6, atol=1e-9):
+    if value.ndim > 1 and np.allclose(flat, flat[:, :1], rtol=1e-6, atol=1e-9 * float(np.abs(flat).max())):
         return flat[:, 0].reshape(-1, *[1] * (value.ndim - 1))
     return value

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.advice import Cause, remedy
 from converters.building import Built, Recipe, build
 from converters.coding import Settings
 from converters.delivery import deliver, largest
@@ -20,7 +21,6 @@ from neuro.neurons import Readout, Source
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 Rule = Callable[[Population, Tensor, Settings], Tensor]
-_MORE = {"radix": "use more digits", "graded": "8 bits are what the code has"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,28 @@ def swaps(truth: Floats, samples: NDArray[np.float32], recipe: Recipe, settings:
         gain = 0.0 if before is None else before - error
         return Swap(cause, error, gain, float((flat.argmax(1) == expected.argmax(1)).mean()), remedy)
 
+    asked = settings
     now = swap("as it is", outputs(built.network, samples, settings), "")
     yield now
     if not settings.lossless:
-        codes = "'wait' or 'radix'" if settings.code == "signed" else "'signed', 'wait' or 'radix'"
+        even_timing = remedy("timing", recipe.threshold, settings)
         settings = replace(settings, code="wait", gather=1, reset="subtract")
         built = build(recipe, settings)
         even = outputs(built.network, samples, settings)
-        now = swap("uneven timing", even, f"convert with code={codes}, or use more timesteps", now.error)
+        now = swap("uneven timing", even, even_timing, now.error)
         yield now
 
     def walked(rule: str, network: Network = built.network, exact_input: bool = False) -> Floats:
         return _walk(network, samples, _RULES[rule], exact_input, settings)
 
-    more = _MORE.get(settings.code, "use more timesteps")
-    yield swap("rounding to levels", walked("real"), f"{more}, or convert with refine=150", now.error)
-    yield swap("clipping", walked("unclipped"), "convert with threshold='max', or use more timesteps", now.error)
+    def how(cause: Cause) -> str:
+        return remedy(cause, recipe.threshold, asked)
+
+    yield swap("rounding to levels", walked("real"), how("rounding"), now.error)
+    yield swap("clipping", walked("unclipped"), how("clipping"), now.error)
     fine = build(recipe, replace(settings, weight_bits=16)).network
-    yield swap("rounding of weights", walked("exact", fine), "use more weight bits", now.error)
-    exact = walked("exact", exact_input=True)
-    yield swap("rounding of inputs", exact, "use input='graded', or scale inputs to use their range", now.error)
+    yield swap("rounding of weights", walked("exact", fine), how("weights"), now.error)
+    yield swap("rounding of inputs", walked("exact", exact_input=True), how("inputs"), now.error)
 
 
 def outputs(network: Network, samples: NDArray[np.float32], settings: Settings) -> Floats:

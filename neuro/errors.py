@@ -69,6 +69,14 @@ class TimeLimitError(NeuroError):
     """Work that needs more time than it was given."""
 
 
+class AccuracyWarning(UserWarning):
+    """A result that is right as a computation but further from the float network than its code promises."""
+
+
+class RangeWarning(UserWarning):
+    """Inputs that lie far beyond the range a network was calibrated for, and were clipped."""
+
+
 def _told(text: str) -> str:
     """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"

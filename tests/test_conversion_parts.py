@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import converters
 import neuro
 from converters import calibration, quantised
-from converters.calibration import HIGHEST, LOWEST, PER_OCTAVE, Histogram, thresholds
+from converters.calibration import OCTAVES, PER_OCTAVE, Histogram, thresholds
 from converters.diagnosis import Diagnosis
 from converters.evaluation import evaluate
 from converters.stepping import emulated
@@ -110,12 +112,39 @@ def test_the_histogram_counts_positive_values_by_bin(monkeypatch) -> None:
     monkeypatch.setattr(calibration, "_count", getattr(calibration._count, "py_func", calibration._count))
     plain = filled(values)
     assert np.array_equal(whole.counts, plain.counts)
-    octaves = 2.0 ** np.arange(LOWEST, HIGHEST)
-    edges = np.append((octaves[:, None] * (1 + np.arange(PER_OCTAVE) / PER_OCTAVE)).ravel(), 2.0**HIGHEST)
     for c in range(3):
+        highest = int(np.floor(np.log2(values[:, c].max()))) + 1
+        octaves = 2.0 ** np.arange(highest - OCTAVES, highest)
+        edges = np.append((octaves[:, None] * (1 + np.arange(PER_OCTAVE) / PER_OCTAVE)).ravel(), 2.0**highest)
         above = np.clip(values[:, c][values[:, c] > 0], edges[0], edges[-1])
         assert np.array_equal(plain.counts[c], np.histogram(above, edges)[0])
         assert (plain.smallest[c], plain.largest[c]) == (min(values[:, c].min(), 0), values[:, c].max())
+
+
+@given(
+    exponents=st.lists(st.integers(-120, 120), min_size=1, max_size=30),
+    cut=st.integers(0, 30),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_range_depends_neither_on_order_nor_on_batches(exponents, cut, order) -> None:
+    values = np.array([(1 + i / 31) * 2.0**e * (-1 if i % 5 == 4 else 1) for i, e in enumerate(exponents)], np.float32)[:, None]
+    whole, shuffled = filled(values), list(values)
+    order.shuffle(shuffled)
+    parts = Histogram(1)
+    for part in (shuffled[:cut], shuffled[cut:]):
+        if part:
+            parts.add(torch.as_tensor(np.array(part)))
+    found = parts.finish()
+    for name in ("counts", "smallest", "largest", "seen", "top"):
+        assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+
+
+@given(exponent=st.integers(-80, 110))  # all values stay normal float32
+def test_thresholds_scale_with_the_values(exponent) -> None:
+    values = np.random.default_rng(0).exponential(size=(300, 2)).astype(np.float32) * np.array([1, 1e-6], np.float32)
+    for method in ("max", "percentile", "mse"):
+        wanted = thresholds(filled(values), method, 16) * 2.0**exponent
+        assert np.array_equal(thresholds(filled(np.ldexp(values, exponent)), method, 16), wanted)
 
 
 @pytest.mark.parametrize("method", ["max", "percentile", "mse"])

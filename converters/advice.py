@@ -1,0 +1,56 @@
+"""What to change where a conversion loses: for each cause, options of `convert` that can still be changed.
+
+Knows the settings of a conversion; knows nothing of how losses are measured.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from converters.coding import Settings
+
+Cause = Literal["timing", "rounding", "clipping", "weights", "inputs"]
+LONGEST = 4096  # timesteps of a code that counts
+MOST_DIGITS = 8
+MOST_WEIGHT_BITS = 8
+REFINE = "refine=150"
+_OTHER = {  # codes that lose less by rounding and by timing than a code that counts
+    "rate": "code='signed', 'radix' or 'graded'",
+    "signed": "code='radix' or 'graded'",
+    "wait": "code='radix' or 'graded'",
+}
+
+
+def remedy(cause: Cause, threshold: str, settings: Settings) -> str:
+    """What to convert with instead, in order of how much it should help; never what the settings have already."""
+    given = [option for option in _options(cause, threshold, settings) if option is not None]
+    if given:
+        return f"Convert with {', or with '.join(given)}"
+    if cause == "clipping":
+        return "Calibrate on samples that cover what the network will see"
+    if cause == "inputs":
+        return "Scale the input's channels to similar ranges before the network, and its first layer's weights by the inverse"
+    return "Scale the inputs of this layer to similar ranges"
+
+
+def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | None]:
+    other, window = _OTHER.get(settings.code), _window(settings)
+    if cause == "timing":
+        return [other, window]
+    if cause == "rounding":
+        return [window, other, REFINE]
+    if cause == "clipping":
+        return ["threshold='max'" if threshold != "max" else None, window]
+    if cause == "inputs":
+        return ["input='graded'" if settings.source.on_chip else None]
+    bits = min(MOST_WEIGHT_BITS, settings.weight_bits + 2)
+    return [f"weight_bits={bits}" if bits > settings.weight_bits else other or REFINE]
+
+
+def _window(settings: Settings) -> str | None:
+    """More timesteps, or digits, where the code can have them."""
+    if settings.code == "graded":
+        return None
+    longest = MOST_DIGITS if settings.code == "radix" else LONGEST
+    more = min(longest, 2 * settings.timesteps)
+    return f"timesteps={more}" if more > settings.timesteps else None

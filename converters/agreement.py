@@ -1,0 +1,212 @@
+"""Whether a conversion did what its code promises: the integer network against the float one, on calibration samples.
+
+Every conversion is checked. Decisions, correlation and error of the outputs; what share of each path's energy survived
+rounding; and, where the outputs differ by more than they should, the layer, the cause and what to change. The network is
+evaluated by the engine (or, for lossless codes, as the quantised network), never by what fitted it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters import quantised
+from converters.advice import Cause, remedy
+from converters.building import Built, Recipe
+from converters.calibration import Range
+from converters.coding import PathKept, Settings
+from converters.diagnosis import LayerDiagnosis, layers_of
+from converters.evaluation import evaluate
+from neuro.encoding import quantise
+from neuro.engine.run import run
+from neuro.graph import Graph
+from neuro.neurons import Source
+from neuro.notebook import Shown, Table
+
+Floats = NDArray[np.float64]
+SAMPLES, FEWEST_SAMPLES = 64, 8
+_SAMPLE_STEPS = 4096  # samples x timesteps that a code which needs every step is checked on
+DECISIONS = 0.95  # share of decisions below which a network with a visible error is warned about
+VISIBLE = 0.1  # error of the outputs, relative to their spread
+_SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
+_LOST = 0.99  # share of a path's energy below which rounding has damaged it
+# Variance of a neuron's count, in messages squared: rounding, and for codes that depend on timing the share of neurons whose
+# count is off by one (facts of the conversion literature, measured on two networks: a third for rate, an eighth for signed).
+_VARIANCE = {"rate": 1 / 12 + 0.35, "signed": 1 / 12 + 0.12}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Agreement(Shown):
+    """The converted network against the float one on `samples` calibration samples.
+
+    decisions: share of samples with the float network's largest output; None where there is one output only.
+    correlation: of all outputs with the float ones, each output less its mean. error: root mean square difference of the
+    outputs, relative to the root mean square spread of the float ones over samples; expected: what rounding to the code's
+    levels and weights (and, for rate and signed, uneven timing) explains. paths: what rounding kept of each path's energy.
+    warning: None, or the layer, the cause and the remedy.
+    """
+
+    samples: int
+    decisions: float | None
+    correlation: float
+    error: float
+    expected: float
+    paths: tuple[PathKept, ...]
+    warning: str | None = None
+
+    @property
+    def promised(self) -> float:
+        """The largest error that the code promises on such samples."""
+        return _SLACK + _FACTOR * self.expected
+
+    def __str__(self) -> str:
+        same = "" if self.decisions is None else f"{100 * self.decisions:.1f} % of decisions, "
+        return f"{same}correlation {self.correlation:.4f}, error {self.error:.3f} of the outputs' spread"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {**asdict(self), "promised": self.promised}
+
+    def _shown(self) -> Table:
+        rows = [(f"{path.source} -> {path.target}", f"{path.kept:.4f}") for path in self.paths]
+        title = f"Against the float network on {self.samples} calibration samples: {self}. {self.warning or ''}".rstrip()
+        return title, ("path", "energy kept by rounding"), rows
+
+
+def agreement(graph: Graph, recipe: Recipe, settings: Settings, built: Built) -> Agreement:
+    """The agreement of a built network with the float network `graph`."""
+    samples = _chosen(recipe.samples, settings)
+    truth = _outputs(graph, samples)
+    found = _emulated(built, samples, settings)
+    spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
+    error = float(np.sqrt(np.square(found - truth).mean())) / spread
+    decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
+    paths = (*_inputs(built, samples), *built.paths)
+    expected = _expected(recipe, settings, built, spread * np.sqrt(truth.shape[1]))
+    result = Agreement(len(samples), decisions, _correlation(found, truth), error, expected, paths)
+    fact = _fact(result, settings)
+    if fact is None:
+        return result
+    layers = layers_of(graph, samples, settings, built)
+    return Agreement(
+        result.samples,
+        decisions,
+        result.correlation,
+        error,
+        expected,
+        paths,
+        f"{fact}. {_cause(result, layers, recipe, settings)}",
+    )
+
+
+def _chosen(samples: NDArray[np.float32], settings: Settings) -> NDArray[np.float32]:
+    count = SAMPLES if settings.lossless else min(SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // settings.timesteps))
+    return samples[np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))]
+
+
+def _outputs(graph: Graph, samples: NDArray[np.float32]) -> Floats:
+    name = graph.output.name
+    values = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (name,))[name]
+    return np.asarray(values.reshape(len(samples), -1).double().numpy())
+
+
+def _emulated(built: Built, samples: NDArray[np.float32], settings: Settings) -> Floats:
+    logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, samples).logits
+    return np.asarray(logits, np.float64).reshape(len(samples), -1)
+
+
+def _correlation(found: Floats, truth: Floats) -> float:
+    a, b = (values - values.mean(axis=0) for values in (found, truth))
+    norm = float(np.sqrt(np.square(a).sum()) * np.sqrt(np.square(b).sum()))
+    return float((a * b).sum() / norm) if norm else float(np.allclose(a, b))
+
+
+def _inputs(built: Built, samples: NDArray[np.float32]) -> tuple[PathKept, ...]:
+    """What the input's grid of integers keeps: the energy of the channel that loses most."""
+    kept = []
+    for p in built.network.populations:
+        source = p.neuron
+        if isinstance(source, Source) and source.scale is not None:
+            values = samples.astype(np.float64)
+            sign = np.sign(values) if source.twin else 1.0
+            back = quantise(source, np.abs(values) if source.twin else values) * source.scale * sign
+            energy, error = (
+                np.square(part).reshape(len(samples), values.shape[1], -1).sum(axis=(0, 2)) for part in (values, values - back)
+            )
+            share = np.where(energy > 0, 1 - error / np.where(energy > 0, energy, 1.0), 1.0)
+            kept.append(PathKept("samples", p.name, float(share.min())))
+    return tuple(kept)
+
+
+def _expected(recipe: Recipe, settings: Settings, built: Built, spread: float) -> float:
+    """The outputs' error that rounding explains, relative to their spread, as if the noise of all neurons were independent."""
+    noise = 0.0
+    for stage in recipe.stages:
+        if stage.kind == "relu":
+            unit = np.broadcast_to(np.asarray(built.units[stage.name], np.float64).reshape(-1), (stage.shape[0],))
+            each = _neuron_noise(recipe.ranges[stage.name], unit, settings)
+            noise += float((recipe.importances[stage.name] * each).sum()) * int(np.prod(stage.shape[1:]))
+    depth = sum(stage.kind in ("relu", "readout") for stage in recipe.stages)
+    weights = 0.52 * depth / settings.limit**2  # weights whose root mean square is 0.4 of the largest one
+    return float(np.sqrt(noise / spread**2 + weights))
+
+
+def _neuron_noise(found: Range, unit: Floats, settings: Settings) -> Floats:
+    """Variance of one neuron's error per channel (channels,): of rounding and timing, and of clipping at the highest level."""
+    used = np.flatnonzero(found.counts.any(axis=0))
+    share = found.counts[:, used] / max(found.seen, 1)
+    values = found.centres(used)
+    power = (share * np.square(values)).sum(axis=1)
+    rounding = np.minimum(_VARIANCE.get(settings.code, 1 / 12) * unit**2 * share.sum(axis=1), power)
+    beyond = np.maximum(values - (unit * settings.levels)[:, None], 0)
+    noise: Floats = rounding + (share * np.square(beyond)).sum(axis=1)
+    return noise
+
+
+def _fact(found: Agreement, settings: Settings) -> str | None:
+    """What is wrong with the outputs, if anything is."""
+    if found.error > found.promised:
+        told = f"more than the {found.promised:.2f} that code={settings.code!r} with T = {settings.timesteps} promises"
+    elif found.decisions is not None and found.decisions < DECISIONS and found.error > VISIBLE:
+        told = f"about as much as code={settings.code!r} with T = {settings.timesteps} promises ({found.promised:.2f} at most)"
+    else:
+        return None
+    same = "" if found.decisions is None else f" and takes {100 * found.decisions:.1f} % of its decisions"
+    start = f"on {found.samples} calibration samples the network differs from the float one by {found.error:.2f} of the outputs'"
+    return f"{start} spread{same}: {told}"
+
+
+def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: Recipe, settings: Settings) -> str:
+    """The layer that adds most of the error, why, and what to change."""
+    worst = min(found.paths, key=lambda path: path.kept)
+    if worst.kept < _LOST:
+        cause: Cause = "inputs" if worst.source == "samples" else "weights"
+        return f"{_path_cause(worst)}. {remedy(cause, recipe.threshold, settings)}"
+    parts: list[tuple[float, str, Cause]] = [
+        (part, layer.name, cause)
+        for layer in layers
+        for part, cause in ((layer.clipping, "clipping"), (layer.rounding, "rounding"), (layer.timing, "timing"))
+    ]
+    if not parts:
+        return "The network has no layer that rounds: compare its weights with the float ones."
+    _, name, cause = max(parts)
+    return f"{_CAUSES[cause].format(layer=repr(name))}. {remedy(cause, recipe.threshold, settings)}"
+
+
+_CAUSES: dict[Cause, str] = {
+    "clipping": "Most is added in layer {layer}, whose activations exceed its threshold",
+    "rounding": "Most is added in layer {layer}, by rounding activations to the code's levels",
+    "timing": "Most is added in layer {layer}, by spikes that arrive unevenly in time",
+}
+
+
+def _path_cause(path: PathKept) -> str:
+    if path.source == "samples":
+        return f"The input {path.target!r} loses {100 * (1 - path.kept):.0f} % of the energy of its smallest channel by rounding"
+    return (
+        f"The path {path.source!r} -> {path.target!r} loses {100 * (1 - path.kept):.0f} % of its energy by rounding its weights"
+    )
