@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro
-from neuro.chip.limits import compartments
+from neuro.chip.cutting.limits import compartments
 from neuro.errors import NeuroError
 from tests.chips import random_inputs, random_network, small
 

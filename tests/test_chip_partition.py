@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuro
-from neuro.chip.partition import Knife, partition, partition_in_order
+from neuro.chip.cutting.partition import Knife, partition, partition_in_order
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from tests.chips import small

@@ -13,13 +13,13 @@ import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
 from converters.pipeline import CODES
-from neuro.chip.ability import able_codes, conversion_for
-from neuro.chip.boards import MOST_CHIPS, with_cores
-from neuro.chip.cuts import Cut, even, fan
-from neuro.chip.hypergraph import _partitioner, by_hypergraph
-from neuro.chip.limits import list_bits
-from neuro.chip.partition import partition
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.capabilities import able_codes, conversion_for
+from neuro.chip.cutting.demand import Ruler
+from neuro.chip.cutting.hypergraph import _partitioner, by_hypergraph
+from neuro.chip.cutting.limits import list_bits
+from neuro.chip.cutting.partition import partition
+from neuro.chip.cutting.tilings import Cut, even, fan
+from neuro.chip.placing.boards import MOST_CHIPS, with_cores
 from neuro.errors import FitError
 from neuro.neurons import MaxPool
 from tests.chips import random_inputs, random_network, small

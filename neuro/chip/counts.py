@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Ints
-from neuro.chip.limits import compartments
-from neuro.chip.placement import Placement
-from neuro.chip.routes import crosses, routes, tile_of
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.routing import HOST
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.mesh.routes import crosses, routes, tile_of
+from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, Sums, tally
-from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages, Run
 from neuro.memory import check_fits
 from neuro.projections import Projection

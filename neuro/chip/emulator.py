@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from neuro import units
 from neuro.bill import Bill
-from neuro.chip.ability import check_inputs
 from neuro.chip.counts import Counter, Counts, Tables
-from neuro.chip.faults.broken import check_faults, run_broken
+from neuro.chip.cutting.capabilities import check_inputs
+from neuro.chip.faults.engine import check_faults, run_broken
 from neuro.chip.faults.losses import loss_of, take_away, without_dead
-from neuro.chip.faults.spec import Faults
-from neuro.chip.placement import Placement
+from neuro.chip.faultspec import Faults
+from neuro.chip.packets.traffic import Keeper, Sampled, Traffic, simulate
+from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
-from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
-from neuro.chip.placement import Placement
+from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import Mesh
 from neuro.report.svg import ABOVE, COLOURS, INK, draw
 

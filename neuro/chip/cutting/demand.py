@@ -1,7 +1,7 @@
 """What the slices of a population need of a core. What depends on one axis alone is worked out once and kept.
 
 Differs from the hardware in: one incoming axon per source position serves all channels of a shared kernel whatever their
-number; two projections from one source into one core have lists of their own. Sources: see `neuro.chip.limits`.
+number; two projections from one source into one core have lists of their own. Sources: see `neuro.chip.cutting.limits`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.cuts import Cut, Ints, as_window, channel_reach, fan, reach, with_rows
-from neuro.chip.limits import Needs, compartments, encoding, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.limits import Needs, compartments, encoding, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.tilings import Cut, Ints, as_window, channel_reach, fan, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip import noc
-from neuro.chip.candidates import on_cores
 from neuro.chip.counts import Tables
-from neuro.chip.cuts import Cut, Ints
-from neuro.chip.limits import compartments
-from neuro.chip.routes import tile_of
-from neuro.chip.sending import Pace, Queues, count_packets, send
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.routing import HOST
+from neuro.chip.cutting.tilings import Cut, Ints
+from neuro.chip.mesh.routes import tile_of
+from neuro.chip.packets.grid import Grid, Packets
+from neuro.chip.packets.noc import drain
+from neuro.chip.packets.sending import Pace, Queues, count_packets, send
 from neuro.chip.spec import ENCODINGS, Chip
-from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages
 from neuro.errors import ChipError
 
@@ -39,7 +40,7 @@ class Sampled:
 class Traffic:
     """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was dealt with;
     latency_ns (packets,) from standing before the router to being dealt with; loads and peaks (fabrics, tiles, 4) as in
-    `noc.Drained`; `packets` and `hops` simulated."""
+    `neuro.chip.packets.noc.Drained`; `packets` and `hops` simulated."""
 
     samples: Ints
     drained_ns: Floats
@@ -106,10 +107,8 @@ def simulate(tables: Tables, sampled: Sampled, chip: Chip) -> Traffic:
     queues, starts = _queues(tables, sampled, chip)
     grid = _grid(tables, chip, tick)
     doors = _doors(tables, grid)
-    packets = noc.Packets(
-        starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick)
-    )
-    drained = noc.drain(grid, packets)
+    packets = Packets(starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick))
+    drained = drain(grid, packets)
     shape = (len(sampled.samples), tables.steps)
     by_link = (grid.fabrics, grid.width * grid.height, 4)
     return Traffic(
@@ -135,14 +134,14 @@ def _ticks(ns: Floats, tick: float) -> Ints:
     return np.rint(ns / tick).astype(np.int64)
 
 
-def _grid(tables: Tables, chip: Chip, tick: float) -> noc.Grid:
+def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     t, mesh = chip.time, tables.placement.chip.mesh
 
     def ticks(ns: float | None) -> int:
         return round((ns or 0.0) / tick)
 
     driven = any((table.rows == len(tables.cores) - 1).any() for table in tables.of.values())
-    return noc.Grid(
+    return Grid(
         width=mesh.width * mesh.chips_x,
         height=mesh.height * mesh.chips_y,
         doors=mesh.cores_per_tile + int(driven),
@@ -159,7 +158,7 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> noc.Grid:
     )
 
 
-def _doors(tables: Tables, grid: noc.Grid) -> Ints:
+def _doors(tables: Tables, grid: Grid) -> Ints:
     """The door of each row of the counts."""
     mesh = tables.placement.chip.mesh
     place = np.where(tables.cores == HOST, mesh.cores_per_tile, tables.cores % mesh.cores_per_tile)

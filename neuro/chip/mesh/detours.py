@@ -1,6 +1,6 @@
 """Ways across a mesh with dead links: along x then y where that is whole, else y then x, else the shortest way there is.
 
-Knows tiles and links, numbered as in `neuro.chip.routes`; knows nothing of packets, cores or prices.
+Knows tiles and links, numbered as in `neuro.chip.mesh.routes`; knows nothing of packets, cores or prices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from neuro.chip.cuts import Ints
+from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Mesh
 from neuro.errors import FitError
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.faults.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.faults.losses import Loss, loss_of, lost
 from neuro.chip.faults.memory import with_broken_weights
-from neuro.chip.faults.spec import Faults
-from neuro.chip.placement import Placement
+from neuro.chip.faultspec import Faults
+from neuro.chip.placing.placement import Placement
 from neuro.compiled import compiled
 from neuro.dynamics import STEP, State, initial_state, potential
 from neuro.encoding import encode

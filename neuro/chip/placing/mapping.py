@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from neuro.chip.anneal import Flows, Spots, anneal, total_hops
-from neuro.chip.cuts import Ints
+from neuro.chip.cutting.routing import HOST, Wires
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.placing.anneal import Flows, Spots, anneal, total_hops
 from neuro.chip.spec import Chip, Mesh
-from neuro.chip.wiring import HOST, Wires
 from neuro.network import Network
 
 Floats = NDArray[np.float64]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.candidates import RATE, on_cores
-from neuro.chip.cuts import Cut, Ints, as_window
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.candidates import RATE, on_cores
+from neuro.chip.cutting.demand import Ruler
+from neuro.chip.cutting.tilings import Cut, Ints, as_window
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from neuro.network import Network, Population

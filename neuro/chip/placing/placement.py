@@ -9,21 +9,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.ability import check_ability
-from neuro.chip.boards import with_cores
-from neuro.chip.candidates import on_cores
-from neuro.chip.checking import fill, overfull
-from neuro.chip.cuts import Cut, Ints
-from neuro.chip.faults.detours import out_of_reach
-from neuro.chip.faults.spec import Faults
-from neuro.chip.hypergraph import by_hypergraph
-from neuro.chip.limits import formats, limits
-from neuro.chip.mapping import METHODS, Method, arrange, traffic, usable
-from neuro.chip.partition import partition, partition_in_order
-from neuro.chip.routes import routes
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.capabilities import check_ability
+from neuro.chip.cutting.demand import Ruler
+from neuro.chip.cutting.hypergraph import by_hypergraph
+from neuro.chip.cutting.limits import formats, limits
+from neuro.chip.cutting.partition import partition, partition_in_order
+from neuro.chip.cutting.routing import HOST, Wires, wire
+from neuro.chip.cutting.tilings import Cut, Ints
+from neuro.chip.faultspec import Faults
+from neuro.chip.mesh.detours import out_of_reach
+from neuro.chip.mesh.routes import routes
+from neuro.chip.placing.boards import with_cores
+from neuro.chip.placing.checking import fill, overfull
+from neuro.chip.placing.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.spec import Chip
-from neuro.chip.wiring import HOST, Wires, wire
 from neuro.engine.estimate import check_placeable
 from neuro.engine.records import Run
 from neuro.errors import FitError

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Cut, Fan, Ints, Labels, fan
-from neuro.chip.limits import encoding
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import encoding
+from neuro.chip.cutting.tilings import Cut, Fan, Ints, Labels, fan
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.network import Network
 from neuro.neurons import Readout

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
-from neuro.chip.cuts import Cut, even
-from neuro.chip.limits import compartments, limits
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
+from neuro.chip.cutting.demand import Ruler
+from neuro.chip.cutting.limits import compartments, limits
+from neuro.chip.cutting.tilings import Cut, even
 from neuro.chip.spec import Chip, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population

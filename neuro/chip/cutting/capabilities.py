@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.limits import formats, subtracts
+from neuro.chip.cutting.limits import formats, subtracts
 from neuro.chip.spec import Chip, Program
 from neuro.errors import FitError
 from neuro.network import Network, Population

@@ -1,5 +1,5 @@
 """The grids by which a population may be cut, and what each would cost, for all grids at once: a product of what it costs
-along each axis. Estimates only order the grids; whether slices fit is decided by `neuro.chip.limits`.
+along each axis. Estimates only order the grids; whether slices fit is decided by `neuro.chip.cutting.limits`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cuts import Cut, Ints, as_window, channel_reach, even, reach, with_rows
-from neuro.chip.limits import compartments, encoding, state_words, weight_bits
+from neuro.chip.cutting.limits import compartments, encoding, state_words, weight_bits
+from neuro.chip.cutting.tilings import Cut, Ints, as_window, channel_reach, even, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
 from neuro.neurons import Source

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Cut, Ints, as_window, with_rows
-from neuro.chip.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.routing import Wires
+from neuro.chip.cutting.tilings import Cut, Ints, as_window, with_rows
 from neuro.chip.spec import Chip
-from neuro.chip.wiring import Wires
 from neuro.network import Network
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cuts import Ints
-from neuro.chip.faults.detours import EAST, NORTH, SOUTH, WEST, Detours
+from neuro.chip.cutting.routing import HOST, Wires
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.mesh.detours import EAST, NORTH, SOUTH, WEST, Detours
 from neuro.chip.spec import Chip, Mesh
-from neuro.chip.wiring import HOST, Wires
 
 DIRECTIONS = ("east", "west", "south", "north")
 
