@@ -118,7 +118,7 @@ class Counter:
     def __init__(self, tables: Tables, samples: int) -> None:
         self.tables, self.samples = tables, samples
         mesh, steps, rows = tables.placement.chip.mesh, tables.steps, len(tables.cores)
-        self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
+        self.link_count = mesh.link_numbers
         self.across = crosses(np.arange(self.link_count), mesh)
         check_fits(
             f"counting {steps:,} steps on {rows - 1:,} cores",
@@ -195,7 +195,7 @@ class Counter:
 
 def _chip_of(tiles: Ints, placement: Placement) -> Ints:
     mesh = placement.chip.mesh
-    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    y, x = np.divmod(tiles, mesh.columns)
     return np.asarray(y // mesh.height * mesh.chips_x + x // mesh.width)
 
 

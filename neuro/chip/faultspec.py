@@ -60,8 +60,8 @@ class Faults:
 
     def check(self, chip: Chip) -> None:
         """Refuse cores and links that the chip does not have."""
-        tiles = chip.chips * chip.mesh.width * chip.mesh.height
-        for name, there in (("dead_cores", tiles * chip.mesh.cores_per_tile), ("dead_links", tiles * 4)):
+        mesh = chip.mesh
+        for name, there in (("dead_cores", mesh.tiles * mesh.cores_per_tile), ("dead_links", mesh.link_numbers)):
             beyond = [n for n in getattr(self, name) if n >= there]
             if beyond:
                 what = name.removeprefix("dead_")

@@ -142,8 +142,8 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
 
     driven = any((table.rows == len(tables.cores) - 1).any() for table in tables.of.values())
     return Grid(
-        width=mesh.width * mesh.chips_x,
-        height=mesh.height * mesh.chips_y,
+        width=mesh.columns,
+        height=mesh.rows,
         doors=mesh.cores_per_tile + int(driven),
         fabrics=mesh.fabrics,
         buffer=mesh.buffer_packets,

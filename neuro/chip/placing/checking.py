@@ -75,9 +75,9 @@ def overfull(network: Network, chip: Chip, cores: Mapping[str, Ints], held: Mapp
 def _may_use(core: int, chip: Chip) -> bool:
     mesh = chip.mesh
     tile, place = divmod(core, mesh.cores_per_tile)
-    y, x = divmod(tile, mesh.width * mesh.chips_x)
+    y, x = divmod(tile, mesh.columns)
     within = ((y % mesh.height) * mesh.width + x % mesh.width) * mesh.cores_per_tile + place
-    return 0 <= y < mesh.height * mesh.chips_y and within < chip.cores_per_chip - mesh.reserved_cores
+    return 0 <= y < mesh.rows and within < chip.cores_per_chip - mesh.reserved_cores
 
 
 def _into_slices(projection: Projection, network: Network, chip: Chip, cut: Cut) -> tuple[Ints, Ints]:

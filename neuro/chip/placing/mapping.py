@@ -35,14 +35,14 @@ def usable(chip: Chip) -> Ints:
 def _of_chip(mesh: Mesh, x: int, y: int) -> Ints:
     """Tile numbers of one chip, (height, width)."""
     rows, columns = y * mesh.height + np.arange(mesh.height), x * mesh.width + np.arange(mesh.width)
-    tiles: Ints = rows[:, None] * (mesh.width * mesh.chips_x) + columns
+    tiles: Ints = rows[:, None] * mesh.columns + columns
     return tiles
 
 
 def _cores(chip: Chip, tiles: Ints) -> Ints:
     """The usable cores of some tiles, in their order."""
     mesh = chip.mesh
-    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    y, x = np.divmod(tiles, mesh.columns)
     within = (y % mesh.height) * mesh.width + x % mesh.width
     places = np.arange(mesh.cores_per_tile)
     may = within[:, None] * mesh.cores_per_tile + places < chip.cores_per_chip - mesh.reserved_cores
@@ -117,8 +117,8 @@ def arrange(
 
 def _spots(chip: Chip, cores: Ints) -> Spots:
     mesh = chip.mesh
-    tile = np.append(cores // mesh.cores_per_tile, mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x)
-    y, x = np.divmod(tile, mesh.width * mesh.chips_x)
+    tile = np.append(cores // mesh.cores_per_tile, mesh.io_tile)
+    y, x = np.divmod(tile, mesh.columns)
     return Spots(x, y, x // mesh.width, y // mesh.height, CROSSING_HOPS)
 
 

@@ -97,7 +97,7 @@ class Placement(Shown):
     def link_loads(self, activity: Run | Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Packets over each link, numbered tile * 4 + direction (east, west, south, north), in such a step."""
         mesh, rates = self.chip.mesh, _rates(self.network, activity)
-        loads = np.zeros(mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4)
+        loads = np.zeros(mesh.link_numbers)
         for name, wires in self.wires.items():
             fired, way = np.bincount(wires.classes, rates.get(name), len(wires.cores)), routes(wires, self.chip)
             np.add.at(loads, way.links, np.repeat(fired, np.diff(way.starts)) * way.loads)
