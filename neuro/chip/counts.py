@@ -92,17 +92,17 @@ class Tables:
         return np.where(cores == HOST, len(self.cores) - 1, np.searchsorted(self.cores[:-1], cores))
 
     def _table(self, name: str) -> ClassTable:
-        wires = self.placement.wires[name]
-        way = routes(wires, self.placement.chip, self.dead_links)
-        reached = np.diff(wires.packet_starts)
+        table = self.placement.wires[name]
+        way = routes(table, self.placement.chip, self.dead_links)
+        reached = np.diff(table.packet_starts)
         return ClassTable(
-            classes=wires.classes,
-            rows=self.row_of(wires.cores),
+            classes=table.classes,
+            rows=self.row_of(table.cores),
             sent=np.minimum(reached, 1) if self.placement.chip.mesh.multicast == "tree" else reached,
-            packet_starts=wires.packet_starts,
-            packet_rows=self.row_of(wires.packets),
-            visit_starts=wires.visit_starts,
-            visits=wires.visits,
+            packet_starts=table.packet_starts,
+            packet_rows=self.row_of(table.packets),
+            visit_starts=table.visit_starts,
+            visits=table.visits,
             windows=self.windows,
             hops=way.hops,
             far=way.far,

@@ -93,7 +93,7 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ability:
+class Capabilities:
     """What the chip's neurons can compute and send."""
 
     programs: tuple[Program, ...] = constant("", "neuron models")
@@ -161,7 +161,7 @@ class Power:
 SECTIONS: dict[str, type[Any]] = {
     "mesh": Mesh,
     "core": Core,
-    "neuron": Ability,
+    "neuron": Capabilities,
     "energy": Energy,
     "time": Time,
     "power": Power,
@@ -190,7 +190,7 @@ class Chip:
     caution: str
     mesh: Mesh
     core: Core
-    neuron: Ability
+    neuron: Capabilities
     energy: Energy
     time: Time
     power: Power

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cutting.routing import HOST, Wires
+from neuro.chip.cutting.routing import HOST, RoutingTable
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.mesh.detours import EAST, NORTH, SOUTH, WEST, Detours
 from neuro.chip.spec import Chip, Mesh
@@ -42,12 +42,12 @@ def tile_of(cores: Ints, mesh: Mesh) -> Ints:
     return np.where(cores == HOST, mesh.io_tile, cores // mesh.cores_per_tile)
 
 
-def routes(wires: Wires, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
+def routes(table: RoutingTable, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
     """Routes of all classes of a population, around dead links. Raises FitError where there is no way around."""
     mesh = chip.mesh
-    counts = np.diff(wires.packet_starts)
+    counts = np.diff(table.packet_starts)
     at = np.repeat(np.arange(len(counts)), counts)
-    row, way = _ways(tile_of(wires.cores, mesh)[at], tile_of(wires.packets, mesh), mesh, tuple(dead_links))
+    row, way = _ways(tile_of(table.cores, mesh)[at], tile_of(table.packets, mesh), mesh, tuple(dead_links))
     hops_x, hops_y = (np.bincount(row, axis, len(at)).astype(np.int64) for axis in (way % 4 < SOUTH, way % 4 >= SOUTH))
     crossings = np.bincount(row, crosses(way, mesh), len(at)).astype(np.int64)
     unique, loads = np.unique(at[row] * mesh.link_numbers + way, return_counts=True)

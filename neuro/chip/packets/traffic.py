@@ -14,7 +14,7 @@ from neuro.chip.counts import Tables
 from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.cutting.limits import compartments
 from neuro.chip.cutting.routing import HOST
-from neuro.chip.cutting.tilings import Cut, Ints
+from neuro.chip.cutting.tilings import Ints, Tiling
 from neuro.chip.mesh.routes import tile_of
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import drain
@@ -181,23 +181,23 @@ def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]
     pace = Pace(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
     placement = tables.placement
     for name, table in tables.of.items():
-        population, cut = placement.network[name], placement.cuts[name]
+        population, tiling = placement.network[name], placement.cuts[name]
         slices = np.zeros(len(tables.cores), np.int64)
         if on_cores(population):
-            slices[tables.row_of(placement.cores[name])] = cut.sizes()
+            slices[tables.row_of(placement.cores[name])] = tiling.sizes()
         start = population.neuron.start_step
         window = (start, start + population.neuron.active_steps(tables.timesteps))
         each = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, placement.chip)
         m = sampled.messages[name]
-        send(m.offsets, m.neurons, _positions(cut), each, slices, window, tables.steps, table, pace, clock, queues)
+        send(m.offsets, m.neurons, _positions(tiling), each, slices, window, tables.steps, table, pace, clock, queues)
     return queues, starts
 
 
-def _positions(cut: Cut) -> NDArray[np.int32]:
+def _positions(tiling: Tiling) -> NDArray[np.int32]:
     """Place of each neuron among those of its slice."""
-    labels = cut.labels()
+    labels = tiling.labels()
     order = np.argsort(labels, kind="stable")
-    sizes = cut.sizes()
-    place = np.empty(cut.size, np.int32)
-    place[order] = np.arange(cut.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    sizes = tiling.sizes()
+    place = np.empty(tiling.size, np.int32)
+    place[order] = np.arange(tiling.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return place

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from neuro.chip.cutting.routing import HOST, Wires
+from neuro.chip.cutting.routing import HOST, RoutingTable
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.placing.anneal import Flows, Spots, anneal, total_hops
 from neuro.chip.spec import Chip, Mesh
@@ -77,11 +77,11 @@ def hilbert(width: int, height: int) -> Ints:
 
 
 def traffic(
-    network: Network, wires: Mapping[str, Wires], groups: int, activity: Mapping[str, Floats]
+    network: Network, tables: Mapping[str, RoutingTable], groups: int, activity: Mapping[str, Floats]
 ) -> sparse.csr_array[np.float64, tuple[int, int]]:
-    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from wires whose cores are groups."""
+    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from tables whose cores are groups."""
     rows, columns, weights = [], [], []
-    for name, w in wires.items():
+    for name, w in tables.items():
         fired = np.bincount(w.classes, activity.get(name), len(w.cores))
         counts = np.diff(w.packet_starts)
         rows.append(np.repeat(np.where(w.cores == HOST, groups, w.cores), counts))
