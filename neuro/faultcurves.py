@@ -133,7 +133,7 @@ class Subject:
 
     def run(self, placement: Placement, faults: Faults) -> ChipRun:
         """The samples through a placement on a chip with faults."""
-        return emulate(placement.network, placement, self.inputs, timesteps=self.timesteps, faults=faults)
+        return emulate(placement, self.inputs, timesteps=self.timesteps, faults=faults)
 
 
 def curves(
