@@ -20,7 +20,8 @@ import numpy as np
 from chip_networks import listed_layers, mobilenet, resnet50, small_convnet
 
 import neuro
-from neuro.chip.noc import Grid, Packets, drain
+from neuro.chip.packets.grid import Grid, Packets
+from neuro.chip.packets.noc import drain
 
 Row = dict[str, Any]
 Result = TypeVar("Result")

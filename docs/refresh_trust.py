@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from docs.page import put, table
-from neuro.chip.faults.curves import KINDS
+from neuro.faultcurves import KINDS
 from tests.repeat import result
 
 DOCS = Path(__file__).parent

@@ -52,8 +52,8 @@ _WHERE = {
     "compare": "comparison",
     **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
     "Chip": "chip.spec",
-    "Faults": "chip.faults.spec",
-    **dict.fromkeys(("Placement", "place"), "chip.placement"),
+    "Faults": "chip.faultspec",
+    **dict.fromkeys(("Placement", "place"), "chip.placing.placement"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
     "sweep": "sweeping.sweep",
     **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
@@ -69,11 +69,11 @@ if TYPE_CHECKING:
     from neuro.bill import Part as Part
     from neuro.chip.emulator import ChipRun as ChipRun
     from neuro.chip.emulator import emulate as emulate
-    from neuro.chip.faults.spec import Faults as Faults
+    from neuro.chip.faultspec import Faults as Faults
     from neuro.chip.files import list_chips as list_chips
     from neuro.chip.files import load_chip as load_chip
-    from neuro.chip.placement import Placement as Placement
-    from neuro.chip.placement import place as place
+    from neuro.chip.placing.placement import Placement as Placement
+    from neuro.chip.placing.placement import place as place
     from neuro.chip.spec import Chip as Chip
     from neuro.comparison import Comparison as Comparison
     from neuro.comparison import compare as compare

@@ -18,8 +18,8 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 def compiled(function: F) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
-    What is on disk counts only while no source file in the function's folder, or in `engine`, has changed: numba looks at
-    the function's own file alone, and kernels call kernels of other files.
+    What is on disk counts only while none of its `sources` has changed: numba looks at the function's own file alone, and
+    kernels call kernels of other files.
     """
     try:
         dispatcher = njit(**_OPTIONS, cache=True)(function)
@@ -27,7 +27,7 @@ def compiled(function: F) -> F:
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
         file = dispatcher._cache._cache_file
-        file._source_stamp = (file._source_stamp, _sources(Path(function.__code__.co_filename).parent))
+        file._source_stamp = (file._source_stamp, _digest(Path(function.__code__.co_filename)))
     return cast(F, dispatcher)
 
 
@@ -41,9 +41,18 @@ def recompiled(function: F) -> F:
     return cast(F, njit(**_OPTIONS)(function))
 
 
+def sources(file: Path) -> list[Path]:
+    """The files whose kernels those of a file may call: its room of the package (`chip`, with all rooms inside it), or its
+    folder where it is not of this package; `engine`; and this file."""
+    package = Path(__file__).parent
+    inner = file.relative_to(package).parts[:-1] if file.is_relative_to(package) else ()
+    room = (package / inner[0]).rglob("*.py") if inner else file.parent.glob("*.py")
+    return sorted({*room, *(package / "engine").glob("*.py"), Path(__file__)})
+
+
 @lru_cache
-def _sources(folder: Path) -> str:
+def _digest(file: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted({*folder.glob("*.py"), *(Path(__file__).parent / "engine").glob("*.py"), Path(__file__)}):
+    for path in sources(file):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""Networks and graphs as files: safetensors with a JSON header. Nothing is pickled, nothing executed; writes are atomic."""
+"""Values as files: safetensors with a JSON header. Nothing is pickled, nothing executed; writes are atomic.
+
+Knows arrays, plain values, and the types that its caller names; knows nothing of networks and graphs, which save themselves.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,20 @@ from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from neuro.dynamics import STEP
 from neuro.errors import FormatError, NeuroError
-from neuro.graph import Graph, Layer
-from neuro.network import Network, Population
-from neuro.neurons import Source, UserNeuron
-from neuro.projections import KINDS
 from neuro.reading import check_safetensors, json_object, reason
 
 Tensors = dict[str, NDArray[Any]]
+Parts = Mapping[str, Any]  # the types that a file may hold, by name
+T = TypeVar("T")
 FORMAT = 1
-_MODELS: tuple[type[Any], ...] = (Source, *STEP)
-_NEURONS = {model.__name__: model for model in _MODELS if model is not UserNeuron}
-_PARTS: dict[str, Any] = {**_NEURONS, **KINDS, "Population": Population, "Network": Network, "Layer": Layer, "Graph": Graph}
 
 
 @contextmanager
@@ -76,51 +73,16 @@ def write_text(path: Any, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def save_network(network: Network, path: Any) -> None:
-    """Write a network; one with a UserNeuron is refused, because code is not stored."""
-    for population in network.populations:
-        if isinstance(population.neuron, UserNeuron):
-            raise FormatError(f"population {population.name!r}", "a UserNeuron's function cannot be stored", "Keep its script")
-    _save(network, path, "network")
-
-
-def load_network(path: Any) -> Network:
-    """Read a network that `save_network` wrote."""
-    network: Network = _load(path, "network", Network)
-    return network
-
-
-def save_graph(graph: Graph, path: Any) -> None:
-    """Write a graph."""
-    _save(graph, path, "graph")
-
-
-def load_graph(path: Any) -> Graph:
-    """Read a graph that `save_graph` wrote."""
-    graph: Graph = _load(path, "graph", Graph)
-    return graph
-
-
-def save_parts(parts: Mapping[str, Any], path: Any, kind: str) -> None:
-    """Write several values (networks, graphs, arrays, plain values) under their names into one file of a `kind`."""
-    _save(dict(parts), path, kind)
-
-
-def load_parts(path: Any, kind: str) -> dict[str, Any]:
-    """Read what `save_parts` wrote under the same `kind`; lists come back as tuples."""
-    parts: dict[str, Any] = _load(path, kind, dict)
-    return parts
-
-
 def read_tensors(path: Any) -> Tensors:
     """All arrays of a safetensors file, e.g. trained weights."""
     return _read(path)[1]
 
 
-def _save(value: Any, path: Any, kind: str) -> None:
+def save_value(value: Any, path: Any, kind: str, parts: Parts) -> None:
+    """Write a value of a `kind`; `parts`: the types that it is made of, besides arrays, lists, mappings and plain values."""
     tensors: Tensors = {}
     try:
-        described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors)}, allow_nan=False)
+        described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors, parts)}, allow_nan=False)
     except ValueError:
         raise FormatError(f"{kind} for {path}", "it holds NaN or infinity outside its arrays", "Mend that value") from None
     with atomic_path(path) as temporary:
@@ -136,7 +98,8 @@ def _read(path: Any) -> tuple[dict[str, str], Tensors]:
         raise FormatError(str(path), f"it is not a readable safetensors file ({reason(error)})", "Save it again") from None
 
 
-def _load(path: Any, kind: str, wanted: type) -> Any:
+def load_value(path: Any, kind: str, wanted: type[T], parts: Parts) -> T:
+    """Read a value that `save_value` wrote under the same `kind`; lists come back as tuples."""
     metadata, tensors = _read(path)
     if "neuro" not in metadata:
         raise FormatError(str(path), f"it holds tensors but no {kind}", f"Pass a {kind} saved by this package")
@@ -146,7 +109,7 @@ def _load(path: Any, kind: str, wanted: type) -> Any:
             raise FormatError(
                 str(path), f"it holds a {described['kind']} of format {described['format']}", f"Pass a {kind} of format {FORMAT}"
             )
-        value = _build(described["value"], tensors)
+        value = _build(described["value"], tensors, parts)
     except NeuroError as error:
         raise FormatError(str(path), str(error), "Save it again") from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
@@ -157,36 +120,36 @@ def _load(path: Any, kind: str, wanted: type) -> Any:
     return value
 
 
-def _describe(value: Any, tensors: Tensors) -> Any:
+def _describe(value: Any, tensors: Tensors, parts: Parts) -> Any:
     """A JSON value; arrays go to `tensors` and leave their key."""
     if isinstance(value, np.ndarray):
         key = f"t{len(tensors)}"
         tensors[key] = np.ascontiguousarray(value)
         return {"tensor": key}
-    if type(value).__name__ in _PARTS and hasattr(value, "_values"):
-        parts = {name: _describe(v, tensors) for name, v in value._values()}
-        return {"type": type(value).__name__, "fields": parts}
+    if type(value).__name__ in parts and hasattr(value, "_values"):
+        described = {name: _describe(v, tensors, parts) for name, v in value._values()}
+        return {"type": type(value).__name__, "fields": described}
     if isinstance(value, tuple | list):
-        return [_describe(v, tensors) for v in value]
+        return [_describe(v, tensors, parts) for v in value]
     if isinstance(value, dict):
-        return {"map": {key: _describe(v, tensors) for key, v in value.items()}}
+        return {"map": {key: _describe(v, tensors, parts) for key, v in value.items()}}
     if isinstance(value, np.generic):
         return value.item()
     return value
 
 
-def _build(described: Any, tensors: Tensors) -> Any:
+def _build(described: Any, tensors: Tensors, parts: Parts) -> Any:
     if isinstance(described, list):
-        return tuple(_build(v, tensors) for v in described)
+        return tuple(_build(v, tensors, parts) for v in described)
     if not isinstance(described, dict):
         return described
     if "tensor" in described:
         return tensors[described["tensor"]]
     if "map" in described:
-        return {key: _build(v, tensors) for key, v in described["map"].items()}
-    part = _PARTS[described["type"]]
+        return {key: _build(v, tensors, parts) for key, v in described["map"].items()}
+    part = parts[described["type"]]
     known = {f.name for f in fields(part)}
-    given = {name: _build(v, tensors) for name, v in described["fields"].items()}
+    given = {name: _build(v, tensors, parts) for name, v in described["fields"].items()}
     if set(given) - known or any(name.startswith("_") for name in given):
         raise ValueError(f"unknown field of {described['type']}: {sorted(set(given) - known)}")
     hints = _hints(part)

@@ -144,16 +144,19 @@ class Graph(Specification):
 
     def save(self, path: Any) -> None:
         """Write the graph to `path` as safetensors with a JSON header."""
-        from neuro.files import save_graph
+        from neuro.files import save_value
 
-        save_graph(self, path)
+        save_value(self, path, "graph", PARTS)
 
     @staticmethod
     def load(path: Any) -> Graph:
         """Read a graph that `save` wrote. Nothing is executed; a broken file is a FormatError."""
-        from neuro.files import load_graph
+        from neuro.files import load_value
 
-        return load_graph(path)
+        return load_value(path, "graph", Graph, PARTS)
+
+
+PARTS: dict[str, Any] = {"Layer": Layer, "Graph": Graph}  # of a saved graph
 
 
 def _check_shape(layer: Layer, inputs: list[tuple[int, ...]]) -> None:

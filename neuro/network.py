@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from neuro.dynamics import STEP
-from neuro.errors import NetworkError
-from neuro.neurons import Neuron, Readout, Source
-from neuro.projections import Projection
+from neuro.errors import FormatError, NetworkError
+from neuro.neurons import Neuron, Readout, Source, UserNeuron
+from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
 
 
@@ -133,14 +133,26 @@ class Network(Specification):
         return max(p.neuron.start_step + p.neuron.active_steps(timesteps) for p in self.populations)
 
     def save(self, path: Any) -> None:
-        """Write the network to `path` as safetensors with a JSON header; see `neuro.files`."""
-        from neuro.files import save_network
+        """Write the network to `path` as safetensors with a JSON header; one with a UserNeuron is refused: code is not stored."""
+        from neuro.files import save_value
 
-        save_network(self, path)
+        for p in self.populations:
+            if isinstance(p.neuron, UserNeuron):
+                raise FormatError(f"population {p.name!r}", "a UserNeuron's function cannot be stored", "Keep its script")
+        save_value(self, path, "network", PARTS)
 
     @staticmethod
     def load(path: Any) -> Network:
         """Read a network that `save` wrote. Nothing is executed; a broken file is a FormatError."""
-        from neuro.files import load_network
+        from neuro.files import load_value
 
-        return load_network(path)
+        return load_value(path, "network", Network, PARTS)
+
+
+_MODELS: tuple[type[Any], ...] = (Source, *STEP)
+PARTS: dict[str, Any] = {  # of a saved network
+    **{model.__name__: model for model in _MODELS if model is not UserNeuron},
+    **KINDS,
+    "Population": Population,
+    "Network": Network,
+}

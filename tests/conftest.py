@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=PLAIN)
 def few_moves() -> None:
     """Kernels as plain Python search as they do when compiled, only not as long."""
-    from neuro.chip import mapping
+    from neuro.chip.placing import mapping
 
     mapping._MOVES = 100
 

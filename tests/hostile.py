@@ -21,9 +21,10 @@ from safetensors.numpy import load, save
 import converters
 import neuro
 from converters.modules import load_module
+from neuro.bundles import save_parts
 from neuro.cli.inputs import read_data
 from neuro.errors import NeuroError
-from neuro.files import read_tensors, save_parts
+from neuro.files import read_tensors
 from neuro.keywords.audio import read_wav
 from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings

@@ -69,7 +69,7 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/engine/store.py": (ENGINE, "tests/test_session.py"),
     "neuro/engine/session.py": ("tests/test_session.py", ENGINE),
     "neuro/engine/records.py": ("tests/test_records.py", "tests/test_reference.py", "tests/test_refusals.py", ENGINE),
-    "neuro/chip/partition.py": (
+    "neuro/chip/cutting/partition.py": (
         "tests/test_chip_partition.py",
         *(
             f"tests/test_chip_placement.py::{name}"
@@ -81,7 +81,7 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
             )
         ),
     ),
-    "neuro/chip/noc.py": (
+    "neuro/chip/packets/noc.py": (
         "tests/test_chip_schedules.py",
         *(
             f"tests/test_chip_noc.py::{name}"
@@ -92,7 +92,7 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
             )
         ),
     ),
-    "neuro/chip/drain.py": (
+    "neuro/chip/packets/drain.py": (
         "tests/test_chip_schedules.py",
         *(
             f"tests/test_chip_noc.py::{name}"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuro
-from neuro.chip.limits import compartments
+from neuro.chip.cutting.limits import compartments
 from neuro.errors import NeuroError
 from tests.chips import random_inputs, random_network, small
 
@@ -202,6 +202,22 @@ def test_what_cannot_be_emulated_is_refused(noc) -> None:
         neuro.emulate(pair(), placement, np.ones((1, 2), int), noc=noc)
     with pytest.raises(NeuroError, match="another network"):
         neuro.emulate(pair(((1, 1), (1, 1))), placement, np.ones((1, 2), int))
+    with pytest.raises(NeuroError, match="placement: a ndarray was passed in its place. Call neuro.place"):
+        neuro.emulate(pair(), np.ones((1, 2), int))
+
+
+def test_a_placement_holds_its_network() -> None:
+    network, inputs = pair(), np.array([[3, 2]])
+    placement = neuro.place(network, neuro.load_chip("loihi2"))
+    named, alone, by_name = (
+        neuro.emulate(network, placement, inputs),
+        neuro.emulate(placement, inputs),
+        neuro.emulate(placement, inputs=inputs),
+    )
+    for other in (alone, by_name):
+        assert np.array_equal(other.run.logits, named.run.logits)
+        assert other.bill == named.bill
+        assert other.placement is placement
 
 
 def test_negative_input_is_refused_where_messages_have_no_sign() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import neuro
 from neuro.chip.counts import Tables
-from neuro.chip.noc import Drained, Grid, Packets, drain
-from neuro.chip.traffic import Keeper
+from neuro.chip.packets.grid import Grid, Packets
+from neuro.chip.packets.noc import Drained, drain
+from neuro.chip.packets.traffic import Keeper
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuro
-from neuro.chip.partition import Knife, partition, partition_in_order
+from neuro.chip.cutting.partition import Partitioner, partition, partition_in_order
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from tests.chips import small
@@ -48,15 +48,15 @@ def chain(n: int, m: int, neuron=FIRE) -> neuro.Network:
     )
 
 
-def grids(cuts) -> dict[str, tuple[int, ...]]:
-    return {name: cut.grid for name, cut in cuts.items()}
+def grids(tilings) -> dict[str, tuple[int, ...]]:
+    return {name: tiling.grid for name, tiling in tilings.items()}
 
 
 @pytest.mark.parametrize("hops", [(7.0, 11.0), (11.0, 7.0)])
 def test_the_estimate_of_a_plan_adds_packets_and_power_over_its_time(hops) -> None:
     chip = chip_of(4, {**ENERGIES, "hop_x": hops[0], "hop_y": hops[1]})
-    plan = Knife(chain(8, 2), chip, {}).fewest()
-    assert grids(plan.cuts) == {"in": (1,), "a": (2,), "b": (1,)}
+    plan = Partitioner(chain(8, 2), chip, {}).fewest()
+    assert grids(plan.tilings) == {"in": (1,), "a": (2,), "b": (1,)}
     assert plan.slices == 3
     # a: 4 neurons of 2 + 3 ns, and at a rate of 0.1 a spike of 5 and a packet of 7 ns
     assert plan.work_ns == pytest.approx(4 * (2 + 3 + 0.1 * (5 + 7)))
@@ -66,55 +66,55 @@ def test_the_estimate_of_a_plan_adds_packets_and_power_over_its_time(hops) -> No
 
 
 def test_rates_weigh_packets_and_time() -> None:
-    plan = Knife(chain(8, 2), chip_of(4, static=0, management=0), {"in": 1.0, "a": 0.5}).fewest()
+    plan = Partitioner(chain(8, 2), chip_of(4, static=0, management=0), {"in": 1.0, "a": 0.5}).fewest()
     assert plan.work_ns == pytest.approx(4 * (5 + 0.5 * 12))
     assert plan.energy_pj == pytest.approx((4 * 2 + 0.5 * 8) * 30)
 
 
 def test_a_neuron_sends_a_packet_to_every_slice_it_reaches() -> None:
-    plan = Knife(chain(4, 8), chip_of(4), {"a": 1.0}).fewest()
-    assert grids(plan.cuts) == {"in": (1,), "a": (1,), "b": (2,)}
+    plan = Partitioner(chain(4, 8), chip_of(4), {"a": 1.0}).fewest()
+    assert grids(plan.tilings) == {"in": (1,), "a": (1,), "b": (2,)}
     assert plan.work_ns == pytest.approx(4 * (5 + 5 + 2 * 7))
 
 
 @pytest.mark.parametrize(("axon_in", "synop"), [(100.0, 0.5), (1.0, 100.0)])
 def test_the_busiest_core_may_be_one_that_receives(axon_in: float, synop: float) -> None:
-    plan = Knife(chain(8, 2), chip_of(4, time={**TIMES, "axon_in": axon_in, "synop_dense": synop}), {}).fewest()
+    plan = Partitioner(chain(8, 2), chip_of(4, time={**TIMES, "axon_in": axon_in, "synop_dense": synop}), {}).fewest()
     assert plan.work_ns == pytest.approx(0.1 * max(4 * axon_in + 16 * synop, 8 * axon_in + 16 * synop))
 
 
 def test_the_busiest_core_need_not_be_the_first_or_the_last() -> None:
     for sizes in ((6, 2), (2, 6)):
-        plan = Knife(chain(*sizes), chip_of(8), {"a": 0, "b": 0}).fewest()
+        plan = Partitioner(chain(*sizes), chip_of(8), {"a": 0, "b": 0}).fewest()
         assert plan.work_ns == pytest.approx(6 * 5)
 
 
 def test_two_compartments_take_twice_the_time_and_room() -> None:
-    plan = Knife(chain(8, 1), chip_of(8, neuron={"subtract": "two_compartment"}), {"a": 0}).fewest()
-    assert grids(plan.cuts) == {"in": (1,), "a": (2,), "b": (1,)}
+    plan = Partitioner(chain(8, 1), chip_of(8, neuron={"subtract": "two_compartment"}), {"a": 0}).fewest()
+    assert grids(plan.tilings) == {"in": (1,), "a": (2,), "b": (1,)}
     assert plan.work_ns == pytest.approx(4 * 2 * 5)
 
 
 def test_static_power_is_spent_by_every_chip_in_use_and_management_once() -> None:
     mesh = {"width": 1, "height": 1, "cores_per_tile": 2, "chips_x": 2, "chips_y": 2}
     for neurons, chips, tiles in ((8, 1, 1), (4, 2, 2), (2, 3, 3)):
-        plan = Knife(chain(8, 2), chip_of(neurons, mesh=mesh), {"in": 0, "a": 0, "b": 0}).fewest()
+        plan = Partitioner(chain(8, 2), chip_of(neurons, mesh=mesh), {"in": 0, "a": 0, "b": 0}).fewest()
         assert plan.slices == {8: 2, 4: 3, 2: 5}[neurons]
         waiting = {1: 100, 2: 200, 3: 300}[tiles]
         assert plan.energy_pj == pytest.approx((0.5 * chips + 0.25) * (neurons * 5 + waiting) * 1000)
 
 
 def test_what_is_not_known_counts_as_nothing() -> None:
-    nothing = Knife(chain(8, 2), chip_of(4, FREE[0], FREE[1]), {}).fewest()
+    nothing = Partitioner(chain(8, 2), chip_of(4, FREE[0], FREE[1]), {}).fewest()
     assert (nothing.work_ns, nothing.energy_pj) == (0, 0)
-    unpowered = Knife(chain(8, 2), chip_of(4, static=None, management=None), {}).fewest()
+    unpowered = Partitioner(chain(8, 2), chip_of(4, static=None, management=None), {}).fewest()
     assert unpowered.energy_pj == pytest.approx(1.6 * 30)
     for name in ENERGIES:
         known = {**FREE[0], name: 2.0}
-        energy = Knife(chain(8, 2), chip_of(4, known, FREE[1]), {}).fewest().energy_pj
+        energy = Partitioner(chain(8, 2), chip_of(4, known, FREE[1]), {}).fewest().energy_pj
         assert energy == pytest.approx(1.6 * 2 * (2 if name.startswith("hop") else 1)), name
     for name, work in {"neuron_access": 8.0, "neuron_update": 8.0, "spike": 0.8, "axon_out": 0.8}.items():
-        assert Knife(chain(8, 2), chip_of(4, time={**FREE[1], name: 2.0}), {}).fewest().work_ns == pytest.approx(work), name
+        assert Partitioner(chain(8, 2), chip_of(4, time={**FREE[1], name: 2.0}), {}).fewest().work_ns == pytest.approx(work), name
 
 
 def quick(barrier: float = 0.0) -> tuple[neuro.Network, Chip]:
@@ -174,33 +174,36 @@ def pointwise(source: neuro.Source) -> neuro.Network:
 
 
 def test_packets_decide_among_quick_cuts_and_slices_among_equals() -> None:
-    knife = Knife(pointwise(neuro.Source()), chip_of(6, time={**FREE[1], "neuron_update": 1.0}), {})
-    assert knife.fewest().work_ns == 6
-    assert grids(knife.within(3.0).cuts)["a"] == (1, 1, 3)  # rather than (2, 1, 1), of fewer slices
-    assert grids(knife.within(4.0).cuts)["a"] == (1, 1, 2)
-    assert grids(knife.within(1.0).cuts)["a"] == (2, 1, 3)
-    assert knife.within(0.9) is None
+    partitioner = Partitioner(pointwise(neuro.Source()), chip_of(6, time={**FREE[1], "neuron_update": 1.0}), {})
+    assert partitioner.fewest().work_ns == 6
+    assert grids(partitioner.within(3.0).tilings)["a"] == (1, 1, 3)  # rather than (2, 1, 1), of fewer slices
+    assert grids(partitioner.within(4.0).tilings)["a"] == (1, 1, 2)
+    assert grids(partitioner.within(1.0).tilings)["a"] == (2, 1, 3)
+    assert partitioner.within(0.9) is None
     ones = network(
         neuro.Population("in", (4, 1, 8), neuro.Source()),
         neuro.Population("a", (4, 1, 8), FIRE),
         joins=(neuro.OneToOne("in", "a"),),
     )
-    assert Knife(ones, chip_of(32, time={**FREE[1], "neuron_update": 1.0}), {}).within(8.0).slices == 4
+    assert Partitioner(ones, chip_of(32, time={**FREE[1], "neuron_update": 1.0}), {}).within(8.0).slices == 4
 
 
 def test_slow_reception_counts_as_slow() -> None:
-    knife = Knife(pointwise(neuro.Source()), chip_of(6, time={**FREE[1], "axon_in": 10.0}), {})
-    assert knife.fewest().work_ns == pytest.approx(3)
-    assert grids(knife.within(2.0).cuts)["a"] == (1, 1, 2)  # 2 of the 3 sources, at a rate of 0.1
-    assert grids(knife.within(1.0).cuts)["a"] == (1, 1, 3)
-    assert knife.within(0.5) is None
+    partitioner = Partitioner(pointwise(neuro.Source()), chip_of(6, time={**FREE[1], "axon_in": 10.0}), {})
+    assert partitioner.fewest().work_ns == pytest.approx(3)
+    assert grids(partitioner.within(2.0).tilings)["a"] == (1, 1, 2)  # 2 of the 3 sources, at a rate of 0.1
+    assert grids(partitioner.within(1.0).tilings)["a"] == (1, 1, 3)
+    assert partitioner.within(0.5) is None
 
 
 def test_the_fewest_slices_count_the_axons_that_lead_to_them() -> None:
     """2 slices by channel take 6 outgoing axons, 3 by column take 3; with 2 axons a core that is 2 + 3 cores against 3 + 1.5."""
     source = neuro.Source("rate", levels=2)
-    assert grids(Knife(pointwise(source), chip_of(3), {}).fewest().cuts)["a"] == (2, 1, 1)
-    assert grids(Knife(pointwise(source), chip_of(3, out_axons=2), {}).fewest().cuts) == {"in": (1, 1, 2), "a": (1, 1, 3)}
+    assert grids(Partitioner(pointwise(source), chip_of(3), {}).fewest().tilings)["a"] == (2, 1, 1)
+    assert grids(Partitioner(pointwise(source), chip_of(3, out_axons=2), {}).fewest().tilings) == {
+        "in": (1, 1, 2),
+        "a": (1, 1, 3),
+    }
 
 
 def test_recurrent_populations_are_cut_again_until_their_axons_fit() -> None:
@@ -215,13 +218,13 @@ def test_recurrent_populations_are_cut_again_until_their_axons_fit() -> None:
             neuro.Dense("a", "out", np.ones((10, 1), int)),
         ),
     )
-    assert grids(Knife(loop, chip_of(10, out_axons=12), {}).fewest().cuts) == {"in": (1,), "a": (5,), "out": (1,)}
+    assert grids(Partitioner(loop, chip_of(10, out_axons=12), {}).fewest().tilings) == {"in": (1,), "a": (5,), "out": (1,)}
     assert grids(partition_in_order(loop, chip_of(10, out_axons=19)))["a"] == (2,)
 
 
 def test_cuts_in_order_divide_channels_first() -> None:
-    cuts = partition_in_order(pointwise(neuro.Source()), chip_of(3))
-    assert grids(cuts) == {"in": (1, 1, 1), "a": (2, 1, 1)}
+    tilings = partition_in_order(pointwise(neuro.Source()), chip_of(3))
+    assert grids(tilings) == {"in": (1, 1, 1), "a": (2, 1, 1)}
     assert grids(partition_in_order(pointwise(neuro.Source()), chip_of(2)))["a"] == (2, 1, 2)
 
 

@@ -13,13 +13,13 @@ import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
 from converters.pipeline import CODES
-from neuro.chip.ability import able_codes, conversion_for
-from neuro.chip.boards import MOST_CHIPS, with_cores
-from neuro.chip.cuts import Cut, even, fan
-from neuro.chip.hypergraph import _partitioner, by_hypergraph
-from neuro.chip.limits import list_bits
-from neuro.chip.partition import partition
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.capabilities import able_codes, conversion_for
+from neuro.chip.cutting.demand import CoreDemand
+from neuro.chip.cutting.hypergraph import _partitioner, by_hypergraph
+from neuro.chip.cutting.limits import list_bits
+from neuro.chip.cutting.partition import partition
+from neuro.chip.cutting.tilings import Tiling, even, fan
+from neuro.chip.placing.boards import MOST_CHIPS, with_cores
 from neuro.errors import FitError
 from neuro.neurons import MaxPool
 from tests.chips import random_inputs, random_network, small
@@ -38,7 +38,7 @@ def test_fans_count_every_synapse_once(seed: int) -> None:
         source, target = network[p.source], network[p.target]
         cut = even(target.shape, [int(rng.integers(1, n + 1)) for n in target.shape])
         if rng.random() < 0.2:
-            cut = Cut(target.shape, even((target.size,), [min(3, target.size)]).edges, rng.permutation(target.size))
+            cut = Tiling(target.shape, even((target.size,), [min(3, target.size)]).edges, rng.permutation(target.size))
         leads, synapses = fan(p, network, cut), p.synapses(source.shape, target.shape)
         expected = np.zeros((source.size, cut.slices), int)
         np.add.at(expected, (synapses.pre, cut.labels()[synapses.post]), 1)
@@ -114,7 +114,7 @@ def test_lists_that_no_partition_serves_keep_their_plain_cuts(shared: bool) -> N
     chip = small(neurons=40, memory_bits=None)
     plain = partition(network, chip, cores=3)
     assert plain["a"].slices == 2
-    most = int(Ruler(network, chip).needs(network["a"], plain["a"], plain).synapse_bits.max())
+    most = int(CoreDemand(network, chip).needs(network["a"], plain["a"], plain).synapse_bits.max())
     assert by_hypergraph(network, small(neurons=40, memory_bits=None, synapse_bits=most), plain, {}, 0) == plain
     if shared:
         parted = by_hypergraph(network, chip, plain, {}, 0)
@@ -132,7 +132,7 @@ def test_partitioned_images_count_the_packets_of_their_convolutions() -> None:
     synapses = conv.synapses((2, 4, 4), (2, 4, 4))
     sent = [len(np.unique(to[synapses.post[synapses.pre == i]])) for i in range(32)]
     axons = np.bincount(cut.labels(), sent, cut.slices)
-    needs = Ruler(network, placement.chip).needs(network["a"], cut, placement.cuts)
+    needs = CoreDemand(network, placement.chip).needs(network["a"], cut, placement.cuts)
     assert needs.out_axons.tolist() == axons.tolist()
     held = dict(zip(placement.used.tolist(), placement.fill["out_axons"].tolist(), strict=True))
     assert [held[int(core)] for core in placement.cores["a"]] == axons.tolist()

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from neuro.chip.noc import Drained, Grid, Packets, drain
+from neuro.chip.packets.grid import Grid, Packets
+from neuro.chip.packets.noc import Drained, drain
 
 ROW = Grid(4, 1, 1, 1, 16, 4, 1, hop_x=2, hop_y=3, service=5, across_hop=0, across_service=5, local=0)
 EAST, WEST, SOUTH, NORTH = range(4)

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuro.bundles import save_parts
 from neuro.errors import FormatError
-from neuro.files import atomic_path, save_parts, write_text
+from neuro.files import atomic_path, write_text
 from neuro.keywords.audio import write_wav
 from tests.hostile import graph, network, write_spotter
 from tests.interrupted import COMMANDS

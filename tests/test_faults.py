@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
-from neuro.chip.faults import Faults
-from neuro.chip.faults.broken import Broken
-from neuro.chip.faults.chance import flip_all, flips, key_of, strike_all
-from neuro.chip.faults.detours import Detours, out_of_reach
+from neuro.chip.chance import flip_all, flips, key_of, strike_all
+from neuro.chip.cutting.limits import weight_bits
+from neuro.chip.faults.engine import Broken
 from neuro.chip.faults.memory import with_broken_weights
-from neuro.chip.faults.spec import some
-from neuro.chip.limits import weight_bits
-from neuro.chip.routes import tile_of
+from neuro.chip.faultspec import Faults, some
+from neuro.chip.mesh.detours import Detours, out_of_reach
+from neuro.chip.mesh.routes import tile_of
 from neuro.encoding import by_source
 from neuro.engine.records import Recorder
 from neuro.errors import ChipError, EngineError, FitError, NeuroError
@@ -312,9 +311,9 @@ def test_what_cannot_be_shown_is_refused() -> None:
 
 def test_too_many_synapses_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network, placement, inputs = placed(1)
-    monkeypatch.setattr("neuro.chip.faults.broken.MOST_SYNAPSES", network.synapses)
+    monkeypatch.setattr("neuro.chip.faults.engine.MOST_SYNAPSES", network.synapses)
     assert neuro.emulate(network, placement, inputs, faults=Faults(threshold_noise=0.1)).run.samples == 3
-    monkeypatch.setattr("neuro.chip.faults.broken.MOST_SYNAPSES", network.synapses - 1)
+    monkeypatch.setattr("neuro.chip.faults.engine.MOST_SYNAPSES", network.synapses - 1)
     with pytest.raises(EngineError, match=f"{network.synapses:,} synapses would have to be listed"):
         neuro.emulate(network, placement, inputs, faults=Faults(threshold_noise=0.1))
 
@@ -325,7 +324,7 @@ def test_a_broken_run_tells_how_far_it_is_whatever_its_blocks(monkeypatch: pytes
     whole = neuro.emulate(network, placement, inputs, faults=faults, record=RECORD, progress=lambda *at: told.append(at))
     assert told == [(3, 3)]
     each = whole.run.steps * sum(p.size for p in network.populations) * 4
-    monkeypatch.setattr("neuro.chip.faults.broken._BLOCK_BYTES", 2 * each)
+    monkeypatch.setattr("neuro.chip.faults.engine._BLOCK_BYTES", 2 * each)
     part = neuro.emulate(network, placement, inputs, faults=faults, record=RECORD, progress=lambda *at: told.append(at))
     assert told[1:] == [(2, 3), (3, 3)]
     assert_same(part.run, whole.run)

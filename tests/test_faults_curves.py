@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import neuro
-from neuro.chip.faults.curves import KINDS, Subject, curves
 from neuro.cli import app
 from neuro.errors import ChipError, InputError, UsageError
+from neuro.faultcurves import KINDS, Subject, curves
 from neuro.report.faults import fault_section, fault_values
 from tests.chips import random_inputs, random_network, small
 

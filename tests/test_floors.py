@@ -1,26 +1,47 @@
-"""Imports go only downward, torch and matplotlib stay in their rooms."""
+"""Imports go only downward and never in a circle, torch and matplotlib stay in their rooms."""
 
 import ast
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from neuro.compiled import sources
+
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows"},
-    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files"},
+    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files", "bundles"},
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "metrics", "sweeping", "keywords", "digits"},
+    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits"},
     {"report"},
     {"cli", "__main__"},
+]
+CHIP_FLOORS = [
+    {"spec", "files", "schema", "chance", "faultspec"},
+    {"cutting"},
+    {"mesh"},
+    {"placing"},
+    {"tally", "counts", "pricing"},
+    {"packets", "faults"},
+    {"emulator"},
 ]
 TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")
 
 
-def floor(room: str) -> int:
-    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+def floor(room: str, floors: list[set[str]] = FLOORS) -> int:
+    return next(i for i, rooms in enumerate(floors) if room in rooms)
+
+
+def rooms_of(folder: Path) -> set[str]:
+    return {p.relative_to(folder).parts[0].removesuffix(".py") for p in folder.rglob("*.py")} - {"__init__"}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def modules() -> list[Path]:
@@ -28,18 +49,25 @@ def modules() -> list[Path]:
 
 
 def imports(path: Path) -> set[str]:
+    """What a file imports, inside functions and for type checkers too: modules, or module.name."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
+def file_of(imported: str, known: Collection[str]) -> str:
+    """The module that an import leads to, or "" where it is none of those known."""
+    return next((name for name in (imported, imported.rpartition(".")[0]) if name in known), "")
+
+
 def test_every_room_has_a_floor() -> None:
-    rooms = {p.relative_to(ROOT / "neuro").parts[0].removesuffix(".py") for p in (ROOT / "neuro").rglob("*.py")}
-    assert rooms - {"__init__"} <= set().union(*FLOORS)
+    assert rooms_of(ROOT / "neuro") == set().union(*FLOORS)
+    assert rooms_of(ROOT / "neuro" / "chip") == set().union(*CHIP_FLOORS)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -51,6 +79,9 @@ def test_imports_go_downward(path: Path) -> None:
             room = path.relative_to(ROOT / "neuro").parts[0].removesuffix(".py")
             if parts[1] in set().union(*FLOORS):
                 assert floor(parts[1]) <= floor(room), f"{name} imports {imported}, which lies above it"
+            if room == parts[1] == "chip" and path.name != "__init__.py" and len(parts) > 2:
+                inner = path.relative_to(ROOT / "neuro" / "chip").parts[0].removesuffix(".py")
+                assert floor(parts[2], CHIP_FLOORS) <= floor(inner, CHIP_FLOORS), f"{name} imports {imported}, above it"
         if name.startswith("converters/") and parts[0] == "neuro" and len(parts) > 1:
             assert parts[1] in FLOORS[0] | FLOORS[1] | FLOORS[2], f"{name} imports {imported}"
         if name.startswith("neuro/") and parts[0] == "converters":
@@ -59,3 +90,19 @@ def test_imports_go_downward(path: Path) -> None:
             assert name.startswith(TORCH), f"{name} imports torch"
         if parts[0] == "matplotlib":
             assert name.startswith("neuro/report/"), f"{name} imports matplotlib"
+
+
+def test_imports_make_no_circle() -> None:
+    """Imports inside functions and for type checkers only count too: what needs them is one thing in two files."""
+    paths = {module_name(path): path for path in modules() if path != ROOT / "neuro" / "__init__.py"}
+    TopologicalSorter({name: {file_of(one, paths) for one in imports(path)} - {""} for name, path in paths.items()}).prepare()
+
+
+def test_kernels_call_kernels_only_of_files_that_their_cache_watches() -> None:
+    """A kernel on disk is out of date when one that it calls has changed; `neuro.compiled` looks at these files."""
+    paths = {module_name(path): path for path in modules()}
+    kernels = {name for name, path in paths.items() if "neuro.compiled" in {file_of(one, paths) for one in imports(path)}}
+    assert {"neuro.chip.faults.losses", "neuro.chip.chance", "neuro.engine.kernels"} <= kernels
+    for name in kernels:
+        called = {paths[other] for other in {file_of(one, kernels) for one in imports(paths[name])} - {""}}
+        assert called <= set(sources(paths[name])), f"kernels of {name} may be out of date when others change"

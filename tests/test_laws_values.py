@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro.bill import Part
 from neuro.chip import spec
-from neuro.chip.faults import Faults
+from neuro.chip.faultspec import Faults
 from neuro.chip.files import describe
 from neuro.encoding import encode
 from neuro.graph import Graph, Layer

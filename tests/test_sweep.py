@@ -15,8 +15,8 @@ from rich.console import Console
 import converters
 import neuro
 from converters.pipeline import CODES, METHODS, MOST_DIGITS
+from neuro.bundles import save_parts
 from neuro.errors import ChipError, FormatError, NeuroError, UsageError
-from neuro.files import save_parts
 from neuro.report.page import render
 from neuro.report.sweeping import accuracy_against, page, terminal
 from neuro.sweeping import settings

@@ -12,10 +12,10 @@ import pytest
 
 import neuro
 from neuro.bill import Bill, Part
+from neuro.bundles import load_parts, save_parts
 from neuro.comparison import row_of
 from neuro.compiled import compiled
 from neuro.errors import EngineError, FormatError, GraphError
-from neuro.files import load_parts, save_parts
 from neuro.graph import Graph, Layer
 from neuro.reading import read_npz, read_toml
 from neuro.specification import frozen_array

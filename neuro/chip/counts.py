@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Ints
-from neuro.chip.limits import compartments
-from neuro.chip.placement import Placement
-from neuro.chip.routes import crosses, routes, tile_of
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.routing import HOST
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.mesh.routes import crosses, routes, tile_of
+from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, Sums, tally
-from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages, Run
 from neuro.memory import check_fits
 from neuro.projections import Projection
@@ -92,17 +92,17 @@ class Tables:
         return np.where(cores == HOST, len(self.cores) - 1, np.searchsorted(self.cores[:-1], cores))
 
     def _table(self, name: str) -> ClassTable:
-        wires = self.placement.wires[name]
-        way = routes(wires, self.placement.chip, self.dead_links)
-        reached = np.diff(wires.packet_starts)
+        table = self.placement.wires[name]
+        way = routes(table, self.placement.chip, self.dead_links)
+        reached = np.diff(table.packet_starts)
         return ClassTable(
-            classes=wires.classes,
-            rows=self.row_of(wires.cores),
+            classes=table.classes,
+            rows=self.row_of(table.cores),
             sent=np.minimum(reached, 1) if self.placement.chip.mesh.multicast == "tree" else reached,
-            packet_starts=wires.packet_starts,
-            packet_rows=self.row_of(wires.packets),
-            visit_starts=wires.visit_starts,
-            visits=wires.visits,
+            packet_starts=table.packet_starts,
+            packet_rows=self.row_of(table.packets),
+            visit_starts=table.visit_starts,
+            visits=table.visits,
             windows=self.windows,
             hops=way.hops,
             far=way.far,
@@ -118,7 +118,7 @@ class Counter:
     def __init__(self, tables: Tables, samples: int) -> None:
         self.tables, self.samples = tables, samples
         mesh, steps, rows = tables.placement.chip.mesh, tables.steps, len(tables.cores)
-        self.link_count = mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4
+        self.link_count = mesh.link_numbers
         self.across = crosses(np.arange(self.link_count), mesh)
         check_fits(
             f"counting {steps:,} steps on {rows - 1:,} cores",
@@ -195,7 +195,7 @@ class Counter:
 
 def _chip_of(tiles: Ints, placement: Placement) -> Ints:
     mesh = placement.chip.mesh
-    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    y, x = np.divmod(tiles, mesh.columns)
     return np.asarray(y // mesh.height * mesh.chips_x + x // mesh.width)
 
 

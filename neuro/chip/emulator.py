@@ -1,23 +1,23 @@
-"""emulate(network, placement, inputs) -> ChipRun: outputs, exact counts per core and step, energy by part, latency."""
+"""emulate(placement, inputs) -> ChipRun: outputs, exact counts per core and step, energy by part, latency."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from neuro import units
 from neuro.bill import Bill
-from neuro.chip.ability import check_inputs
 from neuro.chip.counts import Counter, Counts, Tables
-from neuro.chip.faults.broken import check_faults, run_broken
+from neuro.chip.cutting.capabilities import check_inputs
+from neuro.chip.faults.engine import check_faults, run_broken
 from neuro.chip.faults.losses import loss_of, take_away, without_dead
-from neuro.chip.faults.spec import Faults
-from neuro.chip.placement import Placement
+from neuro.chip.faultspec import Faults
+from neuro.chip.packets.traffic import Keeper, Sampled, Traffic, simulate
+from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
-from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
@@ -68,10 +68,44 @@ class ChipRun(Shown):
         return _bill(self.counts, simulate(Tables(self.placement, self.run.timesteps), self.sampled, chip), chip)
 
 
+@overload
+def emulate(
+    placement: Placement,
+    inputs: Any,
+    /,
+    *,
+    timesteps: int | None = ...,
+    noc: Noc = ...,
+    faults: Faults | None = ...,
+    engine: str = ...,
+    threads: int | None = ...,
+    record: Iterable[str] = ...,
+    progress: Progress | None = ...,
+    within_s: float | None = ...,
+) -> ChipRun: ...
+
+
+@overload
 def emulate(
     network: Network,
     placement: Placement,
     inputs: Any,
+    *,
+    timesteps: int | None = ...,
+    noc: Noc = ...,
+    faults: Faults | None = ...,
+    engine: str = ...,
+    threads: int | None = ...,
+    record: Iterable[str] = ...,
+    progress: Progress | None = ...,
+    within_s: float | None = ...,
+) -> ChipRun: ...
+
+
+def emulate(
+    network: Network | Placement,
+    placement: Any = None,
+    inputs: Any = None,
     *,
     timesteps: int | None = None,
     noc: Noc = "analytic",
@@ -84,21 +118,22 @@ def emulate(
 ) -> ChipRun:
     """Run samples through a placed network and count what happens on every core and link.
 
+    `emulate(placement, inputs)` runs the network that was placed; `emulate(network, placement, inputs)` also makes sure that it
+    is the network meant.
     inputs, timesteps, engine, threads, record, progress, within_s: as for `neuro.run`. noc: "analytic", the busiest link and the
     longest way, or "packet", every packet of as many evenly spread samples as hold `traffic.MOST_PACKETS` packets.
     faults: what is broken on the chip; those that strike while the network runs have an engine of their own, and noc="packet" is
     refused where packets are lost or go around dead links.
     Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
     """
-    if network != placement.network:
-        raise FitError("placement", "it was made for another network", "Call neuro.place(network, chip) first")
+    placement, inputs = _placed(network, placement, inputs)
     if noc not in ("analytic", "packet"):
         raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic" or noc="packet"')
     broken = faults or Faults()
     check_faults(broken, placement, noc, engine)
-    arrays = by_source(network, inputs)
-    check_inputs(network, placement.chip, arrays)
-    tables = Tables(placement, check_timesteps(network, arrays, timesteps), broken.dead_links)
+    arrays = by_source(placement.network, inputs)
+    check_inputs(placement.network, placement.chip, arrays)
+    tables = Tables(placement, check_timesteps(placement.network, arrays, timesteps), broken.dead_links)
     counter = Counter(tables, len(next(iter(arrays.values()))))
     keeper = Keeper(tables, counter.stride) if noc == "packet" else None
 
@@ -120,6 +155,19 @@ def emulate(
     sampled = keeper.finish()
     traffic = simulate(tables, sampled, chip)
     return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic, broken)
+
+
+def _placed(network: Network | Placement, placement: Any, inputs: Any) -> tuple[Placement, Any]:
+    """The placement and inputs of a call with a network or without one."""
+    if isinstance(network, Placement):
+        return network, placement if inputs is None else inputs
+    if not isinstance(placement, Placement):
+        raise FitError(
+            "placement", f"a {type(placement).__name__} was passed in its place", "Call neuro.place(network, chip) first"
+        )
+    if network != placement.network:
+        raise FitError("placement", "it was made for another network", "Call neuro.place(network, chip) first")
+    return placement, inputs
 
 
 def _bill(counts: Counts, traffic: Traffic, chip: Chip) -> Bill:

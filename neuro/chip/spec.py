@@ -43,6 +43,31 @@ class Mesh:
     io_y: int = constant("tiles", "row of the tile where the host's messages enter")
     multicast: Literal["unicast", "tree"] = constant("", "one packet to each destination core, or one that branches on its way")
 
+    @property
+    def columns(self) -> int:
+        """Tiles in a row of the whole board."""
+        return self.width * self.chips_x
+
+    @property
+    def rows(self) -> int:
+        """Tiles in a column of the whole board."""
+        return self.height * self.chips_y
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the whole board, numbered row by row."""
+        return self.columns * self.rows
+
+    @property
+    def link_numbers(self) -> int:
+        """Numbers of links, tile * 4 + direction; those that would leave the board are numbers without a link."""
+        return self.tiles * 4
+
+    @property
+    def io_tile(self) -> int:
+        """The tile where the host's messages enter."""
+        return self.io_y * self.columns + self.io_x
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
@@ -68,7 +93,7 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ability:
+class Capabilities:
     """What the chip's neurons can compute and send."""
 
     programs: tuple[Program, ...] = constant("", "neuron models")
@@ -136,7 +161,7 @@ class Power:
 SECTIONS: dict[str, type[Any]] = {
     "mesh": Mesh,
     "core": Core,
-    "neuron": Ability,
+    "neuron": Capabilities,
     "energy": Energy,
     "time": Time,
     "power": Power,
@@ -165,7 +190,7 @@ class Chip:
     caution: str
     mesh: Mesh
     core: Core
-    neuron: Ability
+    neuron: Capabilities
     energy: Energy
     time: Time
     power: Power
@@ -231,7 +256,7 @@ def mistakes(chip: Chip) -> list[tuple[str, str, str]]:
         found.append(("mesh.reserved_cores", f"all {chip.cores_per_chip} cores are reserved", "Leave some for networks"))
     if chip.chips * chip.cores_per_chip > MOST_CORES:
         found.append(("mesh.chips_x", f"the board has {chip.chips * chip.cores_per_chip:,} cores", f"Stay within {MOST_CORES:,}"))
-    if not (chip.mesh.io_x < chip.mesh.width * chip.mesh.chips_x and chip.mesh.io_y < chip.mesh.height * chip.mesh.chips_y):
+    if not (chip.mesh.io_x < chip.mesh.columns and chip.mesh.io_y < chip.mesh.rows):
         found.append(("mesh.io_x", "the host's tile lies outside the mesh", "Use a tile of the mesh, say (0, 0)"))
     if chip.core.memory_bits is not None and chip.core.memory_bits < chip.core.synapse_bits:
         found.append(("core.memory_bits", "it is less than core.synapse_bits", "It holds synapses, axons and state together"))

@@ -62,9 +62,9 @@ def faults(
         raise UsageError("neuro faults", "a model and its data belong together", "Write `neuro faults MODEL --data FILE.npz`")
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
-        from neuro.chip.faults.curves import KINDS, Subject, curves
         from neuro.chip.files import load_chip
         from neuro.cli.job import Settings, try_network
+        from neuro.faultcurves import KINDS, Subject, curves
         from neuro.report.outcome import Outcome
 
         target = load_chip(chip)

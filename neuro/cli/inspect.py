@@ -61,9 +61,9 @@ def inspect(
 
 def _placed(network: Network, chip: str, board: str, pictures: Path | None, shown: Console) -> dict[str, Any]:
     """Place the network, show what the fullest core holds of each limit, and draw it on request."""
+    from neuro.chip.cutting.limits import limits
     from neuro.chip.files import load_chip
-    from neuro.chip.limits import limits
-    from neuro.chip.placement import Board, place
+    from neuro.chip.placing.placement import Board, place
 
     placement = place(network, load_chip(chip), board=cast(Board, board))
     room = limits(placement.chip)

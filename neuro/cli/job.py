@@ -10,9 +10,9 @@ from converters.choosing import Goal
 from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import CODES, Conversion
-from neuro.chip.ability import able_codes, conversion_for
+from neuro.chip.cutting.capabilities import able_codes, conversion_for
 from neuro.chip.emulator import emulate
-from neuro.chip.placement import Board, place
+from neuro.chip.placing.placement import Board, place
 from neuro.chip.spec import Chip
 from neuro.cli.inputs import Data
 from neuro.cli.output import Work

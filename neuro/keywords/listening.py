@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.counts import Counter, Counts, Tables
-from neuro.chip.placement import Placement, place
+from neuro.chip.placing.placement import Placement, place
 from neuro.chip.pricing import price
 from neuro.chip.spec import Chip
 from neuro.engine.records import Run, StepCounts, listed

@@ -15,7 +15,7 @@ import numpy as np
 from neuro.bill import Bill
 from neuro.chip.emulator import emulate
 from neuro.chip.files import load_chip
-from neuro.chip.placement import place
+from neuro.chip.placing.placement import place
 from neuro.errors import UsageError
 from neuro.machines.calibration import held_out
 from neuro.machines.points import Point, setting_of, shipped_points

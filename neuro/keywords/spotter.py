@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.bundles import load_parts, save_parts
 from neuro.engine.records import Run
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError
-from neuro.files import load_parts, save_parts
 from neuro.graph import Graph
 from neuro.keywords.augment import fit
 from neuro.keywords.features import FeatureSettings, Floats, extract

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuro.bill import Bill
 from neuro.chip.counts import Counter, Tables
-from neuro.chip.placement import Placement
+from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import price
 from neuro.engine.records import Messages, Recorder
 from neuro.errors import FormatError, UsageError

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from rich.table import Table
 
 from neuro import units
-from neuro.chip.faults.curves import KINDS, Curves
+from neuro.faultcurves import KINDS, Curves
 from neuro.report import figures
 from neuro.report.page import Cell, Figure, Section, grid
 from neuro.report.result import plain, versions

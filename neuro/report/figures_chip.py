@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
-from neuro.chip.placement import Placement
+from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import Mesh
 from neuro.report.svg import ABOVE, COLOURS, INK, draw
 
@@ -58,7 +58,7 @@ def placed_pictures(placement: Placement) -> dict[str, str]:
 
 def core_map(name: str, title: str, mesh: Mesh, cores: NDArray[np.int64], values: NDArray[np.float64], label: str) -> str:
     """A value of each core in use, at its place on the mesh; tiles are framed, cores that are not in use stay empty."""
-    width, height = mesh.width * mesh.chips_x, mesh.height * mesh.chips_y
+    width, height = mesh.columns, mesh.rows
     side = int(np.ceil(np.sqrt(mesh.cores_per_tile)))
     tile, place = np.divmod(cores, mesh.cores_per_tile)
     grid = np.full((height * side, width * side), np.nan)
@@ -75,7 +75,7 @@ def core_map(name: str, title: str, mesh: Mesh, cores: NDArray[np.int64], values
 
 def link_map(name: str, mesh: Mesh, cores: NDArray[np.int64], loads: NDArray[np.float64], label: str) -> str:
     """Packets over every link: loads (tiles, 4), east, west, south and north of each tile."""
-    width = mesh.width * mesh.chips_x
+    width = mesh.columns
     used = np.unique(cores // mesh.cores_per_tile)
 
     def paint(axes: Axes) -> None:
@@ -121,7 +121,7 @@ def _scale(axes: Axes, shown: ScalarMappable, label: str) -> None:
 
 
 def _frame(axes: Axes, mesh: Mesh) -> None:
-    width, height = mesh.width * mesh.chips_x, mesh.height * mesh.chips_y
+    width, height = mesh.columns, mesh.rows
     if width * height <= 1024:
         for x in range(width + 1):
             axes.axvline(x, color=INK, linewidth=1.2 if x % mesh.width == 0 else 0.3)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments
 from neuro.chip.emulator import ChipRun
-from neuro.chip.limits import compartments
 
 Energies = dict[str, dict[str, float]]
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.emulator import ChipRun
-from neuro.chip.faults.curves import Curves
-from neuro.chip.placement import Placement
+from neuro.chip.placing.placement import Placement
 from neuro.comparison import Comparison
 from neuro.engine.records import Run
+from neuro.faultcurves import Curves
 from neuro.metrics import NeuroBench
 
 Labels = NDArray[np.int64]

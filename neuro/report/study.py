@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from neuro import units
 from neuro.chip.emulator import ChipRun
-from neuro.chip.faults.curves import Curves
 from neuro.comparison import Comparison, Row
 from neuro.engine.records import Run
 from neuro.errors import UsageError
+from neuro.faultcurves import Curves
 from neuro.machines.machine import Machine
 from neuro.machines.parameters import sourced_parameters
 from neuro.report import figures
@@ -58,7 +58,7 @@ def write_report(
     conversion: where the network came from, its notes and its diagnosis; table: what `neuro.compare` returned; labels: the
     classes (samples,) of the samples, for the accuracy, which a chip_run with record=("logits_by_step",) shows against time;
     accuracy_ann: the float network's; example: a run of the first sample with record=("raster",), whose spikes are drawn;
-    faults: what `neuro.chip.faults.curves.curves` returned. Raises UsageError for labels that do not match, FormatError for
+    faults: what `neuro.faultcurves.curves` returned. Raises UsageError for labels that do not match, FormatError for
     the path.
     """
     known = None if labels is None else _labels(labels, chip_run)

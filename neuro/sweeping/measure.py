@@ -13,10 +13,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.ability import conversion_for
+from neuro.chip.cutting.capabilities import conversion_for
 from neuro.chip.emulator import emulate
-from neuro.chip.mapping import Method
-from neuro.chip.placement import Placement, place
+from neuro.chip.placing.mapping import Method
+from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
 from neuro.errors import ChipError, NeuroError
 from neuro.graph import Graph

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neuro.chip.files import describe
-from neuro.chip.mapping import METHODS
+from neuro.chip.placing.mapping import METHODS
 from neuro.chip.spec import Chip
 from neuro.errors import UsageError
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.bundles import load_parts, save_parts
 from neuro.errors import FormatError, UsageError
-from neuro.files import load_parts, save_parts
 from neuro.graph import Graph
 
 KIND = "sweep subject"

@@ -1,3 +1,1 @@
-"""Faults of a chip: what is broken, where it strikes, how placement and routes go around it, what it costs in accuracy."""
-
-from neuro.chip.faults.spec import Faults as Faults
+"""What faults do to a placed network: wrong weights in memory, a run step by step with what strikes on the way, lost packets."""

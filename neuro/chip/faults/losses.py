@@ -7,20 +7,18 @@ received and visits no synapse. Knows placements, counts and faults.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.faults.chance import Ints, drawn, mixed
+from neuro.chip.chance import Ints, drawn, mixed
+from neuro.chip.counts import Counter, Counts
+from neuro.chip.faultspec import Faults
+from neuro.chip.placing.placement import Placement
 from neuro.chip.tally import ClassTable
 from neuro.compiled import compiled
-
-if TYPE_CHECKING:
-    from neuro.chip.counts import Counter, Counts
-    from neuro.chip.faults.spec import Faults
-    from neuro.chip.placement import Placement
-    from neuro.engine.records import Messages
+from neuro.engine.records import Messages
 
 
 class Loss(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.faults.chance import STUCK, WEIGHTS, Ints, flip_all, flips, key_of, strike_all
-from neuro.chip.faults.spec import Faults
-from neuro.chip.limits import common_shift, weight_bits
+from neuro.chip.chance import STUCK, WEIGHTS, Ints, flip_all, flips, key_of, strike_all
+from neuro.chip.cutting.limits import common_shift, weight_bits
+from neuro.chip.faultspec import Faults
 from neuro.chip.spec import Chip
 from neuro.network import Network
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d

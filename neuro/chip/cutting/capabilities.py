@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.limits import formats, subtracts
+from neuro.chip.cutting.limits import formats, subtracts
 from neuro.chip.spec import Chip, Program
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -60,7 +60,7 @@ def able_codes(chip: Chip) -> tuple[str, ...]:
     return tuple(code for code, program in named.items() if program in able.programs and room.get(code, True))
 
 
-def check_ability(network: Network, chip: Chip) -> None:
+def check_capabilities(network: Network, chip: Chip) -> None:
     """Raise FitError for the first population or projection that the chip's neurons cannot do."""
     for population in network.populations:
         for fact, remedy in _refusals(population, chip):

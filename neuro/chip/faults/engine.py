@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.faults.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.faults.losses import Loss, loss_of, lost
 from neuro.chip.faults.memory import with_broken_weights
-from neuro.chip.faults.spec import Faults
-from neuro.chip.placement import Placement
+from neuro.chip.faultspec import Faults
+from neuro.chip.placing.placement import Placement
 from neuro.compiled import compiled
 from neuro.dynamics import STEP, State, initial_state, potential
 from neuro.encoding import encode
@@ -37,7 +37,7 @@ MOST_SYNAPSES = 100_000_000  # that are listed one by one, 8 bytes each
 _BLOCK_BYTES = 64 << 20
 
 
-class Fibres(NamedTuple):
+class SynapseLists(NamedTuple):
     """A projection's synapses by source neuron and core of the target.
 
     Neuron i sends the packets starts[i]:starts[i + 1]; packet k goes to cores[k] and visits the synapses
@@ -52,7 +52,9 @@ class Fibres(NamedTuple):
 
 
 @compiled
-def deliver(messages: NDArray[np.int32], population: int, first: int, step: int, fibres: Fibres, loss: Loss, charge: Ints) -> int:
+def deliver(
+    messages: NDArray[np.int32], population: int, first: int, step: int, lists: SynapseLists, loss: Loss, charge: Ints
+) -> int:
     """Add what arrives of the messages (samples, neurons) sent in a step to charge (samples, targets); returns the synapses
     visited."""
     visited = 0
@@ -61,12 +63,12 @@ def deliver(messages: NDArray[np.int32], population: int, first: int, step: int,
             payload = np.int64(messages[s, i])
             if payload == 0:
                 continue
-            for k in range(fibres.starts[i], fibres.starts[i + 1]):
-                if loss.any and lost(loss, population, first + s, step, i, fibres.cores[k]):
+            for k in range(lists.starts[i], lists.starts[i + 1]):
+                if loss.any and lost(loss, population, first + s, step, i, lists.cores[k]):
                     continue
-                for j in range(fibres.bounds[k], fibres.bounds[k + 1]):
-                    charge[s, fibres.posts[j]] += payload * fibres.weights[j]
-                visited += fibres.bounds[k + 1] - fibres.bounds[k]
+                for j in range(lists.bounds[k], lists.bounds[k + 1]):
+                    charge[s, lists.posts[j]] += payload * lists.weights[j]
+                visited += lists.bounds[k + 1] - lists.bounds[k]
     return visited
 
 
@@ -77,18 +79,18 @@ def _shake(potentials: Ints, key: int, how: Flips, first: int) -> None:
         flip_all(potentials[s], mixed(key, first + s), how)
 
 
-def fibres_of(network: Network, placement: Placement) -> list[Fibres]:
-    """The fibres of every projection. Raises EngineError where there are too many synapses to list."""
+def synapse_lists(network: Network, placement: Placement) -> list[SynapseLists]:
+    """The synapse lists of every projection. Raises EngineError where there are too many synapses to list."""
     if network.synapses > MOST_SYNAPSES:
         raise EngineError(
             "faults",
             f"{network.synapses:,} synapses would have to be listed one by one, the most is {MOST_SYNAPSES:,}",
             "Use faults of weights only, or a smaller network",
         )
-    return [_fibres(network, placement, i) for i in range(len(network.projections))]
+    return [_synapse_list(network, placement, i) for i in range(len(network.projections))]
 
 
-def _fibres(network: Network, placement: Placement, index: int) -> Fibres:
+def _synapse_list(network: Network, placement: Placement, index: int) -> SynapseLists:
     projection = network.projections[index]
     source, target = network[projection.source], network[projection.target]
     synapses = projection.synapses(source.shape, target.shape)
@@ -96,7 +98,7 @@ def _fibres(network: Network, placement: Placement, index: int) -> Fibres:
     order = np.lexsort((slices, synapses.pre))
     pre, slices = synapses.pre[order], slices[order]
     begins = np.flatnonzero(np.append(True, (np.diff(pre) != 0) | (np.diff(slices) != 0))[: len(pre)])
-    return Fibres(
+    return SynapseLists(
         np.searchsorted(pre[begins], np.arange(source.size + 1)),
         placement.cores[target.name][slices[begins]],
         np.append(begins, len(pre)),
@@ -110,7 +112,7 @@ class Broken:
 
     def __init__(self, network: Network, placement: Placement, faults: Faults) -> None:
         self.network, self.faults = network, faults
-        self.fibres = fibres_of(network, placement)
+        self.lists = synapse_lists(network, placement)
         self.number = {p.name: i for i, p in enumerate(network.populations)}
         self.loss = loss_of(placement, faults)
         self.alive = {p.name: self._alive(p, placement) for p in network.populations}
@@ -193,11 +195,11 @@ class Broken:
         """One step of a population: what arrives, what it makes of it, what of that a fault destroys."""
         counts, alive, samples = recorder.counts[p.name], self.alive[p.name], chosen.stop - chosen.start
         charge = np.zeros((samples, p.size), np.int64)
-        for projection, fibres in zip(self.network.projections, self.fibres, strict=True):
+        for projection, lists in zip(self.network.projections, self.lists, strict=True):
             if projection.target == p.name and t >= projection.delay:
                 step, number = t - projection.delay, self.number[projection.source]
                 messages = np.ascontiguousarray(sent[projection.source][:, step])
-                counts.synops[t] += deliver(messages, number, chosen.start, step, fibres, self.loss, charge)
+                counts.synops[t] += deliver(messages, number, chosen.start, step, lists, self.loss, charge)
         after, message, drive = STEP[type(p.neuron)](self.neurons[p.name], before, charge, t - p.neuron.start_step)
         if not alive.all():
             after, message = {name: values * alive for name, values in after.items()}, message * alive

@@ -1,4 +1,4 @@
-"""Cuts: populations divided into slices, and how many synapses lead from each source neuron into each slice.
+"""Tilings: populations divided into slices, and how many synapses lead from each source neuron into each slice.
 
 Convolutions are handled by the ranges of rows, columns and channels that a source neuron reaches; their synapses are
 never listed. Knows networks and slices; knows nothing of cores, limits or chips.
@@ -22,7 +22,7 @@ Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Cut(Specification):
+class Tiling(Specification):
     """A population of `shape` cut into a grid of boxes: `edges[axis]` ascends from 0 to shape[axis].
 
     Slices are numbered in C order of the grid. With `order`, a permutation of the flat neurons, the population counts as
@@ -79,9 +79,9 @@ class Cut(Specification):
         return np.repeat(np.arange(self.grid[axis], dtype=np.int32), np.diff(self.edges[axis]))
 
 
-def even(shape: tuple[int, ...], parts: Sequence[int]) -> Cut:
+def even(shape: tuple[int, ...], parts: Sequence[int]) -> Tiling:
     """Each axis in parts of equal size, give or take one."""
-    return Cut(shape, tuple(np.arange(k + 1) * n // k for n, k in zip(shape, parts, strict=True)))
+    return Tiling(shape, tuple(np.arange(k + 1) * n // k for n, k in zip(shape, parts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +97,24 @@ class Fan:
     synops: Ints
 
 
-def fan(projection: Projection, network: Network, cut: Cut) -> Fan:
-    """The fan of a projection into its target, which is cut by `cut`."""
+def fan(projection: Projection, network: Network, tiling: Tiling) -> Fan:
+    """The fan of a projection into its target, which is cut by `tiling`."""
     source, target = network[projection.source], network[projection.target]
     window = as_window(projection, source.shape)
-    if window is not None and cut.order is None:
-        return _window_fan(window, with_rows(source.shape), _cut_2d(cut))
+    if window is not None and tiling.order is None:
+        return _window_fan(window, with_rows(source.shape), _with_rows(tiling))
     if isinstance(projection, Dense):
-        sizes = cut.sizes()
+        sizes = tiling.sizes()
         return Fan(np.zeros(source.size, np.int32), np.array([0, len(sizes)]), np.arange(len(sizes)), sizes)
     if isinstance(projection, OneToOne):
-        labels = cut.labels()[projection.offset : projection.offset + source.size]
-        ones = np.ones(cut.slices, np.int64)
-        return Fan(labels, np.arange(cut.slices + 1), np.arange(cut.slices), ones)
+        labels = tiling.labels()[projection.offset : projection.offset + source.size]
+        ones = np.ones(tiling.slices, np.int64)
+        return Fan(labels, np.arange(tiling.slices + 1), np.arange(tiling.slices), ones)
     synapses = projection.synapses(source.shape, target.shape)
-    key, synops = np.unique(synapses.pre * cut.slices + cut.labels()[synapses.post], return_counts=True)
-    pre = key // cut.slices
+    key, synops = np.unique(synapses.pre * tiling.slices + tiling.labels()[synapses.post], return_counts=True)
+    pre = key // tiling.slices
     starts = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=source.size))])
-    return Fan(np.arange(source.size, dtype=np.int32), starts, key % cut.slices, synops.astype(np.int64))
+    return Fan(np.arange(source.size, dtype=np.int32), starts, key % tiling.slices, synops.astype(np.int64))
 
 
 def as_window(projection: Projection, source: tuple[int, ...]) -> Conv2d | None:
@@ -133,16 +133,16 @@ def with_rows(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
 
-def _cut_2d(cut: Cut) -> Cut:
-    if len(cut.shape) == 3:
-        return cut
-    return Cut(with_rows(cut.shape), (cut.edges[0], np.array([0, 1]), cut.edges[1]))
+def _with_rows(tiling: Tiling) -> Tiling:
+    if len(tiling.shape) == 3:
+        return tiling
+    return Tiling(with_rows(tiling.shape), (tiling.edges[0], np.array([0, 1]), tiling.edges[1]))
 
 
-def reach(window: Conv2d, axis: int, source: int, cut: Cut) -> Ints:
+def reach(window: Conv2d, axis: int, source: int, tiling: Tiling) -> Ints:
     """(source coordinates, parts): taps by which a source row (axis 0) or column (axis 1) reaches each part."""
-    parts = cut.parts_of(1 + axis)
-    table = np.zeros((source, cut.grid[1 + axis]), np.int64)
+    parts = tiling.parts_of(1 + axis)
+    table = np.zeros((source, tiling.grid[1 + axis]), np.int64)
     for tap in range(window.weights.shape[2 + axis]):
         at = _reads(window, axis, tap, len(parts))
         inside = (at >= 0) & (at < source)
@@ -158,23 +158,23 @@ def _reads(window: Conv2d, axis: int, tap: int, outputs: int) -> Ints:
     return at
 
 
-def channel_reach(window: Conv2d, cut: Cut) -> Ints:
+def channel_reach(window: Conv2d, tiling: Tiling) -> Ints:
     """(source channels, parts): output channels of each part that a source channel reaches."""
     out, per_group = window.weights.shape[:2]
     group_of_output = np.arange(out) // (out // window.groups)
-    per_part = np.zeros((window.groups, cut.grid[0]), np.int64)
-    np.add.at(per_part, (group_of_output, cut.parts_of(0)), 1)
+    per_part = np.zeros((window.groups, tiling.grid[0]), np.int64)
+    np.add.at(per_part, (group_of_output, tiling.parts_of(0)), 1)
     return np.repeat(per_part, per_group, axis=0)
 
 
-def _window_fan(window: Conv2d, source: tuple[int, ...], cut: Cut) -> Fan:
+def _window_fan(window: Conv2d, source: tuple[int, ...], tiling: Tiling) -> Fan:
     """Classes of source neurons from the classes of their channel, row and column."""
-    tables = [channel_reach(window, cut), reach(window, 0, source[1], cut), reach(window, 1, source[2], cut)]
+    tables = [channel_reach(window, tiling), reach(window, 0, source[1], tiling), reach(window, 1, source[2], tiling)]
     rows, of = zip(*(np.unique(table, axis=0, return_inverse=True) for table in tables), strict=True)
     of = tuple(o.reshape(-1).astype(np.int32) for o in of)
     classes = (of[0][:, None, None] * len(rows[1]) + of[1][:, None]) * len(rows[2]) + of[2]
     counts: Ints = rows[0][:, None, None, :, None, None] * rows[1][None, :, None, None, :, None]
-    counts = (counts * rows[2][None, None, :, None, None, :]).reshape(-1, cut.slices)
+    counts = (counts * rows[2][None, None, :, None, None, :]).reshape(-1, tiling.slices)
     at, slices = np.nonzero(counts)
     starts = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(counts)))])
     return Fan(np.ascontiguousarray(classes.ravel(), np.int32), starts, slices, counts[at, slices])

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.emulator import ChipRun, emulate
-from neuro.chip.faults.detours import Detours
-from neuro.chip.faults.spec import Faults, some
-from neuro.chip.mapping import Method
-from neuro.chip.placement import Placement, place
+from neuro.chip.faultspec import Faults, some
+from neuro.chip.mesh.detours import Detours
+from neuro.chip.placing.mapping import Method
+from neuro.chip.placing.placement import Placement, place
 from neuro.errors import EngineError, FitError, InputError, UsageError
 
 Progress = Callable[[int, int], None]
@@ -133,7 +133,7 @@ class Subject:
 
     def run(self, placement: Placement, faults: Faults) -> ChipRun:
         """The samples through a placement on a chip with faults."""
-        return emulate(placement.network, placement, self.inputs, timesteps=self.timesteps, faults=faults)
+        return emulate(placement, self.inputs, timesteps=self.timesteps, faults=faults)
 
 
 def curves(

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cuts import Ints
-from neuro.chip.faults.detours import EAST, NORTH, SOUTH, WEST, Detours
+from neuro.chip.cutting.routing import HOST, RoutingTable
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.mesh.detours import EAST, NORTH, SOUTH, WEST, Detours
 from neuro.chip.spec import Chip, Mesh
-from neuro.chip.wiring import HOST, Wires
 
 DIRECTIONS = ("east", "west", "south", "north")
 
@@ -39,21 +39,19 @@ class Routes:
 
 def tile_of(cores: Ints, mesh: Mesh) -> Ints:
     """Tile of each core; the host's tile for HOST."""
-    host = mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x
-    return np.where(cores == HOST, host, cores // mesh.cores_per_tile)
+    return np.where(cores == HOST, mesh.io_tile, cores // mesh.cores_per_tile)
 
 
-def routes(wires: Wires, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
+def routes(table: RoutingTable, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
     """Routes of all classes of a population, around dead links. Raises FitError where there is no way around."""
     mesh = chip.mesh
-    width = mesh.width * mesh.chips_x
-    counts = np.diff(wires.packet_starts)
+    counts = np.diff(table.packet_starts)
     at = np.repeat(np.arange(len(counts)), counts)
-    row, way = _ways(tile_of(wires.cores, mesh)[at], tile_of(wires.packets, mesh), mesh, tuple(dead_links))
+    row, way = _ways(tile_of(table.cores, mesh)[at], tile_of(table.packets, mesh), mesh, tuple(dead_links))
     hops_x, hops_y = (np.bincount(row, axis, len(at)).astype(np.int64) for axis in (way % 4 < SOUTH, way % 4 >= SOUTH))
     crossings = np.bincount(row, crosses(way, mesh), len(at)).astype(np.int64)
-    unique, loads = np.unique(at[row] * (width * mesh.height * mesh.chips_y * 4) + way, return_counts=True)
-    classes, links = np.divmod(unique, width * mesh.height * mesh.chips_y * 4)
+    unique, loads = np.unique(at[row] * mesh.link_numbers + way, return_counts=True)
+    classes, links = np.divmod(unique, mesh.link_numbers)
     tree = mesh.multicast == "tree"
     if tree:
         loads = np.ones_like(loads)
@@ -71,7 +69,7 @@ def routes(wires: Wires, chip: Chip, dead_links: Iterable[int] = ()) -> Routes:
 
 def _ways(start: Ints, end: Ints, mesh: Mesh, dead_links: tuple[int, ...]) -> tuple[Ints, Ints]:
     """(packet, link) for every link that packets between these tiles take."""
-    width = mesh.width * mesh.chips_x
+    width = mesh.columns
     (sy, sx), (ty, tx) = np.divmod(start, width), np.divmod(end, width)
     row_x, links_x = _walk(sx, tx, EAST, WEST)
     row_y, links_y = _walk(sy, ty, SOUTH, NORTH)
@@ -90,7 +88,7 @@ def _ways(start: Ints, end: Ints, mesh: Mesh, dead_links: tuple[int, ...]) -> tu
 def crosses(links: Ints, mesh: Mesh) -> NDArray[Any]:
     """Whether each link leads from one chip to the next."""
     tile, direction = np.divmod(links, 4)
-    y, x = np.divmod(tile, mesh.width * mesh.chips_x)
+    y, x = np.divmod(tile, mesh.columns)
     east, west = (x % mesh.width == mesh.width - 1), (x % mesh.width == 0)
     south, north = (y % mesh.height == mesh.height - 1), (y % mesh.height == 0)
     return np.select([direction == EAST, direction == WEST, direction == SOUTH], [east, west, south], north)

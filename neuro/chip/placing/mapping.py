@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from neuro.chip.anneal import Flows, Spots, anneal, total_hops
-from neuro.chip.cuts import Ints
+from neuro.chip.cutting.routing import HOST, RoutingTable
+from neuro.chip.cutting.tilings import Ints
+from neuro.chip.placing.anneal import Flows, Spots, anneal, total_hops
 from neuro.chip.spec import Chip, Mesh
-from neuro.chip.wiring import HOST, Wires
 from neuro.network import Network
 
 Floats = NDArray[np.float64]
@@ -35,14 +35,14 @@ def usable(chip: Chip) -> Ints:
 def _of_chip(mesh: Mesh, x: int, y: int) -> Ints:
     """Tile numbers of one chip, (height, width)."""
     rows, columns = y * mesh.height + np.arange(mesh.height), x * mesh.width + np.arange(mesh.width)
-    tiles: Ints = rows[:, None] * (mesh.width * mesh.chips_x) + columns
+    tiles: Ints = rows[:, None] * mesh.columns + columns
     return tiles
 
 
 def _cores(chip: Chip, tiles: Ints) -> Ints:
     """The usable cores of some tiles, in their order."""
     mesh = chip.mesh
-    y, x = np.divmod(tiles, mesh.width * mesh.chips_x)
+    y, x = np.divmod(tiles, mesh.columns)
     within = (y % mesh.height) * mesh.width + x % mesh.width
     places = np.arange(mesh.cores_per_tile)
     may = within[:, None] * mesh.cores_per_tile + places < chip.cores_per_chip - mesh.reserved_cores
@@ -77,11 +77,11 @@ def hilbert(width: int, height: int) -> Ints:
 
 
 def traffic(
-    network: Network, wires: Mapping[str, Wires], groups: int, activity: Mapping[str, Floats]
+    network: Network, tables: Mapping[str, RoutingTable], groups: int, activity: Mapping[str, Floats]
 ) -> sparse.csr_array[np.float64, tuple[int, int]]:
-    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from wires whose cores are groups."""
+    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from tables whose cores are groups."""
     rows, columns, weights = [], [], []
-    for name, w in wires.items():
+    for name, w in tables.items():
         fired = np.bincount(w.classes, activity.get(name), len(w.cores))
         counts = np.diff(w.packet_starts)
         rows.append(np.repeat(np.where(w.cores == HOST, groups, w.cores), counts))
@@ -117,8 +117,8 @@ def arrange(
 
 def _spots(chip: Chip, cores: Ints) -> Spots:
     mesh = chip.mesh
-    tile = np.append(cores // mesh.cores_per_tile, mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x)
-    y, x = np.divmod(tile, mesh.width * mesh.chips_x)
+    tile = np.append(cores // mesh.cores_per_tile, mesh.io_tile)
+    y, x = np.divmod(tile, mesh.columns)
     return Spots(x, y, x // mesh.width, y // mesh.height, CROSSING_HOPS)
 
 

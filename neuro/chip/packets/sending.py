@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.packets.grid import Ints
 from neuro.chip.tally import ClassTable
 from neuro.compiled import compiled
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 

@@ -11,51 +11,12 @@ packets wait in line before the router.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neuro.chip.drain import drain_steps
+from neuro.chip.packets.drain import drain_steps
+from neuro.chip.packets.grid import Grid, Ints, Packets
 from neuro.errors import ChipError
-
-Ints = NDArray[np.int64]
-
-
-class Grid(NamedTuple):
-    """A mesh in ticks: width x height tiles with `doors` each, one for every core and one for the host where it enters.
-
-    hop_x, hop_y: time from one router to the next; service: time between two packets on a link; the `across` variants hold
-    for links between chips, which lie every chip_width columns and chip_height rows. local: time through a door.
-    """
-
-    width: int
-    height: int
-    doors: int
-    fabrics: int
-    buffer: int
-    chip_width: int
-    chip_height: int
-    hop_x: int
-    hop_y: int
-    service: int
-    across_hop: int
-    across_service: int
-    local: int
-
-
-class Packets(NamedTuple):
-    """Packets of a number of steps; those of step i are [starts[i]:starts[i + 1]], each sender's in the order of sending.
-
-    sender, receiver: doors, numbered tile * doors + door. ready: tick at which a packet stands before its router.
-    work: ticks for which it keeps the receiving door busy.
-    """
-
-    starts: Ints
-    sender: Ints
-    receiver: Ints
-    ready: Ints
-    work: Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.ability import check_ability
-from neuro.chip.boards import with_cores
-from neuro.chip.candidates import on_cores
-from neuro.chip.checking import fill, overfull
-from neuro.chip.cuts import Cut, Ints
-from neuro.chip.faults.detours import out_of_reach
-from neuro.chip.faults.spec import Faults
-from neuro.chip.hypergraph import by_hypergraph
-from neuro.chip.limits import formats, limits
-from neuro.chip.mapping import METHODS, Method, arrange, traffic, usable
-from neuro.chip.partition import partition, partition_in_order
-from neuro.chip.routes import routes
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.capabilities import check_capabilities
+from neuro.chip.cutting.demand import CoreDemand
+from neuro.chip.cutting.hypergraph import by_hypergraph
+from neuro.chip.cutting.limits import formats, limits
+from neuro.chip.cutting.partition import partition, partition_in_order
+from neuro.chip.cutting.routing import HOST, RoutingTable, routing_tables
+from neuro.chip.cutting.tilings import Ints, Tiling
+from neuro.chip.faultspec import Faults
+from neuro.chip.mesh.detours import out_of_reach
+from neuro.chip.mesh.routes import routes
+from neuro.chip.placing.boards import with_cores
+from neuro.chip.placing.checking import fill, overfull
+from neuro.chip.placing.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.spec import Chip
-from neuro.chip.wiring import HOST, Wires, wire
 from neuro.engine.estimate import check_placeable
 from neuro.engine.records import Run
 from neuro.errors import FitError
@@ -35,7 +35,8 @@ Board = Literal["given", "auto"]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Placement(Shown):
-    """A network on a chip: `cuts` divides each population into slices, `cores` says which core holds each slice.
+    """A network on a chip: `cuts` divides each population into slices, `cores` says which core holds each slice, `wires` where
+    the messages of each population go.
 
     Cores are numbered tile by tile, row by row over the whole board: core = tile * cores_per_tile + place in the tile.
     `fill` tells what each core in use holds, by limit, in the order of `used`.
@@ -43,9 +44,9 @@ class Placement(Shown):
 
     network: Network
     chip: Chip
-    cuts: Mapping[str, Cut]
+    cuts: Mapping[str, Tiling]
     cores: Mapping[str, Ints]
-    wires: Mapping[str, Wires]
+    wires: Mapping[str, RoutingTable]
     fill: Mapping[str, Ints]
     method: str
     seed: int
@@ -88,18 +89,18 @@ class Placement(Shown):
     def traffic(self, activity: Run | Mapping[str, Any] | None = None) -> tuple[float, float]:
         """Packets, and packets times hops, of a step in which neurons send at these rates (None: each one message)."""
         rates, packets, hops = _rates(self.network, activity), 0.0, 0.0
-        for name, wires in self.wires.items():
-            fired = np.bincount(wires.classes, rates.get(name), len(wires.cores))
-            packets += float(fired @ np.diff(wires.packet_starts))
-            hops += float(fired @ routes(wires, self.chip).hops[:, :2].sum(axis=1))
+        for name, table in self.wires.items():
+            fired = np.bincount(table.classes, rates.get(name), len(table.cores))
+            packets += float(fired @ np.diff(table.packet_starts))
+            hops += float(fired @ routes(table, self.chip).hops[:, :2].sum(axis=1))
         return packets, hops
 
     def link_loads(self, activity: Run | Mapping[str, Any] | None = None) -> NDArray[np.float64]:
         """Packets over each link, numbered tile * 4 + direction (east, west, south, north), in such a step."""
         mesh, rates = self.chip.mesh, _rates(self.network, activity)
-        loads = np.zeros(mesh.width * mesh.chips_x * mesh.height * mesh.chips_y * 4)
-        for name, wires in self.wires.items():
-            fired, way = np.bincount(wires.classes, rates.get(name), len(wires.cores)), routes(wires, self.chip)
+        loads = np.zeros(mesh.link_numbers)
+        for name, table in self.wires.items():
+            fired, way = np.bincount(table.classes, rates.get(name), len(table.cores)), routes(table, self.chip)
             np.add.at(loads, way.links, np.repeat(fired, np.diff(way.starts)) * way.loads)
         return loads
 
@@ -132,27 +133,27 @@ def place(
     if method not in METHODS or board not in ("given", "auto"):
         raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
     check_placeable(network)
-    check_ability(network, chip)
+    check_capabilities(network, chip)
     dead = _dead(chip, faults or Faults(), board)
     free = len(np.setdiff1d(usable(chip), dead))
     rates = _rates(network, activity)
     means = {name: float(values.mean()) for name, values in rates.items()}
-    cuts = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means, cores=free)
+    tilings = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means, cores=free)
     if method == "partitioned":
-        cuts = by_hypergraph(network, chip, cuts, rates, seed)
-    groups, count = _grouped(network, chip, cuts, free, auto=board == "auto")
+        tilings = by_hypergraph(network, chip, tilings, rates, seed)
+    groups, count = _grouped(network, chip, tilings, free, auto=board == "auto")
     if board == "auto":
         chip = with_cores(chip, count)
     where = {name: np.where(group < 0, HOST, group) for name, group in groups.items()}
-    flows = traffic(network, wire(network, chip, cuts, where), count, rates)
+    flows = traffic(network, routing_tables(network, chip, tilings, where), count, rates)
     at = arrange(chip, flows, seed, method, dead)
     cores = {name: group if group[0] < 0 else at[group] for name, group in groups.items()}
-    wires = wire(network, chip, cuts, cores)
-    held = fill(network, chip, cuts, cores, wires)
+    tables = routing_tables(network, chip, tilings, cores)
+    held = fill(network, chip, tilings, cores, tables)
     broken = overfull(network, chip, cores, held)
     if broken:
         raise FitError(f"network on chip {chip.name!r}", broken[0], "Use a larger board, or narrower layers")
-    return Placement(network, chip, cuts, cores, wires, held, method, seed)
+    return Placement(network, chip, tilings, cores, tables, held, method, seed)
 
 
 def _dead(chip: Chip, faults: Faults, board: Board) -> Ints:
@@ -176,21 +177,23 @@ def _rates(network: Network, activity: Run | Mapping[str, Any] | None) -> dict[s
     return rates
 
 
-def _grouped(network: Network, chip: Chip, cuts: Mapping[str, Cut], free: int, *, auto: bool) -> tuple[dict[str, Ints], int]:
+def _grouped(
+    network: Network, chip: Chip, tilings: Mapping[str, Tiling], free: int, *, auto: bool
+) -> tuple[dict[str, Ints], int]:
     """The group of each slice (-1 off the chip) and the number of groups: a free core each while there are enough, else
     shared."""
     lives = [p for p in network.populations if on_cores(p)]
     groups = {p.name: np.array([-1]) for p in network.populations}
-    count = sum(cuts[p.name].slices for p in lives)
+    count = sum(tilings[p.name].slices for p in lives)
     if auto or count <= free:
-        ends = np.cumsum([cuts[p.name].slices for p in lives])
-        groups.update((p.name, np.arange(end - cuts[p.name].slices, end)) for p, end in zip(lives, ends, strict=True))
+        ends = np.cumsum([tilings[p.name].slices for p in lives])
+        groups.update((p.name, np.arange(end - tilings[p.name].slices, end)) for p, end in zip(lives, ends, strict=True))
         return groups, count
-    shared = _shared(network, chip, cuts)
+    shared = _shared(network, chip, tilings)
     most = max(int(at.max()) for at in shared.values()) + 1
     if most > free:
-        largest = max(lives, key=lambda p: cuts[p.name].slices)
-        alone = cuts[largest.name].slices
+        largest = max(lives, key=lambda p: tilings[p.name].slices)
+        alone = tilings[largest.name].slices
         raise FitError(
             f"network on chip {chip.name!r}",
             f"it needs {most:,} cores, {free:,} are there; population {largest.name!r} alone takes {alone:,}",
@@ -199,13 +202,13 @@ def _grouped(network: Network, chip: Chip, cuts: Mapping[str, Cut], free: int, *
     return {**groups, **shared}, most
 
 
-def _shared(network: Network, chip: Chip, cuts: Mapping[str, Cut]) -> dict[str, Ints]:
+def _shared(network: Network, chip: Chip, tilings: Mapping[str, Tiling]) -> dict[str, Ints]:
     """First fit of slices to shared cores, in order; two slices of one population never share."""
     room = np.zeros((0, len(limits(chip)) + 2), np.int64)
     full = np.array([*limits(chip).values(), chip.core.neuron_configs or 1 << 30, chip.core.synapse_configs or 1 << 30])
-    places, ruler = dict[str, Ints](), Ruler(network, chip)
+    places, demand = dict[str, Ints](), CoreDemand(network, chip)
     for population in (p for p in network.populations if on_cores(p)):
-        need = ruler.needs(population, cuts[population.name], cuts)
+        need = demand.needs(population, tilings[population.name], tilings)
         ones = np.ones_like(need.neurons)
         columns = [*(getattr(need, name) for name in limits(chip)), ones, ones * len(formats(population, network, chip))]
         taken = np.zeros(len(room), np.bool_)

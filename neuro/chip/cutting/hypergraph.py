@@ -1,4 +1,4 @@
-"""Cuts of listed (sparse) populations by a hypergraph partitioner: neurons that hear the same sources come to lie together.
+"""Tilings of listed (sparse) populations by a hypergraph partitioner, which puts neurons with the same sources together.
 
 Each source neuron is a net over its targets; Mt-KaHyPar (an optional extra) keeps the nets within few parts, so that a message
 goes to few cores. Convolutions keep their grid: their nets follow from the image.
@@ -12,22 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.candidates import RATE, on_cores
-from neuro.chip.cuts import Cut, Ints, as_window
-from neuro.chip.ruler import Ruler
+from neuro.chip.cutting.candidates import RATE, on_cores
+from neuro.chip.cutting.demand import CoreDemand
+from neuro.chip.cutting.tilings import Ints, Tiling, as_window
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.projections import Sparse
 
 _IMBALANCE = 0.03
-_MOST_PARTS = 1.5  # times those of the plain cut, before that is kept
+_MOST_PARTS = 1.5  # times those of the plain tiling, before that is kept
 _SCALE = 1000.0  # rates become whole weights
 
 
-def by_hypergraph(network: Network, chip: Chip, cuts: Mapping[str, Cut], rates: Mapping[str, Any], seed: int) -> dict[str, Cut]:
-    """The cuts, with populations that a Sparse projection leads to cut anew where that fits."""
-    found = dict(cuts)
+def by_hypergraph(
+    network: Network, chip: Chip, tilings: Mapping[str, Tiling], rates: Mapping[str, Any], seed: int
+) -> dict[str, Tiling]:
+    """The tilings, with populations that a Sparse projection leads to tiled anew where that fits."""
+    found = dict(tilings)
     for population in network.populations:
         inputs = network.into(population.name)
         listed = any(isinstance(p, Sparse) for p in inputs)
@@ -38,9 +40,9 @@ def by_hypergraph(network: Network, chip: Chip, cuts: Mapping[str, Cut], rates: 
 
 
 def _cut(
-    network: Network, chip: Chip, population: Population, cuts: Mapping[str, Cut], rates: Mapping[str, Any], seed: int
-) -> Cut:
-    plain, ruler = cuts[population.name], Ruler(network, chip)
+    network: Network, chip: Chip, population: Population, tilings: Mapping[str, Tiling], rates: Mapping[str, Any], seed: int
+) -> Tiling:
+    plain, demand = tilings[population.name], CoreDemand(network, chip)
     starts, pins, weights = _nets(network, population, rates)
     if not len(pins):
         return plain
@@ -48,9 +50,9 @@ def _cut(
         part = _partition(population.size, starts, pins, weights, parts, seed)
         sizes = np.bincount(part, minlength=parts)
         edges = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
-        cut = Cut(population.shape, (edges,), np.argsort(part, kind="stable"))
-        if ruler.fits(population, cut, cuts):
-            return cut
+        tiling = Tiling(population.shape, (edges,), np.argsort(part, kind="stable"))
+        if demand.fits(population, tiling, tilings):
+            return tiling
     return plain
 
 

@@ -1,6 +1,6 @@
 """Ways across a mesh with dead links: along x then y where that is whole, else y then x, else the shortest way there is.
 
-Knows tiles and links, numbered as in `neuro.chip.routes`; knows nothing of packets, cores or prices.
+Knows tiles and links, numbered as in `neuro.chip.mesh.routes`; knows nothing of packets, cores or prices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from neuro.chip.cuts import Ints
+from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Mesh
 from neuro.errors import FitError
 
@@ -24,7 +24,7 @@ class Detours:
     """A mesh some of whose links are dead."""
 
     def __init__(self, mesh: Mesh, dead: Iterable[int]) -> None:
-        self.width, self.height = mesh.width * mesh.chips_x, mesh.height * mesh.chips_y
+        self.width, self.height = mesh.columns, mesh.rows
         self.dead = frozenset(dead)
         self._found: dict[tuple[int, int], list[int]] = {}
 
@@ -99,7 +99,7 @@ def out_of_reach(chip: Chip, dead_cores: Iterable[int], dead_links: Iterable[int
     dead = np.array(sorted(dead_cores), np.int64)
     if not dead_links:
         return dead
-    tiles = np.arange(chip.chips * mesh.width * mesh.height)
-    lonely = np.setdiff1d(tiles, Detours(mesh, dead_links).connected(mesh.io_y * mesh.width * mesh.chips_x + mesh.io_x))
+    tiles = np.arange(mesh.tiles)
+    lonely = np.setdiff1d(tiles, Detours(mesh, dead_links).connected(mesh.io_tile))
     cores = (lonely[:, None] * mesh.cores_per_tile + np.arange(mesh.cores_per_tile)).ravel()
     return np.union1d(dead, cores)

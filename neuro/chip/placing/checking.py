@@ -1,7 +1,7 @@
 """The independent check of a placement: what each core holds, recomputed from the placed tables, against every limit.
 
 It shares the size of one list of synapses with the partition, and nothing else: neurons are counted from labels, axons from
-the wires, kernels from the source neurons that reach each core.
+the routing tables, kernels from the source neurons that reach each core.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Cut, Ints, as_window, with_rows
-from neuro.chip.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.routing import RoutingTable
+from neuro.chip.cutting.tilings import Ints, Tiling, as_window, with_rows
 from neuro.chip.spec import Chip
-from neuro.chip.wiring import Wires
 from neuro.network import Network
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 
 
 def fill(
-    network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints], wires: Mapping[str, Wires]
+    network: Network, chip: Chip, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints], tables: Mapping[str, RoutingTable]
 ) -> dict[str, Ints]:
     """Per core in use (ascending): compartments, axons, bits and configurations."""
     lives = [p for p in network.populations if on_cores(p)]
@@ -31,16 +31,16 @@ def fill(
     total = {name: np.zeros(len(used), np.int64) for name in names}
     for p in lives:
         at = np.searchsorted(used, cores[p.name])
-        held = np.bincount(at[cuts[p.name].labels()], minlength=len(used)) * compartments(p, chip)
+        held = np.bincount(at[tilings[p.name].labels()], minlength=len(used)) * compartments(p, chip)
         total["neurons"] += held
         total["memory_bits"] += held * state_words(p, network) * (chip.core.state_word_bits or 0)
         total["neuron_configs"][np.unique(at)] += 1
         for projection in network.into(p.name):
-            axons, bits = _into_slices(projection, network, chip, cuts[p.name])
+            axons, bits = _into_slices(projection, network, chip, tilings[p.name])
             np.add.at(total["in_axons"], at, axons)
             np.add.at(total["synapse_bits"], at, bits)
-        if p.name in wires:
-            w = wires[p.name]
+        if p.name in tables:
+            w = tables[p.name]
             members = np.bincount(w.classes, minlength=len(w.cores))
             np.add.at(total["out_axons"], np.searchsorted(used, w.cores), members * np.diff(w.packet_starts))
     for k, core_number in enumerate(used):
@@ -75,16 +75,16 @@ def overfull(network: Network, chip: Chip, cores: Mapping[str, Ints], held: Mapp
 def _may_use(core: int, chip: Chip) -> bool:
     mesh = chip.mesh
     tile, place = divmod(core, mesh.cores_per_tile)
-    y, x = divmod(tile, mesh.width * mesh.chips_x)
+    y, x = divmod(tile, mesh.columns)
     within = ((y % mesh.height) * mesh.width + x % mesh.width) * mesh.cores_per_tile + place
-    return 0 <= y < mesh.height * mesh.chips_y and within < chip.cores_per_chip - mesh.reserved_cores
+    return 0 <= y < mesh.rows and within < chip.cores_per_chip - mesh.reserved_cores
 
 
-def _into_slices(projection: Projection, network: Network, chip: Chip, cut: Cut) -> tuple[Ints, Ints]:
+def _into_slices(projection: Projection, network: Network, chip: Chip, tiling: Tiling) -> tuple[Ints, Ints]:
     """Incoming axons and bits of synaptic memory of one projection in each slice, from the neurons that it holds."""
     source = network[projection.source]
-    labels = cut.labels()
-    held = np.bincount(labels, minlength=cut.slices)
+    labels = tiling.labels()
+    held = np.bincount(labels, minlength=tiling.slices)
     weight = weight_bits(projection, chip)
     each = [synapse_bits(projection, chip, int(count), weight=weight) for count in held]
     window = as_window(projection, source.shape)
@@ -92,13 +92,13 @@ def _into_slices(projection: Projection, network: Network, chip: Chip, cut: Cut)
         return _listed(projection, network, chip, labels, each)
     if window is None:
         assert isinstance(projection, OneToOne)
-        touched = np.bincount(labels[projection.offset : projection.offset + source.size], minlength=cut.slices)
+        touched = np.bincount(labels[projection.offset : projection.offset + source.size], minlength=tiling.slices)
         bits = [
             min(int(t), int(np.size(projection.weights))) * int(list_bits(1, b, chip)) for t, b in zip(touched, each, strict=True)
         ]
         return touched, np.array(bits)
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(held)[:-1])
-    shape = with_rows(cut.shape)
+    shape = with_rows(tiling.shape)
     found = [
         _kernel_lists(window, with_rows(source.shape), np.unravel_index(inside, shape), bits, chip, projection)
         for inside, bits in zip(members, each, strict=True)

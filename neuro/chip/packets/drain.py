@@ -1,4 +1,4 @@
-"""The compiled loop behind `neuro.chip.noc`: events on a wheel of ticks.
+"""The compiled loop behind `neuro.chip.packets.noc`: events on a wheel of ticks.
 
 All state lies in one array of integers, `m`, in regions whose beginnings the Layout names: compiled code passes one array
 from function to function at no cost, many at a high one. Knows integers, nothing else.
@@ -10,17 +10,13 @@ the doors. A port queues packets by slot, the output they want: 4 directions, th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neuro.chip.packets.grid import Grid, Ints, Packets
 from neuro.compiled import compiled
 
-if TYPE_CHECKING:
-    from neuro.chip.noc import Grid, Packets
-
-Ints = NDArray[np.int64]
 WHEEL = 1 << 13  # buckets, one a tick; a turn of the wheel holds the events of as many ticks
 TURNS = 1 << 12  # lists of events of later turns
 BLOCK = 64  # buckets that are skipped together when they are empty

@@ -1,5 +1,5 @@
 """The grids by which a population may be cut, and what each would cost, for all grids at once: a product of what it costs
-along each axis. Estimates only order the grids; whether slices fit is decided by `neuro.chip.limits`.
+along each axis. Estimates only order the grids; whether slices fit is decided by `neuro.chip.cutting.limits`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cuts import Cut, Ints, as_window, channel_reach, even, reach, with_rows
-from neuro.chip.limits import compartments, encoding, state_words, weight_bits
+from neuro.chip.cutting.limits import compartments, encoding, state_words, weight_bits
+from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, even, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
 from neuro.neurons import Source
@@ -69,9 +69,9 @@ def in_order(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
             yield (*shape[:axis], parts, *[1] * (len(shape) - axis - 1))
 
 
-def mean_reach(projection: Projection, network: Network, cut: Cut) -> float:
+def mean_reach(projection: Projection, network: Network, tiling: Tiling) -> float:
     """Slices of the target that an average source neuron reaches."""
-    options = [np.array([k]) for k in cut.grid]
+    options = [np.array([k]) for k in tiling.grid]
     return float(_profile(projection, network, options)[0][0])
 
 
@@ -128,8 +128,8 @@ def _axes(target: tuple[int, ...], options: list[Ints]) -> list[tuple[int, Ints]
 
 def _along(window: Conv2d, axis: int, source: tuple[int, ...], target: tuple[int, ...], counts: Ints) -> list[Ints]:
     """For each number of parts of an axis: how often each source coordinate reaches each part."""
-    cuts = [even(target, [int(k) if i == axis else 1 for i in range(3)]) for k in counts]
-    return [channel_reach(window, cut) if axis == 0 else reach(window, axis - 1, source[axis], cut) for cut in cuts]
+    tilings = [even(target, [int(k) if i == axis else 1 for i in range(3)]) for k in counts]
+    return [channel_reach(window, tiling) if axis == 0 else reach(window, axis - 1, source[axis], tiling) for tiling in tilings]
 
 
 def _outer(factors: list[NDArray[np.generic]] | list[Ints] | list[Floats]) -> Floats:

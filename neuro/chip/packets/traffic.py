@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip import noc
-from neuro.chip.candidates import on_cores
 from neuro.chip.counts import Tables
-from neuro.chip.cuts import Cut, Ints
-from neuro.chip.limits import compartments
-from neuro.chip.routes import tile_of
-from neuro.chip.sending import Pace, Queues, count_packets, send
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.routing import HOST
+from neuro.chip.cutting.tilings import Ints, Tiling
+from neuro.chip.mesh.routes import tile_of
+from neuro.chip.packets.grid import Grid, Packets
+from neuro.chip.packets.noc import drain
+from neuro.chip.packets.sending import Pace, Queues, count_packets, send
 from neuro.chip.spec import ENCODINGS, Chip
-from neuro.chip.wiring import HOST
 from neuro.engine.records import Messages
 from neuro.errors import ChipError
 
@@ -39,7 +40,7 @@ class Sampled:
 class Traffic:
     """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was dealt with;
     latency_ns (packets,) from standing before the router to being dealt with; loads and peaks (fabrics, tiles, 4) as in
-    `noc.Drained`; `packets` and `hops` simulated."""
+    `neuro.chip.packets.noc.Drained`; `packets` and `hops` simulated."""
 
     samples: Ints
     drained_ns: Floats
@@ -106,10 +107,8 @@ def simulate(tables: Tables, sampled: Sampled, chip: Chip) -> Traffic:
     queues, starts = _queues(tables, sampled, chip)
     grid = _grid(tables, chip, tick)
     doors = _doors(tables, grid)
-    packets = noc.Packets(
-        starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick)
-    )
-    drained = noc.drain(grid, packets)
+    packets = Packets(starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick))
+    drained = drain(grid, packets)
     shape = (len(sampled.samples), tables.steps)
     by_link = (grid.fabrics, grid.width * grid.height, 4)
     return Traffic(
@@ -135,16 +134,16 @@ def _ticks(ns: Floats, tick: float) -> Ints:
     return np.rint(ns / tick).astype(np.int64)
 
 
-def _grid(tables: Tables, chip: Chip, tick: float) -> noc.Grid:
+def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     t, mesh = chip.time, tables.placement.chip.mesh
 
     def ticks(ns: float | None) -> int:
         return round((ns or 0.0) / tick)
 
     driven = any((table.rows == len(tables.cores) - 1).any() for table in tables.of.values())
-    return noc.Grid(
-        width=mesh.width * mesh.chips_x,
-        height=mesh.height * mesh.chips_y,
+    return Grid(
+        width=mesh.columns,
+        height=mesh.rows,
         doors=mesh.cores_per_tile + int(driven),
         fabrics=mesh.fabrics,
         buffer=mesh.buffer_packets,
@@ -159,7 +158,7 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> noc.Grid:
     )
 
 
-def _doors(tables: Tables, grid: noc.Grid) -> Ints:
+def _doors(tables: Tables, grid: Grid) -> Ints:
     """The door of each row of the counts."""
     mesh = tables.placement.chip.mesh
     place = np.where(tables.cores == HOST, mesh.cores_per_tile, tables.cores % mesh.cores_per_tile)
@@ -182,23 +181,23 @@ def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]
     pace = Pace(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
     placement = tables.placement
     for name, table in tables.of.items():
-        population, cut = placement.network[name], placement.cuts[name]
+        population, tiling = placement.network[name], placement.cuts[name]
         slices = np.zeros(len(tables.cores), np.int64)
         if on_cores(population):
-            slices[tables.row_of(placement.cores[name])] = cut.sizes()
+            slices[tables.row_of(placement.cores[name])] = tiling.sizes()
         start = population.neuron.start_step
         window = (start, start + population.neuron.active_steps(tables.timesteps))
         each = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, placement.chip)
         m = sampled.messages[name]
-        send(m.offsets, m.neurons, _positions(cut), each, slices, window, tables.steps, table, pace, clock, queues)
+        send(m.offsets, m.neurons, _positions(tiling), each, slices, window, tables.steps, table, pace, clock, queues)
     return queues, starts
 
 
-def _positions(cut: Cut) -> NDArray[np.int32]:
+def _positions(tiling: Tiling) -> NDArray[np.int32]:
     """Place of each neuron among those of its slice."""
-    labels = cut.labels()
+    labels = tiling.labels()
     order = np.argsort(labels, kind="stable")
-    sizes = cut.sizes()
-    place = np.empty(cut.size, np.int32)
-    place[order] = np.arange(cut.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    sizes = tiling.sizes()
+    place = np.empty(tiling.size, np.int32)
+    place[order] = np.arange(tiling.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return place

@@ -1,7 +1,7 @@
-"""What the slices of a population need of a core. What depends on one axis alone is worked out once and kept.
+"""What the slices of a population need of a core (its demand). What depends on one axis alone is worked out once and kept.
 
 Differs from the hardware in: one incoming axon per source position serves all channels of a shared kernel whatever their
-number; two projections from one source into one core have lists of their own. Sources: see `neuro.chip.limits`.
+number; two projections from one source into one core have lists of their own. Sources: see `neuro.chip.cutting.limits`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.cuts import Cut, Ints, as_window, channel_reach, fan, reach, with_rows
-from neuro.chip.limits import Needs, compartments, encoding, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.limits import Needs, compartments, encoding, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
@@ -20,66 +20,70 @@ from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 Lengths = tuple[int, ...]  # of the different lists, or parts of lists, that a part holds
 
 
-class Ruler:
-    """Measures the slices of one network on one chip."""
+class CoreDemand:
+    """What slices of the populations of one network need of the cores of one chip."""
 
     def __init__(self, network: Network, chip: Chip) -> None:
         self.network, self.chip = network, chip
         self._bits = [weight_bits(p, chip) for p in network.projections]
         self._axes: dict[tuple[int, int, bytes], tuple[Ints, list[Lengths]]] = {}
         self._channels: dict[tuple[int, bytes], list[tuple[Lengths, Lengths]]] = {}
-        self._reached: dict[int, tuple[Cut, tuple[Ints, ...] | Ints]] = {}
+        self._reached: dict[int, tuple[Tiling, tuple[Ints, ...] | Ints]] = {}
 
-    def fits(self, population: Population, cut: Cut, cuts: Mapping[str, Cut]) -> bool:
+    def fits(self, population: Population, tiling: Tiling, tilings: Mapping[str, Tiling]) -> bool:
         """Whether every slice fits a core of its own."""
-        return max(self.needs(population, cut, cuts).worst(self.chip).values()) <= 1
+        return max(self.needs(population, tiling, tilings).worst(self.chip).values()) <= 1
 
-    def needs(self, population: Population, cut: Cut, cuts: Mapping[str, Cut]) -> Needs:
-        """Needs of the slices, given the cuts of the populations that they project to (missing: one slice)."""
-        in_axons, bits, out_axons = np.zeros((3, cut.slices), np.int64)
+    def needs(self, population: Population, tiling: Tiling, tilings: Mapping[str, Tiling]) -> Needs:
+        """Needs of the slices, given the tilings of the populations that they project to (missing: one slice)."""
+        in_axons, bits, out_axons = np.zeros((3, tiling.slices), np.int64)
         for i, projection in enumerate(self.network.projections):
             if projection.target == population.name:
-                axons, memory = self._lists(i, projection, cut)
+                axons, memory = self._lists(i, projection, tiling)
                 in_axons, bits = in_axons + axons, bits + memory
             if projection.source == population.name:
-                target = cuts.get(projection.target)
-                out_axons = out_axons + (cut.sizes() if target is None else _sum_over(cut, self._reach(i, projection, target)))
+                target = tilings.get(projection.target)
+                out_axons = out_axons + (
+                    tiling.sizes() if target is None else _sum_over(tiling, self._reach(i, projection, target))
+                )
         core = self.chip.core
-        neurons = cut.sizes() * compartments(population, self.chip)
+        neurons = tiling.sizes() * compartments(population, self.chip)
         state = neurons * state_words(population, self.network) * (core.state_word_bits or 0)
         memory = bits + in_axons * (core.in_axon_bits or 0) + out_axons * (core.out_axon_bits or 0) + state
         return Needs(neurons, in_axons, out_axons, bits, memory)
 
-    def _lists(self, i: int, projection: Projection, cut: Cut) -> tuple[Ints, Ints]:
+    def _lists(self, i: int, projection: Projection, tiling: Tiling) -> tuple[Ints, Ints]:
         """Incoming axons and bits of synaptic memory of each slice."""
-        source, sizes = self.network[projection.source], cut.sizes()
+        source, sizes = self.network[projection.source], tiling.sizes()
         if encoding(projection, self.chip) == "conv":
             bits = synapse_bits(projection, self.chip, int(sizes.max()), weight=self._bits[i])
             if isinstance(projection, OneToOne):
-                touched = np.bincount(cut.labels()[projection.offset : projection.offset + source.size], minlength=cut.slices)
+                touched = np.bincount(
+                    tiling.labels()[projection.offset : projection.offset + source.size], minlength=tiling.slices
+                )
                 lists = np.minimum(touched, np.size(projection.weights))
                 return touched.astype(np.int64), lists * int(list_bits(1, bits, self.chip))
-            return self._kernels(i, projection, cut, bits)
+            return self._kernels(i, projection, tiling, bits)
         each = np.array([synapse_bits(projection, self.chip, int(size), weight=self._bits[i]) for size in sizes])
         if isinstance(projection, Dense):
-            return np.full(cut.slices, source.size), source.size * list_bits(sizes, each, self.chip)
-        leads = fan(projection, self.network, cut)
+            return np.full(tiling.slices, source.size), source.size * list_bits(sizes, each, self.chip)
+        leads = fan(projection, self.network, tiling)
         members = np.bincount(leads.classes, minlength=len(leads.starts) - 1)
         times = np.repeat(members, np.diff(leads.starts))
         stored = times * list_bits(leads.synops, each[leads.slices], self.chip)
-        axons, memory = (np.bincount(leads.slices, values, cut.slices).astype(np.int64) for values in (times, stored))
+        axons, memory = (np.bincount(leads.slices, values, tiling.slices).astype(np.int64) for values in (times, stored))
         return axons, memory
 
-    def _kernels(self, number: int, projection: Projection, cut: Cut, bits: int) -> tuple[Ints, Ints]:
+    def _kernels(self, number: int, projection: Projection, tiling: Tiling, bits: int) -> tuple[Ints, Ints]:
         """Axons and bits of a shared kernel: each different list is stored once per slice; borders truncate lists."""
         source = self.network[projection.source].shape
         window = as_window(projection, source)
         assert window is not None
-        if len(cut.shape) == 2:
-            cut = Cut(with_rows(cut.shape), (cut.edges[0], np.array([0, 1]), cut.edges[1]))
-        rows, columns = (self._axis(number, window, axis, with_rows(source)[1 + axis], cut) for axis in (0, 1))
-        channels = self._channel_lists(number, window, cut)
-        axons: Ints = np.multiply.outer(np.ones(cut.grid[0], np.int64), np.multiply.outer(rows[0], columns[0])).ravel()
+        if len(tiling.shape) == 2:
+            tiling = Tiling(with_rows(tiling.shape), (tiling.edges[0], np.array([0, 1]), tiling.edges[1]))
+        rows, columns = (self._axis(number, window, axis, with_rows(source)[1 + axis], tiling) for axis in (0, 1))
+        channels = self._channel_lists(number, window, tiling)
+        axons: Ints = np.multiply.outer(np.ones(tiling.grid[0], np.int64), np.multiply.outer(rows[0], columns[0])).ravel()
         shared = isinstance(projection, SumPool2d)
         wide = list(dict.fromkeys(channels))
         down, along = list(dict.fromkeys(rows[1])), list(dict.fromkeys(columns[1]))
@@ -92,33 +96,33 @@ class Ruler:
         chosen = [wide.index(x) for x in channels], [down.index(x) for x in rows[1]], [along.index(x) for x in columns[1]]
         return axons, table[np.ix_(*chosen)].ravel()
 
-    def _axis(self, i: int, window: Conv2d, axis: int, source: int, cut: Cut) -> tuple[Ints, list[Lengths]]:
+    def _axis(self, i: int, window: Conv2d, axis: int, source: int, tiling: Tiling) -> tuple[Ints, list[Lengths]]:
         """Along rows or columns, for each part: source coordinates that reach it, and lengths of their different lists."""
-        key = (i, axis, cut.edges[1 + axis].tobytes())
+        key = (i, axis, tiling.edges[1 + axis].tobytes())
         if key not in self._axes:
-            table = reach(window, axis, source, cut)
-            lengths = [_distinct(window, axis, table, cut, part) for part in range(cut.grid[1 + axis])]
+            table = reach(window, axis, source, tiling)
+            lengths = [_distinct(window, axis, table, tiling, part) for part in range(tiling.grid[1 + axis])]
             self._axes[key] = ((table > 0).sum(axis=0), lengths)
         return self._axes[key]
 
-    def _channel_lists(self, i: int, window: Conv2d, cut: Cut) -> list[tuple[Lengths, Lengths]]:
+    def _channel_lists(self, i: int, window: Conv2d, tiling: Tiling) -> list[tuple[Lengths, Lengths]]:
         """For each part of the channels: the numbers of them that a source channel reaches, and how many source channels do."""
-        key = (i, cut.edges[0].tobytes())
+        key = (i, tiling.edges[0].tobytes())
         if key not in self._channels:
             found = []
-            for column in channel_reach(window, cut).T:
+            for column in channel_reach(window, tiling).T:
                 widths, times = np.unique(column[column > 0], return_counts=True)
                 found.append((tuple(widths.tolist()), tuple(times.tolist())))
             self._channels[key] = found
         return self._channels[key]
 
-    def _reach(self, i: int, projection: Projection, target: Cut) -> tuple[Ints, ...] | Ints:
+    def _reach(self, i: int, projection: Projection, target: Tiling) -> tuple[Ints, ...] | Ints:
         """Number of slices that each source neuron reaches: flat (neurons,), or as factors along the source's axes."""
         if i not in self._reached or self._reached[i][0] is not target:
             self._reached[i] = (target, self._counted(projection, target))
         return self._reached[i][1]
 
-    def _counted(self, projection: Projection, target: Cut) -> tuple[Ints, ...] | Ints:
+    def _counted(self, projection: Projection, target: Tiling) -> tuple[Ints, ...] | Ints:
         source = self.network[projection.source]
         window = as_window(projection, source.shape)
         if window is not None and target.order is None and len(source.shape) == 3:
@@ -131,11 +135,11 @@ class Ruler:
         return reached
 
 
-def _distinct(window: Conv2d, axis: int, table: Ints, cut: Cut, part: int) -> Lengths:
+def _distinct(window: Conv2d, axis: int, table: Ints, tiling: Tiling, part: int) -> Lengths:
     """Lengths of the different sets of taps by which source rows (or columns) reach a part."""
     stride: Any = window.stride
     dilation: Any = window.dilation
-    low, high = cut.edges[1 + axis][part], cut.edges[1 + axis][part + 1]
+    low, high = tiling.edges[1 + axis][part], tiling.edges[1 + axis][part + 1]
     taps = np.arange(window.weights.shape[2 + axis])
     rows = np.flatnonzero(table[:, part])
     reads = rows[:, None] + window.padding[axis][0] - taps * dilation[axis]
@@ -143,13 +147,13 @@ def _distinct(window: Conv2d, axis: int, table: Ints, cut: Cut, part: int) -> Le
     return tuple(int(h.sum()) for h in np.unique(hits, axis=0))
 
 
-def _sum_over(cut: Cut, values: tuple[Ints, ...] | Ints) -> Ints:
+def _sum_over(tiling: Tiling, values: tuple[Ints, ...] | Ints) -> Ints:
     """Values of neurons (flat, or factors along the axes) added up within each slice."""
     if isinstance(values, tuple):
-        if cut.order is None:
+        if tiling.order is None:
             total = np.ones(1, np.int64)
-            for factor, edges in zip(values, cut.edges, strict=True):
+            for factor, edges in zip(values, tiling.edges, strict=True):
                 total = np.multiply.outer(total, np.add.reduceat(factor, edges[:-1]))
             return total.ravel()
         values = np.multiply.outer(np.multiply.outer(values[0], values[1]), values[2]).ravel()
-    return np.bincount(cut.labels(), values, cut.slices).astype(np.int64)
+    return np.bincount(tiling.labels(), values, tiling.slices).astype(np.int64)

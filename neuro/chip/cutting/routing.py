@@ -1,6 +1,6 @@
-"""Wiring: for each source neuron of a placed network, the cores that its messages go to and the synapses they visit there.
+"""Routing tables: for each source neuron of a placed network, the cores that its messages go to and the synapses they visit.
 
-Source neurons that share all destinations form a class, so that counting works on classes. Knows cuts and cores; knows
+Source neurons that share all destinations form a class, so that counting works on classes. Knows tilings and cores; knows
 nothing of limits, prices or time.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuro.chip.candidates import on_cores
-from neuro.chip.cuts import Cut, Fan, Ints, Labels, fan
-from neuro.chip.limits import encoding
+from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import encoding
+from neuro.chip.cutting.tilings import Fan, Ints, Labels, Tiling, fan
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.network import Network
 from neuro.neurons import Readout
@@ -22,7 +22,7 @@ HOST = -1  # stands for the host's port among cores
 
 
 @dataclass(frozen=True, slots=True)
-class Wires:
+class RoutingTable:
     """Where the messages of one population go.
 
     classes (neurons,) class of each neuron. Class k is sent by the core `cores[k]` (HOST for a source that the host drives),
@@ -38,17 +38,21 @@ class Wires:
     visits: Ints
 
 
-def wire(network: Network, chip: Chip, cuts: Mapping[str, Cut], cores: Mapping[str, Ints]) -> dict[str, Wires]:
-    """The wires of every population that fires, in the order of the network's populations."""
+def routing_tables(
+    network: Network, chip: Chip, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints]
+) -> dict[str, RoutingTable]:
+    """The routing table of every population that fires, in the order of the network's populations."""
     fire = [p for p in network.populations if not isinstance(p.neuron, Readout)]
-    return {p.name: _wires(network, chip, p.name, cuts, cores) for p in fire}
+    return {p.name: _routing_table(network, chip, p.name, tilings, cores) for p in fire}
 
 
-def _wires(network: Network, chip: Chip, name: str, cuts: Mapping[str, Cut], cores: Mapping[str, Ints]) -> Wires:
-    out = [(i, p, fan(p, network, cuts[p.target])) for i, p in enumerate(network.projections) if p.source == name]
+def _routing_table(
+    network: Network, chip: Chip, name: str, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints]
+) -> RoutingTable:
+    out = [(i, p, fan(p, network, tilings[p.target])) for i, p in enumerate(network.projections) if p.source == name]
     here = cores[name] if on_cores(network[name]) else np.array([HOST])
-    slices = cuts[name].labels().astype(np.int64)
-    key, parts = slices, [(np.arange(cuts[name].slices))]
+    slices = tilings[name].labels().astype(np.int64)
+    key, parts = slices, [(np.arange(tilings[name].slices))]
     for _, _, leads in out:
         key, parts = _combined(key, parts, leads)
     sender = parts[0]
@@ -62,7 +66,7 @@ def _wires(network: Network, chip: Chip, name: str, cuts: Mapping[str, Cut], cor
     table = np.concatenate(visits)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     packets, of = np.unique(table[:, :2], axis=0, return_inverse=True)
-    return Wires(
+    return RoutingTable(
         classes=key.astype(np.int32),
         cores=here[sender],
         packet_starts=_starts(packets[:, 0], len(sender)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.cuts import Ints
+from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Encoding
 from neuro.errors import FitError
 from neuro.network import Network, Population

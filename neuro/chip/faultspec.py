@@ -1,4 +1,4 @@
-"""What is broken on a chip, as one value. Knows chips; what comes of it is the business of the other files of this room."""
+"""What is broken on a chip, as one value. Knows chips; effects are implemented in `neuro.chip.faults` and `neuro.chip.mesh`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from neuro.chip.faults.chance import PACKETS, key_of
+from neuro.chip.chance import PACKETS, key_of
 from neuro.chip.spec import Chip
 from neuro.errors import ChipError
 
@@ -60,8 +60,8 @@ class Faults:
 
     def check(self, chip: Chip) -> None:
         """Refuse cores and links that the chip does not have."""
-        tiles = chip.chips * chip.mesh.width * chip.mesh.height
-        for name, there in (("dead_cores", tiles * chip.mesh.cores_per_tile), ("dead_links", tiles * 4)):
+        mesh = chip.mesh
+        for name, there in (("dead_cores", mesh.tiles * mesh.cores_per_tile), ("dead_links", mesh.link_numbers)):
             beyond = [n for n in getattr(self, name) if n >= there]
             if beyond:
                 what = name.removeprefix("dead_")

@@ -1,0 +1,22 @@
+"""Bundles: several values (networks, graphs, arrays, plain values) under their names in one file; see `neuro.files`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from neuro.files import load_value, save_value
+from neuro.graph import PARTS as OF_GRAPHS
+from neuro.network import PARTS as OF_NETWORKS
+
+_PARTS = {**OF_NETWORKS, **OF_GRAPHS}
+
+
+def save_parts(parts: Mapping[str, Any], path: Any, kind: str) -> None:
+    """Write several values under their names into one file of a `kind`."""
+    save_value(dict(parts), path, kind, _PARTS)
+
+
+def load_parts(path: Any, kind: str) -> dict[str, Any]:
+    """Read what `save_parts` wrote under the same `kind`; lists come back as tuples."""
+    return load_value(path, kind, dict, _PARTS)
