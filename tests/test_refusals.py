@@ -77,7 +77,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a graph without input": (lambda: neuro.Graph(()), "first layer is not an input"),
     "a layer twice": (lambda: neuro.Graph((neuro.Layer("a", "input", (), (2,)),) * 2), "used twice"),
     "a layer before its input": (
-        lambda: neuro.Graph((neuro.Layer("a", "input", (), (2,)), neuro.Layer("b", "add", ("c", "a"), (2,)))), "does not come",
+        lambda: neuro.Graph((neuro.Layer("a", "input", (), (2,)), neuro.Layer("b", "add", ("c", "a"), (2,)))), "does not exist",
     ),
     "a layer without input": (
         lambda: neuro.Graph((neuro.Layer("a", "input", (), (2,)), neuro.Layer("b", "add", (), (2,)))), "has no input",
