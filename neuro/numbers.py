@@ -65,8 +65,21 @@ def real(
     return number
 
 
+def truth(where: str, name: str, value: Any, *, error: Failure = NeuroError) -> bool:
+    """`value` as a bool; only a Python or numpy truth value is one."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise error(where, f"{name} = {_shown(value)} is neither true nor false", "Use True or False")
+    return bool(value)
+
+
+def settle_truths(part: Any, error: Failure, *names: str) -> None:
+    """Replace the named fields of a frozen dataclass by the truth values they must be."""
+    for name in names:
+        object.__setattr__(part, name, truth(type(part).__name__, name, getattr(part, name), error=error))
+
+
 def settle(part: Any, error: Failure, where: str = "", **ranges: Range) -> None:
-    """Replace the named fields of a frozen dataclass by the whole numbers they must be; a field that may be None stays None."""
+    """Replace the named fields of a frozen dataclass by the whole numbers they must be."""
     for name, (least, most) in ranges.items():
         value = getattr(part, name)
         object.__setattr__(part, name, whole(where or type(part).__name__, name, value, least, most, error=error))

@@ -21,7 +21,7 @@ from neuro.chip.traffic import Keeper, Sampled, Traffic, simulate
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
-from neuro.errors import ChipError, FitError
+from neuro.errors import ChipError, FitError, expect
 from neuro.network import Network
 from neuro.notebook import Shown, Table
 
@@ -90,6 +90,9 @@ def emulate(
     refused where packets are lost or go around dead links.
     Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
     """
+    expect("placement", placement, Placement, "Pass neuro.place(network, chip)", FitError)
+    expect("network", network, Network, "Pass the neuro.Network that was placed", FitError)
+    expect("faults", faults or Faults(), Faults, "Pass neuro.Faults(...)", ChipError)
     if network != placement.network:
         raise FitError("placement", "it was made for another network", "Call neuro.place(network, chip) first")
     if noc not in ("analytic", "packet"):
