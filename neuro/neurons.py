@@ -373,7 +373,7 @@ def _check_common(neuron: Any) -> None:
     where = type(neuron).__name__
     present = {name: span for name, span in _COMMON.items() if hasattr(neuron, name)}
     unbounded = {name for name in ("minimum", "maximum") if getattr(neuron, name, 0) is None and where != "Graded"}
-    settle(neuron, NetworkError, **{name: span for name, span in present.items() if name not in unbounded})
+    settle(neuron, NetworkError, where, **{name: span for name, span in present.items() if name not in unbounded})
     for name in ("bias", "initial_potential"):
         if hasattr(neuron, name):
             object.__setattr__(neuron, name, integer_or_array(where, name, getattr(neuron, name)))
