@@ -105,7 +105,8 @@ def agreement(graph: Graph, recipe: Recipe, settings: Settings, built: Built) ->
 
 def _chosen(samples: NDArray[np.float32], settings: Settings) -> NDArray[np.float32]:
     count = SAMPLES if settings.lossless else min(SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // settings.timesteps))
-    return samples[np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int))]
+    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
+    return chosen
 
 
 def _outputs(graph: Graph, samples: NDArray[np.float32]) -> Floats:
@@ -186,11 +187,13 @@ def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: Recipe,
     if worst.kept < _LOST:
         cause: Cause = "inputs" if worst.source == "samples" else "weights"
         return f"{_path_cause(worst)}. {remedy(cause, recipe.threshold, settings)}"
-    parts: list[tuple[float, str, Cause]] = [
-        (part, layer.name, cause)
-        for layer in layers
-        for part, cause in ((layer.clipping, "clipping"), (layer.rounding, "rounding"), (layer.timing, "timing"))
-    ]
+    parts: list[tuple[float, str, Cause]] = []
+    for layer in layers:
+        parts += [
+            (layer.clipping, layer.name, "clipping"),
+            (layer.rounding, layer.name, "rounding"),
+            (layer.timing, layer.name, "timing"),
+        ]
     if not parts:
         return "The network has no layer that rounds: compare its weights with the float ones."
     _, name, cause = max(parts)

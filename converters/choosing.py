@@ -17,6 +17,7 @@ from converters.coding import Settings
 from converters.evaluation import evaluate
 from neuro.engine.run import run
 from neuro.errors import ConversionError
+from neuro.numbers import real, whole
 
 LADDERS: dict[str, tuple[int, ...]] = {
     "graded": (1,),
@@ -39,10 +40,11 @@ class Goal:
     codes: tuple[str, ...] = tuple(LADDERS)
 
     def __post_init__(self) -> None:
-        if not 0 < self.agreement <= 1:
-            raise ConversionError("goal", f"agreement = {self.agreement}", "Use a share above 0, at most 1, such as 0.99")
-        if self.steps is not None and self.steps < 1:
-            raise ConversionError("goal", f"steps = {self.steps}", "Use 1 or more, or None")
+        remedy = "Use a share above 0, at most 1, such as 0.99"
+        agreement = real("goal", "agreement", self.agreement, above=0, most=1, error=ConversionError, remedy=remedy)
+        object.__setattr__(self, "agreement", agreement)
+        if self.steps is not None:
+            object.__setattr__(self, "steps", whole("goal", "steps", self.steps, 1, error=ConversionError))
         if not self.codes or any(code not in LADDERS for code in self.codes):
             raise ConversionError("goal", f"codes = {self.codes}", f"Use some of {', '.join(LADDERS)}")
 

@@ -22,6 +22,7 @@ from converters.folding import fold
 from converters.frontend import sample_pair, trace
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
+from neuro.numbers import whole
 
 Tensor = torch.Tensor
 Progress = Callable[[int, int, float], None]
@@ -53,8 +54,8 @@ def finetune(
     model: torch.nn.Module or Graph; data: inputs (samples, *shape), a few hundred or a whole training set; levels: T for the
     codes that count spikes, 2^K - 1 for radix. labels (samples,) add cross-entropy. progress(step, steps, loss).
     """
-    if not 1 <= levels <= 4096 or steps < 0:
-        raise ConversionError("finetune", f"levels = {levels}, steps = {steps}", "Use 1 or more levels, 0 or more steps")
+    levels = whole("finetune", "levels", levels, 1, 4096, error=ConversionError)
+    steps, seed = (whole("finetune", name, n, 0, error=ConversionError) for name, n in (("steps", steps), ("seed", seed)))
     graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(data)))
     samples = check_samples(graph, data)
     if labels is not None and np.shape(labels) != (len(samples),):

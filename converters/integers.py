@@ -60,12 +60,13 @@ def shifted(operator: Operator, factor: float) -> Operator:
 
 def kept(operator: Operator, rounded: Operator) -> float:
     """The share of an operator's energy (the sum of its squared weights) that rounding keeps: 1 less that of the error."""
-    before, after = operator.weight, rounded.weight
-    energy, error = (
-        float(part.multiply(part).sum()) if isinstance(operator, Matrix) else float(np.square(part).sum())
-        for part in (before, before - after)
-    )
+    energy, error = _energy(operator.weight), _energy(operator.weight - rounded.weight)
     return 1 - error / energy if energy else 1.0
+
+
+def _energy(weight: Any) -> float:
+    """The sum of squares of an array, dense or sparse."""
+    return float((weight * weight).sum())
 
 
 def twin(operator: Operator) -> Operator:

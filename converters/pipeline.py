@@ -28,6 +28,7 @@ from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Shown, Table
+from neuro.numbers import whole
 
 CODES: tuple[str, ...] = get_args(Code)
 METHODS = ("mse", "percentile", "max")
@@ -127,13 +128,15 @@ def convert(
         ("reset", reset, resets),
     ):
         _check_choice(*choice)
-    for number in (
-        ("weight_bits", weight_bits, 2, MOST_WEIGHT_BITS),
-        ("potential_bits", potential_bits, 16, 31),
-        ("timesteps", timesteps, 1, LONGEST),
-        ("refine", refine, 0, 1_000_000),
-    ):
-        _check_number(*number)
+    weight_bits, potential_bits, timesteps, refine = (
+        whole("convert", name, value, least, most, error=ConversionError)
+        for name, value, least, most in (
+            ("weight_bits", weight_bits, 2, MOST_WEIGHT_BITS),
+            ("potential_bits", potential_bits, 16, 31),
+            ("timesteps", timesteps, 1, LONGEST),
+            ("refine", refine, 0, 1_000_000),
+        )
+    )
     bits = (weight_bits, potential_bits)
     graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
@@ -182,11 +185,6 @@ def float_graph(model: Any, calibration: Any) -> Graph:
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConversionError(name, f"{value!r} is not known here", f"Use {' or '.join(allowed)}")
-
-
-def _check_number(name: str, value: object, lowest: int, highest: int) -> None:
-    if type(value) is not int or not lowest <= value <= highest:
-        raise ConversionError(name, f"{value!r} is not a whole number from {lowest} to {highest}", f"Use {lowest} to {highest}")
 
 
 def _settings(samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str) -> tuple[Settings, tuple[str, ...]]:

@@ -18,18 +18,16 @@ Kind = Literal["dynamic", "static", "management"]
 @dataclass(frozen=True, slots=True)
 class Part:
     """One line of a bill: energy that is spent by working (`dynamic`), by being switched on (`static`),
-    or by the host that feeds the device (`management`)."""
+    or by the host that feeds the device (`management`). None: it happened and no price of it is public; totals leave it out."""
 
     name: str
-    energy_pj: float
+    energy_pj: float | None
     kind: Kind = "dynamic"
     basis: str = "assumed"
 
     def __post_init__(self) -> None:
-        if not self.energy_pj >= 0:
-            raise NeuroError(
-                f"bill part {self.name!r}", f"energy is {self.energy_pj} pJ", "Mend the price: it must not be negative"
-            )
+        if self.energy_pj is not None and not self.energy_pj >= 0:
+            raise NeuroError(f"bill part {self.name!r}", f"energy is {self.energy_pj} pJ", "Give a price of 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +57,18 @@ class Bill:
     @property
     def energy_pj(self) -> float:
         """Total energy per inference: dynamic, static and management."""
-        return sum(part.energy_pj for part in self.parts) if self.total_known else float("nan")
+        return sum(part.energy_pj or 0.0 for part in self.parts) if self.total_known else float("nan")
 
     @property
     def dynamic_pj(self) -> float:
         """Energy per inference that is spent by working, without idling and without the host."""
         if not self.energy_known:
             return float("nan")
-        return sum(part.energy_pj for part in self.parts if part.kind == "dynamic")
+        return sum(part.energy_pj or 0.0 for part in self.parts if part.kind == "dynamic")
 
-    def energy_by_part(self) -> dict[str, float]:
-        """Energy per inference by part, with `dynamic` and `total`."""
-        by_part = {part.name: part.energy_pj for part in self.parts}
+    def energy_by_part(self) -> dict[str, float | None]:
+        """Energy per inference by part, None where it is unknown, with `dynamic` and `total`."""
+        by_part: dict[str, float | None] = {part.name: part.energy_pj for part in self.parts}
         return {**by_part, "dynamic": self.dynamic_pj, "total": self.energy_pj}
 
     def to_rows(self) -> list[dict[str, Any]]:

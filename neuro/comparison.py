@@ -6,19 +6,20 @@ Knows bills and machines; knows nothing of how a bill was made. Energies are per
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from neuro import units
 from neuro.bill import Bill
-from neuro.errors import MachineError, UsageError
+from neuro.errors import MachineError, UsageError, expect
 from neuro.graph import Graph
 from neuro.machines.costing import cost
 from neuro.machines.heldout import held_out_error
 from neuro.machines.machine import Machine, load_machine
 from neuro.machines.workload import Workload, weigh
 from neuro.notebook import Shown, Table
+from neuro.numbers import whole
 
 MACHINES = ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon")
 Energy = Callable[[Bill], float]
@@ -128,10 +129,15 @@ def compare(
     `machines` are catalogue names, paths of machine files, or Machine values. A machine that cannot run the network is named in
     `refused` with the reason; a UsageError where there is nothing to compare.
     """
-    if not machines or not batches:
+    if isinstance(machines, Sized) and isinstance(batches, Sized) and (not len(machines) or not len(batches)):
         raise UsageError(
             "compare", "no machine or no batch was given", f"Name machines such as {MACHINES[0]!r}, and batches such as 1"
         )
+    expect("compare", getattr(chip_run, "bill", None), Bill, "Pass what neuro.emulate(...) returned, which has a bill")
+    for name, listed in (("machines", machines), ("batches", batches)):
+        if isinstance(listed, str) or not isinstance(listed, Iterable):
+            raise UsageError("compare", f"{name} = {listed!r} is not a list", f"Pass {name}=({listed!r},)")
+    batches = tuple(whole("compare", "one of batches", batch, 1, error=UsageError) for batch in batches)
     workload = weigh(graph)
     targets: list[Machine] = []
     refused: list[str] = []
@@ -244,7 +250,7 @@ def _pair(chip: Bill, rival: Bill) -> str:
 
 def _managed(chip: Bill) -> list[str]:
     """What of the chip's energy is its host's, which the machines' energies leave out."""
-    host_pj = sum(part.energy_pj for part in chip.parts if part.kind == "management")
+    host_pj = sum(part.energy_pj or 0.0 for part in chip.parts if part.kind == "management")
     return [f"{chip.target}: {units.energy(host_pj)} of its energy is its board's management"] if host_pj else []
 
 

@@ -12,6 +12,7 @@ from neuro.dynamics import initial_state, signed_integrate_and_fire
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import SignedIntegrateAndFire, Source
+from neuro.numbers import whole
 from neuro.specification import INT32
 
 Messages = NDArray[np.int32]
@@ -147,9 +148,7 @@ def _fire(source: Source, values: NDArray[np.int64], messages: Messages) -> None
 def check_timesteps(network: Network, inputs: Mapping[str, NDArray[Any]], timesteps: int | None) -> int:
     """The window to run: what was asked for, else the stream's length, else what the network was made for."""
     if timesteps is not None:
-        if type(timesteps) is bool or not isinstance(timesteps, int | np.integer) or not 1 <= timesteps < INT32.max:
-            raise InputError("timesteps", f"{timesteps!r} is not a positive whole number", "Pass 1 or more")
-        return int(timesteps)
+        return whole("run", "timesteps", timesteps, 1, INT32.max - 1, error=InputError)
     streams = [array.shape[1] for name, array in inputs.items() if is_stream(network[name], array)]
     if streams:
         return int(max(1, *streams))

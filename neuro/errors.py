@@ -77,6 +77,14 @@ class RangeWarning(UserWarning):
     """Inputs that lie far beyond the range a network was calibrated for, and were clipped."""
 
 
+def expect(where: str, value: object, kind: type | tuple[type, ...], remedy: str, error: type[NeuroError] = UsageError) -> None:
+    """Refuse a value that is of another type than one of `kind`; the remedy says what to pass."""
+    if not isinstance(value, kind):
+        shown = repr(value)
+        short = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise error(where, f"{short} is a {type(value).__name__}", remedy)
+
+
 def _told(text: str) -> str:
     """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"

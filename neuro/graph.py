@@ -1,22 +1,7 @@
 """Graph: a trained float network as named layers in order, with shapes and weights. Knows nothing of torch or spikes.
 
-Shapes leave out the batch axis. Every layer's `where` names the module (and line, when known) it came from.
-
-| op | arrays | options |
-|---|---|---|
-| input | | |
-| conv | weight (out, in / groups, *kernel), bias? (out,) | stride, padding ((before, after), ...), dilation, groups |
-| linear | weight (out, in), bias? (out,) | |
-| batch_norm | mean, variance, weight, bias: (channels,) | epsilon |
-| relu | | ceiling: float or None |
-| avg_pool | | kernel, stride, padding, divisor: int or None (None: the pixels inside the image) |
-| max_pool | | kernel, stride, padding, dilation |
-| add, concat | | concat: axis |
-| reshape | | |
-| permute | | axes |
-| pad | | padding for every axis, ((before, after), ...); value |
-| scale | factor?, shift?: broadcast to the shape | |
-| identity | | |
+Shapes leave out the batch axis. What each op takes and yields: `neuro.ops`. Every layer's `where` names the module (and line,
+when known) it came from.
 """
 
 from __future__ import annotations
@@ -29,27 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import GraphError
-from neuro.specification import Specification
-from neuro.windows import window_output
+from neuro.numbers import whole
+from neuro.ops import OPS, check_arrays, check_sources, output_shape, settled_options
+from neuro.specification import FrozenDict, Specification, frozen_array
 
 Floats = NDArray[np.float32]
 
-OPS: dict[str, tuple[set[str], set[str]]] = {  # op -> arrays it may have, options it must have
-    "input": (set(), set()),
-    "conv": ({"weight", "bias"}, {"stride", "padding", "dilation", "groups"}),
-    "linear": ({"weight", "bias"}, set()),
-    "batch_norm": ({"mean", "variance", "weight", "bias"}, {"epsilon"}),
-    "relu": (set(), {"ceiling"}),
-    "avg_pool": (set(), {"kernel", "stride", "padding", "divisor"}),
-    "max_pool": (set(), {"kernel", "stride", "padding", "dilation"}),
-    "add": (set(), set()),
-    "concat": (set(), {"axis"}),
-    "reshape": (set(), set()),
-    "permute": (set(), {"axes"}),
-    "pad": (set(), {"padding", "value"}),
-    "scale": ({"factor", "shift"}, set()),
-    "identity": (set(), set()),
-}
+
+class _Arrays(FrozenDict):
+    """The arrays of a layer: frozen, float32 and finite."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -65,30 +40,67 @@ class Layer(Specification):
     where: str = ""
 
     def __post_init__(self) -> None:
-        where = self.where or f"layer {self.name!r}"
-        if self.op not in OPS:
+        if not isinstance(self.name, str) or not self.name:
+            raise GraphError(f"layer {self.name!r}", "it has no name", "Give every layer a name")
+        if not isinstance(self.where, str):
+            raise GraphError(
+                f"layer {self.name!r}", f"where = {self.where!r} is not text", "Say where it came from, or leave it out"
+            )
+        where = self.place
+        if not isinstance(self.op, str) or self.op not in OPS:
             raise GraphError(where, f"op {self.op!r} is not known", f"Use one of {', '.join(OPS)}")
-        arrays, options = OPS[self.op]
-        if set(self.arrays) - arrays or options - set(self.options):
-            wrong = sorted((set(self.arrays) - arrays) | (options - set(self.options)))
-            raise GraphError(where, f"{self.op} with unknown array or missing option {wrong[0]!r}", f"See {__name__}")
-        frozen = {name: _frozen(value, where, name) for name, value in self.arrays.items()}
-        object.__setattr__(self, "arrays", frozen)
-        object.__setattr__(self, "options", dict(self.options))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if any(n < 0 for n in self.shape):
-            raise GraphError(where, f"its shape is {self.shape}", "Use sizes of 0 or more")
+        object.__setattr__(self, "inputs", _names(where, self.inputs))
+        object.__setattr__(self, "shape", _sizes(where, self.shape))
+        check_sources(where, self.op, self.inputs)
+        check_arrays(where, self.op, _table(where, "arrays", self.arrays))
+        if type(self.arrays) is not _Arrays:  # those of another layer have been checked, which takes as long as reading them all
+            frozen = _Arrays({name: _frozen(value, where, name) for name, value in self.arrays.items()})
+            object.__setattr__(self, "arrays", frozen)
+        options = settled_options(where, self.op, _table(where, "options", self.options))
+        object.__setattr__(self, "options", FrozenDict(options))
+
+    @property
+    def place(self) -> str:
+        """The layer as an error names it."""
+        return self.where or f"layer {self.name!r}"
 
     def __hash__(self) -> int:
         return hash((self.name, self.op, self.inputs, self.shape))
 
 
+def _names(where: str, inputs: Any) -> tuple[str, ...]:
+    if not isinstance(inputs, tuple | list) or not all(isinstance(name, str) for name in inputs):
+        raise GraphError(where, f"inputs = {inputs!r} is not a tuple of names", 'Write inputs=("name",)')
+    return tuple(inputs)
+
+
+def _sizes(where: str, shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list):
+        raise GraphError(where, f"its shape is {shape!r}, not a tuple", "Write shape=(channels, height, width), say")
+    return tuple(whole(where, f"its shape is {tuple(shape)}: a size", n, 1, error=GraphError) for n in shape)
+
+
+def _table(where: str, name: str, given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise GraphError(where, f"{name} is a {type(given).__name__}", "Pass a dict of names and values")
+    return given
+
+
 def _frozen(value: Any, where: str, name: str) -> Floats:
-    array = np.array(value, np.float32)
-    if not np.isfinite(array).all():
-        raise GraphError(where, f"{name} holds NaN or infinity", "Train the network again, or load other weights")
-    array.setflags(write=False)
+    if not isinstance(value, np.ndarray):
+        try:
+            value = np.array(value)
+        except ValueError:
+            raise GraphError(where, f"{name} is no array", "Pass an array in which all rows have the same length") from None
+    if value.dtype.kind not in "fiu":
+        raise GraphError(where, f"{name} is an array of {value.dtype}", "Pass real numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        array: Floats = frozen_array(value, np.float32)
+        sound = bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())  # the sum alone may overflow
+    if not sound:
+        raise GraphError(
+            where, f"{name} holds NaN, infinity or more than float32 can", "Train the network again, or load other weights"
+        )
     return array
 
 
@@ -102,15 +114,21 @@ class Graph(Specification):
     _by_name: dict[str, Layer] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "notes", tuple(self.notes))
+        for name in ("layers", "notes"):
+            if not isinstance(getattr(self, name), tuple | list):
+                raise GraphError("graph", f"{name} is a {type(getattr(self, name)).__name__}", "Pass a tuple")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not isinstance(self.name, str):
+            raise GraphError("graph", f"its name is {self.name!r}", "Name it by text")
         seen: dict[str, Layer] = {}
         for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise GraphError(f"graph {self.name!r}", f"{layer!r} is not a layer", "Pass neuro.Layer(...)")
             if layer.name in seen:
                 raise GraphError(f"layer {layer.name!r}", "the name is used twice", "Give every layer its own name")
             for name in layer.inputs:
                 if name not in seen:
-                    raise GraphError(f"layer {layer.name!r}", f"its input {name!r} does not come before it", "Order the layers")
+                    raise _unfed(layer, name, {later.name for later in self.layers}, tuple(seen))
             _check_shape(layer, [seen[name].shape for name in layer.inputs])
             seen[layer.name] = layer
         if not self.layers or self.layers[0].op != "input":
@@ -159,39 +177,19 @@ class Graph(Specification):
 PARTS: dict[str, Any] = {"Layer": Layer, "Graph": Graph}  # of a saved graph
 
 
+def _unfed(layer: Layer, name: str, names: set[str], before: tuple[str, ...]) -> GraphError:
+    """Why a layer cannot read `name`: it does not exist, it is the layer itself, or it stands behind it."""
+    if name == layer.name:
+        return GraphError(layer.place, f"layer {name!r} feeds itself", "Name a layer before it: a graph holds no loop")
+    if name in names:
+        fact = f"its input {name!r} does not come before layer {layer.name!r}"
+        return GraphError(layer.place, fact, "Put each layer behind the layers that feed it; a graph holds no loop")
+    known = f"Use one of {', '.join(before)}" if before else "Begin with an input layer"
+    return GraphError(layer.place, f"its input {name!r} does not exist", known)
+
+
 def _check_shape(layer: Layer, inputs: list[tuple[int, ...]]) -> None:
-    expected = _expected(layer, inputs)
-    if expected is not None and expected != layer.shape:
-        raise GraphError(
-            layer.where or f"layer {layer.name!r}", f"{layer.op} of {inputs} yields {expected}, not {layer.shape}", "Mend it"
-        )
-
-
-def _expected(layer: Layer, inputs: list[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """The shape the layer must yield, or None where any shape of the right size will do."""
-    o = layer.options
-    if layer.op == "input":
-        return None
-    if not inputs:
-        raise GraphError(f"layer {layer.name!r}", f"{layer.op} has no input", "Name the layer that feeds it")
-    first = inputs[0]
-    if layer.op == "conv":
-        out, _, *kernel = layer.arrays["weight"].shape
-        return (out, *window_output(first[1:], kernel, o["stride"], o["padding"], o["dilation"]))
-    if layer.op == "linear":
-        return (*first[:-1], layer.arrays["weight"].shape[0])
-    if layer.op in ("avg_pool", "max_pool"):
-        dilation = o.get("dilation", (1,) * (len(first) - 1))
-        return (first[0], *window_output(first[1:], o["kernel"], o["stride"], o["padding"], dilation))
-    if layer.op == "concat":
-        axis = o["axis"]
-        return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
-    if layer.op == "permute":
-        return tuple(first[axis] for axis in o["axes"])
-    if layer.op == "pad":
-        return tuple(n + sum(p) for n, p in zip(first, o["padding"], strict=True))
-    if layer.op == "reshape":
-        return layer.shape if np.prod(first) == np.prod(layer.shape) else first
-    if layer.op == "add":
-        return tuple(np.broadcast_shapes(*inputs))
-    return first
+    expected = output_shape(layer, inputs)
+    if expected != layer.shape:
+        fact = f"{layer.op} of {' and '.join(map(str, inputs))} yields {expected}, its shape is declared as {layer.shape}"
+        raise GraphError(layer.place, fact, f"Declare the shape {expected}")

@@ -14,6 +14,7 @@ import numpy as np
 from neuro.dynamics import STEP
 from neuro.errors import FormatError, NetworkError
 from neuro.neurons import Neuron, Readout, Source, UserNeuron
+from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
 
@@ -30,10 +31,11 @@ class Population(Specification):
         where = f"population {self.name!r}"
         if not self.name or not isinstance(self.name, str):
             raise NetworkError(where, "it has no name", "Give every population a name")
-        shape = tuple(int(n) for n in np.atleast_1d(np.asarray(self.shape)))
+        given = tuple(self.shape) if isinstance(self.shape, tuple | list) else (self.shape,)
+        shape = tuple(whole(where, f"shape {self.shape}: a size", n, 1, error=NetworkError) for n in given)
         object.__setattr__(self, "shape", shape)
-        if not shape or min(shape) < 1:
-            raise NetworkError(where, f"shape {self.shape} holds no neurons", "Use positive sizes")
+        if not shape:
+            raise NetworkError(where, "shape () holds no neurons", "Use positive sizes")
         if math.prod(shape) > INT32.max:
             raise NetworkError(where, f"shape {self.shape} holds {math.prod(shape):,} neurons", f"Use at most {INT32.max:,}")
         if not isinstance(self.neuron, Neuron) or type(self.neuron) not in {*STEP, Source}:
@@ -66,9 +68,11 @@ class Network(Specification):
     _plans: dict[Any, Any] = field(init=False, default_factory=dict)  # what engines have made of the network, see engine.plan
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "populations", tuple(self.populations))
-        object.__setattr__(self, "projections", tuple(self.projections))
-        object.__setattr__(self, "notes", tuple(self.notes))
+        for name, kind in (("populations", Population), ("projections", Projection), ("notes", str)):
+            listed = getattr(self, name)
+            if not isinstance(listed, tuple | list) or not all(isinstance(part, kind) for part in listed):
+                raise NetworkError("network", f"{name} is not a tuple of {name}", f"Pass a tuple of {kind.__name__} values")
+            object.__setattr__(self, name, tuple(listed))
         object.__setattr__(self, "_by_name", {p.name: p for p in self.populations})
         if not self.populations:
             raise NetworkError("network", "it has no populations", "Add at least one")
@@ -76,8 +80,8 @@ class Network(Specification):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise NetworkError(f"population {twice[0]!r}", "the name is used twice", "Give every population its own name")
-        if self.timesteps is not None and not 1 <= self.timesteps <= INT32.max:
-            raise NetworkError("network", f"timesteps = {self.timesteps}", f"Use 1 to {INT32.max:,}")
+        if self.timesteps is not None:
+            settle(self, NetworkError, "network", timesteps=(1, INT32.max))
         for projection in self.projections:
             self._check(projection)
 

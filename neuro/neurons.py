@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import NetworkError
-from neuro.specification import INT32, IntArray, Specification, integer_or_array
+from neuro.numbers import real, settle, settle_truths, whole
+from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
 
 Integers = int | IntArray
 
+_START = (0, INT32.max)
+_POSITIVE = (1, INT32.max)
+_BITS = (2, 31)  # of a potential; Loihi has 24
 _RESETS = {"subtract": "subtract", "soft": "subtract", "zero": "zero", "hard": "zero"}
 
 
@@ -61,13 +65,11 @@ class Source(Neuron):
     def __post_init__(self) -> None:
         if self.code not in ("held", "once", "rate", "signed", "radix"):
             raise NetworkError("Source", f"code {self.code!r} is not known", "Use held, once, rate, signed or radix")
-        if not 1 <= self.levels <= INT32.max:
-            raise NetworkError("Source", f"levels = {self.levels}", "Use a positive 32-bit number")
-        if self.scale is not None and not 0 < self.scale < float("inf"):
-            raise NetworkError("Source", f"scale = {self.scale}", "Use a positive finite number")
-        if self.code == "radix" and not 1 <= self.digits <= 16:
-            raise NetworkError("Source", f"digits = {self.digits}", "Use 1 to 16 digits")
-        _check_start("Source", self.start_step)
+        digits = (1, 16) if self.code == "radix" else (0, INT32.max)
+        settle(self, NetworkError, levels=_POSITIVE, digits=digits, start_step=_START)
+        settle_truths(self, NetworkError, "twin")
+        if self.scale is not None:
+            object.__setattr__(self, "scale", real("Source", "scale", self.scale, above=0, error=NetworkError))
 
     @property
     def on_chip(self) -> bool:
@@ -101,7 +103,7 @@ class IntegrateAndFire(Neuron):
     potential_bits: int = 24
 
     def __post_init__(self) -> None:
-        if self.reset not in _RESETS:
+        if not isinstance(self.reset, str) or self.reset not in _RESETS:
             raise NetworkError("IntegrateAndFire", f"reset {self.reset!r} is not known", "Use 'subtract' or 'zero'")
         object.__setattr__(self, "reset", _RESETS[self.reset])
         _check_common(self)
@@ -128,7 +130,6 @@ class SignedIntegrateAndFire(Neuron):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        _check_positive("SignedIntegrateAndFire", "gather", self.gather)
 
     @property
     def messages(self) -> tuple[int, int]:
@@ -152,7 +153,6 @@ class WaitIntegrateAndFire(Neuron):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        _check_positive("WaitIntegrateAndFire", "gather", self.gather)
 
     def active_steps(self, timesteps: int) -> int:
         return self.gather + timesteps - 1
@@ -172,7 +172,6 @@ class RadixIntegrateAndFire(Neuron):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        _check_positive("RadixIntegrateAndFire", "gather", self.gather)
         if not 1 <= self.digits <= 16 or self.threshold << (self.digits - 1) > INT32.max:
             raise NetworkError(
                 "RadixIntegrateAndFire",
@@ -227,13 +226,12 @@ class MaxPool(Neuron):
     def __post_init__(self) -> None:
         if self.code not in ("counts", "digits", "turns"):
             raise NetworkError("MaxPool", f"code {self.code!r} is not known", "Use counts, digits or turns")
-        _check_positive("MaxPool", "taps", self.taps)
-        _check_positive("MaxPool", "levels", self.levels)
+        settle(self, NetworkError, taps=_POSITIVE, levels=_POSITIVE, start_step=_START)
+        settle_truths(self, NetworkError, "signed")
         if self.code != "turns" and (self.taps > 31 or self.base**self.taps > INT32.max):
             raise NetworkError("MaxPool", f"{self.taps} taps do not fit 32 bits", "Pool rows first, then columns")
         if self.signed and self.code != "counts":
             raise NetworkError("MaxPool", f"{self.code} cannot be signed", "Use code='counts'")
-        _check_start("MaxPool", self.start_step)
 
     @property
     def base(self) -> int:
@@ -265,17 +263,12 @@ class CubaLif(Neuron):
     start_step: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("current_decay", "voltage_decay"):
-            if not 0 <= getattr(self, name) <= 4095:
-                raise NetworkError("CubaLif", f"{name} = {getattr(self, name)}", "Use a 12-bit decay, 0 to 4095")
-        if not 0 <= self.threshold <= 131071:
-            raise NetworkError("CubaLif", f"threshold = {self.threshold}", "Use a 17-bit mantissa, 0 to 131071")
-        if not 0 <= self.bias_exponent <= 7:
-            raise NetworkError("CubaLif", f"bias_exponent = {self.bias_exponent}", "Use 0 to 7")
+        decay, mantissa = (0, 4095), (0, 131071)  # 12 and 17 bits
+        settle(self, NetworkError, current_decay=decay, voltage_decay=decay, threshold=mantissa, bias_exponent=(0, 7))
+        settle(self, NetworkError, start_step=_START)
         object.__setattr__(self, "bias", integer_or_array("CubaLif", "bias", self.bias))
         if np.size(self.bias) and np.max(np.abs(np.asarray(self.bias, np.int64))) > 4096:
             raise NetworkError("CubaLif", "bias exceeds its 13-bit signed mantissa", "Use bias_exponent, or a smaller bias")
-        _check_start("CubaLif", self.start_step)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -297,14 +290,14 @@ class UserNeuron(Neuron):
     def __post_init__(self) -> None:
         if not callable(self.step):
             raise NetworkError("UserNeuron", "step is not a function", "Pass step(charge, parameters, *state)")
-        if not -INT32.max <= self.lowest <= 0 <= self.highest <= INT32.max:
-            raise NetworkError("UserNeuron", f"messages {self.lowest}..{self.highest}", "Use lowest <= 0 <= highest")
-        if not self.state or len({name for name, _ in self.state}) != len(self.state):
+        settle(self, NetworkError, lowest=(-INT32.max, 0), highest=(0, INT32.max), start_step=_START)
+        state, parameters = _pairs(self.state), _listed("parameters", self.parameters)
+        if not state or len({name for name, _ in state}) != len(state):
             raise NetworkError("UserNeuron", "state variables are missing or named twice", "Name at least one, each once")
-        for name, value in (*self.state, *(("parameter", p) for p in self.parameters)):
-            if type(value) is not int:
-                raise NetworkError("UserNeuron", f"{name} = {value!r} is not an integer", "Use chip integers")
-        _check_start("UserNeuron", self.start_step)
+        numbers = [whole("UserNeuron", name, value, error=NetworkError) for name, value in state]
+        object.__setattr__(self, "state", tuple((name, number) for (name, _), number in zip(state, numbers, strict=True)))
+        given = tuple(whole("UserNeuron", "parameter", value, error=NetworkError) for value in parameters)
+        object.__setattr__(self, "parameters", given)
 
     @property
     def messages(self) -> tuple[int, int]:
@@ -328,13 +321,11 @@ class Readout(Neuron):
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
-            value = np.asarray(getattr(self, name), np.float64)
-            if not np.isfinite(value).all():
-                raise NetworkError("Readout", f"{name} is not finite", "Mend the weights it was made from")
-            object.__setattr__(self, name, float(value) if value.ndim == 0 else _frozen_floats(value))
-        _check_bits("Readout", self.potential_bits)
-        _check_positive("Readout", "gather", 1 if self.gather is None else self.gather)
-        _check_start("Readout", self.start_step)
+            object.__setattr__(self, name, _real_or_array(name, getattr(self, name)))
+        settle(self, NetworkError, potential_bits=_BITS, start_step=_START)
+        settle_truths(self, NetworkError, "average", "doubling")
+        if self.gather is not None:
+            settle(self, NetworkError, gather=_POSITIVE)
 
     @property
     def messages(self) -> tuple[int, int]:
@@ -344,42 +335,47 @@ class Readout(Neuron):
         return timesteps if self.gather is None else self.gather
 
 
-def _frozen_floats(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    value = value.copy()
-    value.setflags(write=False)
-    return value
+def _real_or_array(name: str, value: Any) -> float | NDArray[np.float64]:
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise NetworkError("Readout", f"{name} is {array.dtype}, not numbers", "Pass a number, or one for each neuron")
+    if not np.isfinite(array).all():
+        raise NetworkError("Readout", f"{name} is not finite", "Compute it from finite weights")
+    return float(array) if array.ndim == 0 else frozen_array(array, np.float64)
 
 
-def _check_start(where: str, start_step: int) -> None:
-    if not 0 <= start_step <= INT32.max:
-        raise NetworkError(where, f"start_step = {start_step}", f"Use 0 to {INT32.max:,}")
+def _listed(name: str, values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, tuple | list):
+        raise NetworkError("UserNeuron", f"{name} = {values!r} is not a tuple", f"Write {name}=(...,)")
+    return tuple(values)
 
 
-def _check_positive(where: str, name: str, value: int) -> None:
-    if not 1 <= value <= INT32.max:
-        raise NetworkError(where, f"{name} = {value}", f"Use 1 to {INT32.max:,}")
+def _pairs(state: Any) -> tuple[tuple[str, Any], ...]:
+    listed = _listed("state", state)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in listed):
+        raise NetworkError("UserNeuron", f"state = {state!r} is not pairs of a name and a value", 'Write state=(("v", 0),)')
+    return tuple((name, value) for name, value in listed)
 
 
-def _check_bits(where: str, bits: int) -> None:
-    if not 2 <= bits <= 31:
-        raise NetworkError(where, f"potential_bits = {bits}", "Use 2 to 31; Loihi has 24")
+_COMMON = {  # fields that several models have, and their ranges
+    "threshold": _POSITIVE,
+    "gather": _POSITIVE,
+    "digits": _POSITIVE,
+    "levels": _POSITIVE,
+    "minimum": (-INT32.max, INT32.max),
+    "maximum": (-INT32.max, INT32.max),
+    "potential_bits": _BITS,
+    "start_step": _START,
+}
 
 
 def _check_common(neuron: Any) -> None:
     where = type(neuron).__name__
-    for name in ("threshold", "gather", "digits", "levels", "minimum", "maximum"):
-        value = getattr(neuron, name, None)
-        if value is not None and (type(value) is bool or not isinstance(value, int | np.integer)):
-            raise NetworkError(where, f"{name} = {value!r} is not an integer", "Round it to chip integers")
-        if value is not None:
-            if abs(int(value)) > INT32.max:
-                raise NetworkError(where, f"{name} = {value} exceeds 32 bits", "Scale it down")
-            object.__setattr__(neuron, name, int(value))
-    if not 1 <= neuron.threshold <= INT32.max:
-        raise NetworkError(where, f"threshold = {neuron.threshold}", "Use a positive 32-bit integer")
+    present = {name: span for name, span in _COMMON.items() if hasattr(neuron, name)}
+    unbounded = {name for name in ("minimum", "maximum") if getattr(neuron, name, 0) is None and where != "Graded"}
+    settle(neuron, NetworkError, where, **{name: span for name, span in present.items() if name not in unbounded})
     for name in ("bias", "initial_potential"):
         if hasattr(neuron, name):
             object.__setattr__(neuron, name, integer_or_array(where, name, getattr(neuron, name)))
-    if hasattr(neuron, "potential_bits"):
-        _check_bits(where, neuron.potential_bits)
-    _check_start(where, neuron.start_step)
+    if hasattr(neuron, "hold_input"):
+        settle_truths(neuron, NetworkError, "hold_input")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neuro.errors import NetworkError
+from neuro.numbers import settle
 from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
 from neuro.windows import Shape, check_window, pair, pairs_inside, positions, sides, window_output
 
@@ -70,20 +71,16 @@ class Projection(Specification):
 def _born(projection: Any, weights_ndim: int | None = None) -> None:
     """The checks that every projection shares; freezes the weights as int32."""
     where = projection.name
-    if type(projection.delay) is bool or not isinstance(projection.delay, int | np.integer):
-        raise NetworkError(where, f"delay {projection.delay!r} is not an integer", "Use whole steps, 1 or more")
-    if projection.delay > INT32.max:
-        raise NetworkError(where, f"a delay of {projection.delay} steps", f"Use at most {INT32.max:,}")
-    if projection.delay < 1:
-        raise NetworkError(
-            where, f"delay {projection.delay} would make a message arrive before it is sent on", "Use a delay of 1 step or more"
-        )
+    for name in ("source", "target"):
+        if not isinstance(getattr(projection, name), str):
+            raise NetworkError(where, f"{name} = {getattr(projection, name)!r} is not a name", "Name a population")
+    settle(projection, NetworkError, where, delay=(1, INT32.max))
     if weights_ndim is None:
         return
-    weights = np.asarray(projection.weights)
+    weights = _int32(where, projection.weights)
     if weights.ndim != weights_ndim:
         raise NetworkError(where, f"weights have shape {weights.shape}", f"Pass an array of {weights_ndim} dimensions")
-    object.__setattr__(projection, "weights", _int32(where, weights))
+    object.__setattr__(projection, "weights", weights)
 
 
 def _int32(where: str, weights: Any) -> IntArray:
@@ -178,12 +175,13 @@ class OneToOne(Projection):
 
     def __post_init__(self) -> None:
         _born(self)
+        settle(self, NetworkError, self.name, offset=(0, INT32.max))
         weights = integer_or_array(self.name, "weights", self.weights)
         object.__setattr__(self, "weights", weights if isinstance(weights, int) else weights.ravel())
 
     def check(self, source: Shape, target: Shape) -> None:
         size, room = int(np.prod(source)), int(np.prod(target))
-        if self.offset < 0 or self.offset + size > room:
+        if self.offset + size > room:
             raise NetworkError(self.name, f"{size} neurons at offset {self.offset} do not fit {room}", "Make the shapes equal")
         if np.ndim(self.weights) and np.size(self.weights) != source[0]:
             raise NetworkError(self.name, f"{np.size(self.weights)} weights for {source[0]} channels", "Pass one per channel")
@@ -221,7 +219,8 @@ class Conv2d(Projection):
     def __post_init__(self) -> None:
         _born(self, 4)
         _settle_window(self, self.weights.shape[2:])
-        if self.groups < 1 or self.weights.shape[0] % self.groups:
+        settle(self, NetworkError, self.name, groups=(1, INT32.max))
+        if self.weights.shape[0] % self.groups:
             raise NetworkError(self.name, f"{self.weights.shape[0]} output channels in {self.groups} groups", "Use a divisor")
 
     def check(self, source: Shape, target: Shape) -> None:
@@ -264,17 +263,18 @@ class Conv1d(Projection):
 
     def __post_init__(self) -> None:
         _born(self, 3)
+        settle(self, NetworkError, self.name, stride=(1, INT32.max), dilation=(1, INT32.max), groups=(1, INT32.max))
+        object.__setattr__(self, "padding", pair(self.padding, self.name, "padding"))
         self.as_2d()
 
     def as_2d(self) -> Conv2d:
         """The same synapses as a convolution over (channels, 1, length)."""
-        left_right = (self.padding, self.padding) if np.ndim(self.padding) == 0 else tuple(self.padding)
         return Conv2d(
             self.source,
             self.target,
             self.weights[:, :, None, :],
             stride=(1, self.stride),
-            padding=((0, 0), left_right),
+            padding=((0, 0), self.padding),
             dilation=(1, self.dilation),
             groups=self.groups,
             delay=self.delay,
@@ -310,9 +310,9 @@ class SumPool2d(Projection):
 
     def __post_init__(self) -> None:
         _born(self)
-        object.__setattr__(self, "kernel", pair(self.kernel))
+        object.__setattr__(self, "kernel", pair(self.kernel, self.name, "kernel"))
         object.__setattr__(self, "stride", self.kernel if self.stride is None else self.stride)
-        object.__setattr__(self, "weight", int(integer_or_array(self.name, "weight", self.weight)))
+        settle(self, NetworkError, self.name, weight=(-INT32.max, INT32.max))
         _settle_window(self, pair(self.kernel))
         if prod(pair(self.kernel)) > MAX_WINDOW:
             raise NetworkError(self.name, f"a window of {self.kernel}", f"Use at most {MAX_WINDOW:,} places")
@@ -356,8 +356,10 @@ def _with_height(shape: Shape) -> Shape:
 
 def _settle_window(projection: Any, kernel: Shape) -> None:
     """Bring stride, padding and dilation to full form and check them."""
-    stride, padding, dilation = pair(projection.stride), sides(projection.padding), pair(projection.dilation)
-    check_window(projection.name, kernel, stride, padding, dilation)
+    where = projection.name
+    stride, dilation = (pair(getattr(projection, name), where, name) for name in ("stride", "dilation"))
+    padding = sides(projection.padding, where)
+    check_window(where, kernel, stride, padding, dilation)
     object.__setattr__(projection, "stride", stride)
     object.__setattr__(projection, "padding", padding)
     if not isinstance(projection, SumPool2d):  # which has no dilation that could be set

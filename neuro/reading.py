@@ -6,6 +6,7 @@ Knows TOML, npz and the outside of safetensors; knows nothing of what they descr
 from __future__ import annotations
 
 import ast
+import codecs
 import io
 import json
 import lzma
@@ -70,12 +71,27 @@ def read_bytes(path: Any, most: int) -> bytes:
 
 
 def read_text(path: Any, most: int = TEXT_BYTES) -> str:
-    """A text file in UTF-8 of at most `most` bytes; line ends become newlines."""
+    """A text file in UTF-8 of at most `most` bytes, with a byte order mark or without; line ends become newlines."""
     raw = read_bytes(path, most)
     try:
-        return io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8").read()
+        text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except UnicodeDecodeError as error:
-        raise FormatError(str(path), f"it is not text in UTF-8 ({reason(error)})", "Save it again as UTF-8") from None
+        fact = f"it is text in {_encoding(raw)}, not in UTF-8" if _encoding(raw) else f"it is not text in UTF-8 ({reason(error)})"
+        raise FormatError(str(path), fact, "Save it again as UTF-8") from None
+    if "\0" in text:  # UTF-16 without its mark is valid UTF-8 of every other character
+        raise FormatError(str(path), "it holds zero bytes: it is no text, or text in UTF-16", "Save it again as UTF-8")
+    return text
+
+
+def _encoding(raw: bytes) -> str:
+    """The encoding that a file's byte order mark names, "" where there is none."""
+    marks = {
+        codecs.BOM_UTF32_LE: "UTF-32",
+        codecs.BOM_UTF32_BE: "UTF-32",
+        codecs.BOM_UTF16_LE: "UTF-16",
+        codecs.BOM_UTF16_BE: "UTF-16",
+    }
+    return next((name for mark, name in marks.items() if raw.startswith(mark)), "")
 
 
 def read_toml(path: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every frozen specification shares: integer arrays that cannot be changed, equality, and a repr that can be evaluated.
+"""What every frozen specification shares: arrays and tables that cannot be changed, equality, and a repr that can be evaluated.
 
 Knows nothing of what is specified.
 """
@@ -20,19 +20,49 @@ _SHORT = 4096  # values that a repr still spells out
 
 
 def frozen_array(values: Any, dtype: Any = None) -> NDArray[Any]:
-    """A C-ordered array that cannot be written to; values that are frozen already are shared."""
-    array: NDArray[Any] = np.ascontiguousarray(values, dtype=dtype)
-    if np.ndim(values) == 0:
-        array = array.reshape(())
-    if array.flags.writeable:
-        array = array.copy() if array is values or array.base is not None else array
-        array.setflags(write=False)
+    """A C-ordered array that nobody can write to: a copy, unless `values` is such an array already."""
+    if isinstance(values, np.ndarray) and values.dtype == (values.dtype if dtype is None else dtype) and _settled(values):
+        return values
+    array: NDArray[Any] = np.array(values, dtype=dtype, order="C")
+    array.setflags(write=False)
     return array
+
+
+def _settled(array: NDArray[Any]) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        owner = owner.base
+    return array.flags.c_contiguous and (owner is None or isinstance(owner, bytes))
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that cannot be changed, for the tables that frozen dataclasses hold. `{**d}` makes an ordinary one."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: Any, **more: Any) -> Any:
+        raise TypeError("this table belongs to a frozen value: make a new value with dataclasses.replace")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+    def __copy__(self) -> FrozenDict:
+        return self
 
 
 def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
     """`value` as an int, or as a frozen int32 array; refuses fractions, NaN and values beyond 32 bits."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        raise NeuroError(
+            where, f"{name} is no array of numbers", "Pass an array in which every row has the same length"
+        ) from None
     if array.dtype.kind not in "iu":
         raise NeuroError(where, f"{name} must be integers, got {array.dtype}", "Round to chip integers first")
     if array.size and (array.min() < INT32.min or array.max() > INT32.max):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import NetworkError
+from neuro.numbers import whole
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -22,21 +23,21 @@ def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilatio
     )
 
 
-def pair(value: Any) -> Pair:
-    """One number for height and width, or one of each."""
-    if np.ndim(value) == 0:
-        return (int(value), int(value))
-    first, second = value
-    return (int(first), int(second))
+def pair(value: Any, where: str = "window", name: str = "size") -> Pair:
+    """One whole number for both, or one of each."""
+    entries = tuple(value) if isinstance(value, tuple | list | np.ndarray) and np.ndim(value) else (value, value)
+    if len(entries) != 2:
+        raise NetworkError(where, f"{name} = {value!r} has {len(entries)} entries", "Use one number, or two")
+    first, second = (whole(where, name, entry, error=NetworkError) for entry in entries)
+    return (first, second)
 
 
-def sides(padding: Any) -> Sides:
+def sides(padding: Any, where: str = "window") -> Sides:
     """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one number."""
-    if np.ndim(padding) == 0:
-        padding = ((padding, padding), (padding, padding))
-    elif np.ndim(padding) == 1:
-        padding = ((padding[0], padding[0]), (padding[1], padding[1]))
-    return tuple((int(a), int(b)) for a, b in padding)
+    entries = tuple(padding) if isinstance(padding, tuple | list | np.ndarray) and np.ndim(padding) else (padding, padding)
+    if len(entries) != 2:
+        raise NetworkError(where, f"padding = {padding!r} has {len(entries)} entries", "Use one number, or one for each axis")
+    return tuple(pair(entry, where, "padding") for entry in entries)
 
 
 def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilation: Pair) -> None:

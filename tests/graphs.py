@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import neuro
-from neuro.graph import _expected
+from neuro.ops import output_shape
 
 PLAIN = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
 POOL = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "divisor": 4}
@@ -27,7 +27,7 @@ def graph(shape: tuple[int, ...], *rows: dict[str, Any]) -> neuro.Graph:
         made = neuro.Layer(
             given["name"] or f"l{i}", given["op"], inputs, given["shape"] or (), given["arrays"], given["options"]
         )  # fmt: skip
-        yields = given["shape"] or _expected(made, shapes)
+        yields = given["shape"] or output_shape(made, shapes)
         layers.append(neuro.Layer(made.name, made.op, made.inputs, yields, made.arrays, made.options))
     return neuro.Graph(tuple(layers))
 

@@ -11,8 +11,8 @@ from neuro.compiled import sources
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows"},
-    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files", "bundles"},
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows", "numbers"},
+    {"graph", "ops", "network", "neurons", "dynamics", "projections", "encoding", "files", "bundles"},
     {"engine"},
     {"chip"},
     {"machines"},

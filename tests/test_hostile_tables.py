@@ -229,7 +229,7 @@ POINTS = {
     "less than nothing": (GOOD_POINTS.replace("11000", "-5"), "it is -5"),
     "a formula": (GOOD_POINTS.replace("11000", "=1+1"), "not a number"),
     "an id twice": (GOOD_POINTS + GOOD_POINTS.splitlines()[1], "used twice"),
-    "zero bytes": (GOOD_POINTS.replace("11000", "\0"), "not a number"),
+    "zero bytes": (GOOD_POINTS.replace("11000", "\0"), "zero bytes"),
     "terminal commands": (GOOD_POINTS.replace("11000", "\033[2J"), "not a number"),
 }
 

@@ -114,7 +114,7 @@ def test_a_batch_must_be_a_positive_integer(batch) -> None:
 
 def test_missing_precision_and_missing_file_are_explained(tmp_path) -> None:
     workload = Workload("w", (Op("fc", "fc", 1, 10, 10),))
-    with pytest.raises(MachineError, match="no peak rate is known for int3"):
+    with pytest.raises(MachineError, match="no peak rate is known for precision 'int3'"):
         neuro.cost(workload, neuro.load_machine("a100"), precision="int3")
     with pytest.raises(MachineError, match="no such file"):
         neuro.load_machine(tmp_path / "none.toml")

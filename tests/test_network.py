@@ -53,14 +53,14 @@ def test_arrays_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: neuro.Dense("a", "a", np.ones((2, 2), int), delay=0), "delay 0"),
+        (lambda: neuro.Dense("a", "a", np.ones((2, 2), int), delay=0), "delay = 0"),
         (lambda: neuro.Dense("a", "b", np.ones((2, 2))), "must be integers"),
         (lambda: neuro.IntegrateAndFire(threshold=0), "threshold = 0"),
-        (lambda: neuro.IntegrateAndFire(threshold=1.5), "not an integer"),
+        (lambda: neuro.IntegrateAndFire(threshold=1.5), "not a whole number"),
         (lambda: neuro.IntegrateAndFire(threshold=4, reset="gentle"), "gentle"),
         (lambda: neuro.CubaLif(current_decay=4096, voltage_decay=0, threshold=1), "current_decay = 4096"),
         (lambda: neuro.Source(scale=0.0), "scale = 0.0"),
-        (lambda: neuro.Population("a", (0,), neuro.Source()), "holds no neurons"),
+        (lambda: neuro.Population("a", (0,), neuro.Source()), "a size = 0"),
         (lambda: neuro.Population("a", (3,), neuro.IntegrateAndFire(5, bias=np.zeros(2, int))), "does not broadcast"),
         (lambda: neuro.Network((), ()), "no populations"),
     ],

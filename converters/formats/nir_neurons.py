@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import ConversionError, UsageError
 from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, UserNeuron
+from neuro.numbers import real, whole
 
 Floats = NDArray[np.float64]
 _FRACTION = 6  # bits of a leaky potential below a weight's unit, as on Loihi
@@ -78,12 +79,11 @@ def reading(writer: str, reset: str | None, **given: Any) -> Reading:
     if writer not in READINGS:
         raise UsageError("writer", f"{writer!r} is not known", f"Use one of {', '.join(READINGS)}")
     for name in ("dt", "input_scale"):
-        value = given[name]
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(name, f"{value!r} is not a positive number", "Leave it out, or pass one")
-    bits = given["weight_bits"]
-    if type(bits) is not int or not 2 <= bits <= 24:
-        raise UsageError("weight_bits", f"{bits!r} is not a whole number from 2 to 24", "Use 8, which chips have")
+        if given[name] is not None:
+            given[name] = real("nir", name, given[name], above=0, error=UsageError)
+    given["weight_bits"] = whole("nir", "weight_bits", given["weight_bits"], 2, 24, error=UsageError)
+    if given.get("timesteps") is not None:
+        given["timesteps"] = whole("nir", "timesteps", given["timesteps"], 1, error=UsageError)
     if reset not in (None, "subtract", "zero"):
         raise UsageError("reset", f"{reset!r} is not known", "Use 'subtract' or 'zero'")
     found = READINGS[writer]

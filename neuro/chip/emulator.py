@@ -21,7 +21,7 @@ from neuro.chip.spec import Chip
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
-from neuro.errors import ChipError, FitError
+from neuro.errors import ChipError, FitError, expect
 from neuro.network import Network
 from neuro.notebook import Shown, Table
 
@@ -127,6 +127,7 @@ def emulate(
     Raises FitError when the placement is of another network, ChipError for a network model that the chip does not allow.
     """
     placement, inputs = _placed(network, placement, inputs)
+    expect("faults", faults or Faults(), Faults, "Pass neuro.Faults(...)", ChipError)
     if noc not in ("analytic", "packet"):
         raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic" or noc="packet"')
     broken = faults or Faults()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,8 @@ import numpy as np
 from neuro.chip.chance import PACKETS, key_of
 from neuro.chip.spec import Chip
 from neuro.errors import ChipError
+from neuro.numbers import real, settle, whole
+from neuro.specification import INT32
 
 StuckAt = Literal["zero", "least", "most"]
 _RATES = ("dropped_packets", "stuck_weights", "weight_flips", "potential_flips")
@@ -40,19 +43,18 @@ class Faults:
 
     def __post_init__(self) -> None:
         for name in _RATES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ChipError(f"faults, {name}", f"{getattr(self, name)} is not a share", "Use 0 to 1")
-        if not 0 <= self.threshold_noise < float("inf"):
-            raise ChipError("faults, threshold_noise", f"{self.threshold_noise} is no deviation", "Use 0 or more")
+            object.__setattr__(self, name, real("faults", name, getattr(self, name), 0, 1, error=ChipError))
+        noise = real("faults", "threshold_noise", self.threshold_noise, 0, error=ChipError)
+        object.__setattr__(self, "threshold_noise", noise)
         if self.stuck_at not in get_args(StuckAt):
             raise ChipError("faults, stuck_at", f"{self.stuck_at!r} is not known", f"Use {', '.join(get_args(StuckAt))}")
-        if type(self.seed) is not int or not 0 <= self.seed < 1 << 31:
-            raise ChipError("faults, seed", f"{self.seed!r} is not a seed", "Use a whole number of up to 31 bits")
+        settle(self, ChipError, "faults", seed=(0, INT32.max))
         for name in ("dead_cores", "dead_links"):
             numbers = getattr(self, name)
-            if any(type(n) is bool or not isinstance(n, int | np.integer) or n < 0 for n in numbers):
-                raise ChipError(f"faults, {name}", f"{numbers} are no numbers", "Use whole numbers from 0")
-            object.__setattr__(self, name, tuple(sorted({int(n) for n in numbers})))
+            if not isinstance(numbers, Iterable) or isinstance(numbers, str):
+                raise ChipError("faults", f"{name} = {numbers!r} is not a list of numbers", f"Write {name}=(3, 7), say")
+            chosen = {whole("faults", f"one of {name}", n, 0, error=ChipError) for n in numbers}
+            object.__setattr__(self, name, tuple(sorted(chosen)))
 
     def __bool__(self) -> bool:
         """Whether anything is broken."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
-from neuro.errors import ChipError, FormatError
+from neuro.errors import ChipError, FormatError, expect
 from neuro.reading import read_toml
 from neuro.sourced import BASES
 
@@ -26,8 +26,9 @@ def list_chips() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
-def load_chip(name: Any) -> Chip:
+def load_chip(name: str | Path) -> Chip:
     """A chip by the name of a preset, or from a TOML file of the same form. Raises ChipError with the first mistake."""
+    expect("chip", name, (str, Path), 'Pass a name such as "loihi2", or the path of a .toml file', ChipError)
     tables = _tables(name, _DEPTH)
     found = _mistakes(tables)
     if found:

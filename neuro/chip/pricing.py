@@ -127,8 +127,10 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         ("barrier", {"energy.barrier": counts.steps * counts.chips * n}),
     ]
     for name, terms in lines:
+        used = [key for key, count in terms.items() if count]
+        unknown = bool(used) and all(chip.value(key) is None for key in used)
         energy = sum(float(chip.value(key) or 0.0) * float(count) for key, count in terms.items()) / n
-        yield Part(name, energy, "dynamic", _basis(chip, [key for key, count in terms.items() if count]))
+        yield Part(name, None if unknown else energy, "dynamic", _basis(chip, used))
     if not latency:
         return  # how long the chip is switched on is not known
     always: list[tuple[str, str, Kind, float]] = [
@@ -136,7 +138,9 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         ("management", "power.management", "management", 1),
     ]
     for name, key, kind, times in always:
-        yield Part(name, (chip.value(key) or 0.0) * times * latency * _WATT_NS_IN_PJ, kind, _basis(chip, [key]))
+        power_w = chip.value(key)
+        energy_pj = None if power_w is None else power_w * times * latency * _WATT_NS_IN_PJ
+        yield Part(name, energy_pj, kind, _basis(chip, [key]))
 
 
 _HOPS = ("energy.hop_x", "energy.hop_y", "energy.local", "energy.chip_link")

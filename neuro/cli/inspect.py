@@ -119,8 +119,8 @@ def _described(network: Network) -> dict[str, Any]:
             "kind": type(p).__name__,
             "synapses": p.count(network[p.source].shape, network[p.target].shape),
             "stored_weights": int(p.stored_weights.size),
-            "least_weight": int(p.stored_weights.min()),
-            "largest_weight": int(p.stored_weights.max()),
+            "least_weight": int(p.stored_weights.min()) if p.stored_weights.size else None,
+            "largest_weight": int(p.stored_weights.max()) if p.stored_weights.size else None,
             "delay": p.delay,
         }
         for p in network.projections
@@ -133,5 +133,9 @@ def _listed(title: str, rows: list[dict[str, Any]]) -> Table:
     from neuro.report.tables import table
 
     columns = [name.replace("_", " ") for name in rows[0]] if rows else []
-    numbers = [name.replace("_", " ") for name, value in rows[0].items() if isinstance(value, int)] if rows else []
-    return table(title, columns, [[f"{v:,}" if isinstance(v, int) else v for v in row.values()] for row in rows], right=numbers)
+    numbers = [name.replace("_", " ") for name in (rows[0] if rows else ()) if any(isinstance(row[name], int) for row in rows)]
+    return table(title, columns, [[_cell(value) for value in row.values()] for row in rows], right=numbers)
+
+
+def _cell(value: Any) -> Any:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else value

@@ -255,9 +255,9 @@ def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
         "dynamic_pj_per_inference": account.dynamic_pj / frames,
         "dynamic_pj_per_second": account.dynamic_pj / frames * rate,
         "busy_ns_per_inference": account.busy_ns / frames,
-        "energy_by_part_pj_per_inference": {name: energy / frames for name, energy in account.parts_pj},
-        "static_w": power.static or 0.0,
-        "management_w": power.management or 0.0,
+        "energy_by_part_pj_per_inference": {name: None if pj is None else pj / frames for name, pj in account.parts_pj},
+        "static_w": power.static,
+        "management_w": power.management,
     }
 
 
@@ -275,8 +275,15 @@ def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
     yield (
         f"Per second: {units.count(round(facts['spikes_per_inference'] * rate))} spikes, "
         f"{units.energy(facts['dynamic_pj_per_second'])} dynamic; being switched on adds "
-        f"{units.energy(facts['static_w'] * 1e12)} for the chip and {units.energy(facts['management_w'] * 1e12)} for its board."
+        f"{_drawn(facts['static_w'])} for the chip and {_drawn(facts['management_w'])} for its board."
     )
+
+
+def _drawn(power_w: float | None) -> str:
+    """The energy of a second at a power (W)."""
+    from neuro import units
+
+    return units.energy(None if power_w is None else power_w * 1e12)
 
 
 def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]:

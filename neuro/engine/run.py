@@ -14,8 +14,9 @@ from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.pace import Progress, within
 from neuro.engine.plan import check_charges
 from neuro.engine.records import Observer, Recorder, Run, listed
-from neuro.errors import EngineError, InputError
+from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network
+from neuro.numbers import whole
 
 ENGINES = ("event", "reference", "torch", "brian2")
 
@@ -46,11 +47,12 @@ def run(
     Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly, MemoryLimitError before
     anything is allocated where the run cannot fit.
     """
+    expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", EngineError)
+    if not isinstance(engine, str) or engine not in ENGINES:
+        raise EngineError(f"engine {engine!r}", "there is none of that name", f"Use one of {', '.join(ENGINES)}")
     arrays = by_source(network, inputs)
     window = check_timesteps(network, arrays, timesteps)
     samples = len(next(iter(arrays.values())))
-    if engine not in ENGINES:
-        raise EngineError(f"engine {engine!r}", "there is none of that name", f"Use one of {', '.join(ENGINES)}")
     record = tuple(record) if not isinstance(record, str) else record
     needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
     check_memory(needed, samples, network.steps(window))
@@ -86,6 +88,4 @@ def _simulate_plainly(
 def _threads(threads: int | None) -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if type(threads) is bool or not isinstance(threads, int) or threads < 1:
-        raise InputError("threads", f"{threads!r} is not a positive whole number", "Pass 1 or more")
-    return threads
+    return whole("run", "threads", threads, 1, error=InputError)

@@ -18,9 +18,10 @@ from neuro.engine.event import Worker
 from neuro.engine.plan import Payloads, check_charges, plan_of
 from neuro.engine.records import Recorder, Run
 from neuro.engine.store import Store, list_messages, make_store
-from neuro.errors import EngineError, InputError
+from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network, Population
 from neuro.neurons import RadixIntegrateAndFire, Readout, Source, UserNeuron, WaitIntegrateAndFire
+from neuro.numbers import whole
 
 FOREVER = 1 << 40
 Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
@@ -39,8 +40,8 @@ class Session:
     """A running network. `elapsed` counts the steps taken."""
 
     def __init__(self, network: Network, record: tuple[str, ...], most_steps: int) -> None:
-        if most_steps < 1:
-            raise InputError("most_steps", f"{most_steps} is not a positive number", "Pass 1 or more")
+        expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", EngineError)
+        most_steps = whole("session", "most_steps", most_steps, 1, error=InputError)
         for population in network.populations:
             neuron = population.neuron
             gathers = isinstance(neuron, Readout) and neuron.gather is not None

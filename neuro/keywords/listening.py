@@ -49,7 +49,7 @@ class Account:
     synops: int = 0
     packets: int = 0
     busy_ns: float = 0.0
-    parts_pj: tuple[tuple[str, float], ...] = ()
+    parts_pj: tuple[tuple[str, float | None], ...] = ()  # None: no price is public
 
     def __add__(self, other: Account) -> Account:
         names = dict.fromkeys(name for name, _ in (*self.parts_pj, *other.parts_pj))
@@ -60,12 +60,17 @@ class Account:
             self.synops + other.synops,
             self.packets + other.packets,
             self.busy_ns + other.busy_ns,
-            tuple((name, mine.get(name, 0.0) + theirs.get(name, 0.0)) for name in names),
+            tuple((name, _both(mine.get(name), theirs.get(name))) for name in names),
         )
 
     @property
     def dynamic_pj(self) -> float:
-        return sum(energy for _, energy in self.parts_pj)
+        return sum(energy or 0.0 for _, energy in self.parts_pj)
+
+
+def _both(one: float | None, other: float | None) -> float | None:
+    """A sum that is unknown where neither part is known."""
+    return None if one is None and other is None else (one or 0.0) + (other or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

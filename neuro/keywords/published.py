@@ -123,7 +123,7 @@ def _loihi_energy(points: Sequence[Point]) -> LoihiEnergy:
     chip = load_chip(CHIP)
     bill, spikes, synops, least, most = _emulated()
     return LoihiEnergy(
-        mesh=tuple((part.name, part.energy_pj) for part in bill.parts if part.kind == "dynamic"),
+        mesh=tuple((part.name, part.energy_pj) for part in bill.parts if part.kind == "dynamic" and part.energy_pj is not None),
         least_pj=least,
         most_pj=most,
         management_pj=(chip.power.management or 0.0) / _speed(dynamic) * 1e12,
@@ -147,7 +147,9 @@ def _emulated() -> tuple[Bill, float, float, float, float]:
     ran = emulate(made.network, place(made.network, chip), samples)
     updates = float(ran.counts.updates.sum()) / len(samples)
     access, update = chip.energy.neuron_access or 0.0, chip.energy.neuron_update or 0.0
-    synapse = next(part.energy_pj for part in ran.bill.parts if part.name == "synapse") * len(samples) / max(1, ran.run.synops)
+    synapse = (
+        next(part.energy_pj or 0.0 for part in ran.bill.parts if part.name == "synapse") * len(samples) / max(1, ran.run.synops)
+    )
     every = updates * (access + update + (chip.energy.spike or 0.0)) + made.network.synapses * STEPS * synapse
     return ran.bill, ran.run.messages / len(samples), ran.run.synops / len(samples), updates * access, every
 

@@ -7,7 +7,7 @@ from math import ceil
 
 from neuro import units
 from neuro.bill import Bill
-from neuro.errors import MachineError
+from neuro.errors import MachineError, expect
 from neuro.machines.energy import energy_parts, lower_bound_pj
 from neuro.machines.fpga import dataflow_timing, pipeline
 from neuro.machines.gpu import gpu_rates, tiled
@@ -18,6 +18,7 @@ from neuro.machines.parameters import parameters_of, sourced_parameters
 from neuro.machines.roofline import Rates, Timing, Waste, layer_seconds, no_waste, timing
 from neuro.machines.systolic import machine_waste
 from neuro.machines.workload import Workload
+from neuro.numbers import whole
 
 _ROOFS: dict[str, tuple[Callable[[Machine, str, int, Parameters], Rates], Callable[[Machine], Waste]]] = {
     "gpu": (gpu_rates, lambda machine: tiled),
@@ -52,9 +53,7 @@ def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str
     Throughput leaves out what overlaps with the batch before (the host), so it is not `batch / latency`. Energy is the device's
     own, without its host. A MachineError where no model fits: an unknown precision, or an operation the machine cannot do.
     """
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise MachineError(f"machine {machine.name!r}", f"batch is {batch!r}", "Give an integer of at least 1")
-    precision = precision or machine.precision
+    batch, precision = _asked(workload, machine, batch, precision)
     _check_capacity(workload, machine, precision)
     p = parameters_of(machine.kind)
     chips = min(int(machine.value("core.chips", 1.0)), batch)
@@ -78,7 +77,7 @@ def cost_by_layer(
     workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None
 ) -> list[dict[str, object]]:
     """One row per layer: nanoseconds of compute, memory and floor for a batch, and what the layer waits for."""
-    precision, p = precision or machine.precision, parameters_of(machine.kind)
+    (batch, precision), p = _asked(workload, machine, batch, precision), parameters_of(machine.kind)
     if machine.kind == "mcu":
         rates, clock_ghz = core_rates(machine, p), machine.value("core.clock") * 1e-3
         times = [(op.name, batch * op_cycles(machine, op, rates) / clock_ghz, 0.0, 0.0) for op in workload.ops]
@@ -100,6 +99,17 @@ def cost_by_layer(
         }
         for name, *ns in times
     ]
+
+
+def _asked(workload: Workload, machine: Machine, batch: object, precision: str | None) -> tuple[int, str]:
+    """Batch and precision of a call, checked; the machine's own precision where none is named."""
+    expect("workload", workload, Workload, "Pass neuro.weigh(graph) or neuro.ready_workload(name)", MachineError)
+    expect("machine", machine, Machine, 'Pass a machine, such as neuro.load_machine("a100")', MachineError)
+    size = whole(f"machine {machine.name!r}", "batch", batch, 1, error=MachineError)
+    if precision is not None and precision not in machine.precisions:
+        fact = f"no peak rate is known for precision {precision!r}"
+        raise MachineError(f"machine {machine.name!r}", fact, f"Use one of {', '.join(machine.precisions)}")
+    return size, precision or machine.precision
 
 
 def _check_capacity(workload: Workload, machine: Machine, precision: str) -> None:

@@ -17,9 +17,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from neuro.errors import FormatError, MachineError, NeuroError
+from neuro.errors import FormatError, MachineError, NeuroError, expect
+from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
+from neuro.specification import FrozenDict
 
 KINDS = {  # kind -> figures it cannot do without
     "gpu": ("memory.bandwidth", "core.units", "core.clock"),
@@ -87,7 +89,11 @@ class Machine:
         ):
             if value not in known:
                 raise MachineError(f"{where}, {field_name}", f"{value!r} is not known", f"Use one of {', '.join(known)}")
+        expect(f"{where}, figures", self.figures, Mapping, "Pass a dict of names of FIGURES and Sourced values", MachineError)
+        object.__setattr__(self, "figures", FrozenDict(self.figures))
+        object.__setattr__(self, "year", whole(where, "year", self.year, error=MachineError))
         for name, figure in self.figures.items():
+            expect(f"{where}, {name}", figure, Sourced, "Pass neuro.Sourced(value, unit, basis, source)", MachineError)
             _check_figure(f"{where}, {name}", name, figure)
         for name in KINDS[self.kind]:
             if name not in self.figures:
@@ -143,6 +149,7 @@ def list_machines() -> tuple[str, ...]:
 
 def load_machine(name: str | Path) -> Machine:
     """A machine of the catalogue by name, or one read from a TOML file. A mistake in the file is named by its field."""
+    expect("machine", name, (str, Path), 'Pass a name such as "a100", or the path of a .toml file', MachineError)
     if isinstance(name, Path) or name.endswith(".toml"):
         return _read(Path(name))
     if name not in _catalogue():

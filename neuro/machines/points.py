@@ -19,6 +19,7 @@ from typing import Any
 
 from neuro.errors import FormatError, MachineError
 from neuro.machines.machine import Machine, list_machines, load_machine
+from neuro.machines.naming import batch_of, count_of, is_capped, place_of, plain, weight_of
 from neuro.machines.ready import kws_scaled, list_workloads, ready_workload
 from neuro.machines.workload import Workload
 from neuro.reading import TABLE_BYTES, read_text
@@ -110,6 +111,8 @@ def _point(where: str, row: dict[str | Any, str | Any], wanted: Sequence[str]) -
             raise FormatError(f"{where}, {column}", "it is blank", "Fill it in")
         values[column] = _number(f"{where}, {column}", text) if column in _NUMBERS else text
     if values["macs"] is not None:
+        if values["macs"] % 1:
+            raise FormatError(f"{where}, macs", f"it is {row['macs'].strip()}", "Give a whole number, or leave it blank")
         values["macs"] = int(values["macs"])
     if values["energy_mj"] is not None and values["energy_kind"] not in ENERGY_KINDS:
         raise FormatError(
@@ -147,21 +150,21 @@ def setting_of(point: Point) -> Setting:
 
 
 def match_device(device: str) -> tuple[Machine, int, bool]:
-    """The catalogue's machine for a device as a measurement names it, how many there are, and whether their power is capped."""
-    tokens = _tokens(device)
-    best: tuple[int, Machine] | None = None
+    """The catalogue's machine for a device as a measurement names it, how many there are, and whether their power is capped.
+
+    A MachineError where no machine is named so, or where it says how many in words that are not understood.
+    """
+    best: tuple[int, Machine, tuple[int, int]] | None = None
     for machine in _machines():
         for alias in machine.devices:
-            words = _tokens(alias)
-            inside = any(tokens[i : i + len(words)] == words for i in range(len(tokens)))
-            if inside and (best is None or sum(map(len, words)) > best[0]):
-                best = (sum(map(len, words)), machine)
+            place = place_of(device, alias)
+            if place and (best is None or weight_of(alias) > best[0]):
+                best = (weight_of(alias), machine, place)
     if best is None:
         raise MachineError(
             f"device {device!r}", "no machine of the catalogue is named so", "Add a machine file that lists it in devices"
         )
-    count = re.search(r"^(\d+)\s*(?:x|s)\s", device, re.IGNORECASE) or re.search(r"\((\d+) chips\)", device)
-    return best[1], int(count[1]) if count else 1, "maxq" in tokens
+    return best[1], count_of(device, best[2]), is_capped(device)
 
 
 def match_workload(name: str) -> Workload:
@@ -169,10 +172,10 @@ def match_workload(name: str) -> Workload:
     scaled = re.search(r"scaling net C=(\d+)", name)
     if scaled:
         return kws_scaled(int(scaled[1]))
-    wanted = "".join(_tokens(name))
+    wanted = plain(name)
     for known in list_workloads():
         workload = ready_workload(known)
-        if wanted in ("".join(_tokens(known)), "".join(_tokens(workload.name))):
+        if wanted in (plain(known), plain(workload.name)):
             return workload
     raise MachineError(f"workload {name!r}", "there is no such ready-made workload", f"Use one of {', '.join(list_workloads())}")
 
@@ -185,11 +188,11 @@ def _scenario(point: Point) -> tuple[int, bool]:
             "a server scenario has no batch of its own",
             "Use offline or single-stream points",
         )
-    batch = re.search(r"\bb(\d+)\b", text)
+    batch = batch_of(f"point {point.id!r}, batch_or_scenario", text)
     if "offline" in text:
-        return int(batch[1]) if batch else OFFLINE_BATCH, False
+        return batch or OFFLINE_BATCH, False
     if batch or "single" in text:
-        return max(1, int(batch[1])) if batch else 1, True
+        return batch or 1, True
     raise MachineError(
         f"point {point.id!r}, batch_or_scenario",
         f"{point.batch_or_scenario!r} is not known",
@@ -207,10 +210,6 @@ def _precision(point: Point, machine: Machine) -> str:
             f"Use one of {', '.join(machine.precisions)}",
         )
     return text
-
-
-def _tokens(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9+]+", text.lower().replace(".", ""))
 
 
 @cache

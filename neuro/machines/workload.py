@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import MachineError
+from neuro.errors import MachineError, expect
 from neuro.graph import Graph, Layer
+from neuro.numbers import settle
 
 Kind = Literal["conv", "shallow", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -45,9 +46,10 @@ class Op:
         where = f"operation {self.name!r}"
         if self.kind not in KINDS:
             raise MachineError(where, f"kind {self.kind!r} is not known", f"Use one of {', '.join(KINDS)}")
-        counts = (self.m, self.k, self.n, self.adds, self.parameters, self.weights or 0, self.inputs, self.outputs)
-        if min(counts) < 0 or min(self.groups, self.repeats) < 1:
-            raise MachineError(where, "a count is negative, or groups or repeats is below 1", "Count again")
+        counts = dict.fromkeys(("m", "k", "n", "adds", "parameters", "inputs", "outputs"), (0, None))
+        settle(self, MachineError, where, **counts, groups=(1, None), repeats=(1, None))
+        if self.weights is not None:
+            settle(self, MachineError, where, weights=(0, None))
 
     @property
     def macs(self) -> int:
@@ -153,6 +155,7 @@ def _merged(ops: Iterable[Op]) -> list[Op]:
 
 def weigh(graph: Graph) -> Workload:
     """What one inference of `graph` asks: one Op per layer that computes or moves data."""
+    expect("graph", graph, Graph, "Pass a neuro.Graph, such as converters.read_onnx(path) or conversion.graph", MachineError)
     ops: list[Op] = []
     for layer in graph.layers:
         ops.extend(_COUNT[layer.op](layer, [graph[name].shape for name in layer.inputs]))

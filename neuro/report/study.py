@@ -133,7 +133,9 @@ def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     bill, run = outcome.trial.chip_run.bill, outcome.trial.chip_run.run
     drawn = []
     if bill.energy_known:
-        parts = figures.bars("parts", "Energy by part", {part.name: part.energy_pj for part in bill.parts})
+        parts = figures.bars(
+            "parts", "Energy by part", {part.name: part.energy_pj for part in bill.parts if part.energy_pj is not None}
+        )
         caption = "Energy of one inference by part; static and management power run for as long as the inference takes."
         drawn.append(_figure(parts, caption))
         by_layer = figures.stacked("layers", "Energy by population", energy_by_population(outcome.trial.chip_run))

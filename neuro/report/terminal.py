@@ -104,8 +104,8 @@ def _parts(result: Result) -> RenderableType:
     rows = [
         (
             part,
-            units.energy(_known(result, part)),
-            units.percent(pj / total) if total else "-",
+            units.energy(pj),
+            units.percent(pj / total) if total and pj is not None else "-",
             result["energy_kinds"][part],
             result["energy_basis"][part],
         )
@@ -141,12 +141,6 @@ def _repriced(result: Result) -> str:
         joules = f"{units.energy(row['dynamic_pj'])} dynamic, {units.energy(row['total_pj'])} total"
         said.append(f"{row['prices']} {joules}, {units.time(row['latency_ns'])}")
     return "; ".join(said)
-
-
-def _known(result: Result, part: str) -> float | None:
-    """A part's energy; None where no price is public, which counts as nothing."""
-    value: float = result["energy_pj"][part]
-    return None if result["energy_basis"][part] == "unknown" else value
 
 
 def accuracy(value: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,11 +13,13 @@ from neuro.chip.files import describe
 from neuro.chip.placing.mapping import METHODS
 from neuro.chip.spec import Chip
 from neuro.errors import UsageError
+from neuro.numbers import settle, whole
 
 CODES = ("rate", "signed", "wait", "radix", "graded")
 THRESHOLDS = ("mse", "percentile", "max")
 MOST_DIGITS = 8  # of the radix code
 MOST_POINTS = 100_000
+_WHOLE = {"timesteps": (1, 4096), "weight_bits": (2, 8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Setting:
     weight_bits: int = 8
     chip: str = "loihi2"
     placement: str = "refined"
+
+    def __post_init__(self) -> None:
+        settle(self, UsageError, "setting", **_WHOLE)
 
     def in_effect(self) -> Setting:
         """The same setting as it acts: graded needs one timestep whatever is asked for, radix has at most 8 digits."""
@@ -55,9 +60,8 @@ class Space:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             given = getattr(self, name)
-            values = (given,) if isinstance(given, str | int) else tuple(given)
-            object.__setattr__(self, name, values)
-            _check(name, values)
+            values = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+            object.__setattr__(self, name, _checked(name, values))
         count = len(list(itertools.islice(itertools.product(*self.axes().values()), MOST_POINTS + 1)))
         if count > MOST_POINTS:
             raise UsageError("space", f"it has more than {MOST_POINTS:,} combinations", "Name fewer values")
@@ -82,24 +86,21 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.population < 2 or self.trials < 1:
-            raise UsageError("search", f"{self.trials} trials, population {self.population}", "Use 1 and 2 or more")
+        settle(self, UsageError, "search", trials=(1, None), population=(2, None), seed=(0, None))
 
 
 _KNOWN: Mapping[str, Sequence[str]] = {"code": CODES, "threshold": THRESHOLDS, "placement": tuple(METHODS)}
-_WHOLE = {"timesteps": (1, 4096), "weight_bits": (2, 8)}
 
 
-def _check(name: str, values: tuple[Any, ...]) -> None:
+def _checked(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise UsageError(name.replace("_", "-"), "there is no value", "Name at least one")
+    if name in _WHOLE:
+        return tuple(whole(name.replace("_", "-"), name, value, *_WHOLE[name], error=UsageError) for value in values)
     for value in values:
-        if name in _WHOLE:
-            low, high = _WHOLE[name]
-            if type(value) is not int or not low <= value <= high:
-                raise UsageError(name.replace("_", "-"), f"{value!r} is not a whole number from {low} to {high}", "Mend it")
-        elif name in _KNOWN and value not in _KNOWN[name]:
-            raise UsageError(name, f"{value!r} is not known", f"Use one of {', '.join(_KNOWN[name])}")
+        if not isinstance(value, str) or (name in _KNOWN and value not in _KNOWN[name]):
+            raise UsageError(name, f"{value!r} is not known", f"Use one of {', '.join(_KNOWN.get(name, ('a name', 'a path')))}")
+    return values
 
 
 def digest(value: Any) -> str:

@@ -26,9 +26,10 @@ from neuro.chip.placing.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.spec import Chip
 from neuro.engine.estimate import check_placeable
 from neuro.engine.records import Run
-from neuro.errors import FitError
+from neuro.errors import FitError, expect
 from neuro.network import Network
 from neuro.notebook import Shown, Table
+from neuro.numbers import whole
 
 Board = Literal["given", "auto"]
 
@@ -130,6 +131,10 @@ def place(
     Raises FitError, naming the population, the limit and what would help, when the network does not fit; MemoryLimitError
     when this machine has too little memory to place it.
     """
+    expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", FitError)
+    expect("chip", chip, Chip, 'Pass a chip, such as neuro.load_chip("loihi2")', FitError)
+    expect("faults", faults or Faults(), Faults, "Pass neuro.Faults(...)", FitError)
+    seed = whole("place", "seed", seed, 0, error=FitError)
     if method not in METHODS or board not in ("given", "auto"):
         raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
     check_placeable(network)
