@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import GraphError
 from neuro.specification import Specification
-from neuro.windows import window_output
+from neuro.windows import reads_padding_alone, window_output
 
 Floats = NDArray[np.float32]
 
@@ -162,6 +162,18 @@ def _check_shape(layer: Layer, inputs: list[tuple[int, ...]]) -> None:
         raise GraphError(
             layer.where or f"layer {layer.name!r}", f"{layer.op} of {inputs} yields {expected}, not {layer.shape}", "Mend it"
         )
+    _check_pool(layer, inputs)
+
+
+def _check_pool(layer: Layer, inputs: list[tuple[int, ...]]) -> None:
+    """Refuse a pool with a window that reads no pixel: it has neither a maximum nor a mean."""
+    if layer.op != "max_pool" and not (layer.op == "avg_pool" and layer.options["divisor"] is None):
+        return
+    o, size, places = layer.options, inputs[0][1:], layer.shape[1:]
+    window = (o["kernel"], o["stride"], o["padding"], o.get("dilation", (1,) * len(size)))
+    if reads_padding_alone(size, places, *window):
+        fact = f"a window of {layer.op} reads padding alone: kernel, stride, padding and dilation {window}, inputs {inputs[0]}"
+        raise GraphError(layer.where or f"layer {layer.name!r}", fact, "Pad or dilate by less, or leave the pool out")
 
 
 def _expected(layer: Layer, inputs: list[tuple[int, ...]]) -> tuple[int, ...] | None:

@@ -16,27 +16,49 @@ Positions = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
 def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> Shape:
-    """Output height and width of a sliding window."""
+    """Places of a sliding window along each axis of an image; NetworkError where an option has another number of axes."""
+    options = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    for name, value in options.items():
+        if len(value) != len(size):
+            raise NetworkError("window", f"{name} {value} for an image of {len(size)} axes, {size}", "Give one for each axis")
     return tuple(
         (n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
     )
 
 
-def pair(value: Any) -> Pair:
-    """One number for height and width, or one of each."""
-    if np.ndim(value) == 0:
-        return (int(value), int(value))
-    first, second = value
-    return (int(first), int(second))
+def whole(value: Any, where: str, name: str) -> int:
+    """A whole number of any integer type; NetworkError for all else."""
+    if type(value) is bool or not isinstance(value, int | np.integer):
+        raise NetworkError(where, f"{name} = {value!r}", "Use a whole number")
+    return int(value)
 
 
-def sides(padding: Any) -> Sides:
-    """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one number."""
-    if np.ndim(padding) == 0:
-        padding = ((padding, padding), (padding, padding))
-    elif np.ndim(padding) == 1:
-        padding = ((padding[0], padding[0]), (padding[1], padding[1]))
-    return tuple((int(a), int(b)) for a, b in padding)
+def pair(value: Any, where: str, name: str) -> Pair:
+    """One whole number for height and width, or one of each; NetworkError for fractions and for other numbers of axes."""
+    found = _integers(value)
+    if found is None or found.shape not in ((), (2,)):
+        raise NetworkError(where, f"{name} = {value!r}", "Use one whole number, or one for each of two axes")
+    first, second = np.broadcast_to(found, 2).tolist()
+    return (first, second)
+
+
+def sides(padding: Any, where: str) -> Sides:
+    """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one whole number; else NetworkError."""
+    found = _integers(padding)
+    if found is None or found.shape not in ((), (2,), (2, 2)):
+        raise NetworkError(
+            where, f"padding = {padding!r}", "Use whole numbers: one, (height, width) or ((top, bottom), (left, right))"
+        )
+    (top, bottom), (left, right) = np.broadcast_to(found if found.ndim != 1 else found[:, None], (2, 2)).tolist()
+    return ((top, bottom), (left, right))
+
+
+def _integers(value: Any) -> NDArray[Any] | None:
+    try:
+        found = np.asarray(value)
+    except ValueError:  # nested unevenly
+        return None
+    return found if found.dtype.kind in "iu" else None
 
 
 def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilation: Pair) -> None:
@@ -46,6 +68,15 @@ def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilati
             raise NetworkError(where, f"{name} = {value}", "Use 1 or more")
     if min(a for side in padding for a in side) < 0:
         raise NetworkError(where, f"padding = {padding}", "Use 0 or more")
+
+
+def reads_padding_alone(size: Shape, places: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> bool:
+    """Whether a window at one of its `places` reads no pixel of an image of `size`; both have one number for each axis."""
+    for n, out, k, s, (before, _), d in zip(size, places, kernel, stride, padding, dilation, strict=True):
+        at = np.arange(out)[:, None] * s - before + np.arange(k) * d
+        if not ((at >= 0) & (at < n)).any(axis=1).all():
+            return True
+    return False
 
 
 def positions(p: Any, axis: int, tap: NDArray[np.int64], source: Shape, target: Shape) -> Positions:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows"},
-    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files"},
+    {"graph", "network", "neurons", "dynamics", "projections", "forms", "encoding", "files"},
     {"engine"},
     {"chip"},
     {"machines"},
