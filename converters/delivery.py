@@ -6,13 +6,15 @@ Sums of integers are exact in float32 as long as no partial sum passes 2^24; whe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.forms import as_convolution
+from neuro.projections import Conv2d, Dense, OneToOne, Projection
 from neuro.windows import Shape
 
 Tensor = torch.Tensor
@@ -24,54 +26,50 @@ def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -
 
     Real values (float64) bring real charges.
     """
+    source = tuple(values.shape[1:])
     real = values.dtype == torch.float64
-    if isinstance(projection, Sparse):
-        size = (int(np.prod(values.shape[1:])), int(np.prod(target)))
+    linear = _linear(projection, source, target)
+    if linear is None:
         flat = values.reshape(len(values), -1).numpy()
-        charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse((size[0],), (size[1],))
+        charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse(source, target)
         return torch.as_tensor(charge.reshape(len(values), *target))
-    weights = torch.tensor(np.asarray(projection.stored_weights, np.int64))
+    weights, apply = linear
     dtype = torch.float32 if not real and _fan_in(projection, weights) * bound < _EXACT else torch.float64
-    brought: Tensor = _DELIVER[type(projection)](projection, values.to(dtype), weights.to(dtype))
-    brought = brought.reshape(len(values), *target)
+    brought = apply(values.to(dtype), weights.to(dtype)).reshape(len(values), *target)
     return brought if real else brought.to(torch.int64)
+
+
+def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]] | None:
+    """Weights, and a function of values (samples, *source) and such weights; None where synapses have to be listed."""
+    if isinstance(projection, Dense):
+        return _tensor(projection.weights), lambda values, weights: values.flatten(1) @ weights
+    if isinstance(projection, OneToOne) and not projection.offset and prod(source) == prod(target):
+        column = projection.stored_weights.reshape(-1, *[1] * (len(source) - 1))
+        return _tensor(column), lambda values, weights: values * weights
+    conv = as_convolution(projection, source, target)
+    if conv is None:
+        return None
+    return _tensor(conv.weights), lambda values, weights: _convolve(conv, values, weights)
+
+
+def _tensor(weights: Any) -> Tensor:
+    return torch.tensor(np.asarray(weights, np.int64))
 
 
 def _fan_in(projection: Projection, weights: Tensor) -> int:
     """Largest sum of absolute weights into one neuron."""
-    if isinstance(projection, SumPool2d):
-        return int(weights.abs().max()) * int(np.prod(projection.kernel))
     if isinstance(projection, Dense):
         return int(weights.abs().sum(0).max())
     return int(weights.abs().reshape(len(weights), -1).sum(1).max())
 
 
-def _one_to_one(p: Any, values: Tensor, weights: Tensor) -> Tensor:
-    return values * (weights if weights.numel() == 1 else weights.reshape(-1, *[1] * (values.ndim - 2)))
-
-
-def _conv2d(p: Any, values: Tensor, weights: Tensor) -> Tensor:
-    (top, bottom), (left, right) = p.padding
+def _convolve(conv: Conv2d, values: Tensor, weights: Tensor) -> Tensor:
+    options: Any = (conv.stride, conv.dilation, conv.groups)
+    (top, bottom), (left, right) = conv.padding
+    image = values[:, :, None] if values.ndim == 3 else values
     if top == bottom and left == right:
-        return F.conv2d(values, weights, None, p.stride, (top, left), p.dilation, p.groups)
-    return F.conv2d(F.pad(values, (left, right, top, bottom)), weights, None, p.stride, 0, p.dilation, p.groups)
-
-
-def _conv1d(p: Any, values: Tensor, weights: Tensor) -> Tensor:
-    return _conv2d(p.as_2d(), values[:, :, None], weights[:, :, None])
-
-
-def _sum_pool(p: Any, values: Tensor, weights: Tensor) -> Tensor:
-    return _conv2d(p.as_conv(values.shape[1]), values, weights.expand(values.shape[1], 1, *p.kernel).contiguous())
-
-
-_DELIVER: dict[type[Projection], Callable[[Any, Tensor, Tensor], Tensor]] = {
-    Dense: lambda p, values, weights: values.reshape(len(values), -1) @ weights,
-    OneToOne: _one_to_one,
-    Conv2d: _conv2d,
-    Conv1d: _conv1d,
-    SumPool2d: _sum_pool,
-}
+        return F.conv2d(image, weights, None, options[0], (top, left), *options[1:])
+    return F.conv2d(F.pad(image, (left, right, top, bottom)), weights, None, options[0], 0, *options[1:])
 
 
 def largest(projections: Sequence[Projection], values: Tensor, target: Shape) -> Tensor:
@@ -81,28 +79,29 @@ def largest(projections: Sequence[Projection], values: Tensor, target: Shape) ->
 
 
 def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
-    window: Any = p.as_2d() if isinstance(p, Conv1d) else p
-    if not isinstance(window, Conv2d | SumPool2d):
+    conv = None if isinstance(p, OneToOne) else as_convolution(p, tuple(values.shape[1:]), target)
+    if conv is None or not (conv.groups == len(conv.weights) == values.shape[1]):
         listed = p.synapses(tuple(values.shape[1:]), target)
         pre, post = (torch.tensor(np.asarray(part, np.int64)) for part in (listed.pre, listed.post))
-        flat = torch.zeros((len(values), int(np.prod(target))), dtype=values.dtype)
+        flat = torch.zeros((len(values), prod(target)), dtype=values.dtype)
         flat.scatter_reduce_(1, post.expand(len(values), -1), values.reshape(len(values), -1)[:, pre], "amax")
         return flat.reshape(len(values), *target)
-    image = values[:, :, None] if isinstance(p, Conv1d) else values
-    (top, bottom), (left, right) = window.padding
+    image = values[:, :, None] if values.ndim == 3 else values
+    (top, bottom), (left, right) = conv.padding
     padded = F.pad(image.to(torch.float64 if image.dtype == torch.float64 else torch.float32), (left, right, top, bottom))
-    kernel = window.kernel if isinstance(window, SumPool2d) else window.weights.shape[2:]
-    pooled = F.max_pool2d(padded, kernel, window.stride, 0, window.dilation)
+    options: Any = (conv.weights.shape[2:], conv.stride, 0, conv.dilation)
+    pooled: Tensor = F.max_pool2d(padded, *options)
     return pooled.reshape(len(values), *target).to(values.dtype)
 
 
 def fan_out(projection: Projection, source: Shape, target: Shape) -> Tensor:
     """Number of synapses of each source neuron (*source), int64."""
-    if isinstance(projection, Sparse):
-        counts = np.bincount(projection.weights[0], minlength=int(np.prod(source)))
+    linear = None if isinstance(projection, OneToOne) else _linear(projection, source, target)
+    if linear is None:
+        counts = np.bincount(projection.synapses(source, target).pre, minlength=prod(source))
         return torch.as_tensor(counts.reshape(source))
-    weights = torch.as_tensor(np.ones(projection.stored_weights.shape, np.float64))
+    weights, apply = linear
     probe = torch.zeros((1, *source), dtype=torch.float64, requires_grad=True)
-    _DELIVER[type(projection)](projection, probe, weights).sum().backward()
+    apply(probe, torch.ones_like(weights, dtype=torch.float64)).sum().backward()
     assert probe.grad is not None
     return probe.grad[0].to(torch.int64)

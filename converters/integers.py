@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.forms import most_special
+from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 
 Floats = NDArray[np.float64]
 _DENSE = 0.5  # share of non-zero weights from which a matrix is stored as dense rows
@@ -88,20 +89,12 @@ def projection(source: str, target: str, operator: Operator, delay: int) -> Proj
     if isinstance(operator, Matrix):
         return _matrix_projection(source, target, operator, delay)
     weight = operator.weight.astype(np.int64)
-    plain = set(operator.stride) == {1} and not any(map(any, operator.padding)) and weight[0, 0].size == 1
-    depthwise = operator.groups == operator.source[0] == operator.target[0]
-    if depthwise and plain:
-        values = weight.ravel()
-        return OneToOne(source, target, int(values[0]) if (values == values[0]).all() else values, delay=delay)
-    if depthwise and weight.ndim == 4 and (weight == weight.flat[0]).all():
-        kernel = (int(weight.shape[2]), int(weight.shape[3]))
-        stride = (operator.stride[0], operator.stride[1])
-        return SumPool2d(source, target, kernel, stride, operator.padding, int(weight.flat[0]), delay)
-    kind: Any = Conv2d if weight.ndim == 4 else Conv1d
-    stride, dilation = (operator.stride, operator.dilation) if weight.ndim == 4 else (operator.stride[0], operator.dilation[0])  # type: ignore[assignment]
-    padding = operator.padding if weight.ndim == 4 else operator.padding[0]
-    made: Projection = kind(source, target, weight, stride, padding, dilation, operator.groups, delay)
-    return made
+    if weight.ndim == 4:
+        return most_special(
+            Conv2d(source, target, weight, operator.stride, operator.padding, operator.dilation, operator.groups, delay)  # type: ignore[arg-type]
+        )
+    (stride,), (padding,), (dilation,) = operator.stride, operator.padding, operator.dilation
+    return most_special(Conv1d(source, target, weight, stride, padding, dilation, operator.groups, delay))
 
 
 def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -> Projection:

@@ -8,8 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from converters.formats.nir_export import exported
 from converters.formats.nir_import import imported
+from converters.formats.nir_layers import LINEAR, NEURONS
 from converters.formats.nir_neurons import reading
 from converters.formats.nir_own import is_own, restored
 from neuro.errors import FormatError, NeuroError
@@ -23,6 +26,8 @@ _DEEPEST = 24
 _PACKING = 1100  # deflate packs at most about 1030 to 1
 _FILTERS = {1, 2, 3, 4, 6, 32000}  # deflate, shuffle, fletcher32, szip, scale-offset, lzf: what h5py itself holds
 _REMEDY = "Write it again with the nir package"
+_TYPES = ("Input", "Output", *LINEAR, "Delay", *NEURONS, "NIRGraph")  # all that the nir package has, but for Threshold
+_MAY_BE_INFINITE = ("tau", "tau_mem", "tau_syn", "r", "v_threshold")  # no leak; never a spike
 
 
 def read_nir(
@@ -41,7 +46,7 @@ def read_nir(
     (the equations as they are written, the default), "snntorch", "sinabs", "norse" or "spikingjelly"; `reset` and `dt`, the
     length of a step in the file's unit of time, where they are not the writer's usual ones. Weights that do not fit as they
     are get rounded to `weight_bits`. `input_scale`: what 1 of an integer input stands for, for inputs that are not spikes.
-    Raises FormatError for a broken file, ConversionError that names the node for what has no form here.
+    Raises FormatError for a broken file, ConversionError for what has no form here; both name the file and the node.
     """
     given = {"dt": dt, "weight_bits": weight_bits, "input_scale": input_scale, "timesteps": timesteps}
     chosen = reading(writer or "nir", reset, **given)
@@ -50,8 +55,8 @@ def read_nir(
         if writer is None and is_own(graph):
             return restored(graph)
         return imported(graph, chosen)
-    except NeuroError:
-        raise
+    except NeuroError as error:
+        raise type(error)(f"{path}, {error.where}", error.fact, error.remedy) from None
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(str(path), f"its nodes do not fit together ({type(error).__name__}: {error})", _REMEDY) from None
 
@@ -85,6 +90,7 @@ def _graph(path: Path) -> Any:
             described = _Walk(str(path)).group(opened["node"], 0)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise FormatError(str(path), f"it is not a readable NIR file ({error})", _REMEDY) from None
+    _check_nodes(described, f"{path}, ")
     try:
         graph = nir.dict2NIRNode(_unchecked(described))
     except (AssertionError, KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -135,6 +141,34 @@ class _Walk:
             raise FormatError(where, f"it declares {declared:,} bytes and holds {stored:,}", _REMEDY)
         value = item[()]
         return value.decode("utf8") if isinstance(value, bytes) else value
+
+
+def _check_nodes(described: dict[str, Any], where: str) -> None:
+    """Refuse nodes of unknown types, nodes that nir cannot build, and NaN or infinity in their arrays, by name."""
+    nodes = described.get("nodes")
+    for name, node in nodes.items() if isinstance(nodes, dict) else ():
+        at, kind = f"{where}node {name!r}", node.get("type") if isinstance(node, dict) else None
+        if isinstance(node, dict) and kind == "NIRGraph":
+            _check_nodes(node, f"{at}, ")
+        elif not isinstance(kind, str) or kind not in (*_TYPES, "Threshold"):
+            raise FormatError(at, f"its type {kind!r} is not known", f"Use {', '.join(_TYPES)}")
+        else:
+            _check_node(node, f"{at} ({kind})")
+
+
+def _check_node(node: dict[str, Any], where: str) -> None:
+    import nir
+
+    for name, value in node.items():
+        if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+            if np.isnan(value).any():
+                raise FormatError(where, f"{name} holds NaN", "Train the network again, or write other values")
+            if name not in _MAY_BE_INFINITE:
+                raise FormatError(where, f"{name} holds infinity", "Train the network again, or write other values")
+    try:
+        nir.dict2NIRNode(dict(node))  # which takes parts out of what it is given
+    except (AssertionError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise FormatError(where, f"its parts do not fit together ({type(error).__name__}: {error})", _REMEDY) from None
 
 
 def _unchecked(described: Any) -> Any:

@@ -208,12 +208,9 @@ def _pool(layer: Described, sources: Sequence[Shape]) -> Shape:
     kernel, dilation = o["kernel"], o.get("dilation", (1,) * (len(first) - 1))
     out = _window(layer, first, kernel, dilation)
     if "divisor" not in o or o["divisor"] is None:  # a maximum or a mean of nothing is no number
-        for i, n in enumerate(out):
-            starts = np.arange(n) * o["stride"][i] - o["padding"][i][0]
-            taps = starts[:, None] + np.arange(kernel[i]) * dilation[i]
-            if not ((taps >= 0) & (taps < first[1 + i])).any(axis=1).all():
-                fact = f"a window of {kernel} lies wholly in the padding {o['padding']} of {first}"
-                raise GraphError(layer.place, fact, "Pad by less than the kernel")
+        if reads_padding_alone(first[1:], out, kernel, o["stride"], o["padding"], dilation):
+            fact = f"a window of {kernel} with dilation {dilation} reads padding alone: {o['padding']} around {first}"
+            raise GraphError(layer.place, fact, "Pad or dilate by less, or leave the pool out")
     return (first[0], *out)
 
 

@@ -182,9 +182,11 @@ class OneToOne(Projection):
     def check(self, source: Shape, target: Shape) -> None:
         size, room = int(np.prod(source)), int(np.prod(target))
         if self.offset + size > room:
-            raise NetworkError(self.name, f"{size} neurons at offset {self.offset} do not fit {room}", "Make the shapes equal")
+            fact = f"{size:,} neurons of the source {source} at offset {self.offset:,}, the target {target} has {room:,}"
+            raise NetworkError(self.name, fact, f"Give the target {size + self.offset:,} neurons or more")
         if np.ndim(self.weights) and np.size(self.weights) != source[0]:
-            raise NetworkError(self.name, f"{np.size(self.weights)} weights for {source[0]} channels", "Pass one per channel")
+            fact = f"{np.size(self.weights)} weights, the source {source} has {source[0]} channels"
+            raise NetworkError(self.name, fact, "Pass one weight, or one per channel")
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         size = int(np.prod(source))
@@ -226,12 +228,13 @@ class Conv2d(Projection):
     def check(self, source: Shape, target: Shape) -> None:
         out, per_group, kh, kw = self.weights.shape
         if len(source) != 3 or source[0] != per_group * self.groups:
-            raise NetworkError(
-                self.name, f"weights take {per_group * self.groups} channels, source is {source}", "Make them agree"
-            )
+            fact = f"weights (out, in / groups, *kernel) = {self.weights.shape} in {self.groups} groups, the source is {source}"
+            raise NetworkError(self.name, fact, f"Give the source {per_group * self.groups} channels, a height and a width")
         need = (out, *window_output(source[1:], (kh, kw), self.stride, self.padding, self.dilation))
         if target != need:
-            raise NetworkError(self.name, f"the convolution yields {need}, the target is {target}", "Make them agree")
+            raise NetworkError(
+                self.name, f"the convolution yields {need}, the target is {target}", f"Give the target the shape {need}"
+            )
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         out, per_group, kh, kw = self.weights.shape
@@ -298,7 +301,10 @@ class Conv1d(Projection):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SumPool2d(Projection):
-    """Every channel summed over windows, times one integer `weight`; an average pool once the threshold is scaled."""
+    """Every channel summed over windows, times one integer `weight`; an average pool once the threshold is scaled.
+
+    `stride` is the kernel where it is None; `padding` and `dilation` are as in `Conv2d`.
+    """
 
     source: str
     target: str
@@ -307,38 +313,51 @@ class SumPool2d(Projection):
     padding: Any = 0
     weight: int = 1
     delay: int = 1
+    dilation: int | tuple[int, int] = 1
 
     def __post_init__(self) -> None:
         _born(self)
         object.__setattr__(self, "kernel", pair(self.kernel, self.name, "kernel"))
         object.__setattr__(self, "stride", self.kernel if self.stride is None else self.stride)
         settle(self, NetworkError, self.name, weight=(-INT32.max, INT32.max))
-        _settle_window(self, pair(self.kernel))
-        if prod(pair(self.kernel)) > MAX_WINDOW:
+        _settle_window(self, self.window)
+        if prod(self.window) > MAX_WINDOW:
             raise NetworkError(self.name, f"a window of {self.kernel}", f"Use at most {MAX_WINDOW:,} places")
 
     @property
-    def dilation(self) -> tuple[int, int]:
-        return (1, 1)
+    def window(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        height, width = self.kernel  # type: ignore[misc]  # a pair since birth
+        return (height, width)
 
     def check(self, source: Shape, target: Shape) -> None:
         if len(source) != 3:
             raise NetworkError(self.name, f"source {source} is not (channels, height, width)", "Reshape the population")
-        need = (source[0], *window_output(source[1:], self.kernel, self.stride, self.padding, (1, 1)))
+        need = (source[0], *window_output(source[1:], self.kernel, self.stride, self.padding, self.dilation))
         if target != need:
-            raise NetworkError(self.name, f"the pooling yields {need}, the target is {target}", "Make them agree")
+            raise NetworkError(
+                self.name, f"the pooling yields {need}, the target is {target}", f"Give the target the shape {need}"
+            )
 
     def as_conv(self, channels: int) -> Conv2d:
         """The same synapses as a depthwise convolution."""
-        weights = np.full((channels, 1, *pair(self.kernel)), self.weight, np.int32)
-        how: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "groups": channels, "delay": self.delay}
-        return Conv2d(self.source, self.target, weights, **how)
+        weights = np.full((channels, 1, *self.window), self.weight, np.int32)
+        return Conv2d(
+            self.source,
+            self.target,
+            weights,
+            stride=self.stride,  # type: ignore[arg-type]  # settled at birth
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=channels,
+            delay=self.delay,
+        )
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         return self.as_conv(source[0]).synapses(source, target)
 
     def count(self, source: Shape, target: Shape) -> int:
-        return source[0] * pairs_inside(self, pair(self.kernel), source, target)
+        return source[0] * pairs_inside(self, self.window, source, target)
 
     @property
     def stored_weights(self) -> IntArray:
@@ -360,10 +379,8 @@ def _settle_window(projection: Any, kernel: Shape) -> None:
     stride, dilation = (pair(getattr(projection, name), where, name) for name in ("stride", "dilation"))
     padding = sides(projection.padding, where)
     check_window(where, kernel, stride, padding, dilation)
-    object.__setattr__(projection, "stride", stride)
-    object.__setattr__(projection, "padding", padding)
-    if not isinstance(projection, SumPool2d):  # which has no dilation that could be set
-        object.__setattr__(projection, "dilation", dilation)
+    for name, value in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+        object.__setattr__(projection, name, value)
 
 
 def _window_synapses(p: Any, source: Shape, target: Shape, channel: Any, out: Any, ky: Any, kx: Any, weight: Any) -> Synapses:

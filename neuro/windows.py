@@ -17,27 +17,32 @@ Positions = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
 def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> Shape:
-    """Output height and width of a sliding window."""
+    """Places of a sliding window along each axis of an image; NetworkError where an option has another number of axes."""
+    options = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    for name, value in options.items():
+        if len(value) != len(size):
+            raise NetworkError("window", f"{name} {value} for an image of {len(size)} axes, {size}", "Give one for each axis")
     return tuple(
         (n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
     )
 
 
-def pair(value: Any, where: str = "window", name: str = "size") -> Pair:
-    """One whole number for both, or one of each."""
-    entries = tuple(value) if isinstance(value, tuple | list | np.ndarray) and np.ndim(value) else (value, value)
+def pair(value: Any, where: str, name: str) -> Pair:
+    """One whole number for height and width, or one of each; NetworkError for fractions and for other numbers of axes."""
+    entries = tuple(value) if isinstance(value, tuple | list | np.ndarray) and np.ndim(value) == 1 else (value, value)
     if len(entries) != 2:
-        raise NetworkError(where, f"{name} = {value!r} has {len(entries)} entries", "Use one number, or two")
+        raise NetworkError(where, f"{name} = {value!r}", "Use one whole number, or one for each of two axes")
     first, second = (whole(where, name, entry, error=NetworkError) for entry in entries)
     return (first, second)
 
 
-def sides(padding: Any, where: str = "window") -> Sides:
-    """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one number."""
-    entries = tuple(padding) if isinstance(padding, tuple | list | np.ndarray) and np.ndim(padding) else (padding, padding)
+def sides(padding: Any, where: str) -> Sides:
+    """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one whole number; else NetworkError."""
+    entries = tuple(padding) if isinstance(padding, tuple | list | np.ndarray) and len(padding) else (padding, padding)
     if len(entries) != 2:
-        raise NetworkError(where, f"padding = {padding!r} has {len(entries)} entries", "Use one number, or one for each axis")
-    return tuple(pair(entry, where, "padding") for entry in entries)
+        remedy = "Use whole numbers: one, (height, width) or ((top, bottom), (left, right))"
+        raise NetworkError(where, f"padding = {padding!r}", remedy)
+    return (pair(entries[0], where, "padding"), pair(entries[1], where, "padding"))
 
 
 def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilation: Pair) -> None:
@@ -47,6 +52,15 @@ def check_window(where: str, kernel: Shape, stride: Pair, padding: Sides, dilati
             raise NetworkError(where, f"{name} = {value}", "Use 1 or more")
     if min(a for side in padding for a in side) < 0:
         raise NetworkError(where, f"padding = {padding}", "Use 0 or more")
+
+
+def reads_padding_alone(size: Shape, places: Shape, kernel: Any, stride: Any, padding: Sides, dilation: Any) -> bool:
+    """Whether a window at one of its `places` reads no pixel of an image of `size`; both have one number for each axis."""
+    for n, out, k, s, (before, _), d in zip(size, places, kernel, stride, padding, dilation, strict=True):
+        at = np.arange(out)[:, None] * s - before + np.arange(k) * d
+        if not ((at >= 0) & (at < n)).any(axis=1).all():
+            return True
+    return False
 
 
 def positions(p: Any, axis: int, tap: NDArray[np.int64], source: Shape, target: Shape) -> Positions:

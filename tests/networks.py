@@ -89,7 +89,8 @@ def projections(draw, source, target):
     if kind == "depthwise":
         return neuro.Conv2d(source.name, target.name, _weights(draw, (a[0], 1, 3, 3), scale), padding=1, groups=a[0], delay=delay)
     if kind == "pool":
-        return neuro.SumPool2d(source.name, target.name, 3, 1, 1, weight=draw(st.integers(-9, 9)), delay=delay)
+        apart = draw(st.integers(1, 2))
+        return neuro.SumPool2d(source.name, target.name, 3, 1, apart, draw(st.integers(-9, 9)), delay, apart)
     if kind == "one":
         per_channel = draw(st.booleans())
         weights = _weights(draw, (a[0],), scale) if per_channel else draw(st.integers(-scale, scale))

@@ -305,7 +305,7 @@ CHANGES = {
     ),
     "bomb": (lambda g: _replace(g, lambda n: n.create_dataset("weight", (2**20, 2**20), "f4", chunks=(64, 64))), "it declares"),
     "objects": (lambda g: _replace(g, lambda n: n.create_dataset("weight", (3, 3), h5py.ref_dtype)), "its type is"),
-    "missing": (lambda g: g.__delitem__("n0/bias"), "its graph is broken"),
+    "missing": (lambda g: g.__delitem__("n0/bias"), "node 'n0' (Affine): its parts do not fit together"),
     "loop of groups": (lambda g: g.__setitem__("n0/again", g), "too many parts, or they lie too deep"),
     "no graph": (lambda g: g.file.__delitem__("node"), "it holds no NIR graph"),
 }
@@ -369,3 +369,20 @@ def test_the_command_line_runs_and_shows_nir_files(tmp_path, monkeypatch, capsys
     converters.write_nir(network, tmp_path / "own.nir")
     status, printed, errors = here(monkeypatch, capsys, tmp_path, "inspect", "own.nir")
     assert (status, "in" in printed) == (0, True), errors
+
+
+def test_the_command_line_inspects_a_file_as_its_writer_means_it(tmp_path, monkeypatch, capsys) -> None:
+    ones = np.ones(2)
+    nodes = {"i": nir.Input(np.array([2])), "n": nir.LIF(ones, ones, 0 * ones, ones), "o": nir.Output(np.array([2]))}
+    nir.write(tmp_path / "theirs.nir", nir.NIRGraph(nodes, [("i", "n"), ("n", "o")], type_check=False))
+    said = {(): "read as nir does: steps of 1;", ("--nir-writer", "sinabs"): "as sinabs does: steps of 1;"}
+    for words, part in (*said.items(), (("--nir-writer", "sinabs", "--dt", "0.5"), "as sinabs does: steps of 0.5;")):
+        status, printed, errors = here(monkeypatch, capsys, tmp_path, "inspect", "theirs.nir", "--json", "-", *words)
+        assert status == 0, errors
+        assert part in " ".join(json.loads(printed)["notes"])
+    neuro.Network((neuro.Population("in", (3,), neuro.Source()),), ()).save(tmp_path / "own.safetensors")
+    for words in (("--nir-writer", "sinabs"), ("--dt", "1")):
+        status, _, errors = here(monkeypatch, capsys, tmp_path, "inspect", "own.safetensors", *words)
+        assert (status, "is not a .nir file" in " ".join(errors.split())) == (2, True)
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "inspect", "theirs.nir", "--dt", "-1")
+    assert (status, "is not a positive number" in " ".join(errors.split())) == (2, True)

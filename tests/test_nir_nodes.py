@@ -18,6 +18,7 @@ RNG = np.random.default_rng(0)
 IMAGE = (2, 5, 6)
 KERNEL = RNG.integers(-3, 4, (4, 1, 2, 3)).astype(np.float32)
 SQUARE, ONE = RNG.integers(-3, 4, (3, 3)).astype(np.float32), np.ones(3)
+ALIKE = np.full((2, 1, 2, 2), 3, np.float32)
 PAIR, NONE = np.array([2, 2]), np.array([0, 0])
 
 
@@ -50,6 +51,21 @@ COMPUTED = {
     "convolution over time": (
         (nir.Conv1d(7, KERNEL[:, :, 0], 2, 1, 1, 2, np.zeros(4, np.float32)),), (2, 7), {},
         lambda x: F.conv1d(x, t(KERNEL[:, :, 0]), None, 2, 1, 1, 2),
+    ),
+    "dilated convolution of one channel and equal weights": (
+        (nir.Conv2d((5, 6), 2 * ALIKE[:1], 1, (0, 1), 2, 1, np.zeros(1, np.float32)),), (1, 5, 6), {},
+        lambda x: F.conv2d(x, t(2 * ALIKE[:1]), None, 1, (0, 1), 2),
+    ),
+    "dilated channels of equal weights": (
+        (nir.Conv2d(IMAGE[1:], ALIKE, (2, 1), "same", (1, 2), 2, np.zeros(2, np.float32)),), IMAGE, {},
+        lambda x: F.conv2d(F.pad(x, (1, 1, 0, 1)), t(ALIKE), None, (2, 1), 0, (1, 2), 2),
+    ),
+    "dilated line of equal weights": (
+        (nir.Conv1d(7, ALIKE[:, :, 0], 1, 1, 3, 2, np.zeros(2, np.float32)),), (2, 7), {},
+        lambda x: F.conv1d(x, t(ALIKE[:, :, 0]), None, 1, 1, 3, 2),
+    ),
+    "average pool with padding": (
+        (nir.AvgPool2d(PAIR, PAIR, np.array([1, 1])),), IMAGE, {}, lambda x: F.avg_pool2d(x, 2, 2, 1),
     ),
     "average pool": ((nir.AvgPool2d(PAIR, PAIR, NONE),), IMAGE, {}, lambda x: F.avg_pool2d(x, 2)),
     "sum pool": ((nir.SumPool2d(PAIR, PAIR, np.array([1, 0])),), IMAGE, {}, lambda x: 4 * F.avg_pool2d(x, 2, 2, (1, 0))),
@@ -109,7 +125,21 @@ REFUSED = {
     ),
     "weights beyond the bits": ((nir.Scale(1000 * ONE), nir.IF(ONE, ONE)), {}, "reach 1e+03 thresholds. Pass more weight_bits"),
     "kernel beyond the image": ((CONV,), {"shape": (2, 1, 6)}, "it yields the shape (4, 0, 4)"),
-    "kernel of other channels": ((CONV,), {"shape": IMAGE[1:]}, "do not fit together (ValueError"),
+    "kernel of other channels": (
+        (CONV,), {"shape": IMAGE[1:]}, "node 'n0' (Conv2d): it does not fit inputs of the shapes [(5, 6)] (ValueError: w",
+    ),
+    "half a kernel": ((nir.SumPool2d(PAIR + 0.5, PAIR, NONE),), {"shape": IMAGE}, "node 'n0' (SumPool2d): it does not fit"),
+    "pool of a line": ((nir.SumPool2d(PAIR, PAIR, NONE),), {"shape": (2, 7)}, "a pool over two axes on inputs of shape (2, 7)"),
+    "outputs of no group": (
+        (nir.Conv2d((5, 6), KERNEL[:3], 1, 0, 1, 2, np.zeros(3, np.float32)),), {"shape": IMAGE}, "3 outputs in 2 groups",
+    ),
+    "bias of another size": ((nir.Affine(SQUARE, np.ones(2)),), {}, "'n0' (Affine): it does not fit inputs of the shapes [(3,)]"),
+    "axes beyond": ((nir.Flatten({"input": np.array(IMAGE)}, 4, -1),), {"shape": IMAGE}, "axes 4 to -1 of inputs of shape (2,"),
+    "NaN": ((nir.Linear(np.full((3, 3), np.nan)),), {}, "node 'n0' (Linear): weight holds NaN"),
+    "NaN in a neuron": ((nir.IF(ONE, np.nan * ONE),), {}, "node 'n0' (IF): v_threshold holds NaN"),
+    "infinity": ((nir.Affine(SQUARE, np.inf * ONE),), {}, "node 'n0' (Affine): bias holds infinity"),
+    "NaN inside": ((graph_of(nir.Scale(np.nan * ONE)),), {}, "node 'n0', node 'n0' (Scale): scale holds NaN"),
+    "threshold alone": ((nir.Threshold(ONE),), {}, "node 'n0' (Threshold): it has no form here. Use Affine"),
     "kernel for other channels": ((CONV,), {"shape": (3, 5, 6)}, "weights (4, 1, 2, 3) do not fit inputs (3, 5, 6)"),
     "stride of three axes": (
         (nir.AvgPool2d(PAIR, np.array([1, 2, 3]), NONE),), {"shape": IMAGE}, "(ValueError: [1 2 3] for 2 axes)",
@@ -126,6 +156,27 @@ def test_what_has_no_form_is_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(neuro.NeuroError) as caught:
         converters.read_nir(path)
     assert message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_node_of_an_unknown_type_is_named_with_its_file(tmp_path: Path) -> None:
+    path = written(graph_of(nir.Scale(ONE)), tmp_path / "n.nir")
+    for value, message in (("GRU", "n.nir, node 'n0': its type 'GRU' is not known. Use Input, Output, Affine"), (7, "its type ")):
+        with h5py.File(path, "r+") as file:
+            put("node/nodes/n0/type", value)(file)
+        with pytest.raises(neuro.NeuroError) as caught:
+            converters.read_nir(path)
+        assert message in str(caught.value)
+
+
+def test_parts_that_no_node_can_have_are_named(tmp_path: Path) -> None:
+    path = written(graph_of(CONV, shape=IMAGE), tmp_path / "n.nir")
+    with h5py.File(path, "r+") as file:
+        put("node/nodes/n0/padding", "reflect")(file)
+    with pytest.raises(
+        neuro.NeuroError, match=r"n.nir, node 'n0' \(Conv2d\): its parts do not fit together \(ValueError: padding"
+    ):
+        converters.read_nir(path)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +294,8 @@ DAMAGED = {
     "kind": (put("node/nodes/synapses_1/metadata/kind", "Wire"), "its metadata names no projection between populations"),
     "target": (put("node/nodes/synapses_1/metadata/target", "c"), "its metadata names no projection between populations"),
     "field of a projection": (put("node/nodes/synapses_1/metadata/colour", 1), "node 'synapses_1': Dense has no 'colour'"),
+    "stride": (put("node/nodes/synapses_0/stride", 1), "node 'synapses_0': its stride differs from that of its metadata"),
+    "dilation": (put("node/nodes/synapses_0/metadata/dilation", 2), "'synapses_0': its metadata make no Conv1d: the convolution"),
     "halves": (put("node/nodes/synapses_0/weight", np.full((4, 1, 5), 0.5)), "its weights are no integers any more"),
     "kind of another size": (put("node/nodes/synapses_1/weight", np.ones((3, 7))), "weights are (pre, post) = (7, 3)"),
     "list of another size": (put("node/nodes/synapses_2/weight", np.ones((3, 7))), "its weights (3, 7) do not fit its metadata"),
@@ -291,4 +344,48 @@ def test_a_bias_of_pixels_behind_a_convolution_is_kept_in_the_metadata_and_said(
     )
     notes = converters.write_nir(network, tmp_path / "n.nir")
     assert "population 'y': its bias is in the metadata only" in notes
+    assert converters.read_nir(tmp_path / "n.nir") == network
+
+
+WINDOWS = {
+    "dilated pool": neuro.SumPool2d("x", "y", 2, 1, ((1, 1), (0, 0)), 3, dilation=(2, 1)),
+    "dilated pool with unequal padding": neuro.SumPool2d("x", "y", 2, 1, ((2, 0), (0, 0)), 3, dilation=(2, 1)),
+    "plain pool": neuro.SumPool2d("x", "y", (1, 2), 1, 0, 3),
+    "dilated convolution": neuro.Conv2d("x", "y", np.arange(16).reshape(2, 2, 2, 2), 1, ((1, 1), (0, 0)), (2, 1)),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_survive_and_other_readers_compute_the_same(name: str, tmp_path: Path) -> None:
+    populations = (
+        neuro.Population("x", (2, 4, 5), neuro.Source()),
+        neuro.Population("y", (2, 4, 4), neuro.IntegrateAndFire(9, "zero", start_step=1)),
+        neuro.Population("z", (2, 4, 4), neuro.Readout(start_step=2)),
+    )
+    network = neuro.Network(populations, (WINDOWS[name], neuro.OneToOne("y", "z")))
+    converters.write_nir(network, tmp_path / "n.nir")
+    assert converters.read_nir(tmp_path / "n.nir") == network
+    theirs = converters.read_nir(tmp_path / "n.nir", writer="spikingjelly", dt=1.0)
+    x = np.random.default_rng(3).integers(0, 2, (3, 8, 2, 4, 5))
+    assert np.array_equal(neuro.run(theirs, x).logits, neuro.run(network, x).logits)
+    changed = {"Conv2d": "dilation", "SumPool2d": "kernel_size"}
+    with h5py.File(tmp_path / "n.nir", "r+") as file:
+        node = file["node/nodes"].get("synapses_0_sum", file["node/nodes/synapses_0"])
+        field = changed[node["type"][()].decode()]
+        put(f"{node.name}/{field}", np.array([1, 3]))(file)
+    with pytest.raises(neuro.NeuroError, match=f"its {field} differs from that of its metadata"):
+        converters.read_nir(tmp_path / "n.nir")
+
+
+@pytest.mark.peer("torch")
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_adaptive_pools_survive(size: tuple[int, int], tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    body = (torch.nn.Conv2d(1, 2, 1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(size), torch.nn.ReLU(), torch.nn.Flatten())
+    body[0].bias.data[:] = 1
+    model = torch.nn.Sequential(*body, torch.nn.Linear(2 * size[0] * size[1], 3))
+    x = np.random.default_rng(1).random((20, 1, 4, 6)).astype(np.float32)
+    network = converters.convert(model, x, code="rate", timesteps=32).network
+    assert any(isinstance(p, neuro.Conv2d | neuro.SumPool2d) and p.source != "input_1" for p in network.projections)
+    converters.write_nir(network, tmp_path / "n.nir", extended=True)
     assert converters.read_nir(tmp_path / "n.nir") == network

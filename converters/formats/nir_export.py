@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import FormatError
+from neuro.forms import as_convolution
 from neuro.network import Network, Population
 from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source, UserNeuron
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.windows import Shape
 
 FORMAT = 1
 NONE = "None"
@@ -193,30 +195,37 @@ class _Writer:
         return [*chain, key], isinstance(p, Dense)
 
     def _window(self, key: str, p: Any, source: Population, target: Population) -> tuple[list[str], bool]:
-        """A convolution or sum; padding that differs between sides becomes zeros in the kernel."""
-        import nir
+        """A convolution or sum; returns the chain of its nodes, and whether our weights are those of the node."""
+        nodes = window_nodes(key, p, source.shape, target.shape)
+        self.nodes |= nodes
+        return list(nodes), not isinstance(p, SumPool2d)
 
-        symmetric = np.ndim(p.padding) == 0 or all(a == b for a, b in np.atleast_2d(p.padding))
-        if isinstance(p, SumPool2d) and symmetric:
-            sizes = [np.array(v) for v in (p.kernel, p.stride, [a for a, _ in p.padding])]
-            self.nodes[f"{key}_sum"] = nir.SumPool2d(*sizes)
-            self.nodes[f"{key}_sum"].input_type = {"input": np.array(source.shape)}
-            self.nodes[f"{key}_sum"].output_type = {"output": np.array(target.shape)}
-            self.nodes[key] = nir.Scale(np.full(target.shape, p.weight, np.float32))
-            return [f"{key}_sum", key], False
-        two: Any = p.as_conv(source.shape[0]) if isinstance(p, SumPool2d) else p.as_2d() if isinstance(p, Conv1d) else p
-        weights, padding, crop = symmetrical(two, f"projection {p.name}")
-        metadata = {"crop": np.array(crop)} if crop else {}
-        zeros = np.zeros(len(weights), np.float32)
-        if isinstance(p, Conv1d):
-            node = nir.Conv1d(source.shape[1], weights[:, :, 0], two.stride[1], padding[1], two.dilation[1], p.groups, zeros)
-        else:
-            node = nir.Conv2d(source.shape[1:], weights, two.stride, padding, two.dilation, two.groups, zeros)
-        node.input_type = {"input": np.array(source.shape)}
-        node.output_type = {"output": np.array(target.shape)}
-        node.metadata = metadata
-        self.nodes[key] = node
-        return [key], not isinstance(p, SumPool2d)
+
+def window_nodes(key: str, p: Conv2d | Conv1d | SumPool2d, source: Shape, target: Shape) -> dict[str, Any]:
+    """The nodes of a window between populations of these shapes, in order; the one named `key` is the last.
+
+    A node of NIR's SumPool2d is written where it holds every option, and a convolution elsewhere. Padding that differs between
+    sides becomes zeros in the kernel.
+    """
+    import nir
+
+    if isinstance(p, SumPool2d):
+        stride: Any = p.stride
+        padding = [before for before, _ in p.padding]
+        if SumPool2d(p.source, p.target, p.kernel, stride, padding, p.weight, p.delay) == p:
+            pool = nir.SumPool2d(*(np.array(v) for v in (p.kernel, stride, padding)))
+            pool.input_type, pool.output_type = {"input": np.array(source)}, {"output": np.array(target)}
+            return {f"{key}_sum": pool, key: nir.Scale(np.full(target, p.weight, np.float32))}
+    two: Any = as_convolution(p, source, target)
+    weights, sides, crop = symmetrical(two, f"projection {p.name}")
+    zeros = np.zeros(len(weights), np.float32)
+    if isinstance(p, Conv1d):
+        node = nir.Conv1d(source[1], weights[:, :, 0], two.stride[1], sides[1], two.dilation[1], p.groups, zeros)
+    else:
+        node = nir.Conv2d(source[1:], weights, two.stride, sides, two.dilation, two.groups, zeros)
+    node.input_type, node.output_type = {"input": np.array(source)}, {"output": np.array(target)}
+    node.metadata = {"crop": np.array(crop)} if crop else {}
+    return {key: node}
 
 
 def symmetrical(conv: Conv2d, where: str) -> tuple[NDArray[np.float32], tuple[int, int], list[list[int]]]:

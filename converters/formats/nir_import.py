@@ -82,7 +82,11 @@ class _Importer:
         self.before: dict[str, list[str]] = {name: [] for name in nodes}
         for a, b in edges:
             if a not in nodes or b not in nodes:
-                raise ConversionError("NIR graph", f"an edge joins {a!r} and {b!r}, which are not both there", "Mend the file")
+                raise ConversionError(
+                    "NIR graph",
+                    f"an edge joins {a!r} and {b!r}, which are not both there",
+                    "Write both nodes, or leave the edge out",
+                )
             self.before[b].append(a)
         place = {name: i for i, name in enumerate(nodes)}
         for sources in self.before.values():
@@ -122,12 +126,19 @@ class _Importer:
         if name in self.paths_of:
             return
         node, kind = self.nodes[name], type(self.nodes[name]).__name__
-        if kind == "Input":
-            self._source(name, node)
-        elif kind in NEURONS:
-            self._neuron(name)
-        else:
-            self._linear(name, node)
+        try:
+            if kind == "Input":
+                self._source(name, node)
+            elif kind in NEURONS:
+                self._neuron(name)
+            else:
+                self._linear(name, node)
+        except RecursionError:
+            raise
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+            shapes = sorted({self.shapes[s] for s in self.before[name] if s in self.shapes})
+            fact = f"it does not fit inputs of the shapes {shapes} ({type(error).__name__}: {error})"
+            raise ConversionError(self.where(name), fact, "Write the node with sizes that fit what leads to it") from None
 
     def _seen(self, name: str) -> None:
         self.zeros[name] = torch.zeros((1, *self.shapes[name]))
@@ -172,7 +183,7 @@ class _Importer:
         self.visiting.discard(name)
         shapes = {self.shapes[s] for s in sources}
         if len(shapes) != 1:
-            raise ConversionError(self.where(name), f"inputs of the shapes {sorted(shapes)} meet", "Make them agree")
+            raise ConversionError(self.where(name), f"inputs of the shapes {sorted(shapes)} meet", "Add values of one shape only")
         return sources
 
     # Neurons
@@ -185,7 +196,9 @@ class _Importer:
         forward = self._inputs(name)
         own = self.shapes[forward[0]]
         if len(shape) > len(own) or any(n not in (1, m) for n, m in zip(shape[::-1], own[::-1], strict=False)):
-            raise ConversionError(self.where(name), f"parameters of shape {shape} for inputs of shape {own}", "Make them agree")
+            raise ConversionError(
+                self.where(name), f"parameters of shape {shape} for inputs of shape {own}", f"Write parameters of shape {own}"
+            )
         self.shapes[name] = own
         self._seen(name)
         outer, self.visiting = self.visiting, set()  # what leads back depends on this node alone
@@ -193,7 +206,8 @@ class _Importer:
             self.visit(source)
         self.visiting, self.before[name] = outer, every
         if {self.shapes[s] for s in back} - {own}:
-            raise ConversionError(self.where(name), "its feedback has another shape", "Make them agree")
+            fact = f"its feedback has another shape: {sorted({self.shapes[s] for s in back})}, its inputs {own}"
+            raise ConversionError(self.where(name), fact, f"Let the feedback have the shape {own}")
         self._place(name, e, forward + back)
 
     def _leads_back(self, source: str, target: str) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from converters.formats.nir_export import FORMAT, NONE
+from converters.formats.nir_export import FORMAT, NONE, window_nodes
 from neuro.dynamics import STEP
-from neuro.errors import FormatError
+from neuro.errors import FormatError, NeuroError
 from neuro.network import Network, Population
 from neuro.neurons import Source, UserNeuron
-from neuro.projections import KINDS, Projection
+from neuro.projections import KINDS, Conv1d, Conv2d, OneToOne, Projection, SumPool2d
 
 _ALL: tuple[type[Any], ...] = (Source, *STEP)
 _MODELS = {model.__name__: model for model in _ALL if model is not UserNeuron}
@@ -32,7 +32,7 @@ def restored(graph: Any) -> Network:
     by_name = {p.name: p for p in populations}
     projections, index = [], 0
     while f"synapses_{index}" in graph.nodes:
-        projections.append(_projection(graph.nodes[f"synapses_{index}"], f"node 'synapses_{index}'", by_name))
+        projections.append(_projection(graph.nodes, f"synapses_{index}", by_name))
         index += 1
     timesteps = int(graph.metadata.get("timesteps", 0)) or None
     notes = [key for key in graph.metadata if key.startswith("note_")]
@@ -74,7 +74,8 @@ def _nested(value: Any) -> Any:
     return tuple(map(_nested, value)) if np.ndim(value) else int(value)
 
 
-def _projection(node: Any, where: str, populations: dict[str, Population]) -> Projection:
+def _projection(nodes: Any, key: str, populations: dict[str, Population]) -> Projection:
+    node, where = nodes[key], f"node {key!r}"
     metadata = dict(node.metadata)
     kind, crop = metadata.pop("kind", None), metadata.pop("crop", None)
     metadata.pop("weight_bits", None)
@@ -91,8 +92,12 @@ def _projection(node: Any, where: str, populations: dict[str, Population]) -> Pr
     known = {f.name for f in fields(KINDS[kind])}  # type: ignore[arg-type]  # every kind is a dataclass
     if set(given) - known:
         raise FormatError(where, f"{kind} has no {sorted(set(given) - known)[0]!r}", _REMEDY)
-    made = KINDS[kind](source=metadata["source"], target=metadata["target"], **given)
-    _check_same(made, node, where, populations)
+    try:
+        made = KINDS[kind](source=metadata["source"], target=metadata["target"], **given)
+        made.check(populations[made.source].shape, populations[made.target].shape)
+    except NeuroError as error:
+        raise FormatError(where, f"its metadata make no {kind}: {error.fact}", error.remedy) from None
+    _check_same(made, nodes, key, populations)
     return made
 
 
@@ -109,13 +114,29 @@ def _weights(stored: Any, kind: str, crop: Any, where: str) -> Any:
     return rounded.astype(np.int64)
 
 
-def _check_same(made: Projection, node: Any, where: str, populations: dict[str, Population]) -> None:
-    """The metadata must describe the weights that the node holds for everybody else."""
+def _check_same(made: Projection, nodes: Any, key: str, populations: dict[str, Population]) -> None:
+    """The metadata must describe the weights and options that the nodes hold for everybody else."""
     source, target = populations[made.source], populations[made.target]
-    if type(node).__name__ not in ("Linear", "Affine"):
-        return
-    made.check(source.shape, target.shape)
-    if np.shape(node.weight) != (target.size, source.size):
+    node, where = nodes[key], f"node {key!r}"
+    kind = type(node).__name__
+    if isinstance(made, Conv1d | Conv2d | SumPool2d) and kind not in ("Linear", "Affine"):
+        for name, expected in window_nodes(key, made, source.shape, target.shape).items():
+            _check_node(nodes.get(name), expected, f"node {name!r}")
+    elif isinstance(made, OneToOne) and kind == "Scale":
+        factors = np.repeat(made.stored_weights, source.size // made.stored_weights.size)
+        if not np.array_equal(factors, np.ravel(node.scale)):
+            raise FormatError(where, "its scale differs from the weights of its metadata", _REMEDY)
+    elif np.shape(node.weight) != (target.size, source.size):
         raise FormatError(where, f"its weights {np.shape(node.weight)} do not fit its metadata", _REMEDY)
-    if not np.array_equal(made.to_sparse(source.shape, target.shape).T.toarray(), node.weight):
+    elif not np.array_equal(made.to_sparse(source.shape, target.shape).T.toarray(), node.weight):
         raise FormatError(where, "its weights differ from those of its metadata", _REMEDY)
+
+
+def _check_node(node: Any, expected: Any, where: str) -> None:
+    """Every option of a window's node; a bias is that of the neurons."""
+    if type(node) is not type(expected):
+        raise FormatError(where, f"it is a {type(node).__name__}, its metadata describe a {type(expected).__name__}", _REMEDY)
+    for field in fields(expected):
+        seen = field.name not in ("bias", "metadata", "input_type", "output_type")
+        if seen and not np.array_equal(getattr(node, field.name), getattr(expected, field.name)):
+            raise FormatError(where, f"its {field.name} differs from that of its metadata", _REMEDY)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from neuro.cli.named import NirWriter
 from neuro.cli.output import Board as BoardName
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
 from neuro.errors import UsageError
@@ -25,12 +26,15 @@ Examples:
   neuro inspect network.safetensors --json -
   neuro inspect network.safetensors --chip loihi2 --pictures placed
   neuro inspect network.safetensors --chip loihi2 --board auto
+  neuro inspect theirs.nir --nir-writer snntorch --dt 0.001
 """
 Placed = Annotated[
     str | None,
     typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
 ]
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
+_STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
+NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network, or a .nir file.", show_default=False)]
 
 
@@ -41,9 +45,11 @@ def inspect(
     pictures: Pictures = None,
     json: Json = None,
     quiet: Quiet = False,
+    nir_writer: NirWriter = None,
+    dt: NirStep = None,
 ) -> None:
     """Show the populations and projections of a saved spiking network, and how it lies on a chip."""
-    network = _loaded(file)
+    network = _loaded(file, nir_writer, dt)
     described = _described(network)
     shown = console(quiet=quiet or str(json) == "-")
     shown.print(_listed(f"{file.name}: {network.neurons:,} neurons on the chip", described["populations"]))
@@ -92,11 +98,14 @@ def _placed(network: Network, chip: str, board: str, pictures: Path | None, show
     return {**kept, "packets": packets, "hops": hops, "limits": rows}
 
 
-def _loaded(file: Path) -> Network:
+def _loaded(file: Path, nir_writer: str | None, dt: float | None) -> Network:
     if file.suffix == ".nir":
         from converters.nir_files import read_nir
 
-        return read_nir(file)
+        return read_nir(file, writer=nir_writer, dt=dt)
+    for option, value in (("--nir-writer", nir_writer), ("--dt", dt)):
+        if value is not None:
+            raise UsageError(option, f"{str(file)!r} is not a .nir file", f"Leave {option} out")
     from neuro.network import Network
 
     return Network.load(file)

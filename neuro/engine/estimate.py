@@ -116,8 +116,7 @@ def _packed(projection: Projection, network: Network) -> int:
     """Bytes of a projection while it is packed: of its weights, or of every synapse where those are listed."""
     source, target = network[projection.source].shape, network[projection.target].shape
     if isinstance(projection, SumPool2d):
-        kernel = projection.kernel if isinstance(projection.kernel, tuple) else (projection.kernel, projection.kernel)
-        return source[0] * prod(kernel) * _WEIGHT_BYTES
+        return source[0] * prod(projection.window) * _WEIGHT_BYTES
     if isinstance(projection, Dense | Conv2d):
         return projection.stored_weights.size * _WEIGHT_BYTES
     return projection.count(source, target) * _SYNAPSE_BYTES

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro import forms
 from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.network import Network
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Conv2d, Dense, Projection
 
 INT16 = 2**15 - 1
 DENSE_BELOW = 12
@@ -65,23 +66,7 @@ def _worst(weights: NDArray[Any], axes: tuple[int, ...], payloads: tuple[int, in
 
 def as_convolution(projection: Projection, network: Network) -> Conv2d | None:
     """The projection as a 2-d convolution with 16-bit weights, where it is one."""
-    source, target = network[projection.source].shape, network[projection.target].shape
-    conv: Conv2d | None = None
-    if isinstance(projection, Conv2d):
-        conv = projection
-    elif isinstance(projection, Conv1d):
-        conv = projection.as_2d()
-    elif isinstance(projection, SumPool2d):
-        conv = projection.as_conv(source[0])
-    elif (
-        isinstance(projection, OneToOne)
-        and len(source) == len(target) in (2, 3)
-        and source[1:] == target[1:]
-        and projection.offset == 0
-    ):
-        weights = np.broadcast_to(np.asarray(projection.weights, np.int32).ravel(), (source[0],)).reshape(-1, 1, 1, 1)
-        if source[0] == target[0]:
-            conv = Conv2d(projection.source, projection.target, weights, groups=source[0], delay=projection.delay)
+    conv = forms.as_convolution(projection, network[projection.source].shape, network[projection.target].shape)
     if conv is not None and np.abs(conv.weights.astype(np.int64)).max(initial=0) > INT16:
         return None
     return conv

@@ -110,6 +110,8 @@ def _conv1d(p: Conv1d, source: tuple[int, ...], target: tuple[int, ...]) -> Made
 
 
 def _sum_pool(p: SumPool2d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
+    if p.dilation != (1, 1):  # which a pool of a graph has not
+        return _conv2d(p.as_conv(source[0]), source, target)
     return "avg_pool", target, {}, {"kernel": p.kernel, "stride": p.stride, "padding": p.padding, "divisor": 1}
 
 

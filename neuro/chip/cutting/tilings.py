@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.forms import as_convolution
 from neuro.network import Network
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Conv2d, Dense, OneToOne, Projection
 from neuro.specification import Specification, frozen_array
 
 Ints = NDArray[np.int64]
@@ -119,13 +120,7 @@ def fan(projection: Projection, network: Network, tiling: Tiling) -> Fan:
 
 def as_window(projection: Projection, source: tuple[int, ...]) -> Conv2d | None:
     """Sliding windows as a two-dimensional convolution (a pooling as a depthwise one), else None."""
-    if isinstance(projection, Conv2d):
-        return projection
-    if isinstance(projection, Conv1d):
-        return projection.as_2d()
-    if isinstance(projection, SumPool2d):
-        return projection.as_conv(source[0])
-    return None
+    return None if isinstance(projection, OneToOne) else as_convolution(projection, source, source)
 
 
 def with_rows(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,67 @@
+"""Forms of a projection: every window as the general two-dimensional convolution, and a convolution in its most special form.
+
+The one place where a special form is chosen. It is taken only where the general form made of it again equals the
+convolution in every field, so an option that the special form cannot hold keeps it from being taken. Knows no chip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from neuro.projections import MAX_WINDOW, Conv1d, Conv2d, OneToOne, Projection, SumPool2d
+from neuro.windows import Shape
+
+
+def as_convolution(projection: Projection, source: Shape, target: Shape) -> Conv2d | None:
+    """The same synapses as a convolution over (channels, height, width), 1 high for (channels, length); None where there is none.
+
+    `source` and `target` are the shapes of the populations. Windows have this form, and one-to-one projections between equal
+    shapes of two or three axes.
+    """
+    if isinstance(projection, OneToOne) and (source != target or len(source) not in (2, 3) or projection.offset):
+        return None
+    return _general(projection, source[0])
+
+
+def most_special(conv: Conv2d | Conv1d) -> Projection:
+    """The same synapses in the kind that stores the fewest weights: OneToOne, SumPool2d, or the convolution itself."""
+    general = conv.as_2d() if isinstance(conv, Conv1d) else conv
+    channels, per_group, *kernel = general.weights.shape
+    if per_group != 1 or general.groups != channels:
+        return conv
+    dilation = tuple(d if k > 1 else 1 for d, k in zip(general.dilation, kernel, strict=True))  # type: ignore[arg-type]
+    general = replace(general, dilation=dilation)  # type: ignore[arg-type]  # a kernel of one place has none
+    for special in _candidates(general, two=isinstance(conv, Conv2d)):
+        if _general(special, channels) == general:
+            return special
+    return conv
+
+
+def _general(projection: Projection, channels: int) -> Conv2d | None:
+    """As a convolution from so many source channels."""
+    if isinstance(projection, Conv2d):
+        return projection
+    if isinstance(projection, Conv1d):
+        return projection.as_2d()
+    if isinstance(projection, SumPool2d):
+        return projection.as_conv(channels)
+    if isinstance(projection, OneToOne):
+        weights = np.broadcast_to(projection.stored_weights, (channels,)).reshape(-1, 1, 1, 1)
+        return Conv2d(projection.source, projection.target, weights, groups=channels, delay=projection.delay)
+    return None
+
+
+def _candidates(conv: Conv2d, two: bool) -> Iterator[Projection]:
+    """Special forms that might hold a convolution of one channel each; `two`: over images of two axes."""
+    values, kernel = conv.weights.ravel(), (conv.weights.shape[2], conv.weights.shape[3])
+    alike = bool((values == values[:1]).all())
+    if prod(kernel) == 1:
+        yield OneToOne(conv.source, conv.target, int(values[0]) if alike else values, delay=conv.delay)
+    if alike and two and prod(kernel) <= MAX_WINDOW:
+        yield SumPool2d(
+            conv.source, conv.target, kernel, conv.stride, conv.padding, int(values[0]), conv.delay, conv.dilation
+        )  # fmt: skip
