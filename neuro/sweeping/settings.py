@@ -97,7 +97,7 @@ def _check(name: str, values: tuple[Any, ...]) -> None:
         if name in _WHOLE:
             low, high = _WHOLE[name]
             if type(value) is not int or not low <= value <= high:
-                raise UsageError(name.replace("_", "-"), f"{value!r} is not a whole number from {low} to {high}", "Mend it")
+                raise UsageError(name.replace("_", "-"), f"{value!r} is not a whole number from {low} to {high}", "Use one")
         elif name in _KNOWN and value not in _KNOWN[name]:
             raise UsageError(name, f"{value!r} is not known", f"Use one of {', '.join(_KNOWN[name])}")
 
