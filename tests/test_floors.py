@@ -7,8 +7,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory", "windows"},
-    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files"},
+    {
+        "errors",
+        "sourced",
+        "bill",
+        "specification",
+        "units",
+        "notebook",
+        "compiled",
+        "reading",
+        "memory",
+        "windows",
+        "locating",
+        "pickles",
+    },
+    {"graph", "network", "neurons", "dynamics", "projections", "encoding", "files", "weights"},
     {"engine"},
     {"chip"},
     {"machines"},
