@@ -5,6 +5,9 @@ Knows nothing of the rest of the house.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 _LONGEST = 2_000  # characters of a part of an error's text
 
 
@@ -18,7 +21,7 @@ class NeuroError(Exception):
         super().__init__(where, fact, remedy)
 
     def __str__(self) -> str:
-        return f"{_told(self.where)}: {_told(self.fact)}. {_told(self.remedy)}."
+        return f"{_told(self.where)}: {_sentence(self.fact)} {_sentence(self.remedy)}"
 
 
 class NetworkError(NeuroError):
@@ -85,7 +88,22 @@ def expect(where: str, value: object, kind: type | tuple[type, ...], remedy: str
         raise error(where, f"{short} is a {type(value).__name__}", remedy)
 
 
+def one_of(given: str, known: Iterable[str], more: str = "") -> str:
+    """A remedy for an unknown name: the known one that looks like it, and all of them; `more` follows the last."""
+    names = list(known)
+    listed = f"Use one of {', '.join(names)}{more}"
+    alike = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(given.lower(), alike, n=1)
+    return f"Did you mean {alike[near[0]]!r}? {listed}" if near else listed
+
+
 def _told(text: str) -> str:
     """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short).rstrip(".")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
+
+
+def _sentence(text: str) -> str:
+    """The same with one full stop at its end, or the dots of a list that goes on."""
+    told = _told(text)
+    return told if told.endswith("...") else f"{told.rstrip('.')}."

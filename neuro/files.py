@@ -32,8 +32,11 @@ FORMAT = 1
 
 @contextmanager
 def atomic_path(path: Any) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not."""
-    target = Path(path)
+    """A temporary path beside `path` that replaces it when the block ends well, and vanishes when it does not.
+
+    A link stays a link: the file that it leads to is replaced.
+    """
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FormatError(str(path), "its folder does not exist", "Make the folder first, or name another")
     if os.path.exists(target) and not os.path.isfile(target):

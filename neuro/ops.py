@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from neuro.errors import GraphError
 from neuro.numbers import real, whole
 from neuro.specification import frozen_array
-from neuro.windows import Shape, window_output
+from neuro.windows import Shape, reads_padding_alone, window_output
 
 IMAGE_AXES = (1, 2)  # axes behind the channels over which a window can slide
 Rule = Callable[[str, str, Any], Any]  # (where, option, value) -> the value in its one form; refuses others
@@ -207,10 +207,10 @@ def _pool(layer: Described, sources: Sequence[Shape]) -> Shape:
     _check_image(layer, first)
     kernel, dilation = o["kernel"], o.get("dilation", (1,) * (len(first) - 1))
     out = _window(layer, first, kernel, dilation)
-    if "divisor" not in o or o["divisor"] is None:  # a maximum or a mean of nothing is no number
-        if reads_padding_alone(first[1:], out, kernel, o["stride"], o["padding"], dilation):
-            fact = f"a window of {kernel} with dilation {dilation} reads padding alone: {o['padding']} around {first}"
-            raise GraphError(layer.place, fact, "Pad or dilate by less, or leave the pool out")
+    summed = o.get("divisor") is not None  # a maximum or a mean of nothing is not a number
+    if not summed and reads_padding_alone(first[1:], out, kernel, o["stride"], o["padding"], dilation):
+        fact = f"a window of {kernel}, dilation {dilation}, reads padding alone: {o['padding']} around {first}"
+        raise GraphError(layer.place, fact, "Pad or dilate by less, or leave the pool out")
     return (first[0], *out)
 
 

@@ -33,10 +33,13 @@ TABLE_BYTES = 64 << 20  # of a CSV file
 HEADER_BYTES = 8 << 20  # of a safetensors file
 DEPTH = 16  # tables within tables
 RATIO, FREE_BYTES = 200, 64 << 20  # an array beyond so many bytes may be packed at most so tightly
+ZIP = b"PK\x03\x04"
+PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))  # how pickles begin, as torch.save wrote before version 1.6
 _PIECE = 1 << 20
 _ARRAY_HEADER_BYTES = 10_000
 _MEMBERS = 10_000
 _DOTS = 200  # in a line of TOML
+_REMEDY_SAFETENSORS = "Save it again as safetensors (weights: safetensors.torch.save_file(model.state_dict(), path))"
 _PLAIN = re.compile(r"[<>|=]?[biufcUS][1-9]\d{0,8}")  # types that can be read: numbers, truth values, text
 
 
@@ -181,15 +184,26 @@ def check_safetensors(path: Any) -> None:
     where, remedy = str(path), "Save it again"
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
         if size < 8 or length > min(size - 8, HEADER_BYTES):
-            raise FormatError(where, f"it is not a readable safetensors file: a header of {length:,} bytes in {size:,}", remedy)
+            raise FormatError(where, f"it is not a readable safetensors file: {_begins(head, length, size)}", _REMEDY_SAFETENSORS)
         try:
             if not isinstance(json_object(file.read(length).decode("utf-8")), dict):
                 raise FormatError(where, "it is not a readable safetensors file: its header is no table", remedy)
         except (ValueError, RecursionError) as error:
             raise FormatError(where, f"it is not a readable safetensors file: {reason(error)}", remedy) from None
     check_fits(where, size, "its tensors")
+
+
+def _begins(head: bytes, length: int, size: int) -> str:
+    """What a file is that does not begin as safetensors files do."""
+    if head.startswith(ZIP):
+        return "it is a zip archive, as torch.save and numpy.savez write"
+    if head.startswith(PICKLES):
+        return "it is a pickle"
+    claimed = f"it claims a header of {length:,} bytes" if HEADER_BYTES < length <= size else "its header is not whole"
+    return claimed if size else "it is empty"
 
 
 def json_object(text: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load, save
 
 import converters
@@ -32,6 +33,7 @@ from neuro.keywords.model import load_mlperf_dscnn
 from neuro.keywords.spotter import Spotter
 from neuro.machines.points import Point, read_points
 from neuro.sweeping.journal import open_journal
+from neuro.weights import read_weights as read_any_weights
 
 
 def read_weights(path: Path) -> object:
@@ -50,6 +52,8 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "graph": ("graph.safetensors", neuro.Graph.load),
     "tensors": ("tensors.safetensors", read_tensors),
     "weights": ("weights.safetensors", read_weights),
+    "torch weights": ("weights.pt", read_any_weights),
+    "old torch weights": ("old.pth", read_any_weights),
     "spotter": ("spotter.safetensors", Spotter.load),
     "data": ("data.npz", read_data),
     "corpus": ("corpus.npz", read_arrays),
@@ -171,6 +175,8 @@ def write_good(reader: str, path: Path) -> None:
         "graph": lambda: graph().save(path),
         "tensors": lambda: path.write_bytes(save({"a": x, "b": x[0]})),
         "weights": lambda: path.write_bytes(save({})),
+        "torch weights": lambda: torch.save({"state_dict": {"a": torch.ones(2, 3), "b": torch.arange(4)}, "epoch": 3}, path),
+        "old torch weights": lambda: torch.save({"a": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=False),
         "spotter": lambda: write_spotter(path),
         "data": lambda: np.savez_compressed(path, x=x, y=np.array([0, 1, 2])),
         "corpus": lambda: np.savez(

@@ -11,8 +11,7 @@ import pytest
 
 import neuro
 from neuro.cli import interrupt, output
-from neuro.cli.output import check_writable, console, working
-from neuro.errors import FormatError
+from neuro.cli.output import console, working
 from tests.commands import here
 
 
@@ -51,12 +50,6 @@ def test_a_machine_is_shown_with_what_backs_it(name, tmp_path, monkeypatch, caps
     assert all(figure in printed for figure in machine.figures)
     backed = machine.validated or "none, its figures are not validated"
     assert f"Measurements that back the model: {backed}." in " ".join(printed.split())
-
-
-def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(output.os, "access", lambda path, how: False)  # whoever runs this test may be allowed everything
-    with pytest.raises(FormatError, match="out.json: its folder cannot be written to. Choose another folder"):
-        check_writable(None, tmp_path / "out.json")
 
 
 def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys) -> None:

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import neuro
-from neuro.machines.points import shipped_points
+from neuro.machines.points import read_points, shipped_points
 from neuro.machines.survey import table_one
 from neuro.machines.validation import ErrorRow, Validation
 from tests.commands import here
@@ -85,6 +85,9 @@ def test_validation_of_ones_own_points(points, tmp_path, monkeypatch, capsys) ->
     status, printed, errors = here(monkeypatch, capsys, tmp_path, "machines", "--validate", "--points", points, "--json", "-")
     assert status == 0, errors
     found = json.loads(printed)
+    marked = tmp_path / "marked.csv"
+    marked.write_bytes(b"\xef\xbb\xbf" + points.read_bytes())
+    assert read_points(marked) == read_points(points), "a byte order mark changes nothing"
     assert len({row["id"] for row in found["points"]} | {row["id"] for row in found["unused"]}) == given
     assert all(row["mean_error"] >= 0 for row in found["errors"])
 

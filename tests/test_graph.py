@@ -97,8 +97,8 @@ BROKEN = {  # what is wrong -> (how, what the error says, what it advises)
     "thresholds of other channels": (lambda: changed("relu", threshold=np.ones(2), levels=4), "2 thresholds.*3 channels", "one"),
     "a threshold of 0": (lambda: changed("relu", threshold=np.zeros(1), levels=4), "no positive number", "threshold"),
     "a divisor of 0": (lambda: changed("avg_pool", divisor=0), "divisor = 0", "at least 1"),
-    "a window in the padding": (lambda: changed("max_pool", padding=((2, 0), (0, 0))), "wholly in the padding", "less than"),
-    "a mean of padding": (lambda: changed("avg_pool", padding=((2, 0), (0, 0)), divisor=None), "wholly in the padding", "less"),
+    "a window in the padding": (lambda: changed("max_pool", padding=((2, 0), (0, 0))), "reads padding alone", "by less"),
+    "a mean of padding": (lambda: changed("avg_pool", padding=((2, 0), (0, 0)), divisor=None), "reads padding alone", "by less"),
     "an empty window": (lambda: changed("max_pool", kernel=(0, 1)), "kernel = 0", "at least 1"),
     "sums of other shapes": (
         lambda: Graph(

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from neuro.chip.placement import place
 from torch import nn
 
 import converters
@@ -18,6 +17,7 @@ from converters.delivery import deliver, fan_out, largest
 from converters.evaluation import logits
 from converters.linear import Window
 from neuro.chip.files import load_chip
+from neuro.chip.placing.placement import place
 from neuro.errors import GraphError, NetworkError, NeuroError
 from neuro.forms import as_convolution, most_special
 from neuro.machines.equivalent import equivalent
@@ -373,5 +373,5 @@ def test_sizes_that_do_not_coincide_are_refused_with_both(name: str) -> None:
 )
 def test_a_pool_of_padding_alone_is_refused(op: str, options: dict, yields: int) -> None:
     layers = (neuro.Layer("x", "input", (), (1, 1)), neuro.Layer("y", op, ("x",), (1, yields), {}, options))
-    with pytest.raises(GraphError, match=f"layer 'y': a window of {op} reads padding alone"):
+    with pytest.raises(GraphError, match="layer 'y': a window of .* reads padding alone"):
         neuro.Graph(layers)

@@ -64,6 +64,8 @@ def test_wrong_sweeps_are_refused(named) -> None:
     refused(call("sweep", "--code", "morse", folder=named), "morse")
     np.savez(named / "blind.npz", x=np.ones((4, 16), np.float32))
     refused(call("sweep", "mine:net", "--data", "blind.npz", folder=named), "blind.npz", "classes")
+    np.savez(named / "beyond.npz", x=np.ones((4, 16), np.float32), y=[1, 2, 3, 4])
+    refused(call("sweep", "mine:net", "--data", "beyond.npz", folder=named), "classes 1 to 4 for a network of 4", "0 to 3")
 
 
 def test_a_sweep_in_which_nothing_works_draws_no_front(undisturbed, tmp_path, monkeypatch, capsys) -> None:

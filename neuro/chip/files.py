@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
-from neuro.errors import ChipError, FormatError, expect
+from neuro.errors import ChipError, FormatError, expect, one_of
 from neuro.reading import read_toml
 from neuro.sourced import BASES
 
@@ -96,8 +96,10 @@ def _parse(name: Any) -> Tables:
             return read_toml(path)
         except FormatError as error:
             raise ChipError(f"chip file {str(name)!r}", error.fact, error.remedy) from None
-    known = ", ".join(list_chips())
-    raise ChipError(f"chip {str(name)!r}", "there is no chip or TOML file of that name", f"Use one of {known}, or a path")
+    if path.suffix == ".toml":
+        raise ChipError(f"chip file {str(name)!r}", "there is no such file", "Check the path, or name a chip of `neuro chips`")
+    remedy = one_of(str(name), list_chips(), ", or a .toml file")
+    raise ChipError(f"chip {str(name)!r}", "there is no chip or TOML file of that name", remedy)
 
 
 def _mistakes(tables: Tables) -> list[Mistake]:

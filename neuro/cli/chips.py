@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
+from neuro.cli.paths import check_files
 from neuro.errors import ChipError, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help=_NAME, show_d
 
 def chips(name: Name = None, file: File = None, json: Json = None, quiet: Quiet = False) -> None:
     """List the chips that can be emulated, or one chip's limits and prices with their sources; check a chip file."""
+    check_files({"--json": json}, {"FILE": file, "NAME": name})
     from neuro.chip.files import describe, list_chips, load_chip
     from neuro.report.tables import table
 
@@ -63,9 +66,13 @@ def _check(file: Path, shown: Console, json: Path | None) -> None:
     found = check_chip(file)
     write_json(json, [dict(zip(("field", "mistake", "remedy"), mistake, strict=True)) for mistake in found])
     if found:
-        shown.print(table(f"{file.name}: {len(found)} mistakes", ("field", "mistake", "remedy"), found))
-        raise ChipError(str(file), f"{len(found)} mistakes", "Mend the fields shown above")
+        shown.print(table(f"{file.name}: {_mistakes(found)}", ("field", "mistake", "remedy"), found))
+        raise ChipError(str(file), _mistakes(found), "Correct the fields shown above")
     shown.print(f"{file.name}: no mistakes")
+
+
+def _mistakes(found: Sequence[object]) -> str:
+    return f"{len(found)} mistake{'' if len(found) == 1 else 's'}"
 
 
 def _summary(chip: Chip) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Asked, Calibration, Code, NirWriter, Timesteps, Weights, study_named
-from neuro.cli.output import Json, Quiet, check_writable, chip_names, console, machine_names, working, write_json, write_out
+from neuro.cli.output import Json, Quiet, chip_names, console, machine_names, working, write_json, write_out
+from neuro.cli.paths import check_files
 from neuro.errors import UsageError
 
 _MACHINE = "A machine by name or .toml file; repeat it."
@@ -35,7 +37,7 @@ Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
 Table = Annotated[int | None, typer.Option(metavar="N", min=1, max=3, help="Instead of MODEL: table 1, 2 or 3 of a survey.")]
 Roofline = Annotated[bool, typer.Option("--roofline", help="Instead of MODEL: every machine's roofline, as table and figure.")]
-Figure = Annotated[Path, typer.Option(metavar="FILE", help="Where --roofline draws, as SVG.")]
+Figure = Annotated[Path | None, typer.Option(metavar="FILE", help="Where --roofline draws, as SVG.", show_default="roofline.svg")]
 
 
 def compare(
@@ -53,26 +55,35 @@ def compare(
     csv: Csv = None,
     table: Table = None,
     roofline: Roofline = False,
-    figure: Figure = Path("roofline.svg"),
+    figure: Figure = None,
     quiet: Quiet = False,
 ) -> None:
     """Set a network on the chip beside machines of your choice: latency, throughput and energy at every batch size."""
-    check_writable(json, csv, figure if roofline else None)
     _check_one(model, table, roofline)
+    own: dict[str, object] = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
+    own |= {"--timesteps": timesteps}
+    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer}
+    results: dict[str, Path | None] = {"--json": json, "--csv": csv}
     if table is not None:
+        _leave_out(f"--table {table}", {**chosen, "--figure": figure, **({} if table == 1 else own)})
         from neuro.cli.survey import Own, show_table
 
-        own = Own(weights, data, calibration, chip, code, timesteps)
+        asked_for = Own(weights, data, calibration, chip, code, timesteps)
+        check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip})
         with working("costing", quiet=quiet) as work:
-            show_table(table, own, json=json, csv=csv, quiet=quiet, work=work)
+            show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)
         return
     if roofline:
+        _leave_out("--roofline", {**own, "--batch": batch, "--nir-writer": nir_writer})
         from neuro.cli.survey import show_rooflines
 
-        show_rooflines(tuple(machine or ()), figure, json=json, csv=csv, quiet=quiet)
+        drawn = figure or Path("roofline.svg")
+        check_files({**results, "--figure": drawn})
+        show_rooflines(tuple(machine or ()), drawn, json=json, csv=csv, quiet=quiet)
         return
     if model is None or data is None:
         raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
+    _leave_out("a comparison of MODEL", {"--figure": figure})
     named = Asked(
         model,
         data,
@@ -85,6 +96,7 @@ def compare(
         batches=tuple(batch or ()),
         nir_writer=nir_writer,
     )
+    check_files(results, named.inputs(), code=named.code_files())
     with working("loading", quiet=quiet) as work:
         outcome = study_named(named, work=work)
     if outcome.comparison is None:
@@ -97,6 +109,15 @@ def compare(
     write_json(json, {name: found[name] for name in ("title", "comparison", "verdict", "conditions", "versions")})
     if csv is not None:
         write_out(csv, csv_rows(found["comparison"]))
+
+
+def _leave_out(what: str, options: Mapping[str, object]) -> None:
+    """Refuse options that would say nothing here."""
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            " and ".join(given), f"{what} does not take {'them' if len(given) > 1 else 'it'}", f"Leave {' and '.join(given)} out"
+        )
 
 
 def _check_one(model: str | None, table: int | None, roofline: bool) -> None:

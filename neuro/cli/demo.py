@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.output import CODE, CODES, TIMESTEPS, Chip, Quiet, check_writable, working
-from neuro.errors import UsageError
+from neuro.cli.output import CODE, CODES, TIMESTEPS, Chip, Quiet, working
+from neuro.cli.paths import check_files
+from neuro.errors import UsageError, one_of
 
 EXAMPLES = """
 Examples:
@@ -21,7 +22,7 @@ Examples:
 """
 Code = Annotated[str, CODE]
 Timesteps = Annotated[int, TIMESTEPS]
-Seed = Annotated[int, typer.Option(help="Of the split of the data and of the training.")]
+Seed = Annotated[int, typer.Option(help="Of the split of the data and of the training.", min=0)]
 Report = Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")]
 Json = Annotated[Path, typer.Option("--json", metavar="FILE", help="The JSON object to write; - is standard output.")]
 
@@ -39,19 +40,21 @@ def demo(
 
     Everything happens here and now: 1,347 images to train on, 450 held out, five codes, five machines.
     """
-    check_writable(report, json)
+    check_files({"--report": report, "--json": json}, {"--chip": chip})
     if code not in CODES:
-        raise UsageError("--code", f"{code!r} is none that the demo shows", f"Use one of {', '.join(CODES)}")
+        raise UsageError("--code", f"{code!r} is none that the demo shows", one_of(code, CODES))
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.cli.inputs import Data
-        from neuro.cli.job import Settings, other_codes, study
+        from neuro.cli.settings import Settings, other_codes
+
+        target, settings = load_chip(chip), Settings(code, timesteps, other_codes(code))
+        from neuro.cli.job import study
         from neuro.cli.tell import tell
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
 
-        settings = Settings(code, timesteps, other_codes(code))
-        target, digits = load_chip(chip), load_digits(seed=seed)
+        digits = load_digits(seed=seed)
         held_out = Data(digits.x_held_out, digits.y_held_out)
         work.step("training")
         model = train(digits, seed=seed, progress=work.advance)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuro.cli.named import MODEL, SAMPLES, Asked, Calibration, Code, NirWriter, Timesteps, Weights, check_auto, network_named
+from neuro.cli.named import (
+    MODEL,
+    SAMPLES,
+    Asked,
+    Calibration,
+    Code,
+    NirWriter,
+    Timesteps,
+    Weights,
+    check_auto,
+    network_of,
+    read_named,
+)
 from neuro.cli.output import Chip as ChipName
-from neuro.cli.output import Json, Quiet, Report, check_writable, console, working, write_json, write_out
-from neuro.errors import UsageError
+from neuro.cli.output import Json, Quiet, Report, console, working, write_json, write_out
+from neuro.cli.paths import check_files
+from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from neuro.chip.spec import Chip
@@ -27,6 +41,7 @@ Examples:
   neuro faults network.safetensors --data test.npz --kind dropped_packets --rate 0.01 --rate 0.1
   neuro faults mine:net --weights w.safetensors --data test.npz --seeds 5 --figure faults.svg --json -
 """
+_DEVIATION = "threshold_noise"  # the only kind whose rate is no share
 _DEMO_SAMPLES = 150  # of the held-out digits: enough to see a percent, little enough for a few minutes
 Model = Annotated[str | None, MODEL]
 Samples = Annotated[Path | None, SAMPLES]
@@ -57,26 +72,41 @@ def faults(
 
     Without MODEL: the network of `neuro demo`. Without labels in the data: the share of answers that stay as they were.
     """
-    check_writable(figure, report, json)
-    if (model is None) != (data is None):
-        raise UsageError("neuro faults", "a model and its data belong together", "Write `neuro faults MODEL --data FILE.npz`")
+    results = {"--figure": figure, "--report": report, "--json": json}
+    if model is None or data is None:
+        own = {"MODEL": model, "--data": data, "--weights": weights, "--calibration": calibration, "--nir-writer": nir_writer}
+        if any(value is not None for value in own.values()):
+            given = " and ".join(option for option, value in own.items() if value is not None)
+            fact = f"{given}: a model and its data belong together"
+            raise UsageError("neuro faults", fact, "Write `neuro faults MODEL --data FILE.npz`")
+        asked = None
+        check_files(results, {"--chip": chip})
+    else:
+        asked = Asked(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
+        check_files(results, asked.inputs(), code=asked.code_files())
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
-        from neuro.cli.job import Settings, try_network
+        from neuro.cli.settings import Settings
+
+        read = None if asked is None else read_named(asked)
+        target = load_chip(chip) if read is None else read.chip
+        Settings(code or Settings().code, timesteps or Settings().timesteps)
         from neuro.faultcurves import KINDS, Subject, curves
+
+        kinds = kind or tuple(KINDS)
+        _check_kinds(kinds, rate or (), tuple(KINDS))
+        from neuro.cli.job import try_network
         from neuro.report.outcome import Outcome
 
-        target = load_chip(chip)
-        if model is None or data is None:
+        if asked is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            asked = Asked(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
-            network, samples = network_named(asked, work=work)
+            network, samples = network_of(asked, read, work=work), read.data
         trial = try_network(network, target, samples, Settings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
         subject = Subject(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)
-        found = curves(subject, kind or tuple(KINDS), rates=rate or (), seeds=range(seeds), progress=work.advance)
+        found = curves(subject, kinds, rates=rate or (), seeds=range(seeds), progress=work.advance)
     from neuro.report.faults import fault_figure, fault_table, fault_values
     from neuro.report.study import write_study
     from neuro.report.svg import alone
@@ -89,10 +119,23 @@ def faults(
     write_json(json, fault_values(found))
 
 
+def _check_kinds(kinds: Sequence[str], rates: Sequence[float], known: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in known:
+            raise UsageError("--kind", f"{kind!r} is not known", one_of(kind, known))
+    shares = [kind for kind in kinds if kind != _DEVIATION]
+    for rate in rates:
+        if not 0 <= rate < float("inf") or (rate > 1 and shares):
+            raise UsageError(
+                "--rate", f"{rate:g} is no share", "Use 0 to 1" + (f"; only {_DEVIATION} takes more" if shares else "")
+            )
+
+
 def _digits(chip: Chip, code: str | None, timesteps: int | None, work: Work) -> tuple[Network, Data]:
     """The network of `neuro demo`, trained and converted, and some of its held-out images."""
     from neuro.cli.inputs import Data
-    from neuro.cli.job import Settings, convert_for
+    from neuro.cli.job import convert_for
+    from neuro.cli.settings import Settings
     from neuro.digits.data import load_digits
     from neuro.digits.model import train
 

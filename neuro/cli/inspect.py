@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,14 +11,17 @@ import typer
 from neuro.cli.named import NirWriter
 from neuro.cli.output import Board as BoardName
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
+from neuro.cli.paths import check_apart, check_files
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from neuro.chip.spec import Chip
     from neuro.network import Network
 
+_PICTURES = ("fill.svg", "links.svg")
 EXAMPLES = """
 Examples:
 
@@ -49,6 +53,17 @@ def inspect(
     dt: NirStep = None,
 ) -> None:
     """Show the populations and projections of a saved spiking network, and how it lies on a chip."""
+    check_files({"--json": json}, {"FILE": file, "--chip": chip})
+    if chip is None and pictures is not None:
+        raise UsageError("neuro inspect", "pictures are of a placed network", "Add --chip loihi2, say")
+    if chip is None and board != "given":
+        raise UsageError("--board", "a board is of the chip that the network is placed on", "Add --chip loihi2, say")
+    if pictures is not None:
+        _check_folder(pictures)
+        check_apart(
+            {"--json": json, **{f"--pictures {name}": pictures / name for name in _PICTURES}}, {"FILE": file, "--chip": chip}
+        )
+    target = None if chip is None else _chip(chip, board)
     network = _loaded(file, nir_writer, dt)
     described = _described(network)
     shown = console(quiet=quiet or str(json) == "-")
@@ -58,20 +73,35 @@ def inspect(
         shown.print(f"Made for {network.timesteps} timesteps: {network.steps(network.timesteps)} chip steps for one sample.")
     for note in network.notes:
         shown.print(f"Note: {note}")
-    if chip is not None:
-        described["placement"] = _placed(network, chip, board, pictures, shown)
-    elif pictures is not None:
-        raise UsageError("neuro inspect", "pictures are of a placed network", "Add --chip loihi2, say")
+    if target is not None:
+        described["placement"] = _placed(network, target, board, pictures, shown)
     write_json(json, described)
 
 
-def _placed(network: Network, chip: str, board: str, pictures: Path | None, shown: Console) -> dict[str, Any]:
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--pictures {folder}", "it is no folder", "Name a folder")
+    if not folder.exists() and not folder.parent.is_dir():
+        raise UsageError(f"--pictures {folder}", "the folder that it lies in does not exist", "Make that folder first")
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):
+        raise UsageError(f"--pictures {folder}", "it cannot be written to", "Choose another folder")
+
+
+def _chip(name: str, board: str) -> Chip:
+    from neuro.chip.files import load_chip
+    from neuro.cli.settings import check_board
+
+    check_board(board)
+    return load_chip(name)
+
+
+def _placed(network: Network, chip: Chip, board: str, pictures: Path | None, shown: Console) -> dict[str, Any]:
     """Place the network, show what the fullest core holds of each limit, and draw it on request."""
     from neuro.chip.cutting.limits import limits
-    from neuro.chip.files import load_chip
     from neuro.chip.placing.placement import Board, place
 
-    placement = place(network, load_chip(chip), board=cast(Board, board))
+    placement = place(network, chip, board=cast(Board, board))
     room = limits(placement.chip)
     rows = [
         {

@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import converters
 from converters.choosing import Goal
 from converters.coding import Code
 from converters.evaluation import logits
-from converters.pipeline import CODES, Conversion
+from converters.pipeline import Conversion
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
 from neuro.chip.emulator import emulate
 from neuro.chip.placing.placement import Board, place
 from neuro.chip.spec import Chip
-from neuro.cli.inputs import Data
+from neuro.cli.inputs import Data, check_classes
 from neuro.cli.output import Work
-from neuro.comparison import MACHINES, compare
+from neuro.cli.settings import Settings
+from neuro.comparison import compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
-from neuro.errors import InputError, MachineError, NeuroError, UsageError
+from neuro.errors import MachineError, NeuroError
 from neuro.graph import Graph
 from neuro.machines.equivalent import equivalent
-from neuro.machines.machine import load_machine
 from neuro.metrics import neurobench
 from neuro.network import Network
 from neuro.report.outcome import Outcome, Trial
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How float networks become spikes and what they are compared with; code "auto": the one with the least work that agrees.
-
-    `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `board` "auto" takes as many
-    chips as a network needs; `diagnose`: also say what each layer loses; `within_s`: seconds that emulating one code may take.
-    """
-
-    code: str = "rate"
-    timesteps: int = 16
-    others: tuple[str, ...] = ()
-    machines: tuple[str, ...] = MACHINES
-    batches: tuple[int, ...] = (1, 64)
-    board: str = "given"
-    diagnose: bool = False
-    within_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for code in (self.code, *self.others):
-            if code not in (*CODES, "auto"):
-                raise UsageError("code", f"{code!r} is not known", f"Use one of {', '.join(CODES)}, or auto")
-        for machine in self.machines:
-            load_machine(machine)
-
-
-def other_codes(code: str) -> tuple[str, ...]:
-    """All codes but this one."""
-    return tuple(name for name in CODES if name != code)
 
 
 def try_network(
@@ -63,12 +32,12 @@ def try_network(
 ) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
+    if network.readouts:
+        check_classes("--data", data.y, sum(readout.size for readout in network.readouts))
     placement = place(network, chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
     chip_run = emulate(network, placement, data.x, timesteps=timesteps, **how)
-    classes = chip_run.run.logits.shape[1]
-    if data.y is not None and data.y.max() >= classes:
-        raise InputError("data, y", f"class {data.y.max()} for a network of {classes} classes", f"Use 0 to {classes - 1}")
+    check_classes("--data", data.y, chip_run.run.logits.shape[1])
     return Trial(code, chip_run, data.y)
 
 

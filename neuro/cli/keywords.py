@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import Chip, Json, Quiet, check_writable, console, working, write_json
-from neuro.errors import UsageError
+from neuro.cli.output import Chip, Json, Quiet, console, working, write_json
+from neuro.cli.paths import check_files
+from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from neuro.chip.spec import Chip as EmulatedChip
     from neuro.keywords.listening import Account, Detection, Listener
     from neuro.keywords.making import Heard
     from neuro.keywords.spotter import Spotter
 
+_MODELS = ("separable", "multilayer")
 app = typer.Typer(
     help="Keyword spotting: choose a word, hear it on the chip, know the joules.",
     no_args_is_help=True,
@@ -57,7 +60,12 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a spotter, convert it to spikes, and measure it on speakers it has never heard."""
-    check_writable(out, json)
+    check_files({"--out": out, "--figure": figure, "--json": json}, {"--data": data})
+    if model not in _MODELS:
+        raise UsageError("--model", f"{model!r} is not known", one_of(model, _MODELS))
+    _check_words(word)
+    if data is not None and not data.exists():
+        raise UsageError(f"--data {data}", "there is no such file or folder", "Check the path")
     with working("loading", quiet=quiet):
         from neuro.keywords.making import gather, make
         from neuro.keywords.training import Recipe
@@ -82,6 +90,13 @@ def train(
     write_json(json, {"card": dict(made.spotter.card), "threshold": made.spotter.threshold, "heard": _heard_rows(made.heard)})
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that no folder of recordings and no class could be named after."""
+    for word in words:
+        if not word.strip() or "/" in word or word.startswith(("_", ".")):
+            raise UsageError(f"--word {word!r}", "it is no word", "Name a word, like yes")
+
+
 @app.command()
 def listen(
     file: File = None,
@@ -96,9 +111,23 @@ def listen(
     """Hear words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
     if (file is None) == (not mic):
         raise UsageError("neuro keywords listen", "it needs one thing to listen to", "Name a WAV file, or pass --mic")
-    check_writable(figure, json)
+    for option, value in (("--figure", figure), ("--json", json)):
+        if mic and value is not None:
+            raise UsageError(option, "it is of a recording, not of the microphone", "Name a WAV file, or leave it out")
+    if threshold is not None and not 0 < threshold < 1:
+        raise UsageError("--threshold", f"{threshold:g} is no share", "Use more than 0, and less than 1")
+    check_files({"--figure": figure, "--json": json}, {"FILE.wav": file, "--spotter": spotter, "--chip": chip})
+    from neuro.reading import opened
+
+    for path in (file, spotter):
+        if path is not None:
+            with opened(path):
+                pass
+    from neuro.chip.files import load_chip
+
+    target = load_chip(chip)
     with working("loading", quiet=quiet):
-        listener = _listener(spotter, chip, threshold, keep_spikes=figure is not None)
+        listener = _listener(spotter, target, threshold, keep_spikes=figure is not None)
     shown = console(quiet=quiet or str(json) == "-")
     if file is None:
         _at_the_microphone(listener, shown)
@@ -109,6 +138,7 @@ def listen(
 @app.command()
 def bench(json: Json = None, quiet: Quiet = False) -> None:
     """Remake the published keyword table: five devices measured, beside our models' predictions and their errors."""
+    check_files({"--json": json})
     with working("predicting and emulating", quiet=quiet):
         from neuro.keywords.published import CHIP, WORKLOAD, published, to_rows
         from neuro.report.tables import table
@@ -169,17 +199,16 @@ def _error(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:+.0f} %"
 
 
-def _listener(spotter: Path | None, chip: str, threshold: float | None, *, keep_spikes: bool) -> Listener:
+def _listener(spotter: Path | None, chip: EmulatedChip, threshold: float | None, *, keep_spikes: bool) -> Listener:
     from dataclasses import replace
 
-    from neuro.chip.files import load_chip
     from neuro.keywords.listening import Listener
     from neuro.keywords.spotter import Spotter, shipped
 
     chosen = shipped() if spotter is None else Spotter.load(spotter)
     if threshold is not None:
         chosen = replace(chosen, threshold=threshold)
-    return Listener(chosen, load_chip(chip), keep_spikes)
+    return Listener(chosen, chip, keep_spikes)
 
 
 def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path | None, shown: Console) -> None:

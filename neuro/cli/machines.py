@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.output import Json, Quiet, check_writable, console, machine_names, write_json
+from neuro.cli.output import Json, Quiet, console, machine_names, write_json
+from neuro.cli.paths import check_files
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def machines(
     name: Name = None, validate: Validate = False, points: Points = None, json: Json = None, quiet: Quiet = False
 ) -> None:
     """List the machines in the catalogue, or one machine's figures with their sources; say how wrong the models may be."""
-    check_writable(json)
+    check_files({"--json": json}, {"--points": points, "NAME": name})
     if validate and name is not None:
         raise UsageError("neuro machines", "--validate looks at every machine with measurements", "Leave the name out")
     if points is not None and not validate:

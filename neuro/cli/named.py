@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,26 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuro.cli.output import CODE_OR_AUTO, TIMESTEPS
-from neuro.errors import UsageError
+from neuro.errors import UsageError, one_of
+from neuro.locating import Place, locate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neuro.chip.spec import Chip
     from neuro.cli.inputs import Data
-    from neuro.cli.job import Settings
     from neuro.cli.output import Work
+    from neuro.cli.settings import Settings
     from neuro.network import Network
     from neuro.report.outcome import Outcome
 
 CALIBRATION_SAMPLES = 512
 INPUT_LEVELS = 255  # of values that are not integers, when they enter a network as messages
 DEFAULT_CHIP = "loihi2"
-_MODEL = "package.module:callable that returns a torch.nn.Module, an .onnx or .nir file, or a saved spiking network."
+TORCH_FILES = (".pt", ".pth", ".ckpt", ".bin")
+WRITERS = ("nir", "snntorch", "sinabs", "norse", "spikingjelly")
+_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), an .onnx or .nir file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
 Samples = Annotated[Path, SAMPLES]
 Code = Annotated[str | None, CODE_OR_AUTO]
 Timesteps = Annotated[int | None, TIMESTEPS]
-Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
+Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights: safetensors, or a file of torch.save.")]
 NirWriter = Annotated[
     str | None,
     typer.Option("--nir-writer", metavar="NAME", help="Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly."),
@@ -60,7 +67,7 @@ class Asked:
     @property
     def saved(self) -> bool:
         """Whether the model is the file of a spiking network."""
-        return not self.onnx and (self.nir or Path(self.model).suffix == ".safetensors" or Path(self.model).is_file())
+        return not self.onnx and (self.nir or Path(self.model).suffix == ".safetensors" or self._is_file)
 
     @property
     def nir(self) -> bool:
@@ -72,41 +79,80 @@ class Asked:
         """Whether the model is the file of a float network."""
         return Path(self.model).suffix == ".onnx"
 
+    @property
+    def _is_file(self) -> bool:
+        return os.path.exists(self.model) and Path(self.model).suffix not in (".py", *TORCH_FILES)
+
+    def inputs(self) -> dict[str, Path | str | None]:
+        """The files that are read, by the option that names them."""
+        named: dict[str, Path | str | None] = {"--data": self.data, "--weights": self.weights, "--calibration": self.calibration}
+        machines = {f"--machine {name}": name for name in self.machines if name.endswith(".toml")}
+        chip = {"--chip": self.chip} if self.chip.endswith(".toml") else {}
+        return {**named, **chip, **machines, **({"the model": self.model} if self.saved or self.onnx else {})}
+
+    def code_files(self) -> tuple[Path, ...]:
+        """Files of the program that builds the network, where it is one."""
+        return () if self.saved or self.onnx else check_name(self.model).sources()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was named, read and checked as far as that can be done without the libraries that take seconds to load."""
+
+    chip: Chip
+    data: Data
+    typical: NDArray[Any]
+    network: Network | None  # the spiking network, where one of ours was named
+
+
+def read_named(asked: Asked) -> Read:
+    """Read the chip, the data, and the network where that is quick; refuse what cannot be right before anything is loaded."""
+    _check(asked)
+    from neuro.chip.files import load_chip
+    from neuro.cli.inputs import read_data, read_inputs
+
+    chip = load_chip(asked.chip)
+    _check_model(asked)
+    data = read_data(asked.data)
+    typical = (data.x if asked.calibration is None else read_inputs(asked.calibration))[:CALIBRATION_SAMPLES]
+    network = None
+    if asked.saved and not asked.nir:
+        from neuro.network import Network
+
+        network = Network.load(asked.model)
+    return Read(chip, data, typical, network)
+
 
 def study_named(asked: Asked, *, work: Work) -> Outcome:
     """Read what was named, convert it if it is a float network, and study it on the chip."""
-    _check(asked)
-    from neuro.chip.files import load_chip
-    from neuro.cli.inputs import read_data
-
-    chip, samples = load_chip(asked.chip), read_data(asked.data)
+    settings = settings_of(asked)
+    read = read_named(asked)
     from neuro.cli.job import study, study_network
 
-    settings = _settings(asked)
+    chip, samples = read.chip, read.data
     if asked.saved:
-        network = _network(asked, samples)
+        network = _network(asked, read)
         outcome = study_network(network, chip, samples, settings, window=asked.timesteps, work=work)
         facts = (*outcome.facts, *(network.notes if asked.nir else ()))  # what was assumed about another tool's file
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}", facts=facts)
-    model, typical = float_network(asked, samples), typical_inputs(asked, samples)
-    outcome = study(model, typical, chip, samples, settings, work=work)
-    facts = (f"calibrated on {len(typical):,} inputs of {(asked.calibration or asked.data).name}", *getattr(model, "notes", ()))
+    model = float_network(asked, samples)
+    outcome = study(model, read.typical, chip, samples, settings, work=work)
+    calibrated = f"calibrated on {len(read.typical):,} inputs of {(asked.calibration or asked.data).name}"
     name = Path(asked.model).name if asked.onnx else asked.model
-    return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
+    return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=(calibrated, *getattr(model, "notes", ())))
 
 
-def _network(asked: Asked, samples: Data) -> Network:
+def _network(asked: Asked, read: Read) -> Network:
     """The spiking network in a file."""
-    if not asked.nir:
-        from neuro.network import Network
-
-        return Network.load(asked.model)
+    if read.network is not None:
+        return read.network
     import numpy as np
 
     from converters.nir_files import read_nir
 
-    fractions = samples.x.dtype.kind == "f" and not np.array_equal(samples.x, np.rint(samples.x))
-    scale = float(np.abs(samples.x).max()) / INPUT_LEVELS if fractions else None
+    x = read.data.x
+    fractions = x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
+    scale = float(np.abs(x).max()) / INPUT_LEVELS if fractions else None
     return read_nir(asked.model, writer=asked.nir_writer, input_scale=scale)
 
 
@@ -116,27 +162,20 @@ def float_network(asked: Asked, samples: Data) -> Any:
         from converters.modules import load_module
 
         return load_module(asked.model, weights=asked.weights)
-    if asked.weights is not None:
-        raise UsageError("--weights", f"{asked.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
     from converters.onnx_files import read_onnx
 
     return read_onnx(asked.model, shape=samples.x.shape[1:])
 
 
-def network_named(asked: Asked, *, work: Work) -> tuple[Network, Data]:
-    """Read what was named and convert it if it is a float network: the spiking network and the samples."""
-    _check(asked)
-    from neuro.chip.files import load_chip
-    from neuro.cli.inputs import read_data
-
-    samples = read_data(asked.data)
+def network_of(asked: Asked, read: Read, *, work: Work) -> Network:
+    """The spiking network that was named, converted if it is a float network."""
     if asked.saved:
-        return _network(asked, samples), samples
+        return _network(asked, read)
     from neuro.cli.job import convert_for
 
-    settings, model, typical = _settings(asked), float_network(asked, samples), typical_inputs(asked, samples)
+    settings, model = settings_of(asked), float_network(asked, read.data)
     work.step(f"{settings.code}: converting")
-    return convert_for(load_chip(asked.chip), model, typical, settings.code, settings.timesteps).network, samples
+    return convert_for(read.chip, model, read.typical, settings.code, settings.timesteps).network
 
 
 def check_auto(code: str | None, timesteps: int | None) -> None:
@@ -148,25 +187,47 @@ def check_auto(code: str | None, timesteps: int | None) -> None:
 def _check(asked: Asked) -> None:
     if asked.nir_writer is not None and not asked.nir:
         raise UsageError("--nir-writer", f"{asked.model!r} is not a .nir file", "Leave --nir-writer out")
+    if asked.nir_writer is not None and asked.nir_writer not in WRITERS:
+        raise UsageError("--nir-writer", f"{asked.nir_writer!r} is not known", one_of(asked.nir_writer, WRITERS))
     check_auto(asked.code, asked.timesteps)
-    for name, value in (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration)):
+    given = (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration))
+    for name, value in (*given, ("--all-codes", asked.all_codes or None)):
         if asked.saved and value is not None:
             raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
     if asked.saved and asked.diagnose:
         fact = f"{asked.model!r} is a saved spiking network: the float network to measure it against is not in it"
         raise UsageError("--diagnose", fact, "Name the float network, package.module:callable or an .onnx file")
+    if asked.onnx and asked.weights is not None:
+        raise UsageError("--weights", f"{asked.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
 
 
-def typical_inputs(asked: Asked, samples: Data) -> Any:
-    """The inputs that a float network is calibrated on."""
-    from neuro.cli.inputs import read_data
+def check_name(model: str) -> Place:
+    """The place of the code that a model's name means; refuses names of the files of a float network that hold no code."""
+    suffix = Path(model).suffix
+    if suffix in TORCH_FILES:
+        fact = "a file of torch is read as weights only, and not as the network that they belong to"
+        remedy = f"Write what returns the module in its place, like mine.py:net, and add --weights {model}"
+        raise UsageError(f"model {model!r}", fact, f"{remedy}; or export the module with torch.onnx.export")
+    return locate(model)
 
-    return (samples if asked.calibration is None else read_data(asked.calibration)).x[:CALIBRATION_SAMPLES]
+
+def _check_model(asked: Asked) -> None:
+    """Refuse a model or weights that are not there, or plainly of another kind, before anything is loaded to read them."""
+    if asked.saved or asked.onnx:
+        from neuro.reading import opened
+
+        with opened(asked.model):
+            return
+    check_name(asked.model)
+    if asked.weights is not None:
+        from neuro.weights import check_weights
+
+        check_weights(asked.weights)
 
 
-def _settings(asked: Asked) -> Settings:
+def settings_of(asked: Asked) -> Settings:
     """Settings with the defaults in place of what was left open."""
-    from neuro.cli.job import Settings, other_codes
+    from neuro.cli.settings import Settings, other_codes
 
     default = Settings()
     code = asked.code or default.code

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuro.engine.pace import Pace
-from neuro.errors import FormatError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,19 +60,6 @@ def console(*, quiet: bool = False) -> Console:
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
     return Console(quiet=quiet, width=width, highlight=False)
-
-
-def check_writable(*paths: Path | None) -> None:
-    """Refuse, before any work is done, a result file that could not be written at the end."""
-    for path in paths:
-        if path is None or str(path) == "-":
-            continue
-        if path.is_dir():
-            raise FormatError(str(path), "it is a folder", "Name a file")
-        if not path.parent.is_dir():
-            raise FormatError(str(path), "its folder does not exist", "Make the folder first, or name another")
-        if not os.access(path.parent, os.W_OK):
-            raise FormatError(str(path), "its folder cannot be written to", "Choose another folder")
 
 
 def write_json(path: Path | None, value: Any) -> None:

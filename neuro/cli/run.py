@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from neuro.cli.named import Asked, Calibration, Code, Model, NirWriter, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Board, Chip, Json, Quiet, Report, check_writable, working
+from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
+from neuro.cli.paths import check_files
 
 EXAMPLES = """
 Examples:
@@ -51,7 +52,6 @@ def run(
     A float network is converted first (code rate, 16 timesteps unless told otherwise); a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
-    check_writable(report, json)
     asked = Asked(
         model,
         data,
@@ -66,6 +66,7 @@ def run(
         nir_writer=nir_writer,
         within_s=within,
     )
+    check_files({"--report": report, "--json": json}, asked.inputs(), code=asked.code_files())
     with working("loading", quiet=quiet) as work:
         outcome = study_named(asked, work=work)
     from neuro.cli.tell import tell

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuro.cli.named import CALIBRATION_SAMPLES
 from neuro.cli.output import Work, console, write_json, write_out
-from neuro.errors import UsageError
+from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from neuro.bill import Bill
@@ -73,7 +73,7 @@ def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, 
     known = {roof["machine"] for roof in data["roofs"]}
     for name in machines:
         if name not in known:
-            raise UsageError(f"machine {name!r}", "it has no roof in the catalogue", f"Use one of {', '.join(sorted(known))}")
+            raise UsageError(f"machine {name!r}", "it has no roof in the catalogue", one_of(name, sorted(known)))
     console(quiet=quiet or "-" in (str(json), str(csv))).print(Wide(*tables_machines.rooflines(data, ROOFLINE_BATCH)))
     write_text(figure, alone(figures_machines.roofline(data, machines or COLOURED, ROOFLINE_BATCH)))
     write_json(json, data)
@@ -92,16 +92,18 @@ def _own_row(own: Own, work: Work) -> list[Bill]:
     if own.weights is None or own.data is None:
         return []
     from neuro.chip.files import load_chip
-    from neuro.cli.inputs import read_data
-    from neuro.cli.job import Settings, convert_for, try_network
-    from neuro.files import read_tensors
+    from neuro.cli.inputs import read_data, read_inputs
+    from neuro.cli.settings import Settings
     from neuro.machines.spiking import resnet50_graph
+    from neuro.weights import read_weights
 
     chip, samples = load_chip(own.chip or BOARD), read_data(own.data)
-    graph = resnet50_graph(read_tensors(own.weights))
-    typical = (samples if own.calibration is None else read_data(own.calibration)).x[:CALIBRATION_SAMPLES]
+    typical = (samples.x if own.calibration is None else read_inputs(own.calibration))[:CALIBRATION_SAMPLES]
     settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
+    graph = resnet50_graph(read_weights(own.weights))
     work.step("converting ResNet-50")
+    from neuro.cli.job import convert_for, try_network
+
     network = convert_for(chip, graph, typical, settings.code, settings.timesteps).network
     work.step("placing ten million neurons, which takes minutes, and emulating")
     return [try_network(network, chip, samples, settings, code=settings.code, work=work).chip_run.bill]

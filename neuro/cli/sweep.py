@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.named import Asked, float_network, typical_inputs
-from neuro.cli.output import CODES, Json, Quiet, check_writable, chip_names, console, working, write_json
+from neuro.cli.named import DEFAULT_CHIP, Asked, Read, float_network, read_named
+from neuro.cli.output import CODES, Json, Quiet, chip_names, console, working, write_json
+from neuro.cli.paths import check_apart, check_files
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,17 @@ Examples:
 
 The folder --out holds the journal of what is done, and the results: result.json, points.csv, front.csv, front.svg, report.html.
 """
-_MODEL = "package.module:callable that returns a torch.nn.Module, or an .onnx file; left out: the handwritten digits."
+_FILES = (
+    "journal.jsonl",
+    "subject.safetensors",
+    "plan.json",
+    "result.json",
+    "points.csv",
+    "front.csv",
+    "front.svg",
+    "report.html",
+)
+_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), or an .onnx file; left out: the handwritten digits."
 _DATA = "An .npz file: x (samples, ...) and y; required with MODEL."
 _RESUME = "Continue what --out holds; what is left out is taken from there."
 _SEARCH = "Draw so many settings with NSGA-II instead of taking all."
@@ -49,7 +60,7 @@ def _values(what: str, names: Callable[[], Sequence[str]] = tuple) -> Any:
 
 Model = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=_MODEL, show_default=False)]
 Samples = Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)]
-Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights, as safetensors.")]
+Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights: safetensors, or a file of torch.save.")]
 Calibration = Annotated[Path | None, typer.Option(metavar="FILE", help="Typical inputs x; left out: the first 512 of --data.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the journal and the results go.")]
 Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: CODES)]
@@ -96,21 +107,38 @@ def sweep(
 
     A setting that cannot be had is told and stops nothing. Every finished point is on disk at once: --resume goes on from there.
     """
-    check_writable(json)
     if (model is None) != (data is None):
         raise UsageError("neuro sweep", "MODEL and --data go together", "Name both, or neither for the handwritten digits")
+    for option, value in (("--weights", weights), ("--calibration", calibration)):
+        if model is None and value is not None:
+            raise UsageError(option, "it belongs to a MODEL", f"Name MODEL and --data, or leave {option} out")
     if (out / "journal.jsonl").exists() and not resume:
         raise UsageError(str(out), "it holds a sweep already", "Continue it with --resume, or name another folder with --out")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}", "it is no folder", "Name a folder")
+    asked = None if model is None or data is None else Asked(model, data, DEFAULT_CHIP, None, None, weights, calibration)
+    if asked is not None and asked.saved:
+        fact, remedy = "a spiking network has its code already", "Name the float network it came from"
+        raise UsageError(f"model {asked.model!r}", fact, remedy)
+    inputs = {} if asked is None else asked.inputs()
+    inputs |= {f"--chip {name}": str(name) for name in _split("chip", chip or []) if str(name).endswith(".toml")}
+    check_files({"--json": json})
+    check_apart(
+        {"--json": json, **{f"--out {name}": out / name for name in _FILES}}, inputs, code=asked.code_files() if asked else ()
+    )
     axes = {"code": code, "timesteps": timesteps, "threshold": threshold, "weight_bits": weight_bits}
     axes |= {"chip": chip, "placement": placement}
     with working("loading", quiet=quiet) as work:
+        read = None if asked is None else _labelled(asked)
+        from neuro.chip.files import load_chip
         from neuro.sweeping.settings import Search
         from neuro.sweeping.sweep import SUBJECT, Means, sweep_subject
 
         plan = _plan(axes, None if search is None else Search(search, seed=seed), out, resume=resume)
+        for name in () if plan is None else plan.space.chip:
+            load_chip(name)
         known = resume and model is None and (out / SUBJECT).exists()
-        asked = None if model is None or data is None else Asked(model, data, "", None, None, weights, calibration)
-        subject = None if known else _subject(asked, samples, work.advance)
+        subject = None if known else _subject(asked, read, samples, work.advance)
         work.step("measuring")
         found = sweep_subject(subject, plan, out, Means(workers, cluster, work.advance), resume=resume)
     from neuro.files import write_text
@@ -147,11 +175,19 @@ def _split(name: str, texts: list[str]) -> list[str] | list[int]:
     return [int(value) for value in values]
 
 
-def _subject(asked: Asked | None, samples: int | None, progress: Any) -> Subject:
-    """What was named, read; None for the digits, whose network is trained here."""
+def _labelled(asked: Asked) -> Read:
+    """What was named, read; refused without the classes of the samples."""
+    read = read_named(asked)
+    if read.data.y is None:
+        raise UsageError(f"{asked.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
+    return read
+
+
+def _subject(asked: Asked | None, read: Read | None, samples: int | None, progress: Any) -> Subject:
+    """What was named, ready to be measured; None for the digits, whose network is trained here."""
     from neuro.sweeping.subject import subject_of
 
-    if asked is None:
+    if asked is None or read is None:
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
 
@@ -159,14 +195,8 @@ def _subject(asked: Asked | None, samples: int | None, progress: Any) -> Subject
         trained = train(digits, progress=progress)
         x, y = digits.x_held_out[:samples], digits.y_held_out[:samples]
         return subject_of(trained, x, y, calibration=digits.x_train[:256], title="Handwritten digits")
-    if asked.saved:
-        raise UsageError(
-            f"model {asked.model!r}", "a spiking network has its code already", "Name the float network it came from"
-        )
-    from neuro.cli.inputs import read_data
-
-    held = read_data(asked.data)
-    if held.y is None:
-        raise UsageError(f"{asked.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
-    network, typical = float_network(asked, held), typical_inputs(asked, held)
-    return subject_of(network, held.x[:samples], held.y[:samples], calibration=typical, title=Path(asked.model).name)
+    held = read.data
+    assert held.y is not None  # see _labelled
+    network = float_network(asked, held)
+    title = Path(asked.model).name
+    return subject_of(network, held.x[:samples], held.y[:samples], calibration=read.typical, title=title)

@@ -22,6 +22,7 @@ from neuro.reading import read_npz
 
 SILENCE, UNKNOWN = "_silence_", "_unknown_"
 BACKGROUND = "_background_noise_"
+_PACKED = "Pack audio, label, classes, word, speaker and rate, or audio, start, digit, speaker and rate"
 Progress = Callable[[int, int], None]
 
 
@@ -147,7 +148,10 @@ def read_arrays(path: Any, words: Sequence[str] | None = None) -> Corpus:
             names = [own[label] for label in arrays["label"]]
             spoken = tuple(str(w) if n == UNKNOWN else n for w, n in zip(arrays["word"], names, strict=True))
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise FormatError(str(path), f"its arrays do not fit ({error})", "See shared/data/README for the layout") from None
+        raise FormatError(str(path), f"its arrays do not fit ({error})", _PACKED) from None
+    missing = next((word for word in words or () if word not in spoken), None)
+    if missing is not None:
+        raise FormatError(str(path), f"it has no recording of {missing!r}", f"Use some of {', '.join(sorted({*spoken}))}")
     classes = classes_for(tuple(w for w in (words or own) if w not in (SILENCE, UNKNOWN)))
     return Corpus(audio, _labels(spoken, classes), people, spoken, classes)
 

@@ -17,7 +17,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from neuro.errors import FormatError, MachineError, NeuroError, expect
+from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
@@ -153,9 +153,8 @@ def load_machine(name: str | Path) -> Machine:
     if isinstance(name, Path) or name.endswith(".toml"):
         return _read(Path(name))
     if name not in _catalogue():
-        raise MachineError(
-            f"machine {name!r}", "it is not in the catalogue", f"Use a .toml file or one of {', '.join(list_machines())}"
-        )
+        remedy = one_of(name, list_machines(), ", or a .toml file")
+        raise MachineError(f"machine {name!r}", "it is not in the catalogue", remedy)
     return _shipped(name)
 
 

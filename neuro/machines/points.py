@@ -76,7 +76,7 @@ def read_points(path: str | Path) -> tuple[Point, ...]:
         text = read_text(path, TABLE_BYTES)
     except FormatError as error:
         raise FormatError(f"points file {path}", error.fact, "Give the path of a CSV file in UTF-8") from None
-    return parse_points(text, Path(path).name)
+    return parse_points(text.removeprefix("\ufeff"), Path(path).name)  # spreadsheets put a byte order mark in front
 
 
 def parse_points(text: str, name: str) -> tuple[Point, ...]:

@@ -73,5 +73,9 @@ def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None,
         raise UsageError("labels", f"shape {y.shape}, {y.dtype} for {len(x)} samples", "Pass one class number for each sample")
     typical = np.asarray(x[:CALIBRATION_SAMPLES] if calibration is None else calibration)
     graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(typical)))
-    accuracy = float((logits(graph, x).argmax(axis=1) == y).mean())
+    answers = logits(graph, x)
+    if y.min() < 0 or y.max() >= answers.shape[1]:
+        fact = f"classes {y.min()} to {y.max()} for a network of {answers.shape[1]}"
+        raise UsageError("labels", fact, f"Use 0 to {answers.shape[1] - 1}")
+    accuracy = float((answers.argmax(axis=1) == y).mean())
     return Subject(title, graph, typical, x, y.astype(np.int64), accuracy)

@@ -51,7 +51,7 @@ class Plan:
     def read(path: Path) -> Plan:
         """The plan that a sweep's folder holds."""
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = json.loads(path.read_text(encoding="utf-8-sig"))
             return Plan(Space(**held["space"]), held["search"] and Search(**held["search"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FormatError(str(path), f"it is no plan of a sweep ({type(error).__name__})", "State what to sweep") from None
