@@ -1,6 +1,6 @@
 """Graph -> Graph passes that change how a network is written, never what it computes.
 
-Afterwards a graph holds no identity and no batch norm, and every max pool reads values that were rectified.
+Afterwards a graph holds no identity and no batch norm, and every max pool whose values cannot be negative reads rectified ones.
 """
 
 from __future__ import annotations
@@ -107,17 +107,40 @@ def rectify_before_joining(graph: Graph) -> Graph:
 
 
 def scale_before_pooling(graph: Graph) -> Graph:
-    """Channel-wise scales with positive factors before a max pool instead of behind it: equal, and nearer to the weights."""
+    """Channel-wise scales with positive factors before a max pool instead of behind it: equal, and nearer to the weights.
+
+    A pool of values that cannot be negative stays before its scale, where it needs no other rectifier.
+    """
     for scale in graph.layers:
         if scale.op != "scale" or graph[scale.inputs[0]].op != "max_pool" or len(graph.consumers(scale.inputs[0])) != 1:
             continue
         pool = graph[scale.inputs[0]]
-        arrays = scale.arrays.values()
-        if bool(np.all(scale.arrays.get("factor", np.ones(1)) >= 0)) and all(_per_channel(a, scale.shape) for a in arrays):
+        if _monotone(scale) and not _positive(graph, pool.inputs[0]):
             inner = replace(scale, name=_free(graph, f"{scale.name}.0"), inputs=pool.inputs, shape=graph[pool.inputs[0]].shape)
             moved = replace(pool, name=scale.name, inputs=(inner.name,))
             return _substitute(graph, {pool.name: [inner], scale.name: [moved]})
     return graph
+
+
+def pool_before_scaling(graph: Graph) -> Graph:
+    """max_pool(scale(x)) as scale(max_pool(x)), for channel-wise scales with positive factors of values that are not negative."""
+    for pool in graph.layers:
+        if pool.op != "max_pool" or graph[pool.inputs[0]].op != "scale":
+            continue
+        scale = graph[pool.inputs[0]]
+        if _monotone(scale) and _positive(graph, scale.inputs[0]):
+            inner = replace(pool, name=_free(graph, f"{pool.name}.0"), inputs=scale.inputs)
+            moved = replace(scale, name=pool.name, inputs=(inner.name,), shape=pool.shape)
+            kept = [scale] if len(graph.consumers(scale.name)) > 1 or graph.output is scale else []
+            return _substitute(graph, {scale.name: kept, pool.name: [inner, moved]})
+    return graph
+
+
+def _monotone(scale: Layer) -> bool:
+    """Whether a scale keeps the order of values within each channel."""
+    return bool(np.all(scale.arrays.get("factor", np.ones(1)) >= 0)) and all(
+        _per_channel(array, scale.shape) for array in scale.arrays.values()
+    )
 
 
 def _per_channel(array: Floats, shape: tuple[int, ...]) -> bool:
@@ -161,7 +184,7 @@ def _positive(graph: Graph, name: str) -> bool:
     layer = graph[name]
     if layer.op == "relu":
         return True
-    if layer.op == "scale":
+    if layer.op in ("scale", "linear", "conv"):
         ok = all(bool(np.all(array >= 0)) for array in layer.arrays.values())
         return ok and _positive(graph, layer.inputs[0])
     passing = layer.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
@@ -202,6 +225,7 @@ _PASSES: tuple[Pass, ...] = (
     drop_identities,
     fold_batch_norms,
     scale_before_pooling,
+    pool_before_scaling,
     rectify_before_joining,
     merge_rectifiers,
     pool_before_joining,
