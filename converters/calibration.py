@@ -120,7 +120,8 @@ def _first(loader: DataLoader[Any]) -> NDArray[Any]:
         found += len(parts[-1])
         if found >= MOST_SAMPLES:
             break
-    return np.concatenate(parts)[:MOST_SAMPLES]
+    joined: NDArray[Any] = np.concatenate(parts) if parts else np.zeros((0, 1))
+    return joined[:MOST_SAMPLES]
 
 
 def _input(item: Any) -> Any:

@@ -61,9 +61,18 @@ def _visit(builder: Builder, node: fx.Node) -> None:
     elif node.op == "output":
         builder.end(node)
     elif not node.meta["constant"]:
-        _handler(builder, node)(builder, node)
+        _handle(builder, node)
     if node.op != "output" and node.meta["changes"]:
         _follow_change(builder, node)
+
+
+def _handle(builder: Builder, node: fx.Node) -> None:
+    handler = _handler(builder, node)
+    try:
+        handler(builder, node)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        fact = f"it is called in a form that is not known here ({type(error).__name__}: {error})"
+        raise builder.refuse(node, fact, "Call it with plain numbers and with tensors of one result each") from error
 
 
 def _handler(builder: Builder, node: fx.Node) -> Handler:
@@ -116,14 +125,15 @@ def _sharing(node: fx.Node, changed: fx.Node) -> dict[fx.Node, bool]:
 
 
 def _check_same(model: nn.Module, graph: Graph, sample: torch.Tensor) -> None:
-    """The graph must compute what the model computes, or nothing that follows means anything."""
-    with torch.no_grad():
-        expected = model(sample.clone())  # a forward may change it in place
-    got = evaluate(graph, {graph.inputs[0].name: sample}, (graph.output.name,))[graph.output.name]
-    scale = float(expected.abs().max()) + 1e-6
-    if expected.shape != got.shape or float((expected - got).abs().max()) > 1e-3 * scale:
-        raise ConversionError(
-            type(model).__name__,
-            "its outputs differ from those of the layers it was traced to",
-            "Report it with the model's code",
-        )
+    """The graph must compute what the model computes, on the sample and on its negative."""
+    for x in (sample, -sample):
+        with torch.no_grad():
+            expected = model(x.clone())  # a forward may change it in place
+        got = evaluate(graph, {graph.inputs[0].name: x}, (graph.output.name,))[graph.output.name]
+        scale = float(expected.abs().max()) + 1e-6
+        if expected.shape != got.shape or float((expected - got).abs().max()) > 1e-3 * scale:
+            raise ConversionError(
+                type(model).__name__,
+                "its outputs differ from those of the layers it was traced to",
+                "Report it with the model's code",
+            )

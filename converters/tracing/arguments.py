@@ -30,7 +30,9 @@ def module_of(b: Builder, node: fx.Node) -> Any:
 
 
 def pair(value: Any, dims: int) -> tuple[int, ...]:
-    return tuple(int(v) for v in value) if np.ndim(value) else (int(value),) * dims
+    """A number for each axis, given as one for all, as a list of one, or one by one."""
+    given = tuple(int(v) for v in value) if np.ndim(value) else (int(value),)
+    return given * dims if len(given) == 1 else given
 
 
 def same(b: Builder, node: fx.Node) -> None:

@@ -18,6 +18,7 @@ from converters.tracing.arithmetic import add, divide, multiply, negate, subtrac
 from converters.tracing.builder import Builder
 from converters.tracing.pools import adaptive, maximum, mean, pool, total
 from converters.tracing.rearranging import (
+    add_transpose,
     concatenate,
     enlarge,
     expand,
@@ -42,6 +43,7 @@ from converters.tracing.weighted import (
     linear,
     norm_function,
     norm_module,
+    product,
     transposed_function,
     transposed_module,
 )  # fmt: skip
@@ -98,19 +100,22 @@ def _dropout(b: Builder, node: fx.Node) -> None:
 
 
 def _cast(b: Builder, node: fx.Node) -> None:
-    if not node.meta["value"].is_floating_point():
-        raise b.refuse(node, f"it casts activations to {node.meta['value'].dtype}", "Keep activations in float")
+    kind = node.meta["value"].dtype
+    if kind not in (torch.float32, torch.float64):
+        raise b.refuse(node, f"it casts activations to {kind}", "Keep activations in float32")
     same(b, node)
 
 
 def _attribute(b: Builder, node: fx.Node) -> None:
-    """x.values of a maximum, x.data and x.T."""
+    """x.values of a maximum, x.data and x.mT."""
     x, name = node.args
     assert isinstance(x, fx.Node)
     if x in b.parts and name == "values":
         b.names[node] = b.parts[x][0]
     elif x not in b.parts and name == "data":
         b.names[node] = b.layer(x)
+    elif x not in b.parts and name == "mT":
+        add_transpose(b, node, x, -1, -2)
     else:
         raise b.refuse(node, f"it reads {name!r} of a value", "Write it with ReLU, convolutions, linear layers and pooling")
 
@@ -147,6 +152,7 @@ FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((F.conv1d, F.conv2d, torch.conv1d, torch.conv2d), conv_function),
     **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d), transposed_function),
     F.linear: linear,
+    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm), product),
     F.batch_norm: norm_function,
     **dict.fromkeys((F.avg_pool1d, F.avg_pool2d), pool("avg_pool")),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d), pool("max_pool")),
@@ -185,6 +191,7 @@ METHODS: dict[str, Handler] = {
     **dict.fromkeys(("relu", "relu_"), _relu),
     **dict.fromkeys(("clamp", "clamp_", "clip", "clip_"), _clamp),
     **dict.fromkeys(("clamp_min", "clamp_min_"), _clamp_min),
+    **dict.fromkeys(("matmul", "mm"), product),
     "mean": mean,
     "sum": total,
     **dict.fromkeys(("amax", "max"), maximum),

@@ -32,10 +32,14 @@ def permute(b: Builder, node: fx.Node) -> None:
 
 def transpose(b: Builder, node: fx.Node) -> None:
     a = bound(node, "input dim0 dim1")
-    order = list(range(a["input"].meta["value"].ndim))
-    one, two = int(a["dim0"]) % len(order), int(a["dim1"]) % len(order)
+    add_transpose(b, node, a["input"], int(a["dim0"]), int(a["dim1"]))
+
+
+def add_transpose(b: Builder, node: fx.Node, x: Any, one: int, two: int) -> None:
+    """Exchange two axes of the tensor, samples among them."""
+    order = list(range(x.meta["value"].ndim))
     order[one], order[two] = order[two], order[one]
-    _add_permute(b, node, a["input"], order)
+    _add_permute(b, node, x, order)
 
 
 def moveaxis(b: Builder, node: fx.Node) -> None:
@@ -54,6 +58,8 @@ def _add_permute(b: Builder, node: fx.Node, x: Any, order: list[int]) -> None:
 
 
 def _activations(b: Builder, node: fx.Node, tensors: Any) -> list[str]:
+    if isinstance(tensors, fx.Node):
+        return b.parts[tensors]
     if any(not isinstance(t, fx.Node) or t.meta["constant"] for t in tensors):
         raise b.refuse(node, "it joins a constant", "Pad instead, or add the constant")
     return [b.layer(t) for t in tensors]
@@ -131,8 +137,7 @@ def pick(b: Builder, node: fx.Node) -> None:
     x, index = node.args
     assert isinstance(x, fx.Node)
     if x in b.parts:
-        assert isinstance(index, int)
-        b.names[node] = b.parts[x][index]
+        _result(b, node, b.parts[x], index)
         return
     shape = tuple(x.meta["value"].shape)
     parts = _indices(b, node, index, len(shape))
@@ -154,6 +159,16 @@ def pick(b: Builder, node: fx.Node) -> None:
     name = _strided(b, node, name, strides[1:-1])
     wanted = tuple(node.meta["value"].shape[1:])
     b.names[node] = name if b.shape(name) == wanted else b.add(node, "reshape", (name,))
+
+
+def _result(b: Builder, node: fx.Node, parts: list[str], index: Any) -> None:
+    """One of several results, or some of them."""
+    if isinstance(index, slice):
+        b.parts[node] = parts[index]
+    elif -len(parts) <= index < len(parts):
+        b.names[node] = parts[index]
+    else:
+        raise b.refuse(node, "it picks where the maximum lies, which no layer computes", "Use the maximum itself")
 
 
 def _indices(b: Builder, node: fx.Node, index: Any, dims: int) -> list[Any]:

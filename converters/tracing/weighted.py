@@ -8,6 +8,7 @@ import numpy as np
 from torch import fx
 
 from converters.tracing.arguments import bound, module_of, operand, pair
+from converters.tracing.axes import along
 from converters.tracing.builder import Builder
 from converters.tracing.rearranging import padded
 
@@ -98,6 +99,21 @@ def linear(b: Builder, node: fx.Node) -> None:
         raise b.refuse(node, "its weight or its input has one axis only", "Pass weights (out, in) and (samples, in)")
     arrays = {"weight": b.constant(node, weight, "weight"), "bias": b.constant(node, bias, "bias")}
     b.names[node] = b.add(node, "linear", (b.layer(x),), None, arrays)
+
+
+def product(b: Builder, node: fx.Node) -> None:
+    """A matrix product with a constant matrix, on either side."""
+    a = bound(node, "input other")
+    constant = [not isinstance(a[key], fx.Node) or a[key].meta["constant"] for key in ("input", "other")]
+    if not any(constant):
+        fact = "it multiplies two activations"
+        raise b.refuse(node, fact, "Use convolutions: a matrix product of two activations has no spiking form here")
+    matrix = np.asarray(b.constant(node, a["input" if constant[0] else "other"], "matrix"))
+    name = b.layer(a["other" if constant[0] else "input"])
+    rank = len(b.shape(name))
+    if matrix.ndim != 2 or len(node.meta["value"].shape) != rank + 1 or (constant[0] and rank < 2):
+        raise b.refuse(node, f"its matrix has the shape {matrix.shape}", "Multiply (samples, ..., in) by a matrix (in, out)")
+    b.names[node] = along(b, node, name, rank - 2 if constant[0] else rank - 1, matrix if constant[0] else matrix.T)
 
 
 def _add_norm(b: Builder, node: fx.Node, x: Any, arrays: dict[str, Any], epsilon: float) -> None:
