@@ -12,6 +12,7 @@ import numpy as np
 
 from neuro.graph import Floats, Graph, Layer
 
+_MOVES = ("reshape", "permute")
 Pass = Callable[[Graph], Graph]
 
 
@@ -86,9 +87,12 @@ def fold_batch_norms(graph: Graph) -> Graph:
 
 
 def rectify_before_joining(graph: Graph) -> Graph:
-    """relu(max_pool(x)) as max_pool(relu(x)), relu(concat(x, y)) as concat(relu(x), relu(y)): equal, since relu is monotone."""
+    """relu(max_pool(x)) as max_pool(relu(x)), relu(concat(x, y)) as concat(relu(x), relu(y)): equal, since relu is monotone.
+
+    A rectifier that a max pool reads stays directly before it.
+    """
     for relu in graph.layers:
-        if relu.op != "relu":
+        if relu.op != "relu" or _behind_a_move(graph, relu):
             continue
         join = graph[relu.inputs[0]]
         if join.op in ("max_pool", "concat", "reshape", "permute") and len(graph.consumers(join.name)) == 1:
@@ -194,17 +198,29 @@ def _positive(graph: Graph, name: str) -> bool:
 
 def merge_rectifiers(graph: Graph) -> Graph:
     """One relu for two in a row, or for one behind a max pool of rectified values."""
-    gone = {}
+    gone: dict[str, str] = {}
+    changed: dict[str, Layer] = {}
     for relu in graph.layers:
         if relu.op != "relu" or relu.inputs[0] in gone:
             continue
-        before = graph[relu.inputs[0]]
-        while before.op in ("max_pool", "reshape", "permute"):
+        before, single = graph[relu.inputs[0]], True
+        while before.op in ("max_pool", *_MOVES):
+            single &= before.op in _MOVES and len(graph.consumers(before.name)) == 1
             before = graph[before.inputs[0]]
         ceiling, own = before.options.get("ceiling"), relu.options["ceiling"]
-        if before.op == "relu" and (own is None or (ceiling is not None and ceiling <= own)):
+        if before.op != "relu" or not (own is None or (ceiling is not None and ceiling <= own)):
+            continue
+        if not _behind_a_move(graph, relu):
             gone[relu.name] = relu.inputs[0]
-    return rewire(graph, gone, {})
+        elif single and len(graph.consumers(before.name)) == 1 and before.name not in changed:
+            gone[before.name] = before.inputs[0]
+            changed[relu.name] = replace(relu, options=before.options)
+    return rewire(graph, gone, changed)
+
+
+def _behind_a_move(graph: Graph, relu: Layer) -> bool:
+    """Whether a rectifier stands between a layer that moves values and a max pool, which reads rectified values only."""
+    return graph[relu.inputs[0]].op in _MOVES and any(layer.op == "max_pool" for layer in graph.consumers(relu.name))
 
 
 def _free(graph: Graph, name: str) -> str:
