@@ -177,7 +177,8 @@ def rectify_pooled(graph: Graph) -> Graph:
         if pool.op != "max_pool":
             continue
         before = graph[pool.inputs[0]]
-        if before.op not in ("relu", "max_pool", "concat") and _positive(graph, before.name):
+        joined = before.op == "concat" and before.options["axis"] == 0  # that pool is taken apart
+        if before.op not in ("relu", "max_pool") and not joined and _positive(graph, before.name):
             relu = Layer(_free(graph, f"{pool.name}.in"), "relu", (before.name,), before.shape, {}, {"ceiling": None}, pool.where)
             return _substitute(graph, {pool.name: [relu, replace(pool, inputs=(relu.name,))]})
     return graph
@@ -218,9 +219,13 @@ def merge_rectifiers(graph: Graph) -> Graph:
     return rewire(graph, gone, changed)
 
 
+def _moves(layer: Layer) -> bool:
+    return layer.op in _MOVES or (layer.op == "concat" and layer.options["axis"] != 0)
+
+
 def _behind_a_move(graph: Graph, relu: Layer) -> bool:
     """Whether a rectifier stands between a layer that moves values and a max pool, which reads rectified values only."""
-    return graph[relu.inputs[0]].op in _MOVES and any(layer.op == "max_pool" for layer in graph.consumers(relu.name))
+    return _moves(graph[relu.inputs[0]]) and any(layer.op == "max_pool" for layer in graph.consumers(relu.name))
 
 
 def _free(graph: Graph, name: str) -> str:

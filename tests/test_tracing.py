@@ -126,6 +126,7 @@ REFUSED = {
     "weight of data": (of(lambda m, x: F.linear(x.flatten(1), x.flatten(1))), r"weight depends on the data.*parameter"),
     "weight of one axis": (of(lambda m, x: F.linear(x, m.w[0, 0, 0].repeat(2))), r"one axis only.*\(out, in\)"),
     "statistics of the batch": (of(lambda m, x: F.batch_norm(x, None, None, training=True)), r"statistics of the batch"),
+    "maximum of padding": (of(lambda m, x: F.max_pool2d(x[..., :1, :1], 2, 1, 1, dilation=2)), r"wholly in the padding"),
     "indices": (of(lambda m, x: m.p(x)[0], p=nn.MaxPool2d(2, return_indices=True)), r"'p' \(MaxPool2d.*returns indices"),
     "mean of all": (of(lambda m, x: x - x.mean()), r"all samples together.*Name the axes"),
     "integers": (of(lambda m, x: x.to(torch.int32)), r"casts activations to torch.int32.*float"),

@@ -15,13 +15,20 @@ from converters.tracing.axes import along, taken
 from converters.tracing.builder import Builder
 
 
-def _add_pool(b: Builder, node: fx.Node, op: str, x: Any, a: dict[str, Any]) -> None:
-    if node.meta["value"].shape[:2] != x.meta["value"].shape[:2]:
+def _check_image(b: Builder, node: fx.Node, x: Any) -> None:
+    """Refuse an input without samples, whose channels torch takes for samples: it has two axes more than the name says."""
+    called = type(module_of(b, node)) if node.op == "call_module" else node.target
+    dims = int(called.__name__[-2])  # of MaxPool2d or max_pool2d
+    if x.meta["value"].ndim != dims + 2:
         raise b.refuse(node, "its input has no sample axis", "Pass (samples, channels, ...)")
+
+
+def _add_pool(b: Builder, node: fx.Node, op: str, x: Any, a: dict[str, Any]) -> None:
+    _check_image(b, node, x)
     size = x.meta["value"].shape[2:]
     dims = len(size)
     kernel, padding = pair(a["kernel_size"], dims), pair(a["padding"], dims)
-    stride = pair(a["stride"] if a["stride"] not in (None, ()) else kernel, dims)
+    stride = kernel if a["stride"] is None or np.size(a["stride"]) == 0 else pair(a["stride"], dims)
     dilation = pair(a.get("dilation", 1), dims)
     out = node.meta["value"].shape[2:]
     need = [
@@ -31,6 +38,8 @@ def _add_pool(b: Builder, node: fx.Node, op: str, x: Any, a: dict[str, Any]) -> 
     sides = tuple((p, max(p, after)) for p, after in zip(padding, need, strict=True))
     overhang = any(after > before for before, after in sides)
     if op == "max_pool":
+        if not torch.isfinite(node.meta["value"]).all():
+            raise b.refuse(node, "one of its windows lies wholly in the padding", "Pad less, or use ceil_mode=False")
         b.names[node] = b.add(node, op, (b.layer(x),), kernel=kernel, stride=stride, padding=sides, dilation=dilation)
         return
     inside = not a["count_include_pad"] or (overhang and not any(padding))
@@ -81,6 +90,7 @@ def adaptive(op: str) -> Handler:
         x = operand(node)
         if isinstance(node.meta["value"], tuple):
             raise b.refuse(node, "it returns indices", "Pool without return_indices")
+        _check_image(b, node, x)
         size, out = x.meta["value"].shape[2:], node.meta["value"].shape[2:]
         if any(n % o for n, o in zip(size, out, strict=True)):
             (_uneven_mean if op == "avg_pool" else _uneven_max)(b, node, x)
