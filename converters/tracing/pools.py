@@ -17,7 +17,7 @@ from converters.tracing.builder import Builder
 
 def _check_image(b: Builder, node: fx.Node, x: Any) -> None:
     """Refuse an input without samples, whose channels torch takes for samples: it has two axes more than the name says."""
-    called = type(module_of(b, node)) if node.op == "call_module" else node.target
+    called: Any = type(module_of(b, node)) if node.op == "call_module" else node.target
     dims = int(called.__name__[-2])  # of MaxPool2d or max_pool2d
     if x.meta["value"].ndim != dims + 2:
         raise b.refuse(node, "its input has no sample axis", "Pass (samples, channels, ...)")
