@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from converters.evaluation import evaluate
 from neuro.compiled import compiled
@@ -28,6 +29,8 @@ _CENTRES: Floats = (
 )
 _LOWEST_EXPONENT = -126  # of a normal float32
 PERCENTILE = 99.9
+MOST_SAMPLES = 1024  # taken from a loader or data set
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 _GRID = np.linspace(0.1, 1.0, 46)
 
 
@@ -110,16 +113,60 @@ class Histogram:
 
 
 def as_array(samples: Any) -> NDArray[Any]:
-    """Samples as an array of numbers."""
-    if isinstance(samples, torch.Tensor):
-        samples = samples.detach().cpu()
+    """Samples as an array of numbers (samples, *shape), in their own type; a float type that numpy lacks becomes float32.
+
+    samples: an array, a tensor, nested lists, or a DataLoader or Dataset of torch whose items are inputs or (input, ...). A
+    loader gives its first 1,024 samples, a data set up to 1,024 spread evenly over it. Raises ConversionError for anything else.
+    """
     try:
-        array = np.asarray(samples)
+        array = np.asarray(_plain(samples))
     except (ValueError, TypeError):
-        raise ConversionError("calibration data", "they make no rectangular array", "Pass samples of one shape") from None
+        raise ConversionError("calibration data", "they make no rectangular array", _remedy_array(samples)) from None
     if array.dtype.kind not in "buif":
         raise ConversionError("calibration data", f"their dtype is {array.dtype}", "Pass an array of numbers")
     return array
+
+
+def _plain(samples: Any) -> Any:
+    """Tensors as numpy arrays, loaders and data sets as one array, all else as it is."""
+    if isinstance(samples, torch.Tensor):
+        held = samples.detach().cpu()
+        return (held.float() if held.dtype not in _NUMPY_FLOATS and held.is_floating_point() else held).numpy()
+    if isinstance(samples, DataLoader):
+        return _first(samples)
+    if isinstance(samples, Dataset) and hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
+        spread = np.linspace(0, len(samples) - 1, min(len(samples), MOST_SAMPLES)).astype(int)
+        return np.stack([_plain(_input(samples[int(i)])) for i in spread])
+    if isinstance(samples, list | tuple) and any(isinstance(one, torch.Tensor) for one in samples):
+        return np.asarray([_plain(one) for one in samples])
+    return samples
+
+
+def _first(loader: DataLoader[Any]) -> NDArray[Any]:
+    parts, found = [], 0
+    for batch in loader:
+        parts.append(_plain(_input(batch)))
+        found += len(parts[-1])
+        if found >= MOST_SAMPLES:
+            break
+    joined: NDArray[Any] = np.concatenate(parts) if parts else np.zeros((0, 1))
+    return joined[:MOST_SAMPLES]
+
+
+def _input(item: Any) -> Any:
+    """The input of an item (input, label, ...) of a data set or loader."""
+    if isinstance(item, Mapping):
+        raise ConversionError(
+            "calibration data",
+            f"its items are mappings with {', '.join(map(repr, item))}",
+            "Pass the inputs: np.stack([item[KEY] for item in data])",
+        )
+    return item[0] if isinstance(item, tuple | list) else item
+
+
+def _remedy_array(samples: Any) -> str:
+    pairs = isinstance(samples, list | tuple) and any(isinstance(one, tuple | list) for one in samples)
+    return f"Pass samples of one shape; for batches, np.concatenate([np.asarray(x) for {'x, *_' if pairs else 'x'} in batches])"
 
 
 def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
@@ -128,16 +175,28 @@ def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
     if array.ndim == 0 or len(array) == 0:
         raise ConversionError(where, "there are no samples", "Pass a few hundred typical inputs")
     if array.shape[1:] != shape:
-        raise ConversionError(
-            where, f"one sample has shape {array.shape[1:]}, the network takes {shape}", "Pass (samples, *shape)"
-        )
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
-        raise ConversionError(where, f"{bad} of {len(array)} samples hold NaN or infinity", "Clean the data")
-    if not array.any():
+        fact = f"one sample has shape {array.shape[1:]}, the network takes {shape}"
+        raise ConversionError(where, fact, _remedy_shape(array.shape[1:], shape))
+    with np.errstate(over="ignore"):
+        held: NDArray[np.float32] = np.array(array, np.float32, order="C")
+    if not np.isfinite(held).all():
+        bad = np.flatnonzero(~np.isfinite(held.reshape(len(held), -1)).all(axis=1))
+        fact = f"{bad.size} of {len(held)} samples hold NaN or infinity in float32, the first is sample {bad[0]}"
+        raise ConversionError(where, fact, "Clean the data")
+    if not held.any():
         raise ConversionError(where, "every value is zero", "Pass typical inputs, scaled as in training")
-    return array
+    return held
+
+
+def _remedy_shape(given: tuple[int, ...], taken: tuple[int, ...]) -> str:
+    if (1, *given) == taken:
+        return "Pass x[:, None]"
+    if given and (*given[-1:], *given[:-1]) == taken:
+        axes = (0, len(given), *range(1, len(given)))
+        return f"Pass x.transpose({axes})"
+    if np.prod(given) == np.prod(taken):
+        return f"Pass x.reshape(-1, {', '.join(map(str, taken))})"
+    return "Pass (samples, *shape)"
 
 
 def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Range]:

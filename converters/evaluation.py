@@ -48,7 +48,7 @@ def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.f
     name = graph.inputs[0].name
     parts = []
     for start in range(0, len(inputs), batch):
-        x = torch.as_tensor(np.asarray(inputs[start : start + batch], np.float32))
+        x = torch.as_tensor(np.array(inputs[start : start + batch], np.float32, order="C"))
         parts.append(evaluate(graph, {name: x}, (graph.output.name,))[graph.output.name].numpy())
     return np.concatenate(parts)
 

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
-from converters.calibration import calibrate, check_samples, thresholds
+from converters.calibration import as_array, calibrate, check_samples, thresholds
 from converters.evaluation import apply, arrays_of, evaluate, rounded
 from converters.folding import fold
-from converters.frontend import sample_pair, trace
+from converters.frontend import trace
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.numbers import whole
@@ -51,12 +52,15 @@ def finetune(
 ) -> Graph:
     """The network tuned so that activations of `levels` steps give the float network's outputs.
 
-    model: torch.nn.Module or Graph; data: inputs (samples, *shape), a few hundred or a whole training set; levels: T for the
-    codes that count spikes, 2^K - 1 for radix. labels (samples,) add cross-entropy. progress(step, steps, loss).
+    model: torch.nn.Module or Graph; data: inputs (samples, *shape) as `convert` takes them, a few hundred or more; levels: T for
+    the codes that count spikes, 2^K - 1 for radix. labels (samples,) add cross-entropy. progress(step, steps, loss).
     """
     levels = whole("finetune", "levels", levels, 1, 4096, error=ConversionError)
     steps, seed = (whole("finetune", name, n, 0, error=ConversionError) for name, n in (("steps", steps), ("seed", seed)))
-    graph = fold(model if isinstance(model, Graph) else trace(model, sample_pair(data)))
+    if labels is not None and isinstance(data, DataLoader):
+        raise ConversionError("labels", "the order of samples from a loader is not known", "Pass inputs and labels as arrays")
+    data = as_array(data)
+    graph = fold(model if isinstance(model, Graph) else trace(model, data))
     samples = check_samples(graph, data)
     if labels is not None and np.shape(labels) != (len(samples),):
         raise ConversionError("labels", f"their shape is {np.shape(labels)}, samples are {len(samples)}", "Pass one per sample")
@@ -157,4 +161,4 @@ class _Student:
                 arrays = {name: values.detach().numpy() for name, values in self._arrays(layer).items()}
                 layer = replace(layer, arrays=arrays)
             layers.append(layer)
-        return Graph(tuple(layers), self.teacher.name)
+        return Graph(tuple(layers), self.teacher.name, self.teacher.notes)

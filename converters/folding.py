@@ -1,6 +1,6 @@
 """Graph -> Graph passes that change how a network is written, never what it computes.
 
-Afterwards a graph holds no identity and no batch norm, and every max pool reads values that were rectified.
+Afterwards a graph holds no identity and no batch norm, and every max pool whose values cannot be negative reads rectified ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from neuro.graph import Floats, Graph, Layer
 
+_MOVES = ("reshape", "permute")
 Pass = Callable[[Graph], Graph]
 
 
@@ -86,9 +87,12 @@ def fold_batch_norms(graph: Graph) -> Graph:
 
 
 def rectify_before_joining(graph: Graph) -> Graph:
-    """relu(max_pool(x)) as max_pool(relu(x)), relu(concat(x, y)) as concat(relu(x), relu(y)): equal, since relu is monotone."""
+    """relu(max_pool(x)) as max_pool(relu(x)), relu(concat(x, y)) as concat(relu(x), relu(y)): equal, since relu is monotone.
+
+    A rectifier that a max pool reads stays directly before it.
+    """
     for relu in graph.layers:
-        if relu.op != "relu":
+        if relu.op != "relu" or _behind_a_move(graph, relu):
             continue
         join = graph[relu.inputs[0]]
         if join.op in ("max_pool", "concat", "reshape", "permute") and len(graph.consumers(join.name)) == 1:
@@ -107,17 +111,40 @@ def rectify_before_joining(graph: Graph) -> Graph:
 
 
 def scale_before_pooling(graph: Graph) -> Graph:
-    """Channel-wise scales with positive factors before a max pool instead of behind it: equal, and nearer to the weights."""
+    """Channel-wise scales with positive factors before a max pool instead of behind it: equal, and nearer to the weights.
+
+    A pool of values that cannot be negative stays before its scale, where it needs no other rectifier.
+    """
     for scale in graph.layers:
         if scale.op != "scale" or graph[scale.inputs[0]].op != "max_pool" or len(graph.consumers(scale.inputs[0])) != 1:
             continue
         pool = graph[scale.inputs[0]]
-        arrays = scale.arrays.values()
-        if bool(np.all(scale.arrays.get("factor", np.ones(1)) >= 0)) and all(_per_channel(a, scale.shape) for a in arrays):
+        if _monotone(scale) and not _positive(graph, pool.inputs[0]):
             inner = replace(scale, name=_free(graph, f"{scale.name}.0"), inputs=pool.inputs, shape=graph[pool.inputs[0]].shape)
             moved = replace(pool, name=scale.name, inputs=(inner.name,))
             return _substitute(graph, {pool.name: [inner], scale.name: [moved]})
     return graph
+
+
+def pool_before_scaling(graph: Graph) -> Graph:
+    """max_pool(scale(x)) as scale(max_pool(x)), for channel-wise scales with positive factors of values that are not negative."""
+    for pool in graph.layers:
+        if pool.op != "max_pool" or graph[pool.inputs[0]].op != "scale":
+            continue
+        scale = graph[pool.inputs[0]]
+        if _monotone(scale) and _positive(graph, scale.inputs[0]):
+            inner = replace(pool, name=_free(graph, f"{pool.name}.0"), inputs=scale.inputs)
+            moved = replace(scale, name=pool.name, inputs=(inner.name,), shape=pool.shape)
+            kept = [scale] if len(graph.consumers(scale.name)) > 1 or graph.output is scale else []
+            return _substitute(graph, {scale.name: kept, pool.name: [inner, moved]})
+    return graph
+
+
+def _monotone(scale: Layer) -> bool:
+    """Whether a scale keeps the order of values within each channel."""
+    return bool(np.all(scale.arrays.get("factor", np.ones(1)) >= 0)) and all(
+        _per_channel(array, scale.shape) for array in scale.arrays.values()
+    )
 
 
 def _per_channel(array: Floats, shape: tuple[int, ...]) -> bool:
@@ -150,7 +177,8 @@ def rectify_pooled(graph: Graph) -> Graph:
         if pool.op != "max_pool":
             continue
         before = graph[pool.inputs[0]]
-        if before.op not in ("relu", "max_pool", "concat") and _positive(graph, before.name):
+        joined = before.op == "concat" and before.options["axis"] == 0  # that pool is taken apart
+        if before.op not in ("relu", "max_pool") and not joined and _positive(graph, before.name):
             relu = Layer(_free(graph, f"{pool.name}.in"), "relu", (before.name,), before.shape, {}, {"ceiling": None}, pool.where)
             return _substitute(graph, {pool.name: [relu, replace(pool, inputs=(relu.name,))]})
     return graph
@@ -161,7 +189,7 @@ def _positive(graph: Graph, name: str) -> bool:
     layer = graph[name]
     if layer.op == "relu":
         return True
-    if layer.op == "scale":
+    if layer.op in ("scale", "linear", "conv"):
         ok = all(bool(np.all(array >= 0)) for array in layer.arrays.values())
         return ok and _positive(graph, layer.inputs[0])
     passing = layer.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
@@ -171,17 +199,33 @@ def _positive(graph: Graph, name: str) -> bool:
 
 def merge_rectifiers(graph: Graph) -> Graph:
     """One relu for two in a row, or for one behind a max pool of rectified values."""
-    gone = {}
+    gone: dict[str, str] = {}
+    changed: dict[str, Layer] = {}
     for relu in graph.layers:
         if relu.op != "relu" or relu.inputs[0] in gone:
             continue
-        before = graph[relu.inputs[0]]
-        while before.op in ("max_pool", "reshape", "permute"):
+        before, single = graph[relu.inputs[0]], True
+        while before.op in ("max_pool", *_MOVES):
+            single &= before.op in _MOVES and len(graph.consumers(before.name)) == 1
             before = graph[before.inputs[0]]
         ceiling, own = before.options.get("ceiling"), relu.options["ceiling"]
-        if before.op == "relu" and (own is None or (ceiling is not None and ceiling <= own)):
+        if before.op != "relu" or not (own is None or (ceiling is not None and ceiling <= own)):
+            continue
+        if not _behind_a_move(graph, relu):
             gone[relu.name] = relu.inputs[0]
-    return rewire(graph, gone, {})
+        elif single and len(graph.consumers(before.name)) == 1 and before.name not in changed:
+            gone[before.name] = before.inputs[0]
+            changed[relu.name] = replace(relu, options=before.options)
+    return rewire(graph, gone, changed)
+
+
+def _moves(layer: Layer) -> bool:
+    return layer.op in _MOVES or (layer.op == "concat" and layer.options["axis"] != 0)
+
+
+def _behind_a_move(graph: Graph, relu: Layer) -> bool:
+    """Whether a rectifier stands between a layer that moves values and a max pool, which reads rectified values only."""
+    return _moves(graph[relu.inputs[0]]) and any(layer.op == "max_pool" for layer in graph.consumers(relu.name))
 
 
 def _free(graph: Graph, name: str) -> str:
@@ -202,6 +246,7 @@ _PASSES: tuple[Pass, ...] = (
     drop_identities,
     fold_batch_norms,
     scale_before_pooling,
+    pool_before_scaling,
     rectify_before_joining,
     merge_rectifiers,
     pool_before_joining,

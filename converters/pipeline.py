@@ -15,7 +15,7 @@ from converters import quantised
 from converters.advice import LONGEST, MOST_DIGITS, MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
 from converters.building import Built, Recipe, build
-from converters.calibration import check_samples
+from converters.calibration import as_array, check_samples
 from converters.choosing import Goal, choose, climb
 from converters.coding import Code, Settings
 from converters.diagnosis import Diagnosis, diagnose
@@ -110,7 +110,8 @@ def convert(
     """Convert a trained network into a spiking network in chip integers.
 
     model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
-    calibration: typical inputs (samples, *shape); a few hundred are enough.
+    calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
+    hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
@@ -138,6 +139,7 @@ def convert(
         )
     )
     bits = (weight_bits, potential_bits)
+    calibration = as_array(calibration)
     graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
     if code == "auto":

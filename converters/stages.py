@@ -66,13 +66,19 @@ def _stage(graph: Graph, layer: Layer, names: set[str]) -> Stage:
         return Stage(layer.name, "input", layer.shape, layer)
     before = layer.inputs[0]
     if layer.op == "max_pool" and graph[before].op not in ("relu", "max_pool"):
-        raise ConversionError(
-            layer.where or f"layer {layer.name!r}",
-            f"it pools the maximum of {graph[before].op} values, which may be negative",
-            "Put a ReLU before it or directly behind it, or use average pooling or a stride",
-        )
+        raise _signed_pool(layer, graph[before])
     paths = _merged(_paths(graph, before, names))
     return Stage(layer.name, layer.op, layer.shape, layer, paths, _bias(graph, before, names), before)
+
+
+def _signed_pool(pool: Layer, before: Layer) -> ConversionError:
+    """Why a maximum of values that may be negative is refused, and what to do about it."""
+    fact = f"it pools the maximum of {before.op} values, which may be negative"
+    remedy = "Put a ReLU before it or directly behind it, or use average pooling or a stride"
+    if before.op == "scale" and (before.arrays.get("factor", np.ones(1)) < 0).any():
+        fact = "it pools the maximum of values multiplied by negative factors, which is a minimum"
+        remedy = "Multiply by positive factors (for a batch norm, train with positive weights), or put a ReLU before the pool"
+    return ConversionError(pool.where or f"layer {pool.name!r}", fact, remedy)
 
 
 def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:

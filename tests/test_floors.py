@@ -11,22 +11,9 @@ from neuro.compiled import sources
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {
-        "errors",
-        "sourced",
-        "bill",
-        "specification",
-        "units",
-        "notebook",
-        "compiled",
-        "reading",
-        "memory",
-        "windows",
-        "numbers",
-        "locating",
-        "pickles",
-    },
-    {"weights", "graph", "ops", "network", "neurons", "dynamics", "projections", "forms", "encoding", "files", "bundles"},
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
+    | {"windows", "numbers", "locating", "pickles"},
+    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "dynamics", "projections", "forms", "encoding"},
     {"engine"},
     {"chip"},
     {"machines"},

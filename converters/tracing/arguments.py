@@ -11,13 +11,13 @@ from torch import fx
 from converters.tracing.builder import Builder
 
 Handler = Callable[[Builder, fx.Node], None]
-_NUMPY_NAMES = {"axis": "dim", "axis0": "dim0", "axis1": "dim1"}  # torch takes these too
+_OTHER_NAMES = {"axis": "dim", "axis0": "dim0", "axis1": "dim1", "self": "input"}  # torch takes these too
 
 
 def bound(node: fx.Node, names: str, **defaults: Any) -> dict[str, Any]:
     """Arguments of a call by name."""
     given = dict(zip(names.split(), node.args, strict=False))
-    return {**defaults, **given, **{_NUMPY_NAMES.get(name, name): value for name, value in node.kwargs.items()}}
+    return {**defaults, **given, **{_OTHER_NAMES.get(name, name): value for name, value in node.kwargs.items()}}
 
 
 def operand(node: fx.Node) -> Any:
@@ -30,7 +30,9 @@ def module_of(b: Builder, node: fx.Node) -> Any:
 
 
 def pair(value: Any, dims: int) -> tuple[int, ...]:
-    return tuple(int(v) for v in value) if np.ndim(value) else (int(value),) * dims
+    """A number for each axis, given as one for all, as a list of one, or one by one."""
+    given = tuple(int(v) for v in value) if np.ndim(value) else (int(value),)
+    return given * dims if len(given) == 1 else given
 
 
 def same(b: Builder, node: fx.Node) -> None:

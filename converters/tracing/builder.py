@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from converters.tracing.recording import source_line
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
@@ -22,6 +21,9 @@ class Builder:
         self.model = model
         self.layers: list[Layer] = []
         self.names: dict[fx.Node, str] = {}  # node -> layer that computes it
+        self.parts: dict[fx.Node, list[str]] = {}  # node that yields several values -> layers that compute them
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._tries: dict[str, int] = {}  # name -> numbers that were added to it
         self.output: str | None = None
 
     def add(
@@ -36,13 +38,20 @@ class Builder:
         """Append a layer for `node` and return its name; the shape is the node's own unless given."""
         shape = tuple(node.meta["value"].shape[1:]) if shape is None else shape
         name = self._free_name(node)
+        self._shapes[name] = shape
         held = {key: _array(value) for key, value in (arrays or {}).items() if value is not None}
         self.layers.append(Layer(name, op, inputs, shape, held, options, self.where(node)))
         return name
 
     def layer(self, value: Any) -> str:
-        """Name of the layer that computes a node."""
+        """Name of the layer that computes a node. Raises ConversionError for a node that yields several values, or no layer."""
+        if value not in self.names:
+            raise self.refuse(value, "its result is used as one tensor of activations", "Pick one of the tensors that it returns")
         return self.names[value]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a layer, without samples."""
+        return self._shapes[name]
 
     def constant(self, node: fx.Node, value: Any, what: str) -> Any:
         """A value that must not depend on the data, as an array or plain Python value."""
@@ -55,7 +64,7 @@ class Builder:
 
     def where(self, node: fx.Node) -> str:
         """The module path, its class or the function, and the source line when known."""
-        line = source_line(node)
+        line = node.meta.get("line", "")
         at = f", {line}" if line else ""
         if node.op == "call_module":
             return f"module {node.target!r} ({type(self.model.get_submodule(str(node.target))).__name__}{at})"
@@ -91,8 +100,11 @@ class Builder:
     def _free_name(self, node: fx.Node) -> str:
         owner = _owner(node)
         base = str(node.target) if node.op == "call_module" else f"{owner}.{node.name}" if owner else node.name
-        taken = {layer.name for layer in self.layers}
-        return next(name for name in (base, *(f"{base}_{i}" for i in range(1, 10_000))) if name not in taken)
+        name = base
+        while name in self._shapes:
+            self._tries[base] = self._tries.get(base, 0) + 1
+            name = f"{base}_{self._tries[base]}"
+        return name
 
 
 def _owner(node: fx.Node) -> str:

@@ -16,8 +16,6 @@ _REMEDIES = {
         "einsum",
     ): "Use convolutions: a product of two activations has no spiking form here",
     ("gru", "lstm", "rnn"): "Use convolutions over time: recurrent gates have no spiking form here",
-    ("transpose",): "Use a convolution that keeps the size, or pad and convolve",
-    ("upsample", "interpolate", "pixel"): "Keep the size by stride and padding, or enlarge on the host",
     ("embedding",): "Feed the embedded vectors as input",
 }
 
