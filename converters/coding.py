@@ -180,6 +180,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     room = min(settings.largest_potential / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)
+    exponents = _within_ceiling(operators, exponents, activity.most, settings.limit)
     importance, power = activity.importance * unit**2, activity.square / unit**2
     chosen = balance(operators, spreads, importance, power, ([settings.limit << e for e in exponents], room), activity.most)
     unit = unit * chosen.raised
@@ -281,6 +282,14 @@ def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
         return [0] * len(operators)
     finest = min(counted)
     return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
+
+
+def _within_ceiling(operators: list[Operator], exponents: list[int], most: Floats, limit: int) -> list[int]:
+    """The exponents, all raised where a threshold of 1 would still need weights beyond the limit of a channel whose threshold
+    must not be raised beyond `most`: one message of a source is then worth many levels of the target."""
+    beyond = float((integers.largest_by_channel(operators, [limit << e for e in exponents]) / most).max())
+    more = int(np.ceil(np.log2(beyond))) if beyond > 1 else 0
+    return [e + more for e in exponents]
 
 
 def _projections(
