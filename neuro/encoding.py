@@ -1,8 +1,8 @@
 """Input values -> messages of source neurons, step by step. Knows sources; knows nothing of engines or chips.
 
-One rule for what any door accepts (runs, sessions, emulations, quantised evaluations), in `as_numbers`: arrays of integers, of truth
-values (0 and 1) or of finite floats; floats must be whole where the source has no scale. Text, objects, complex numbers, NaN and
-infinity are refused. Integers, once scaled, are computed with in 64 bits and sent in 32, within the range of the source.
+One rule for what any door accepts (runs, sessions, emulations, quantised evaluations), in `as_numbers`: arrays of integers, of
+truth values (0 and 1) or of finite floats; floats must be whole where the source has no scale. Text, objects, complex numbers,
+NaN and infinity are refused. Integers, once scaled, are computed with in 64 bits and sent in 32, within the range of the source.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
     """
     low = -source.levels if source.messages[0] < 0 else 0
     high = min(source.levels, (1 << source.digits) - 1) if source.code == "radix" else source.levels
-    whole = _scaled(source, values)
-    clipped = np.clip(whole, low, high)
+    scaled = _scaled(source, values)
+    clipped = np.clip(scaled, low, high)
     if np.isnan(clipped).any():
         raise InputError("inputs", "they hold NaN", "Replace them by finite numbers")
-    if source.scale is None and not np.array_equal(clipped, whole):
+    if source.scale is None and not np.array_equal(clipped, scaled):
         raise InputError("inputs", f"integers leave the source's range {low}..{high}", "Scale them, or raise `levels`")
     return clipped.astype(np.int64)
 
