@@ -1,6 +1,7 @@
 """What integer projections bring to their targets, for many samples at once: exact sums in torch.
 
-Sums of integers are exact in float32 as long as no partial sum passes 2^24; where that is not proven, float64 is used.
+Sums of integers are exact in float32 as long as no partial sum passes 2^24; where that is not proven, float64 is used, and what
+could pass 2^53 is refused.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from neuro.errors import ConversionError
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
 from neuro.windows import Shape
 
 Tensor = torch.Tensor
-_EXACT = 2**24
+_EXACT, _EXACT_64 = 2**24, 2**53
 
 
 def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -> Tensor:
@@ -31,7 +33,14 @@ def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -
         charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse((size[0],), (size[1],))
         return torch.as_tensor(charge.reshape(len(values), *target))
     weights = torch.tensor(np.asarray(projection.stored_weights, np.int64))
-    dtype = torch.float32 if not real and _fan_in(projection, weights) * bound < _EXACT else torch.float64
+    largest = 0 if real else _fan_in(projection, weights) * bound
+    if largest >= _EXACT_64:
+        largest = _fan_in(projection, weights) * int(values.abs().max())
+    if largest >= _EXACT_64:
+        raise ConversionError(
+            projection.name, f"a charge could reach {largest:,}, beyond 53 bits", "Use smaller weights or inputs"
+        )
+    dtype = torch.float32 if not real and largest < _EXACT else torch.float64
     brought: Tensor = _DELIVER[type(projection)](projection, values.to(dtype), weights.to(dtype))
     brought = brought.reshape(len(values), *target)
     return brought if real else brought.to(torch.int64)
@@ -90,7 +99,8 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
         return flat.reshape(len(values), *target)
     image = values[:, :, None] if isinstance(p, Conv1d) else values
     (top, bottom), (left, right) = window.padding
-    padded = F.pad(image.to(torch.float64 if image.dtype == torch.float64 else torch.float32), (left, right, top, bottom))
+    exact = image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT)
+    padded = F.pad(image.to(torch.float32 if exact else torch.float64), (left, right, top, bottom))
     kernel = window.kernel if isinstance(window, SumPool2d) else window.weights.shape[2:]
     pooled = F.max_pool2d(padded, kernel, window.stride, 0, window.dilation)
     return pooled.reshape(len(values), *target).to(values.dtype)
