@@ -265,7 +265,7 @@ def test_a_users_arithmetic_wraps_alike_compiled_and_not(v: int, w: int, paramet
 
 
 def test_numbers_of_a_users_neuron_that_do_not_fit_are_refused() -> None:
-    for state, parameters, says in (((2**31), (), "exceeds 32 bits"), (0, (2**63,), "exceeds 64 bits")):
+    for state, parameters, says in ((2**31, (), "v = 2147483648"), (0, (2**63,), "parameter = 9223372036854775808")):
         with pytest.raises(NeuroError, match=says):
             neuro.UserNeuron(powers, (("v", state),), parameters)
 
