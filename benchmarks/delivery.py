@@ -49,7 +49,7 @@ def delivery_seconds(network: neuro.Network, inputs: np.ndarray, repeats: int) -
     """Synapses visited in all populations, and the processor seconds of the best repeat."""
     steps, samples = inputs.shape[1], len(inputs)
     arrays = by_source(network, inputs)
-    plan = plan_of(network, input_payloads(network, arrays))
+    plan = plan_of(network, input_payloads(network, arrays), steps)
     recorder = Recorder(network, samples, steps)
     store, worker = make_store(plan, samples, recorder.steps, steps), Worker(plan, recorder.steps)
     Job(plan, arrays, recorder, None).block(store, [worker], None, 0, samples)

@@ -1,6 +1,7 @@
 """What integer projections bring to their targets, for many samples at once: exact sums in torch.
 
-Sums of integers are exact in float32 as long as no partial sum passes 2^24; where that is not proven, float64 is used.
+Sums of integers are exact in float32 as long as no partial sum passes 2^24; where that is not proven, float64 is used, and what
+could pass 2^53 is refused.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from neuro.errors import ConversionError
 from neuro.forms import as_convolution
 from neuro.projections import Conv2d, Dense, OneToOne, Projection
 from neuro.windows import Shape
 
 Tensor = torch.Tensor
-_EXACT = 2**24
+_EXACT, _EXACT_64 = 2**24, 2**53
 
 
 def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -> Tensor:
@@ -34,7 +36,14 @@ def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -
         charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse(source, target)
         return torch.as_tensor(charge.reshape(len(values), *target))
     weights, apply = linear
-    dtype = torch.float32 if not real and _fan_in(projection, weights) * bound < _EXACT else torch.float64
+    largest = 0 if real else _fan_in(projection, weights) * bound
+    if largest >= _EXACT_64:
+        largest = _fan_in(projection, weights) * int(values.abs().max())
+    if largest >= _EXACT_64:
+        raise ConversionError(
+            projection.name, f"a charge could reach {largest:,}, beyond 53 bits", "Use smaller weights or inputs"
+        )
+    dtype = torch.float32 if not real and largest < _EXACT else torch.float64
     brought = apply(values.to(dtype), weights.to(dtype)).reshape(len(values), *target)
     return brought if real else brought.to(torch.int64)
 
@@ -88,7 +97,8 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
         return flat.reshape(len(values), *target)
     image = values[:, :, None] if values.ndim == 3 else values
     (top, bottom), (left, right) = conv.padding
-    padded = F.pad(image.to(torch.float64 if image.dtype == torch.float64 else torch.float32), (left, right, top, bottom))
+    exact = image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT)
+    padded = F.pad(image.to(torch.float32 if exact else torch.float64), (left, right, top, bottom))
     options: Any = (conv.weights.shape[2:], conv.stride, 0, conv.dilation)
     pooled: Tensor = F.max_pool2d(padded, *options)
     return pooled.reshape(len(values), *target).to(values.dtype)

@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 from converters.delivery import fan_out
 from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
 from neuro.encoding import by_source, encode
+from neuro.engine.records import count_type, read
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 from neuro.neurons import Graded, MaxPool, RadixIntegrateAndFire, Readout, Source, WaitIntegrateAndFire
 
-Counts = NDArray[np.uint16]
+Counts = NDArray[np.unsignedinteger[Any]]  # as wide as the window needs
 _BATCH_VALUES = 2**23  # values of the largest population that one batch may hold
 
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Logits (samples, classes) float32, messages {population: (samples, neurons)} of the emulated network, and the synaptic
-    operations of all samples."""
+    """Logits (samples, classes) as in a `Run`, messages {population: (samples, neurons)} of the emulated network, and the
+    synaptic operations of all samples."""
 
-    logits: NDArray[np.float32]
+    logits: NDArray[np.floating[Any]]
     spikes: dict[str, Counts]
     synops: int
 
@@ -56,7 +57,7 @@ def evaluate(network: Network, inputs: Any) -> Quantised:
     return Quantised(np.concatenate([logits for logits, _ in parts]), spikes, _synops(network, spikes))
 
 
-def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.float32], dict[str, Counts]]:
+def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.floating[Any]], dict[str, Counts]]:
     timesteps = network.timesteps or 1
     signals: dict[str, Signal] = {}
     neurons = {p.name: p.neuron for p in network.populations}
@@ -65,12 +66,12 @@ def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.float32
     for p in network.populations:
         if isinstance(p.neuron, Source):
             signals[p.name] = source_signal(p, array, timesteps, True)
-            spikes[p.name] = (encode(p, array, timesteps) != 0).sum(axis=1).astype(np.uint16)
+            spikes[p.name] = _narrow((encode(p, array, timesteps) != 0).sum(axis=1))
             continue
         part = Part(p, network.into(p.name), neurons, signals, timesteps, True)
         signals[p.name] = respond(part, torch.zeros(1) if takes_maxima(p.neuron) else charges(part))
         if isinstance(p.neuron, Readout):
-            logits.append(_read(p, signals[p.name].total, timesteps))
+            logits.append(_read(p, p.neuron, signals[p.name].total, timesteps))
         spikes[p.name] = _messages(p, signals[p.name].total, timesteps)
     return np.concatenate(logits, axis=1), spikes
 
@@ -85,7 +86,11 @@ def _messages(p: Population, value: torch.Tensor, timesteps: int) -> Counts:
         flat = np.bitwise_count(flat)
     elif isinstance(n, Graded | MaxPool):
         flat = (flat != 0) * (timesteps if isinstance(n, Graded) and n.hold_input else 1)
-    return flat.astype(np.uint16)
+    return _narrow(flat)
+
+
+def _narrow(counts: NDArray[Any]) -> Counts:
+    return counts.astype(count_type(max(int(counts.max(initial=0)), 1 << 8)))  # 16 bits as a rule
 
 
 def _synops(network: Network, spikes: dict[str, Counts]) -> int:
@@ -96,9 +101,13 @@ def _synops(network: Network, spikes: dict[str, Counts]) -> int:
     return total
 
 
-def _read(p: Population, total: torch.Tensor, timesteps: int) -> NDArray[np.float32]:
-    neuron = p.neuron
-    assert isinstance(neuron, Readout)
-    scale = np.broadcast_to(np.asarray(neuron.scale), p.shape).ravel() / (timesteps if neuron.average else 1)
-    offset = np.broadcast_to(np.asarray(neuron.offset), p.shape).ravel()
-    return np.asarray(total.reshape(len(total), -1).numpy() * scale + offset, np.float32)
+def _read(p: Population, neuron: Readout, total: torch.Tensor, timesteps: int) -> NDArray[np.floating[Any]]:
+    potentials, most = total.reshape(len(total), -1).numpy(), (1 << (neuron.potential_bits - 1)) - 1
+    largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
+    if largest > most:
+        raise ConversionError(
+            f"population {p.name!r}",
+            f"a potential of {largest:,} saturates at {neuron.potential_bits} bits",
+            "Calibrate on inputs as large as these, or run the network",
+        )
+    return read(p, potentials, timesteps)

@@ -158,11 +158,13 @@ def _pooled(part: Part) -> Signal:
 def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int) -> Signal:
     shape, limit = charge.shape[1:], 2 ** (n.potential_bits - 1) - 1
     gather = n.gather if isinstance(n, SignedIntegrateAndFire) else 1
-    bias = torch.tensor(np.asarray(n.bias, np.int32))
-    v = torch.tensor(np.asarray(n.initial_potential, np.int32)).expand(shape).clone()
+    narrow = int(charge.abs().max()) + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)) < 2**31
+    kind = torch.int32 if narrow else torch.int64
+    bias = torch.tensor(np.asarray(n.bias)).to(kind)
+    v = torch.tensor(np.asarray(n.initial_potential)).to(kind).expand(shape).clone()
     count = torch.zeros(shape, dtype=torch.int32)
     frames = torch.zeros((timesteps, *shape), dtype=torch.int8)
-    charge = charge.to(torch.int32)
+    charge = charge.to(kind)
     for t in range(timesteps + gather - 1):
         v += bias
         if t < timesteps:
@@ -175,6 +177,10 @@ def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, ti
         count += message
         v = torch.where(message != 0, 0, v) if getattr(n, "reset", "") == "zero" else v - n.threshold * message
     return Signal(frames, count.to(torch.int64))
+
+
+def _magnitude(values: Any) -> int:
+    return int(np.abs(np.asarray(values, np.int64)).max(initial=0))
 
 
 def _messages(n: IntegrateAndFire | SignedIntegrateAndFire, v: Tensor, count: Tensor) -> Tensor:

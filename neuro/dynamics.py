@@ -11,6 +11,7 @@ what was added to the potential in this step. Potentials saturate at +-(2^(poten
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -130,12 +131,12 @@ def cuba_lif(n: CubaLif, state: State, charge: Int64s, elapsed: int) -> Step:
 
 
 def user_neuron(n: UserNeuron, state: State, charge: Int64s, elapsed: int) -> Step:
-    """One step of `UserNeuron`, neuron by neuron in plain Python; state wraps to 32 bits."""
+    """One step of `UserNeuron`, neuron by neuron in plain Python, in words of 64 bits; state wraps to 32."""
     new = {name: values.copy() for name, values in state.items()}
-    message = np.zeros_like(charge)
+    message, parameters = np.zeros_like(charge), tuple(map(Word, n.parameters))
     for i in np.ndindex(charge.shape):
-        result = n.step(int(charge[i]), n.parameters, *(int(values[i]) for values in state.values()))
-        if type(result) is not tuple or len(result) != 1 + len(new) or any(type(r) not in (int, bool) for r in result):
+        result = n.step(Word(int(charge[i])), parameters, *(Word(int(values[i])) for values in state.values()))
+        if type(result) is not tuple or len(result) != 1 + len(new) or any(type(r) not in (int, bool, Word) for r in result):
             raise NetworkError(
                 "UserNeuron", f"its step returned {result!r}", f"Return integers (message, {', '.join(new)}), without division"
             )
@@ -147,7 +148,7 @@ def user_neuron(n: UserNeuron, state: State, charge: Int64s, elapsed: int) -> St
             )
         message[i] = result[0]
         for values, value in zip(new.values(), result[1:], strict=True):
-            values[i] = _wrap32(value)
+            values[i] = _wrap(value, 32)
     return new, message, charge
 
 
@@ -157,8 +158,55 @@ def readout(n: Readout, state: State, charge: Int64s, elapsed: int) -> Step:
     return {"v": saturate(v, n.potential_bits)}, np.zeros_like(v), charge
 
 
-def _wrap32(value: int) -> int:
-    return (int(value) + (1 << 31)) % (1 << 32) - (1 << 31)
+def _wrap(value: int, bits: int) -> int:
+    return (int(value) + (1 << (bits - 1))) % (1 << bits) - (1 << (bits - 1))
+
+
+def _operation(compute: Callable[..., int]) -> Any:
+    """A method of `Word` for its own operator and the reflected one; of other numbers, that of those."""
+
+    def method(self: Word, *others: Any) -> Any:
+        if not all(isinstance(other, int) for other in others):
+            return NotImplemented
+        return Word(compute(int(self), *map(int, others)))
+
+    return method
+
+
+class Word(int):
+    """An integer of 64 bits in two's complement, as compiled code computes: sums and products wrap, a division by zero gives 0,
+    and shifts go by the lowest six bits of the distance."""
+
+    def __new__(cls, value: int) -> Word:
+        return super().__new__(cls, _wrap(value, 64))
+
+
+def _divided(a: int, b: int) -> int:
+    return a // b if b else 0
+
+
+def _rest(a: int, b: int) -> int:
+    return a % b if b else 0
+
+
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": _divided,
+    "mod": _rest,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "lshift": lambda a, n: a << (n & 63),
+    "rshift": lambda a, n: a >> (n & 63),
+}
+for _name, _compute in _OPERATIONS.items():
+    setattr(Word, f"__{_name}__", _operation(_compute))
+    setattr(Word, f"__r{_name}__", _operation(lambda a, b, compute=_compute: compute(b, a)))
+_ALONE: dict[str, Callable[[int], int]] = {"neg": operator.neg, "abs": abs, "invert": operator.invert}
+for _name, _alone in _ALONE.items():
+    setattr(Word, f"__{_name}__", _operation(_alone))
 
 
 def _driven(n: Any, state: State, charge: Int64s) -> tuple[State, Int64s]:

@@ -1,4 +1,9 @@
-"""Input values -> messages of source neurons, step by step. Knows sources; knows nothing of engines or chips."""
+"""Input values -> messages of source neurons, step by step. Knows sources; knows nothing of engines or chips.
+
+One rule for what any door accepts (runs, sessions, emulations, quantised evaluations), in `as_numbers`: arrays of integers, of
+truth values (0 and 1) or of finite floats; floats must be whole where the source has no scale. Text, objects, complex numbers,
+NaN and infinity are refused. Integers, once scaled, are computed with in 64 bits and sent in 32, within the range of the source.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.dynamics import initial_state, signed_integrate_and_fire
 from neuro.errors import InputError
 from neuro.network import Network, Population
-from neuro.neurons import SignedIntegrateAndFire, Source
+from neuro.neurons import Source
 from neuro.numbers import whole
 from neuro.specification import INT32
 
@@ -20,22 +24,45 @@ Messages = NDArray[np.int32]
 
 def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
     """Checked inputs per source population: one array when there is one source, else a mapping from names."""
+    checked = {name: _check(network[name], array) for name, array in named(network, inputs).items()}
+    if len({len(array) for array in checked.values()}) > 1:
+        raise InputError("inputs", "sources got different numbers of samples", "Pass the same samples to all")
+    return checked
+
+
+def named(network: Network, inputs: Any) -> dict[str, Any]:
+    """What is given for each source population, by name: anything where there is one source, else a mapping from names."""
     names = [p.name for p in network.sources]
     if not names:
         raise InputError("inputs", "the network has no Source population to receive them", "Add a population of neuro.Source()")
     if isinstance(inputs, Mapping):
-        missing = sorted(set(names) ^ set(inputs))
+        missing = sorted(map(str, set(names) ^ set(inputs)))
         if missing:
             raise InputError("inputs", f"{missing[0]!r} is not matched", f"Pass one array for each of {', '.join(names)}")
-        arrays = {name: inputs[name] for name in names}
-    elif len(names) == 1:
-        arrays = {names[0]: inputs}
-    else:
+        return {name: inputs[name] for name in names}
+    if len(names) > 1:
         raise InputError("inputs", f"the network has {len(names)} sources", f"Pass a mapping with {', '.join(names)}")
-    checked = {name: _check(network[name], array) for name, array in arrays.items()}
-    if len({len(array) for array in checked.values()}) > 1:
-        raise InputError("inputs", "sources got different numbers of samples", "Pass the same samples to all")
-    return checked
+    return {names[0]: inputs}
+
+
+def as_numbers(population: Population, inputs: Any) -> NDArray[Any]:
+    """Inputs as an array of integers, truth values or finite floats, whole ones where the source has no scale; or InputError."""
+    where, source = f"inputs for {population.name!r}", population.neuron
+    assert isinstance(source, Source)
+    try:
+        array = np.asarray(inputs)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            where, f"they are no array ({error})", "Pass a NumPy array of numbers, with rows of equal length"
+        ) from None
+    if array.dtype.kind not in "buif":
+        raise InputError(where, f"their dtype is {array.dtype}", "Pass numbers, integers of at most 64 bits")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise InputError(where, "they hold NaN or infinity", "Replace them by finite numbers")
+        if source.scale is None and not np.array_equal(array, np.rint(array)):
+            raise InputError(where, "they are fractions and the source has no scale", "Round them, or give Source a scale")
+    return array
 
 
 def value_shape(population: Population) -> tuple[int, ...]:
@@ -51,7 +78,7 @@ def is_stream(population: Population, inputs: NDArray[Any]) -> bool:
 
 
 def _check(population: Population, inputs: Any) -> NDArray[Any]:
-    array = np.asarray(inputs)
+    array = as_numbers(population, inputs)
     where, shape = f"inputs for {population.name!r}", value_shape(population)
     ok = array.ndim in (len(shape) + 1, len(shape) + 2) and array.shape[array.ndim - len(shape) :] == shape
     if not ok:
@@ -62,27 +89,32 @@ def _check(population: Population, inputs: Any) -> NDArray[Any]:
         )
     if len(array) == 0:
         raise InputError(where, "there are no samples", "Pass at least one")
-    if array.dtype.kind not in "buif":
-        raise InputError(where, f"their dtype is {array.dtype}", "Pass numbers")
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise InputError(where, "they hold NaN or infinity", "Clean the data")
-        source = population.neuron
-        assert isinstance(source, Source)
-        if source.scale is None and not np.array_equal(array, np.rint(array)):
-            raise InputError(where, "they are fractions and the source has no scale", "Round them, or give Source a scale")
     return array
 
 
 def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
-    """Values -> integers within the source's range, element by element (a twin's halves must be split before)."""
-    if source.scale is not None:
-        values = np.rint(np.asarray(values, np.float64) / source.scale)
+    """Values -> integers within the source's range, element by element (a twin's halves must be split before).
+
+    Real values beyond the range are clipped, as `Source` says; integers are refused, and so is NaN.
+    """
     low = -source.levels if source.messages[0] < 0 else 0
-    clipped = np.clip(values, low, source.levels)
-    if source.scale is None and not np.array_equal(clipped, values):
-        raise InputError("inputs", f"integers leave the source's range {low}..{source.levels}", "Scale them, or raise `levels`")
+    high = min(source.levels, (1 << source.digits) - 1) if source.code == "radix" else source.levels
+    scaled = _scaled(source, values)
+    clipped = np.clip(scaled, low, high)
+    if np.isnan(clipped).any():
+        raise InputError("inputs", "they hold NaN", "Replace them by finite numbers")
+    if source.scale is None and not np.array_equal(clipped, scaled):
+        raise InputError("inputs", f"integers leave the source's range {low}..{high}", "Scale them, or raise `levels`")
     return clipped.astype(np.int64)
+
+
+def _scaled(source: Source, values: NDArray[Any]) -> NDArray[np.int64] | NDArray[np.float64]:
+    """Values in units of the source's scale, rounded, in 64 bits: integers stay integers where there is no scale."""
+    if source.scale is not None:
+        return np.rint(np.asarray(values, np.float64) / source.scale)
+    if values.dtype.kind == "f" or values.dtype == np.uint64:  # doubles hold every integer that is within a source's range
+        return values.astype(np.float64)
+    return values.astype(np.int64, copy=False)
 
 
 def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
@@ -127,9 +159,10 @@ def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
     """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled."""
     source = population.neuron
     assert isinstance(source, Source)
-    scaled = np.rint(inputs / source.scale) if source.scale is not None else inputs
+    scaled = _scaled(source, inputs) if source.scale is not None or inputs.dtype.kind == "f" else inputs
     if source.twin:
-        scaled = np.concatenate([np.maximum(scaled, 0), np.maximum(-scaled.astype(np.float64), 0)], axis=2)
+        signed = scaled.astype(np.float64)
+        scaled = np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=2)
     low, high = source.messages
     if scaled.size and (scaled.min() < low or scaled.max() > high):
         raise InputError(f"inputs for {population.name!r}", f"a message leaves {low}..{high}", "Scale it, or raise `levels`")
@@ -137,12 +170,14 @@ def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
 
 
 def _fire(source: Source, values: NDArray[np.int64], messages: Messages) -> None:
-    """Bias currents -> spikes: `levels` is one spike a step; the first comes early by half a period."""
-    minimum = None if source.code == "signed" else 0
-    neuron = SignedIntegrateAndFire(source.levels, initial_potential=source.levels // 2, minimum=minimum, potential_bits=31)
-    state = initial_state(neuron, values.shape)
+    """Bias currents -> spikes, those of a SignedIntegrateAndFire whose threshold is `levels`, and whose potential begins at half
+    of it and has as many bits as it needs: `levels` is one spike a step; the first comes early by half a period."""
+    half = source.levels // 2
+    before = np.zeros_like(values)
     for step in range(messages.shape[1]):
-        state, messages[:, step], _ = signed_integrate_and_fire(neuron, state, values, step)
+        sent = (half + (step + 1) * values) // source.levels  # so far, as |values| <= levels
+        messages[:, step] = sent - before
+        before = sent
 
 
 def check_timesteps(network: Network, inputs: Mapping[str, NDArray[Any]], timesteps: int | None) -> int:

@@ -276,7 +276,8 @@ class UserNeuron(Neuron):
     """A neuron of the user's own: `step(charge, parameters, *state) -> (message, *state)` on plain integers.
 
     `state` names each state variable and its initial value; `parameters` is a tuple of integers handed to `step`.
-    The engine compiles the function; one that returns other than integers, or allocates, is refused.
+    The engine compiles the function; one that returns other than integers, or allocates, is refused. Its arithmetic has 64 bits
+    and wraps, a division by zero gives 0, shifts go by the lowest six bits of the distance; state is kept in 32 bits, which wrap.
     `lowest` and `highest` bound the messages it may send.
     """
 
@@ -294,9 +295,9 @@ class UserNeuron(Neuron):
         state, parameters = _pairs(self.state), _listed("parameters", self.parameters)
         if not state or len({name for name, _ in state}) != len(state):
             raise NetworkError("UserNeuron", "state variables are missing or named twice", "Name at least one, each once")
-        numbers = [whole("UserNeuron", name, value, error=NetworkError) for name, value in state]
+        numbers = [whole("UserNeuron", name, value, INT32.min, INT32.max, error=NetworkError) for name, value in state]
         object.__setattr__(self, "state", tuple((name, number) for (name, _), number in zip(state, numbers, strict=True)))
-        given = tuple(whole("UserNeuron", "parameter", value, error=NetworkError) for value in parameters)
+        given = tuple(whole("UserNeuron", "parameter", value, -(2**63), 2**63 - 1, error=NetworkError) for value in parameters)
         object.__setattr__(self, "parameters", given)
 
     @property

@@ -237,7 +237,7 @@ SIGNED = np.array([[[[3, -5]], [[2, 4]]], [[[1, 1]], [[-9, 0]]]])  # (2, 2, 1, 2
         (neuro.Dense("in", "p", np.array([[1, BIG]] * 4)), (0, 1), Bound(4 * BIG, BIG, False)),
         (neuro.Dense("in", "p", np.array([[1, BIG + 1]] * 4)), (0, 1), Bound(4 * BIG + 4, BIG + 1, True)),
         (listed([(0, 0, 3), (1, 0, 4), (2, 0, -6), (3, 1, -8)]), (0, 1), Bound(8, 8, False)),
-        (listed([(0, 0, 3), (1, 0, 4), (2, 0, -6), (3, 1, -8)]), (-1, 1), Bound(15, 15, False)),
+        (listed([(0, 0, 3), (1, 0, 4), (2, 0, -6), (3, 1, -8)]), (-1, 1), Bound(13, 13, False)),  # into one target
         (listed([(0, 0, 3), (1, 0, 4), (2, 0, -6), (3, 1, -8)]), (0, 2), Bound(16, 16, True)),
         (listed([(0, 0, 3), (1, 0, 5), (2, 0, -7)]), (0, 0), Bound(0, 0, False)),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 import neuro
 from neuro.engine.event import Worker
-from neuro.engine.plan import plan_of
+from neuro.engine.plan import kept_of, plan_of
 from neuro.engine.records import Messages, StepCounts, listed
 from neuro.engine.store import bytes_per_sample, make_store
 from neuro.engine.tables import FLUSHED
@@ -301,7 +301,7 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     assert blocks(1) == [10]
     assert blocks(5) == [2, 4, 6, 8, 10]
     assert blocks(3) == [4, 8, 10]
-    (plan,) = network._plans.values()
+    (plan,) = kept_of(network).plans.values()
     each = int(bytes_per_sample(plan, 6, 6))
     assert Worker(plan, 6).totals.shape == (2, len(StepCounts.__slots__), 6)
     assert len(plan.spare) == 3  # one block for each thread is kept for the next run

@@ -70,7 +70,7 @@ def test_logits_by_step_are_those_of_each_frame() -> None:
         (np.zeros((0, 3), int), "0 steps"),
         (np.zeros((99, 3), int), "raise most_steps"),
         (np.full((3,), 2**31 - 1), "beyond which charges"),
-        ({"elsewhere": np.zeros(3)}, "do not match"),
+        ({"elsewhere": np.zeros(3)}, "'elsewhere' is not matched"),
     ],
 )
 def test_bad_frames_are_refused(frame, says) -> None:
@@ -96,6 +96,18 @@ def test_charges_that_no_payload_keeps_within_32_bits_have_no_stream() -> None:
             continue
         with pytest.raises(EngineError, match="'a'.*beyond its 32-bit"):
             neuro.open_session(network)
+
+
+def test_a_stream_that_was_ended_takes_no_more_frames_until_it_is_reset() -> None:
+    session, frame = neuro.open_session(chain()), np.array([1, 2, 3])
+    first = session.step(frame)
+    session.finish()
+    for more in (lambda: session.step(frame), session.finish):
+        with pytest.raises(EngineError, match=r"ended by finish\(\). Call reset\(\)"):
+            more()
+    session.reset()
+    assert np.array_equal(session.step(frame).logits, first.logits)
+    assert session.elapsed == 1
 
 
 def test_a_session_takes_a_step_at_least() -> None:

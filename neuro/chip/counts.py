@@ -6,6 +6,7 @@ Knows placements and messages; knows nothing of energy or time.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,8 @@ class Counts:
     links: Ints
     host_reads: int
     timed: Ints
-    each: NDArray[np.int32]
-    heaviest: NDArray[np.int32]
+    each: NDArray[np.signedinteger[Any]]
+    heaviest: NDArray[np.signedinteger[Any]]
     far: NDArray[np.int32]
 
     def of_samples(self, samples: Ints) -> Counts:
@@ -126,14 +127,15 @@ class Counter:
             "its tables",
             "Use fewer timesteps, or a smaller board",
         )
-        self.stride = _stride(samples, _MOST_BYTES // (steps * rows * 6 * 4))
+        self.kind = np.dtype(np.int32 if most_in_a_step(tables, self.link_count) <= np.iinfo(np.int32).max else np.int64)
+        self.stride = _stride(samples, _MOST_BYTES // (steps * rows * 6 * self.kind.itemsize))
         self.timed = np.arange(0, samples, self.stride)
         self.totals = np.zeros((steps, rows, 6), np.int64)
         self.hops = np.zeros((steps, 4), np.int64)
         self.links = np.zeros(self.link_count, np.int64)
-        self.each = np.zeros((len(self.timed), steps, rows, 6), np.int32)
+        self.each = np.zeros((len(self.timed), steps, rows, 6), self.kind)
         self.far = np.zeros((len(self.timed), steps, 3), np.int32)
-        self.heaviest = np.zeros((len(self.timed), steps, 2), np.int32)
+        self.heaviest = np.zeros((len(self.timed), steps, 2), self.kind)
 
     def observe(self, first: int, messages: dict[str, Messages]) -> None:
         """Count the messages of one block of samples, the first of which is number `first`."""
@@ -141,11 +143,11 @@ class Counter:
         block = (len(next(iter(messages.values())).offsets) - 1) // steps
         number = np.arange(first, first + block)
         row = np.where(number % self.stride == 0, number // self.stride, -1)
-        for some in _pieces(block, steps * self.link_count * 4):
+        for some in _pieces(block, steps * self.link_count * self.kind.itemsize):
             apart = row[some]
             kept = apart[apart >= 0]
             start = int(kept[0]) if len(kept) else 0
-            loads = np.zeros((max(len(kept), 1), steps, self.link_count), np.int32)
+            loads = np.zeros((max(len(kept), 1), steps, self.link_count), self.kind)
             each, far = self.each[start : start + len(loads)], self.far[start : start + len(loads)]
             sums = Sums(self.totals, self.hops, self.links, each, far, loads)
             for name, table in self.tables.of.items():
@@ -191,6 +193,21 @@ class Counter:
             heaviest=self.heaviest,
             far=self.far,
         )
+
+
+def most_in_a_step(tables: Tables, links: int) -> int:
+    """The most that one sample can add to a core's or a link's count in one step: as much as when every neuron sends."""
+    rows = np.zeros((3, len(tables.cores)), np.int64)  # packets out, packets in, synops
+    loads = np.zeros(links, np.int64)
+    for table in tables.of.values():
+        neurons = np.bincount(table.classes, minlength=len(table.rows))
+        packets = np.repeat(neurons, np.diff(table.packet_starts))
+        visits = np.repeat(packets, np.diff(table.visit_starts)) * table.visits[:, 2]
+        np.add.at(rows[0], table.rows, neurons * np.maximum(table.sent, 1))
+        np.add.at(rows[1], table.packet_rows, packets)
+        np.add.at(rows[2], np.repeat(table.packet_rows, np.diff(table.visit_starts)), visits)
+        np.add.at(loads, table.links, np.repeat(neurons, np.diff(table.link_starts)) * table.loads)
+    return int(max(rows.max(initial=0), loads.max(initial=0)))
 
 
 def _chip_of(tiles: Ints, placement: Placement) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,9 @@ class Sums(NamedTuple):
     totals: Ints  # (steps, rows, 6) spikes, packets out, packets in, synops by encoding
     hops: Ints  # (steps, 4)
     links: Ints  # (links,)
-    each: NDArray[np.int32]  # (samples apart, steps, rows, 6)
+    each: NDArray[np.signedinteger[Any]]  # (samples apart, steps, rows, 6)
     far: NDArray[np.int32]  # (samples apart, steps, 3)
-    loads: NDArray[np.int32]  # (samples apart, steps, links)
+    loads: NDArray[np.signedinteger[Any]]  # (samples apart, steps, links)
 
 
 @compiled

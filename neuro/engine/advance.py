@@ -23,8 +23,9 @@ from neuro.engine.kernels import (
     gather,
     rows_reached,
     sparse,
+    sparse_by_source,
 )
-from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_WIDE, USER, WIDE, U
+from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_BY_SOURCE, SPARSE_WIDE, USER, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
@@ -49,6 +50,10 @@ def deliver_row(
     elif q.kind == DENSE:
         synops = fan_out(tables, q, first, last, p.lanes, p.size, base, lists, low, high)
         dense_scaled(acc, narrow, q, first, last, p.acc_row, p.halo, base, lists, low, high, payloads, shift)
+    elif q.kind == SPARSE_BY_SOURCE:
+        synops = sparse_by_source(
+            acc, wide, targets, tables, pointers, q, first, last, p.acc_row, row, base, lists, low, high, payloads, shift, scaled
+        )
     elif q.kind == SPARSE_WIDE:
         synops = sparse(acc, wide, targets, pointers, q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled)
     else:

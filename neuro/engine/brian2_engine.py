@@ -1,6 +1,7 @@
 """The Brian2 engine: the same network as Brian2 equations, as a witness from outside. Needs the extra `brian2`.
 
-Brian2 computes in doubles, which hold every integer here exactly. A step is one clock tick: charges that synapses brought
+Brian2 computes in doubles, which hold every integer here exactly: charges have 32 bits, and currents that could be held beyond
+2^53 are refused. A step is one clock tick: charges that synapses brought
 at the end of the tick before are integrated, thresholds are tested, spikes go out with delay - 1 ticks. Networks of
 plain-spike neurons are accepted: IntegrateAndFire, CubaLif, Readout, and sources that send 0 or 1.
 """
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from neuro.dynamics import initial_state
 from neuro.encoding import encode
+from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
+from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
@@ -38,11 +41,25 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
             raise EngineError(
                 f"population {population.name!r}", f"Brian2 does not run {type(population.neuron).__name__}", 'Use engine="event"'
             )
+    _check_currents(network, inputs, recorder)
     brian2.prefs.codegen.target = "numpy"
     for sample in range(recorder.samples):
         _simulate_sample(brian2, network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder, sample)
         if progress:
             progress(sample + 1, recorder.samples)
+
+
+def _check_currents(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> None:
+    payloads = {p.name: p.neuron.messages for p in network.populations} | input_payloads(network, inputs)
+    for population in network.populations:
+        into = zip(network.projections, sums_of(network), strict=True)
+        step = sum(s.bound(payloads[p.source]).step for p, s in into if p.target == population.name)
+        if getattr(population.neuron, "hold_input", False) and step * recorder.steps > 1 << 53:
+            raise EngineError(
+                f"population {population.name!r}",
+                f"a current of {step:,} more at each of {recorder.steps:,} steps is beyond Brian2's doubles",
+                'Use fewer timesteps, or engine="event"',
+            )
 
 
 def _simulate_sample(brian2: Any, network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, sample: int) -> None:

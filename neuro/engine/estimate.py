@@ -1,6 +1,6 @@
 """What a run will need, before it begins: memory at most, and neuron updates. Knows the arrays that engines keep.
 
-Upper bounds from shapes alone, as if every neuron sent a message at every step: nothing is planned, packed or allocated here.
+Upper bounds from shapes alone, as if every neuron sent a message at every step: nothing is planned or packed here.
 """
 
 from __future__ import annotations
@@ -9,17 +9,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
+from neuro.engine.lanes import HALF, LANES
+from neuro.engine.layout import Layout
+from neuro.engine.listing import listed_by_row
+from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, is_depthwise, magnitude
+from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
 from neuro.network import Network, Population
-from neuro.neurons import MaxPool, Source, UserNeuron
+from neuro.neurons import CubaLif, MaxPool, SignedIntegrateAndFire, Source, UserNeuron
 from neuro.projections import Conv2d, Dense, Projection, SumPool2d
+from neuro.windows import pair
 
 BLOCK_BYTES = 64 << 20  # worst-case memory of one block of samples of the event engine; most of it is never touched
 BLOCK_SAMPLES = 64
-_WEIGHT_BYTES = 40  # of one stored weight while its bounds are proven: itself, packed, and three copies in 64 bits
-_SYNAPSE_BYTES = 48  # of one synapse that has to be listed
-_PACKED_SHARE = 10  # of these bytes, one in so many stays for the run
+_WEIGHT_BYTES = 24  # of one stored weight while its sums are proven or it is brought into memory order: copies in 32 bits
+_SYNAPSE_BYTES = 36  # of one listed synapse at work: both neurons in 64 bits, its weight, and what is packed of it
+_MOVED_BYTES = 40  # more where memory has neurons in another order: both neurons there, two permutations
+_LISTED_BYTES = 8  # of one listed synapse that stay: its target's lane and its weight
+_ROW_BYTES = 4  # more where its target row is listed too
+_POINTER_BYTES = 8
+_PLACING_BYTES = 48  # of one weight or listed synapse while its network is placed
+_PLAIN_BYTES, _PLAIN_KEPT = 64, 20  # of any synapse in engines that list them all: while they do, and for the run
+_BIAS_BYTES = 8  # of one neuron's bias in a plan, and while it is made
+_FIRST_BYTES = 16  # of one state variable's first value while a plan or a store is made
 _PLACE_BYTES, _PAYLOAD_BYTES = 4, 4  # of one neuron and step that it is switched on for: its place in a list, its payload
 _SOURCE_BYTES = 16  # of one source neuron and step: its messages in two orders
 _KEPT_BYTES = 12  # of one neuron and step of a raster or trace: as the kernels leave it, in the user's order, and as it is kept
@@ -60,17 +73,19 @@ def estimate(
     window = timesteps or network.timesteps or 1
     steps, neurons = network.steps(window), sum(p.size for p in network.populations)
     record = record if isinstance(record, str) else tuple(record)
-    kept = any(r.startswith(("raster", "packed", "traces")) for r in record)
-    each = sum(_block_bytes(p, window, steps, kept or isinstance(p.neuron, UserNeuron)) for p in network.populations)
+    by_step = any(r.startswith(("raster", "packed", "traces")) for r in record)
+    each = sum(_block_bytes(p, window, steps, by_step or isinstance(p.neuron, UserNeuron)) for p in network.populations)
     if engine == "event":
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
         work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
     else:
         at_once = samples if engine == "torch" else 1
         work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
-    stored = [_packed(p, network) for p in network.projections]
+    stored = [_packed(p, network) if engine == "event" else _plainly(p, network) for p in network.projections]
+    kept = sum(bytes_kept for _, bytes_kept in stored)
+    states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in network.populations)
     return Estimate(
-        plan_bytes=sum(stored) // _PACKED_SHARE + max(stored, default=0),
+        plan_bytes=kept + max(kept, *(working for working, _ in stored), 0) + states,
         work_bytes=work,
         result_bytes=recorded_bytes(network, samples, window, record),
         updates=samples * sum(p.size * p.neuron.active_steps(window) for p in network.populations),
@@ -91,7 +106,7 @@ def check_memory(needed: Estimate, samples: int, steps: int) -> None:
 def check_placeable(network: Network) -> None:
     """Refuse a network whose placement could not be held in memory."""
     neurons = sum(p.size for p in network.populations)
-    stored = sum(_packed(p, network) for p in network.projections)
+    stored = sum(_placing(p, network) for p in network.projections) * _PLACING_BYTES
     what = f"tables of {neurons:,} neurons and {network.synapses:,} synapses"
     check_fits("placing the network", neurons * _PLACED_BYTES + stored, what, "Place a part of it, or use more memory")
 
@@ -109,14 +124,54 @@ def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:
 def _variables(neuron: object) -> int:
     if isinstance(neuron, Source):
         return 0
-    return len(neuron.state) if isinstance(neuron, UserNeuron) else neuron.taps + 1 if isinstance(neuron, MaxPool) else 3
+    if isinstance(neuron, UserNeuron | MaxPool):
+        return len(neuron.state) if isinstance(neuron, UserNeuron) else neuron.taps + 1
+    return 1 + isinstance(neuron, SignedIntegrateAndFire | CubaLif) + 2 * getattr(neuron, "hold_input", False)
 
 
-def _packed(projection: Projection, network: Network) -> int:
-    """Bytes of a projection while it is packed: of its weights, or of every synapse where those are listed."""
+def _packed(projection: Projection, network: Network) -> tuple[int, int]:
+    """Bytes of a projection in the event engine: at work while it is packed, and kept for the run."""
+    source, target = Layout.of(network[projection.source].shape), Layout.of(network[projection.target].shape)
+    conv = as_convolution(projection, network)
+    if conv is not None:
+        rows, columns = conv.weights.shape[2:]
+        taps, group = columns + pair(conv.stride, conv.name, "stride")[1], conv.weights.shape[0] // conv.groups
+        lanes = columns * _whole(target.lanes, LANES) if is_depthwise(conv) else taps * source.channels * _whole(group, HALF)
+        kept = rows * lanes * 2 + source.width * 16
+        return projection.stored_weights.size * _WEIGHT_BYTES + 2 * kept, kept
+    kept = source.rows * source.lanes * target.rows * (_whole(target.lanes, HALF) * 2 + 4)
+    small = magnitude(projection.stored_weights) <= MOST_NARROW
+    if isinstance(projection, Dense) and small:
+        return projection.weights.size * _WEIGHT_BYTES + 2 * kept, kept
+    synapses, room = (
+        projection.count(network[projection.source].shape, network[projection.target].shape),
+        source.size * target.size,
+    )
+    working = synapses * (_SYNAPSE_BYTES + _MOVED_BYTES * (source.moves or target.moves))
+    if small and synapses * DENSE_BELOW > room and room <= DENSE_LIMIT:
+        return working + 2 * kept + room, kept
+    if listed_by_row(synapses, source.size, target.rows):
+        kept = synapses * _LISTED_BYTES + target.rows * source.size * _POINTER_BYTES
+    else:
+        kept = synapses * (_LISTED_BYTES + _ROW_BYTES) + source.size * _POINTER_BYTES
+    return working + 2 * kept, kept
+
+
+def _plainly(projection: Projection, network: Network) -> tuple[int, int]:
+    """The same in engines that list every synapse."""
+    synapses = projection.count(network[projection.source].shape, network[projection.target].shape)
+    return synapses * _PLAIN_BYTES, synapses * _PLAIN_KEPT
+
+
+def _whole(lanes: int, of: int) -> int:
+    return -(-lanes // of) * of
+
+
+def _placing(projection: Projection, network: Network) -> int:
+    """Weights or synapses of which something is held while a network is placed."""
     source, target = network[projection.source].shape, network[projection.target].shape
     if isinstance(projection, SumPool2d):
-        return source[0] * prod(projection.window) * _WEIGHT_BYTES
+        return source[0] * prod(projection.window)
     if isinstance(projection, Dense | Conv2d):
-        return projection.stored_weights.size * _WEIGHT_BYTES
-    return projection.count(source, target) * _SYNAPSE_BYTES
+        return projection.stored_weights.size
+    return projection.count(source, target)

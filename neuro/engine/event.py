@@ -105,7 +105,7 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
-    plan = plan_of(network, input_payloads(network, inputs))
+    plan = plan_of(network, input_payloads(network, inputs), recorder.timesteps)
     traced = frozenset(
         i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or isinstance(p.neuron, UserNeuron)
     )
@@ -229,7 +229,7 @@ class Job:
         for index, population in enumerate(self.plan.members):
             name, layout = population.name, self.plan.layouts[index]
             if store.populations[index]["count_at"] >= 0:
-                recorder.spikes[name][chosen] = store.slice_of(index, "count_at", store.counts, samples)
+                recorder.spikes[name][chosen] = store.sent(index, samples)
             if name in recorder.potentials:
                 recorder.potentials[name][chosen] = layout.to_user(store.slice_of(index, "v_at", store.state, samples))
             if recorder.wants("raster", name) and store.populations[index]["count_at"] >= 0:

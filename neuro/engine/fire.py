@@ -3,7 +3,9 @@
 Each takes the population's table, where its state variables lie in `state`, its charges from acc[a], biases from bias[b],
 the number of neurons, and from place f on `fired` (1 where a message is sent) and `sent` (its payload, written only by
 models that have payloads), and returns how many neurons were driven and restless. Loops are plain so that they vectorise;
-places are unsigned because signed ones cost numba a test each.
+places are unsigned because signed ones cost numba a test each. Sums are computed in 64 bits (numba widens narrower integers, and
+so do the casts where it is switched off); what is stored in 32 is a potential, which its model bounds, a count of steps, or a
+held current that the plan has proven to fit. One that may not fit lies in two words, `HELD_LONG`.
 """
 
 from __future__ import annotations
@@ -14,20 +16,54 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit, mask_of, ones
-from neuro.engine.tables import CUBA, GRADED, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT, U
+from neuro.engine.tables import CUBA, GRADED, HELD_LONG, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT, U
 
-I32 = np.int32
+I32, I64 = np.int32, np.int64
+WORD = np.int64(1 << 32)
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
 @compiled
 def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
-    threshold, limit = I32(p.threshold), I32(p.limit)
-    keep = I32(-1) if p.subtract else I32(0)
+    threshold, limit = I64(p.threshold), I64(p.limit)
+    keep = I64(-1) if p.subtract else I64(0)
     for j in range(n):
-        before = state[v + j]
-        drive = I32(acc[a + j]) + bias[b + j]
+        before = I64(state[v + j])
+        drive = I64(acc[a + j]) + bias[b + j]
+        x = min(max(before + drive, -limit), limit)
+        fires = x >= threshold
+        fired[f + j] = fires
+        state[v + j] = ((x - threshold) & keep) if fires else x
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@inlined
+def hold(state: Any, current: Any, stride: Any, long: bool, charge: Any) -> Any:
+    """Add a charge to a held current, the upper word of which lies `stride` behind the lower one; returns the current."""
+    total = I64(state[current]) + charge
+    if long:
+        total += I64(state[current + stride]) * WORD
+        low = (total + WORD // 2) % WORD - WORD // 2
+        state[current] = low
+        state[current + stride] = (total - low) // WORD
+    else:
+        state[current] = total
+    return total
+
+
+@compiled
+def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
+    """Integrate and fire with a current that keeps every charge."""
+    driven, restless = I32(0), I32(0)
+    threshold, limit = I64(p.threshold), I64(p.limit)
+    keep = I64(-1) if p.subtract else I64(0)
+    for j in range(n):
+        before = I64(state[v + j])
+        state[current + j] += acc[a + j]
+        drive = I64(state[current + j]) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
         fired[f + j] = fires
@@ -38,15 +74,14 @@ def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, 
 
 
 @compiled
-def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
-    """Integrate and fire with a current that keeps every charge."""
+def held_long(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
+    """The same with a current of 64 bits."""
     driven, restless = I32(0), I32(0)
-    threshold, limit = I32(p.threshold), I32(p.limit)
-    keep = I32(-1) if p.subtract else I32(0)
+    threshold, limit, stride = I64(p.threshold), I64(p.limit), U(p.state_stride)
+    keep = I64(-1) if p.subtract else I64(0)
     for j in range(n):
-        before = state[v + j]
-        state[current + j] += I32(acc[a + j])
-        drive = state[current + j] + bias[b + j]
+        before = I64(state[v + j])
+        drive = hold(state, current + j, stride, True, I64(acc[a + j])) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
         fired[f + j] = fires
@@ -74,17 +109,17 @@ def signed(
     f: Any,
 ) -> Any:
     silent = elapsed < p.gather - 1
+    holds, long, stride = p.hold != 0, p.hold == HELD_LONG, U(p.state_stride)
     driven, restless = I32(0), I32(0)
-    threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
+    threshold, limit, lowest, highest = I64(p.threshold), I64(p.limit), I64(p.minimum), I64(p.maximum)
     for j in range(n):
-        before = state[v + j]
-        drive = I32(acc[a + j]) + bias[b + j]
-        if p.hold:
-            state[current + j] += I32(acc[a + j])
-            drive = state[current + j] + bias[b + j]
+        before = I64(state[v + j])
+        drive = I64(acc[a + j]) + bias[b + j]
+        if holds:
+            drive = hold(state, current + j, stride, long, I64(acc[a + j])) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
-        message = I32((x >= threshold) & (state[count + j] < highest)) - I32((x < 0) & (state[count + j] > lowest))
-        message = I32(0) if silent else message
+        message = I64((x >= threshold) & (state[count + j] < highest)) - I64((x < 0) & (state[count + j] > lowest))
+        message = I64(0) if silent else message
         state[v + j] = x - threshold * message
         state[count + j] += message
         fired[f + j] = message != 0
@@ -99,18 +134,18 @@ def wait(
     p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
     driven, restless = I32(0), I32(0)
-    limit = I32(p.limit)
+    limit = I64(p.limit)
     gathering = elapsed < p.gather
-    threshold = I32(p.threshold) if elapsed >= p.gather - 1 else I32(2**31 - 1)
+    holds, long, stride = p.hold != 0, p.hold == HELD_LONG, U(p.state_stride)
+    threshold = I64(p.threshold) if elapsed >= p.gather - 1 else I64(2**31 - 1)
     for j in range(n):
-        before = state[v + j]
-        drive = I32(0)
+        before = I64(state[v + j])
+        drive = I64(0)
         if gathering:
-            if p.hold:
-                state[current + j] += I32(acc[a + j])
-                drive = state[current + j] + bias[b + j]
+            if holds:
+                drive = hold(state, current + j, stride, long, I64(acc[a + j])) + bias[b + j]
             else:
-                drive = I32(acc[a + j]) + bias[b + j]
+                drive = I64(acc[a + j]) + bias[b + j]
         x = min(max(before + drive, -limit), limit)
         fires = x >= threshold
         fired[f + j] = fires
@@ -146,12 +181,12 @@ def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any,
 @compiled
 def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     driven = I32(0)
+    holds, long, stride = p.hold != 0, p.hold == HELD_LONG, U(p.state_stride)
     for j in range(n):
-        drive = I32(acc[a + j]) + bias[b + j]
-        if p.hold:
-            state[current + j] += I32(acc[a + j])
-            drive = state[current + j] + bias[b + j]
-        payload = min(max(np.int64(drive) // p.threshold, p.minimum), p.maximum)
+        drive = I64(acc[a + j]) + bias[b + j]
+        if holds:
+            drive = hold(state, current + j, stride, long, I64(acc[a + j])) + bias[b + j]
+        payload = min(max(drive // p.threshold, p.minimum), p.maximum)
         fired[f + j] = payload != 0
         sent[f + j] = payload
         driven += I32(drive != 0)
@@ -246,11 +281,13 @@ def fire_row(
     Only the commonest models read 16-bit accumulators directly, to compile less.
     """
     v, aux = U(p.v_at) + lane, U(p.aux_at) + lane
-    if p.accumulator == NARROW and p.model != IF:
+    if p.accumulator == NARROW and (p.model != IF or p.hold == HELD_LONG):
         for j in range(n):
             wide[a + j] = narrow[a + j]
     if p.model != IF:
         counted = fire_rarer(p, elapsed, state, v, aux, U(p.second_at) + lane, wide, a, bias, b, n, fired, sent, f)
+    elif p.hold == HELD_LONG:
+        counted = held_long(p, state, v, aux, wide, a, bias, b, n, fired, f)
     elif p.hold and p.accumulator == NARROW:
         counted = held(p, state, v, aux, narrow, a, bias, b, n, fired, f)
     elif p.hold:

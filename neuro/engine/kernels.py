@@ -301,3 +301,27 @@ def sparse(
                 for k in range(begin, end):
                     acc[base + U(targets[k])] += weights[k + move]
     return synops
+
+
+@compiled
+def sparse_by_source(
+    acc: Any, weights: Any, targets: Any, tables: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int,
+    source_row: int, source_base: int, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, scaled: bool,
+) -> Any:  # fmt: skip
+    """The same where synapses are listed source by source, each with its target row, ascending."""
+    synops = np.int64(0)
+    reach = projection.reach_at + 2 * source_row
+    if tables[reach] >= last or tables[reach + 1] <= first:
+        return synops
+    source, move, rows = U(projection.pointers_at + source_base), U(projection.weights_at), U(projection.rows_at)
+    for i in range(U(low), U(high)):
+        begin, end = U(pointers[source + U(lists[i])]), U(pointers[source + U(lists[i]) + U(1)])
+        payload = np.int32(payloads[i + U(shift)]) if scaled else np.int32(1)
+        for k in range(begin, end):
+            y = np.int64(tables[k + rows])
+            if y >= last:
+                break
+            if y >= first:
+                acc[U((y - first) * acc_row) + U(targets[k])] += weights[k + move] * payload
+                synops += 1
+    return synops

@@ -40,16 +40,21 @@ class Layout:
         rows = -(-size // LONGEST_ROW)
         return Layout(rows, 1, -(-size // rows), size, False)
 
+    @property
+    def moves(self) -> bool:
+        """Whether memory has the neurons in another order than the user."""
+        return self.spatial and self.channels > 1
+
     def to_memory(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values (..., neurons in C order of the user's shape) in memory order."""
-        if not self.spatial or self.channels == 1:
+        if not self.moves:
             return values
         shaped = values.reshape(*values.shape[:-1], self.channels, self.rows, self.width)
         return np.ascontiguousarray(np.moveaxis(shaped, -3, -1)).reshape(values.shape)
 
     def to_user(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values (..., neurons in memory order) in C order of the user's shape."""
-        if not self.spatial or self.channels == 1:
+        if not self.moves:
             return values
         shaped = values.reshape(*values.shape[:-1], self.rows, self.width, self.channels)
         return np.ascontiguousarray(np.moveaxis(shaped, -1, -3)).reshape(values.shape)

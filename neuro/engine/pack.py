@@ -3,8 +3,8 @@
 A convolution keeps, for every source column phase, kernel row and source channel, its taps side by side in one row of
 (taps x target channels) weights; messages of any column then add one contiguous row. Borders need no test: accumulators have
 a halo. Depthwise kernels, sums and one-to-one projections keep single weights. Dense rows are padded to whole vectors.
-Sparse synapses are listed per target row and source neuron with 16-bit targets; when more than one pair in `DENSE_BELOW` is
-a synapse they are executed as dense rows (their fan-out is still counted synapse by synapse).
+Sparse synapses are listed in `engine.listing`; when more than one pair in `DENSE_BELOW` is a synapse they are executed as dense
+rows (their fan-out is still counted synapse by synapse).
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from neuro import forms
 from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
+from neuro.engine.listing import fan_in, has_twins, in_memory, list_by_row, list_by_source, listed_by_row
 from neuro.network import Network
 from neuro.projections import Conv2d, Dense, Projection
 
-INT16 = 2**15 - 1
+INT16, INT32 = 2**15 - 1, 2**31 - 1
 DENSE_BELOW = 12
 DENSE_LIMIT = 1 << 27  # weights that a sparse projection may be padded to
 
@@ -36,40 +37,78 @@ class Bound:
     needs_wide: bool
 
 
-def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
-    """The proof: sums of positive and of negative weights per target neuron, times the largest payload."""
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Largest sums of magnitudes of weights into one target neuron, of one sign and of both; and between two flushes.
+
+    They do not depend on what is sent: `bound` says what messages with some payloads can add.
+    """
+
+    one_sign: int
+    both_signs: int
+    part_one_sign: int
+    part_both_signs: int
+    biggest: int
+    gathered: bool  # dense: plain messages are flushed in parts as small as need be
+
+    def bound(self, payloads: tuple[int, int]) -> Bound:
+        """The proof: a target gets at most one message of each source neuron in a step, of at most the largest payload."""
+        largest = max(abs(payloads[0]), abs(payloads[1]))
+        step, part = self.one_sign * largest, self.part_one_sign * largest
+        if payloads[0] < 0:
+            step, part = self.both_signs * largest, self.part_both_signs * largest
+        part = self.biggest if self.gathered and payloads == (0, 1) else part
+        return Bound(step, part, largest > 1 or self.biggest > INT16)
+
+
+def sums(projection: Projection, network: Network) -> Sums:
+    """The sums of a projection's weights."""
     conv = as_convolution(projection, network)
-    largest = max(abs(payloads[0]), abs(payloads[1]))
-    weights = projection.stored_weights
-    biggest = int(np.abs(weights.astype(np.int64)).max(initial=0))
-    wide = largest > 1 or biggest > INT16
+    biggest = magnitude(projection.stored_weights)
     if conv is not None:
-        step = _worst(conv.weights, (1, 2, 3), payloads)
-        part = max(_worst(conv.weights[:, :, ky], (1, 2), payloads) for ky in range(conv.weights.shape[2]))
-        return Bound(step, part, wide)
+        rows = [_worst(*_signs(conv.weights[:, :, ky], (1, 2))) for ky in range(conv.weights.shape[2])]
+        parts = (max(one for one, _ in rows), max(both for _, both in rows))
+        return Sums(*_worst(*_signs(conv.weights, (1, 2, 3))), *parts, biggest, False)
     if isinstance(projection, Dense):
-        step = _worst(projection.weights, (0,), payloads)
-        return Bound(step, biggest if payloads == (0, 1) else step, wide)  # plain messages are flushed in small parts
-    synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
-    up = np.bincount(synapses.post, np.maximum(synapses.weight, 0)).max(initial=0)
-    down = np.bincount(synapses.post, np.maximum(-synapses.weight.astype(np.int64), 0)).max(initial=0)
-    total = int(up + down if payloads[0] < 0 else max(up, down)) * largest
-    return Bound(total, total, wide)
+        step = _worst(*_signs(projection.weights, (0,)))
+        return Sums(*step, *step, biggest, True)
+    source, target = network[projection.source], network[projection.target]
+    synapses = projection.synapses(source.shape, target.shape)
+    step = _worst(*fan_in(synapses.post, synapses.weight, target.size))
+    return Sums(*step, *step, biggest, False)
 
 
-def _worst(weights: NDArray[Any], axes: tuple[int, ...], payloads: tuple[int, int]) -> int:
-    wide = weights.astype(np.int64)
-    up, down = np.maximum(wide, 0).sum(axis=axes), np.maximum(-wide, 0).sum(axis=axes)
-    both = up + down if payloads[0] < 0 else np.maximum(up, down)
-    return int(both.max(initial=0)) * max(abs(payloads[0]), abs(payloads[1]))
+def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
+    """What messages of a projection can add: sums of positive and of negative weights, times the largest payload."""
+    return sums(projection, network).bound(payloads)
+
+
+def _signs(weights: NDArray[Any], axes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sums of positive weights and of the magnitudes of negative ones."""
+    up, down = (np.maximum(signed, 0).sum(axis=axes, dtype=np.int64) for signed in (weights, -weights))
+    return up, down
+
+
+def _worst(up: NDArray[np.int64], down: NDArray[np.int64]) -> tuple[int, int]:
+    return int(np.maximum(up, down).max(initial=0)), int((up + down).max(initial=0))
+
+
+def magnitude(values: NDArray[Any]) -> int:
+    """The largest absolute value, of which there is no copy; 0 of none."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
 def as_convolution(projection: Projection, network: Network) -> Conv2d | None:
-    """The projection as a 2-d convolution with 16-bit weights, where it is one."""
+    """The projection as a 2-d convolution with 16-bit weights, and rows whose columns kernels can tell, where it is one."""
     conv = forms.as_convolution(projection, network[projection.source].shape, network[projection.target].shape)
-    if conv is not None and np.abs(conv.weights.astype(np.int64)).max(initial=0) > INT16:
+    if conv is None or magnitude(conv.weights) > INT16:
         return None
-    return conv
+    return conv if _divisible(Layout.of(network[projection.source].shape)) else None
+
+
+def _divisible(layout: Layout) -> bool:
+    """Whether kernels find the column of a lane exactly: by a product with 2^40 / channels that must stay within 64 bits."""
+    return layout.width < 1 << 23 and layout.lanes * layout.channels < 1 << 40
 
 
 def is_depthwise(conv: Conv2d) -> bool:
@@ -117,17 +156,23 @@ class Packer:
         self._length = dict.fromkeys(self._parts, 0)
 
     def arenas(self) -> tuple[NDArray[Any], ...]:
-        """narrow (8 bits where all fit), tables, small, wide, targets (16 bits where all fit), pointers; never empty."""
-        joined = {name: np.concatenate([*parts, np.zeros(LANES, parts[0].dtype)]) for name, parts in self._parts.items()}
+        """narrow (8 bits where all fit), tables (64 bits where 32 are too few), small, wide, targets (16 bits where all fit),
+        pointers; never empty. The packer lets go of its parts."""
+        joined = {}
+        for name, parts in self._parts.items():
+            joined[name] = np.concatenate([*parts, np.zeros(LANES, parts[0].dtype)])
+            parts.clear()
         if joined["targets"].max() < 1 << 16:
             joined["targets"] = joined["targets"].astype(np.uint16)
-        if np.abs(joined["narrow"].astype(np.int32)).max() < 1 << 7:
+        if magnitude(joined["narrow"]) < 1 << 7:
             joined["narrow"] = joined["narrow"].astype(np.int8)
         return tuple(joined.values())
 
     def _add(self, arena: str, values: NDArray[Any]) -> int:
-        at = self._length[arena]
-        flat = np.ascontiguousarray(values, self._parts[arena][0].dtype).ravel()
+        at, kind = self._length[arena], self._parts[arena][0].dtype
+        if arena == "tables" and magnitude(values) > INT32:
+            kind = np.dtype(np.int64)
+        flat = np.ascontiguousarray(values, kind).ravel()
         self._parts[arena].append(flat)
         self._length[arena] += len(flat)
         return at
@@ -143,17 +188,17 @@ class Packer:
             left, right = max(left, -min(reach, default=0)), max(right, max(reach, default=0) - layout.width + 1)
         return left, right
 
-    def pack(self, projection: Projection, network: Network, source: Layout, target: Layout, population: Any) -> Any:
-        """The projection's record; its weights and tables go to the arenas."""
+    def pack(self, projection: Projection, network: Network, source: Layout, target: Layout, halo: int) -> Any:
+        """The projection's record; its weights and tables go to the arenas. `halo`: lanes left of the target's accumulators."""
         row = np.zeros((), T.PROJECTION)
         row["delay"], row["groups_at"], row["fan_at"] = projection.delay, -1, -1
         conv = as_convolution(projection, network)
         if conv is not None:
-            self._pack_convolution(row, conv, source, target, int(population["halo"]))
-        elif isinstance(projection, Dense) and np.abs(projection.weights.astype(np.int64)).max(initial=0) <= INT16:
+            self._pack_convolution(row, conv, source, target, halo)
+        elif isinstance(projection, Dense) and magnitude(projection.weights) <= INT16:
             self._pack_dense(row, projection.weights, source, target)
         else:
-            self._pack_listed(row, projection, network, source, target, int(population["halo"]))
+            self._pack_listed(row, projection, network, source, target, halo)
         return row
 
     def _pack_convolution(self, row: Any, conv: Conv2d, source: Layout, target: Layout, halo: int) -> None:
@@ -225,27 +270,35 @@ class Packer:
         flat[:, : target.size] = in_memory
         padded[: source.size, :, : target.lanes] = flat.reshape(source.size, target.rows, target.lanes)
         row["kind"], row["row_weights"], row["target_rows"] = T.DENSE, lanes, target.rows
-        row["flush_every"] = max(1, INT16 // max(1, int(np.abs(weights.astype(np.int64)).max(initial=0))))
+        row["flush_every"] = max(1, INT16 // max(1, magnitude(weights)))
         row["weights_at"] = self._add("narrow", padded)
 
     def _pack_listed(self, row: Any, projection: Projection, network: Network, source: Layout, target: Layout, halo: int) -> None:
         synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
-        pre, post = source.memory_index[synapses.pre], target.memory_index[synapses.post]
+        pre, post, weight = in_memory(source, synapses.pre), in_memory(target, synapses.post), synapses.weight
         room = source.size * target.size
-        twice = len(np.unique(pre * target.size + post)) < len(pre)
-        small = np.abs(synapses.weight.astype(np.int64)).max(initial=0) <= INT16
-        if small and not twice and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT:
-            self._pack_dense_listed(row, pre, post, synapses.weight, source, target)
+        small = magnitude(weight) <= INT16
+        if small and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT and not has_twins(pre, post, target.size, room):
+            self._pack_dense_listed(row, pre, post, weight, source, target)
             return
-        target_row, lane = post // target.lanes, halo + post % target.lanes
-        order = np.lexsort((lane, pre, target_row))
-        keys = (target_row * source.size + pre)[order]
-        row["kind"] = T.SPARSE if small else T.SPARSE_WIDE
         row["sources"] = source.size
-        starts = np.searchsorted(keys, np.arange(target.rows * source.size + 1))
-        at = self._add("targets", lane[order])
+        if not listed_by_row(len(pre), source.size, target.rows):
+            self._pack_by_source(row, pre, post, weight, source, target, halo)
+            return
+        row["kind"] = T.SPARSE if small else T.SPARSE_WIDE
+        starts, lanes, weights = list_by_row(pre, post, weight, source, target, halo, np.int16 if small else np.int32)
+        at = self._add("targets", lanes)
         row["pointers_at"] = self._add("pointers", starts + at)
-        row["weights_at"] = self._add("small" if small else "wide", synapses.weight[order]) - at
+        row["weights_at"] = self._add("small" if small else "wide", weights) - at
+
+    def _pack_by_source(self, row: Any, pre: Any, post: Any, weight: Any, source: Layout, target: Layout, halo: int) -> None:
+        lists = list_by_source(pre, post, weight, source, target, halo)
+        row["kind"] = T.SPARSE_BY_SOURCE
+        at = self._add("targets", lists.lanes)
+        row["pointers_at"] = self._add("pointers", lists.starts + at)
+        row["weights_at"] = self._add("wide", lists.weights) - at
+        row["rows_at"] = self._add("tables", lists.rows) - at
+        row["reach_at"] = self._add("tables", lists.reach)
 
     def _pack_dense_listed(self, row: Any, pre: Any, post: Any, weight: Any, source: Layout, target: Layout) -> None:
         lanes = -(-target.lanes // HALF) * HALF
@@ -254,7 +307,7 @@ class Packer:
         fan = np.zeros((source.rows * source.lanes, target.rows), np.int32)
         np.add.at(fan, (pre, post // target.lanes), 1)
         row["kind"], row["row_weights"], row["target_rows"] = T.DENSE, lanes, target.rows
-        row["flush_every"] = max(1, INT16 // max(1, int(np.abs(weight.astype(np.int64)).max(initial=0))))
+        row["flush_every"] = max(1, INT16 // max(1, magnitude(weight)))
         row["weights_at"] = self._add("narrow", padded)
         row["fan_at"] = self._add("tables", fan)
 

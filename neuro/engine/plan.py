@@ -1,14 +1,16 @@
-"""Plan: from a Network, once: the order of its populations, the accumulator width proven for each, weights in storage form.
+"""Plan: from a Network, once: the order of its populations, the widths proven for each, weights in storage form.
 
-Knows networks and the tables of the compiled kernels; knows nothing of inputs. The proof of widths: a target neuron gets
-at most one message per source neuron and step, so the sum of its positive weights (and of its negative ones), times the
-largest payload, bounds every partial sum of one step.
+Knows networks and the tables of the compiled kernels; of inputs it knows the payloads that they send and for how many steps. The
+proof of widths: a target neuron gets at most one message per source neuron and step, so the sum of its positive weights (and of
+its negative ones), times the largest payload, bounds every partial sum of one step; times the steps that a population is
+switched on, it bounds a held current. Weights are packed once; plans differ in widths only, and a few of them are kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from neuro.dynamics import initial_state
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
-from neuro.engine.pack import Packer, bounds
+from neuro.engine.pack import Packer, Sums, magnitude, sums
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import (
@@ -48,6 +50,9 @@ MODEL: dict[type[Neuron], int] = {
 INT16, INT32 = 2**15 - 1, 2**31 - 1
 PLAIN = ((0, 1), (0, 0))  # payloads of messages that need none
 BLOCK_LANES = 12288  # lanes of accumulators that stay in the first caches
+FOREVER = 1 << 40  # steps of a stream, which has no end
+PLANS_KEPT = 4  # of a network, the latest used: each keeps the memory of its last runs
+MOST_STEPS = INT32  # of a run or session: neurons count them, and their own messages, in 32 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,51 +89,142 @@ class Plan:
 Payloads = dict[str, tuple[int, int]]
 
 
-def plan_of(network: Network, payloads: Payloads) -> Plan:
-    """The plan of a network for runs whose sources send `payloads`, (smallest, largest) by name; made once and kept."""
-    key = tuple(sorted(payloads.items()))
-    if key not in network._plans:
-        network._plans[key] = make_plan(network, payloads)
-    plan: Plan = network._plans[key]
+class Form(NamedTuple):
+    """What of a population depends on inputs: its accumulators, how a held current is stored, whether messages carry payloads."""
+
+    accumulator: int
+    hold: int
+    payload: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A network's weights in storage form, whatever is sent; `halos` and `projections` as the tables of every plan have them."""
+
+    layouts: tuple[Layout, ...]
+    halos: tuple[tuple[int, int], ...]
+    projections: NDArray[Any]
+    arenas: tuple[NDArray[Any], ...]
+
+
+class Kept:
+    """What is kept of a network from run to run: sums of its weights, its weights packed, and the plans used last."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.sums: tuple[Sums, ...] | None = None
+        self.packed: Packed | None = None
+        self.plans: dict[tuple[Form, ...], Plan] = {}
+
+
+def kept_of(network: Network) -> Kept:
+    """What is kept of this network."""
+    kept: Kept = network._plans.setdefault("event", Kept())
+    return kept
+
+
+def sums_of(network: Network) -> tuple[Sums, ...]:
+    """The sums of each projection's weights, found once."""
+    kept = kept_of(network)
+    if kept.sums is None:
+        kept.sums = tuple(sums(projection, network) for projection in network.projections)
+    return kept.sums
+
+
+def plan_of(network: Network, payloads: Payloads, timesteps: int = FOREVER) -> Plan:
+    """The plan for runs of at most so many `timesteps` whose sources send `payloads`, (smallest, largest) by name.
+
+    Runs that need the same widths share a plan. Raises EngineError where a charge could exceed the 32-bit accumulators.
+    """
+    kept, forms = kept_of(network), _forms(network, payloads, timesteps)
+    with kept.lock:
+        plan = kept.plans.pop(forms, None)
+        if plan is None:
+            kept.packed = kept.packed or _pack(network)
+            plan = _plan(network, forms, kept.packed)
+        kept.plans[forms] = plan
+        while len(kept.plans) > PLANS_KEPT:
+            del kept.plans[next(iter(kept.plans))]
     return plan
 
 
-def make_plan(network: Network, payloads: Payloads) -> Plan:
-    """A new plan. Raises EngineError where a charge could exceed the 32-bit accumulators."""
-    payloads = {p.name: p.neuron.messages for p in network.populations} | payloads
+def make_plan(network: Network, payloads: Payloads, timesteps: int = FOREVER) -> Plan:
+    """A new plan of which nothing is kept. Raises EngineError where a charge could exceed the 32-bit accumulators."""
+    return _plan(network, _forms(network, payloads, timesteps), _pack(network))
+
+
+def _forms(network: Network, payloads: Payloads, timesteps: int) -> tuple[Form, ...]:
+    """The widths that are proven exact for such runs, population by population."""
+    payloads, forms = _all_payloads(network, payloads), []
+    for population in network.populations:
+        reached = [s.bound(payloads[p.source]) for p, s in _into(network, population.name)]
+        step = sum(bound.step for bound in reached)
+        _check_charge(population, step)
+        wide = isinstance(population.neuron, UserNeuron) or any(bound.needs_wide for bound in reached)
+        narrow = T.NARROW if step <= INT16 else T.FLUSHED if all(bound.part <= INT16 for bound in reached) else T.WIDE
+        hold = _hold(population.neuron, step, timesteps)
+        forms.append(Form(T.WIDE if wide else narrow, hold, payloads[population.name] not in PLAIN))
+    return tuple(forms)
+
+
+def _hold(neuron: Neuron, step: int, timesteps: int) -> int:
+    """How a current is stored that keeps up to `step` more at every step."""
+    if not getattr(neuron, "hold_input", False):
+        return 0
+    steps = neuron.gather if isinstance(neuron, WaitIntegrateAndFire) else neuron.active_steps(timesteps)
+    return T.HELD if step * steps <= INT32 else T.HELD_LONG
+
+
+def _all_payloads(network: Network, payloads: Payloads) -> Payloads:
+    return {p.name: p.neuron.messages for p in network.populations} | payloads
+
+
+def _into(network: Network, target: str) -> list[tuple[Any, Sums]]:
+    return [(p, s) for p, s in zip(network.projections, sums_of(network), strict=True) if p.target == target]
+
+
+def _pack(network: Network) -> Packed:
+    """The network's weights in storage form."""
     layouts = tuple(Layout.of(p.shape) for p in network.populations)
     order = {p.name: i for i, p in enumerate(network.populations)}
-    packer = Packer()
-    populations = np.zeros(len(layouts), T.POPULATION)
-    projections: list[Any] = []
-    biases: list[NDArray[np.int32]] = [np.zeros(0, np.int32)]
+    packer, halos, rows = Packer(), [], []
     for index, population in enumerate(network.populations):
-        row = populations[index]
-        incoming = network.into(population.name)
-        _describe(row, population, layouts[index], payloads[population.name])
-        halo = packer.halo(incoming, network, layouts[index])
-        row["halo"], row["acc_row"] = (
-            halo[0] * layouts[index].channels,
-            (sum(halo) + layouts[index].width) * layouts[index].channels,
-        )
-        row["accumulator"] = _accumulator(network, population, incoming, payloads)
-        row["block_rows"] = max(
-            1, min(row["rows"], 1 if row["accumulator"] == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"]))
-        )
-        row["first_projection"], row["projections"] = len(projections), len(incoming)
+        incoming, channels = network.into(population.name), layouts[index].channels
+        left, right = packer.halo(incoming, network, layouts[index])
+        halos.append((left * channels, (left + right + layouts[index].width) * channels))
         for projection in incoming:
-            packed_row = packer.pack(projection, network, layouts[order[projection.source]], layouts[index], row)
-            packed_row["source"] = order[projection.source]
-            packed_row["scaled"] = payloads[projection.source] not in PLAIN
-            projections.append(packed_row)
-        _add_bias(row, population, layouts[index], biases)
-    packed = np.array(projections, T.PROJECTION) if projections else np.zeros(1, T.PROJECTION)
+            row = packer.pack(projection, network, layouts[order[projection.source]], layouts[index], left * channels)
+            row["source"] = order[projection.source]
+            rows.append(row)
+    packed = np.array(rows, T.PROJECTION) if rows else np.zeros(1, T.PROJECTION)
+    return Packed(layouts, tuple(halos), packed, packer.arenas())
+
+
+def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
+    populations = np.zeros(len(forms), T.POPULATION)
+    projections = packed.projections.copy()
+    biases: list[NDArray[np.int32]] = [np.zeros(0, np.int32)]
+    found = 0
+    for index, (population, form) in enumerate(zip(network.populations, forms, strict=True)):
+        row, layout = populations[index], packed.layouts[index]
+        _describe(row, population, layout)
+        row["halo"], row["acc_row"] = packed.halos[index]
+        row["accumulator"], row["hold"], row["payload"] = form
+        most = 1 if form.accumulator == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"])
+        row["block_rows"] = max(1, min(row["rows"], most))
+        row["first_projection"], row["projections"] = found, len(network.into(population.name))
+        found += int(row["projections"])
+        _add_bias(row, population, layout, biases)
+    projections["scaled"] = [forms[source].payload for source in projections["source"]]
     members, bias = network.populations, np.concatenate(biases)
-    variables = tuple(len(initial_state(p.neuron, p.shape)) for p in members)
-    return Plan(members, layouts, populations, packed, packer.arenas(), bias, _order(network, order), variables)
+    order = {p.name: i for i, p in enumerate(members)}
+    variables = tuple(
+        len(initial_state(p.neuron, p.shape)) + (form.hold == T.HELD_LONG) for p, form in zip(members, forms, strict=True)
+    )
+    return Plan(members, packed.layouts, populations, projections, packed.arenas, bias, _order(network, order), variables)
 
 
-def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[int, int]) -> None:
+def _describe(row: Any, population: Population, layout: Layout) -> None:
     neuron = population.neuron
     row["rows"], row["lanes"], row["size"] = layout.rows, layout.lanes, layout.size
     row["width"], row["channels"] = layout.width, layout.channels
@@ -136,7 +232,6 @@ def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[
     row["start"] = neuron.start_step
     row["threshold"] = getattr(neuron, "threshold", 0)
     row["subtract"] = getattr(neuron, "reset", "subtract") == "subtract"
-    row["hold"] = getattr(neuron, "hold_input", False)
     row["limit"] = (1 << (getattr(neuron, "potential_bits", 24) - 1)) - 1
     row["gather"] = getattr(neuron, "gather", None) or 0
     row["digits"] = getattr(neuron, "digits", 0)
@@ -153,7 +248,6 @@ def _describe(row: Any, population: Population, layout: Layout, payloads: tuple[
         row["doubling"] = neuron.code == "digits"
     row["minimum"] = -INT32 if minimum is None else minimum
     row["maximum"] = INT32 if maximum is None else maximum
-    row["payload"] = payloads not in PLAIN
     row["count_at"] = -1 if isinstance(neuron, Readout) else 0
     row["trace_at"] = -1
 
@@ -173,14 +267,11 @@ def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDA
 
 def check_charges(network: Network, payloads: Payloads) -> None:
     """Raise EngineError where one step could bring a charge beyond the 32-bit accumulators."""
-    payloads = {p.name: p.neuron.messages for p in network.populations} | payloads
-    for population in network.populations:
-        reached = [bounds(projection, network, payloads[projection.source]) for projection in network.into(population.name)]
-        _check_charge(population, sum(b.step for b in reached))
+    _forms(network, payloads, FOREVER)
 
 
 def _check_charge(population: Population, total: int) -> None:
-    bias = int(np.abs(np.asarray(getattr(population.neuron, "bias", 0), np.int64)).max(initial=0))
+    bias = magnitude(np.asarray(getattr(population.neuron, "bias", 0), np.int64))
     if total + bias + (1 << 24) > INT32:
         raise EngineError(
             f"population {population.name!r}",
@@ -189,16 +280,10 @@ def _check_charge(population: Population, total: int) -> None:
         )
 
 
-def _accumulator(network: Network, population: Population, incoming: Any, payloads: Payloads) -> int:
-    """The narrowest accumulators proven exact for every step."""
-    reached = [bounds(projection, network, payloads[projection.source]) for projection in incoming]
-    total = sum(b.step for b in reached)
-    _check_charge(population, total)
-    if isinstance(population.neuron, UserNeuron) or any(b.needs_wide for b in reached):
-        return T.WIDE
-    if total <= INT16:
-        return T.NARROW
-    return T.FLUSHED if all(b.part <= INT16 for b in reached) else T.WIDE
+def check_steps(steps: int) -> None:
+    """Raise EngineError where a run, or a stream so far, has more steps than neurons can count."""
+    if steps > MOST_STEPS:
+        raise EngineError("steps", f"{steps:,} in one stream of at most {MOST_STEPS:,}", "Begin a new run, or reset the session")
 
 
 def _order(network: Network, order: dict[str, int]) -> tuple[tuple[tuple[int, ...], int], ...]:

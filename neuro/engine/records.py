@@ -17,6 +17,7 @@ from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout
 
+FLOAT32_APART = 1 << 23  # below it, float32 rounds no two scaled integers to one number
 RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step")
 
 
@@ -44,7 +45,8 @@ class StepCounts:
 class Run:
     """What a network did with some samples.
 
-    logits (samples, classes) float32; spikes {population: (samples, neurons)} messages sent; potentials {population:
+    logits (samples, classes) float32, or float64 where float32 could not tell neighbouring potentials apart (2^23 and beyond);
+    spikes {population: (samples, neurons)} messages sent; potentials {population:
     (samples, neurons)} at the end; counts {population: StepCounts}; `synops`, `updates` totals over everything.
     When recorded: raster {population: (samples, steps, neurons)} payloads; packed {population: (samples, steps, bytes)} one
     bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
@@ -54,14 +56,14 @@ class Run:
 
     timesteps: int
     steps: int
-    logits: NDArray[np.float32]
+    logits: NDArray[np.floating[Any]]
     spikes: Mapping[str, NDArray[np.integer[Any]]]
     counts: dict[str, StepCounts]
     potentials: dict[str, NDArray[np.int32]]
     raster: dict[str, NDArray[np.int32]]
     packed: dict[str, NDArray[np.uint8]]
     traces: dict[str, NDArray[np.int32]]
-    logits_by_step: NDArray[np.float32] | None
+    logits_by_step: NDArray[np.floating[Any]] | None
 
     @property
     def samples(self) -> int:
@@ -135,7 +137,7 @@ class Recorder:
         self._asked_traces = tuple(self._chosen["traces"])
         for p in network.readouts if self._chosen["logits_by_step"] else ():
             self._chosen["traces"].setdefault(p.name, None)
-        count = np.uint8 if self.steps < 256 else np.uint16 if self.steps < 65536 else np.uint32
+        count = count_type(self.steps)
         self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
         self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
@@ -180,19 +182,19 @@ class Recorder:
             logits_by_step=by_step,
         )
 
-    def _logits(self) -> NDArray[np.float32]:
+    def _logits(self) -> NDArray[np.floating[Any]]:
         readouts = self.network.readouts
         if not readouts:
             last = self.network.populations[-1].name
             counts = self.layouts[last].to_user(self.spikes[last]) if last in self.layouts else self.spikes[last]
-            return counts.astype(np.float32)
+            return counts.astype(np.float32 if self.steps <= FLOAT32_APART else np.float64)
         return np.concatenate([read(p, self.potentials[p.name], self._elapsed(p)) for p in readouts], axis=1)
 
     def _elapsed(self, readout: Population) -> int:
         """Steps of the readout's window that lie behind."""
         return max(1, self.timesteps - readout.neuron.start_step) if self.streaming else self.timesteps
 
-    def _logits_by_step(self) -> NDArray[np.float32]:
+    def _logits_by_step(self) -> NDArray[np.floating[Any]]:
         if not self.network.readouts:
             raise InputError("record", "logits_by_step needs a Readout population", "Add one, or record the raster")
         parts = []
@@ -208,7 +210,7 @@ class Recorder:
 def recorded_bytes(network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> int:
     """Bytes of the arrays that a Recorder of these arguments allocates."""
     steps, record = network.steps(timesteps), record if isinstance(record, str) else tuple(record)
-    width = 1 if steps < 256 else 2 if steps < 65536 else 4
+    width = count_type(steps).itemsize
     bits = {"raster": 32, "packed": 1, "traces": 32}
     total = sum(p.size for p in network.populations) * samples * width + 40 * steps * len(network.populations)
     final = {*_names(network.readouts), *_chosen(network, "potentials", record)}
@@ -223,13 +225,22 @@ def recorded_bytes(network: Network, samples: int, timesteps: int, record: Itera
     return total + sum(network[name].size for name in by_step) * samples * timesteps * 12  # as logits: in doubles, then floats
 
 
-def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDArray[np.float32]:
-    """Logits of a readout population from its potentials (samples, neurons) after `elapsed` steps of its window."""
+def count_type(steps: int) -> np.dtype[Any]:
+    """The narrowest type that counts the messages of a neuron, one a step at most, in so many steps."""
+    return np.min_scalar_type(max(steps, 0))
+
+
+def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDArray[np.floating[Any]]:
+    """Logits of a readout population from its potentials (samples, neurons) after `elapsed` steps of its window.
+
+    float32, or float64 where a potential is so large that float32 could make different ones equal.
+    """
     neuron = population.neuron
     assert isinstance(neuron, Readout)
     scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / (elapsed if neuron.average else 1)
     offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
-    return np.asarray(potentials * scale + offset, np.float32)
+    largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
+    return np.asarray(potentials * scale + offset, np.float32 if largest < FLOAT32_APART else np.float64)
 
 
 def listed(raster: NDArray[np.int32]) -> Messages:

@@ -12,7 +12,7 @@ from neuro.encoding import by_source, check_timesteps
 from neuro.engine import event, reference
 from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.pace import Progress, within
-from neuro.engine.plan import check_charges
+from neuro.engine.plan import check_charges, check_steps
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network
@@ -36,7 +36,8 @@ def run(
     """Run samples through a spiking network.
 
     inputs: (samples, *input shape), held as the source's code says, or (samples, steps, *input shape), integers sent at
-    those steps; a mapping from source names where there are several. timesteps: the window T in which each population
+    those steps; a mapping from source names where there are several. Integers, truth values and finite floats are accepted,
+    fractions where the source has a scale (see `neuro.encoding`). timesteps: the window T in which each population
     is switched on (default: the stream's length, or the window the network was made for). engine: "event" (compiled),
     "reference" (the definition, slow), "torch" (batches, on a CUDA device where there is one), "brian2" (an outside
     witness, extra `brian2`); all give the same integers. threads: of the event engine; default all processors.
@@ -54,6 +55,7 @@ def run(
     window = check_timesteps(network, arrays, timesteps)
     samples = len(next(iter(arrays.values())))
     record = tuple(record) if not isinstance(record, str) else record
+    check_steps(network.steps(window))
     needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
     check_memory(needed, samples, network.steps(window))
     progress = progress if within_s is None else within(within_s, progress)

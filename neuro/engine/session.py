@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.encoding import stream_messages, value_shape
+from neuro.encoding import as_numbers, named, stream_messages, value_shape
 from neuro.engine.event import Worker
-from neuro.engine.plan import Payloads, check_charges, plan_of
+from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.records import Recorder, Run
 from neuro.engine.store import Store, list_messages, make_store
 from neuro.errors import EngineError, InputError, expect
@@ -23,7 +23,6 @@ from neuro.network import Network, Population
 from neuro.neurons import RadixIntegrateAndFire, Readout, Source, UserNeuron, WaitIntegrateAndFire
 from neuro.numbers import whole
 
-FOREVER = 1 << 40
 Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
 
 
@@ -67,14 +66,16 @@ class Session:
         self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._store.reset()
         self._worker = Worker(self._plan, steps)
-        self.elapsed = 0
+        self.elapsed, self._ended = 0, False
 
     def step(self, frame: Any) -> Run:
         """Take the network one step on with a frame (*source shape), or several with frames (steps, *source shape).
 
-        Integers are sent as they are, real values through the source's scale; a mapping by name where there are several
-        sources. Returns what the network did in these steps; its logits are those after the last of them.
+        Integers are sent as they are, real values through the source's scale (what is accepted is as in `neuro.run`, see
+        `neuro.encoding`); a mapping by name where there are several sources. Returns what the network did in these steps; its
+        logits are those after the last of them. Raises InputError for frames that do not fit, EngineError after `finish`.
         """
+        self._check_open()
         frames = self._frames(frame)
         steps = len(next(iter(frames.values())))
         if not 1 <= steps <= self._most:
@@ -82,14 +83,25 @@ class Session:
         return self._advance(frames, steps)
 
     def finish(self) -> Run:
-        """End the stream: populations that started late get the steps that one run would give them. Then `reset`, or let go."""
+        """End the stream: populations that started late get the steps that one run would give them.
+
+        Afterwards the session takes no frames, and raises EngineError, until it is `reset`.
+        """
+        self._check_open()
         tail = self.network.steps(self.elapsed) - self.elapsed if self.elapsed else 0
         for p, population in zip(self._store.populations, self.network.populations, strict=True):
             p["stop"] = population.neuron.start_step + population.neuron.active_steps(self.elapsed)
         silence = {p.name: np.zeros((tail, p.size), np.int32) for p in self.network.sources}
-        return self._advance(silence, tail)
+        run = self._advance(silence, tail)
+        self._ended = True
+        return run
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise EngineError("session", "its stream was ended by finish()", "Call reset() to begin another stream")
 
     def _advance(self, frames: Messages, steps: int) -> Run:
+        check_steps(self.elapsed + steps)
         self._make_room(steps)
         store, worker = self._store, self._worker
         base = store.base[0]
@@ -111,26 +123,20 @@ class Session:
         return run
 
     def _frames(self, frame: Any) -> Messages:
-        sources = self.network.sources
-        given = frame if isinstance(frame, dict) else {sources[0].name: frame} if len(sources) == 1 else None
-        if given is None or set(given) != {p.name for p in sources}:
-            raise InputError(
-                "frames", "they do not match the network's sources", f"Pass a mapping with {[p.name for p in sources]}"
-            )
         frames = {}
-        for population in sources:
-            array = np.asarray(given[population.name])
-            shape = value_shape(population)
+        for name, given in named(self.network, frame).items():
+            population = self.network[name]
+            array, shape = as_numbers(population, given), value_shape(population)
             array = array[None] if array.shape == shape else array
             if array.shape[1:] != shape:
                 raise InputError(
-                    f"frames for {population.name!r}", f"their shape is {array.shape}", f"Pass {shape} or (steps, *{shape})"
+                    f"inputs for {name!r}", f"the frame's shape is {array.shape}", f"Pass {shape} or (steps, *{shape})"
                 )
             messages = stream_messages(population, array[None])[0]
             low, high = self._limits[population.name]
             if messages.min(initial=0) < low or messages.max(initial=0) > high:
                 raise InputError(
-                    f"frames for {population.name!r}",
+                    f"inputs for {population.name!r}",
                     f"a message leaves {low}..{high}, beyond which charges could exceed 32 bits",
                     "Scale the stream down",
                 )
@@ -163,7 +169,7 @@ class Session:
                 for field in ("updates", "driven", "restless"):
                     getattr(recorder.counts[name], field)[:] += population.size if population.neuron.on_chip else 0
             if p["count_at"] >= 0:
-                recorder.spikes[name][:] = layout.to_user(store.slice_of(index, "count_at", store.counts, 1))
+                recorder.spikes[name][:] = layout.to_user(store.sent(index, 1, first, steps))
             if name in recorder.potentials:
                 recorder.potentials[name][:] = layout.to_user(store.slice_of(index, "v_at", store.state, 1))
             if recorder.wants("raster", name) and p["count_at"] >= 0:

@@ -17,9 +17,10 @@ from neuro.dynamics import initial_state
 from neuro.engine.fire import SLACK
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
+from neuro.engine.tables import HELD_LONG
 from neuro.neurons import MaxPool, Neuron, UserNeuron
 
-MAX_COUNT = 2**16 - 1  # messages per neuron that one block may count
+MOST_COUNTED = 2**16 - 1  # steps, with a message of each neuron in every one, that `counts` can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Store:
     ends: NDArray[np.int64]
     state: NDArray[np.int32]
     fresh: tuple[tuple[int, int, NDArray[np.int64]], ...]  # begin, length and initial values of each state variable
-    counts: NDArray[np.uint16]
+    counts: NDArray[np.uint16]  # right for at most MOST_COUNTED steps; see `sent`
     traces: NDArray[np.int32]
     base: list[int]  # the step of the first segments, which moves on in a stream
 
@@ -59,6 +60,18 @@ class Store:
         """(samples, neurons) of one population's arena, in memory order."""
         p = self.populations[index]
         return arena[p[field] : p[field] + samples * p["size"]].reshape(samples, -1)
+
+    def sent(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[Any]:
+        """How many messages each neuron sent, (samples, neurons in memory order), in `steps` steps from the store's `first` on.
+
+        Of fewer steps than all only where nothing else was counted.
+        """
+        steps = self.steps if steps is None else steps
+        if steps <= MOST_COUNTED:
+            return self.slice_of(index, "count_at", self.counts, samples)
+        counted = np.zeros((samples, int(self.populations[index]["size"])), np.int64)
+        _count_each(self.populations[index], self.lists, self.begins, self.ends, first, steps, counted)
+        return counted
 
     def messages(self, index: int, samples: int) -> Messages:
         """The messages of one population in C order of the user's shape."""
@@ -157,11 +170,12 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
 
 
 def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
-    """Initial state variables in memory order, the potential first, a held current last."""
+    """Initial state variables in memory order, the potential first, a held current last, in one word or two."""
     population, layout = plan.members[index], plan.layouts[index]
     state = initial_state(population.neuron, population.shape)
     names = list(state) if isinstance(population.neuron, UserNeuron | MaxPool) else ["v", "u", "count", "current"]
-    return [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
+    found = [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
+    return [*found, np.zeros_like(found[-1])] if plan.populations[index]["hold"] == HELD_LONG else found
 
 
 @compiled
@@ -198,6 +212,16 @@ def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
     for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
         total += ends[s] - begins[s]
     return total
+
+
+@compiled
+def _count_each(p: Any, lists: Any, begins: Any, ends: Any, first: int, steps: int, counted: Any) -> None:
+    for sample in range(counted.shape[0]):
+        for y in range(p.rows):
+            for t in range(first, first + steps):
+                segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + t
+                for k in range(begins[segment], ends[segment]):
+                    counted[sample, y * p.lanes + lists[k]] += 1
 
 
 @compiled

@@ -14,10 +14,13 @@ import numpy as np
 U: Any = int if numba.config.DISABLE_JIT else np.uint64
 
 # Projection kinds.
-CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE = range(5)
+CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE, SPARSE_BY_SOURCE = range(6)
 
 # Neuron models.
 IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, TURNS, LEADER, USER, SOURCE = range(11)
+
+# Held currents: none; 32 bits; 64 bits in two words.
+HELD, HELD_LONG = 1, 2
 
 # Accumulators: 16 bits for all projections together; 16 bits emptied into 32 after each part; 32 bits.
 NARROW, FLUSHED, WIDE = range(3)
@@ -41,7 +44,8 @@ POPULATION = _record(
     "acc_row halo accumulator",  # lanes of an accumulator row with its halo; lanes of the left halo; which accumulators
     "start stop model threshold subtract hold limit gather digits minimum maximum current_decay voltage_decay shift doubling",
     "bias_at bias_row",  # bias per lane: offset, and stride from row to row (0 when all rows are alike)
-    "v_at aux_at second_at state_stride",  # potential; held current, u or count; held current beside a count
+    "v_at aux_at second_at",  # potential; held current, u or count; held current beside a count
+    "state_stride",  # from a variable to the next
     "list_at list_sample list_row",  # spike lists: first place, places per sample and per row
     "segment_at segment_sample segment_row",  # their segments, one for each row and step
     "payload_at payload",  # payloads lie as the lists do; 1 where messages carry them
@@ -56,6 +60,7 @@ PROJECTION = _record(
     "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run
     "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
     "pointers_at sources",  # sparse
+    "rows_at reach_at",  # by source: target rows, from the place of the targets on; first and last target row of a source row
 )
 
 # Per source column of a convolution: where its taps land, where their weights begin, lanes of one run, synapses per message.

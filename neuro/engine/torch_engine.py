@@ -1,7 +1,9 @@
 """The torch engine: the same integers, all samples at once, step by step; on a CUDA device where there is one.
 
 Messages and weights are floats whose products and sums stay below 2^24 (float32) or 2^53 (float64), so that every charge is
-an exact integer in any order of addition; potentials are int64. Knows the definitions in `neuro.neurons`, and restates them.
+an exact integer in any order of addition; potentials are int64. float32 is used only where torch computes with all of its bits:
+CUDA may take fewer in convolutions, a process may allow fewer in products, and fast convolutions go through fractions.
+Knows the definitions in `neuro.neurons`, and restates them.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
-from neuro.engine.pack import as_convolution, bounds
+from neuro.engine.pack import as_convolution
+from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
@@ -49,7 +52,10 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
             raise EngineError(f"population {population.name!r}", "torch cannot run a UserNeuron", 'Use engine="event"')
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     payloads = {p.name: p.neuron.messages for p in network.populations} | input_payloads(network, inputs)
-    links = [_Link(network, projection, payloads[projection.source], device) for projection in network.projections]
+    links = [
+        _Link(network, projection, s.bound(payloads[projection.source]).step, device)
+        for projection, s in zip(network.projections, sums_of(network), strict=True)
+    ]
     each = sum(p.size for p in network.populations) * recorder.steps * 4
     batch = max(1, BATCH_BYTES // each)
     with torch.no_grad():
@@ -62,13 +68,12 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
 
 
 class _Link:
-    """A projection as a function from messages (samples, neurons) to charges (samples, neurons)."""
+    """A projection as a function from messages (samples, neurons) to charges (samples, neurons), up to `largest` in a step."""
 
-    def __init__(self, network: Network, projection: Projection, payloads: tuple[int, int], device: torch.device) -> None:
+    def __init__(self, network: Network, projection: Projection, largest: int, device: torch.device) -> None:
         self.projection = projection
         source, target = network[projection.source].shape, network[projection.target].shape
-        largest = bounds(projection, network, payloads).step  # of 32 bits, as `check_charges` has found
-        self.dtype = torch.float32 if largest < 1 << 24 else torch.float64
+        self.dtype = torch.float32 if largest < 1 << 24 and _all_bits(device) else torch.float64
         conv = as_convolution(projection, network)
         spatial = [(s[0], 1, s[1]) if len(s) == 2 else s for s in (source, target)]
         if conv is not None and len(spatial[0]) == 3:
@@ -100,6 +105,12 @@ class _Link:
 
     def charge(self, messages: Tensor) -> Tensor:
         return self.apply(messages.to(self.dtype)).to(torch.int64)
+
+
+def _all_bits(device: torch.device) -> bool:
+    """Whether sums of products of float32 are exact here as long as they are integers below 2^24."""
+    plain = torch.get_float32_matmul_precision() == "highest"
+    return device.type == "cpu" and plain and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
 
 
 def _simulate_batch(
