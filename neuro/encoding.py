@@ -7,19 +7,21 @@ NaN and infinity are refused. Integers, once scaled, are computed with in 64 bit
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.errors import InputError
+from neuro.errors import InputError, RangeWarning
 from neuro.network import Network, Population
 from neuro.neurons import Source
 from neuro.numbers import whole
 from neuro.specification import INT32
 
 Messages = NDArray[np.int32]
+FAR, MANY = 1.5, 0.01  # beyond so many times the calibrated range, or a larger share of values than that: not by chance
 
 
 def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
@@ -63,6 +65,41 @@ def as_numbers(population: Population, inputs: Any) -> NDArray[Any]:
         if source.scale is None and not np.array_equal(array, np.rint(array)):
             raise InputError(where, "they are fractions and the source has no scale", "Round them, or give Source a scale")
     return array
+
+
+def clipped_values(network: Network, inputs: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """How many of the checked inputs lie beyond what each source can send and are clipped, {source: values}, none left out.
+
+    Warns (RangeWarning) where some lie far beyond: the network was made for smaller ones. Streams are not clipped but refused.
+    """
+    return {name: _clipped(network[name], array) for name, array in inputs.items()}
+
+
+def _clipped(population: Population, array: NDArray[Any]) -> int:
+    source = population.neuron
+    assert isinstance(source, Source)
+    if source.scale is None or is_stream(population, array):
+        return 0
+    lowest, highest = float(array.min()), float(array.max())
+    reach = source.scale * source.levels
+    signed = source.twin or source.messages[0] < 0
+    bounds = (-reach - source.scale / 2 if signed else -source.scale / 2, reach + source.scale / 2)
+    if bounds[0] <= lowest and highest <= bounds[1]:
+        return 0
+    beyond = int(np.count_nonzero(array < bounds[0]) + np.count_nonzero(array > bounds[1]))
+    if (
+        max(-lowest if signed else 0.0, highest) > FAR * reach
+        or beyond > MANY * array.size
+        or (not signed and lowest < -reach / FAR)
+    ):
+        fact = f"{beyond:,} of {array.size:,} values lie beyond the calibrated range {-reach if signed else 0:g} to {reach:g}"
+        warnings.warn(
+            f"inputs for {population.name!r}: {fact} (they are {lowest:g} to {highest:g}) and are clipped. "
+            "Scale them as the calibration samples were, or convert with samples that cover their range",
+            RangeWarning,
+            stacklevel=4,
+        )
+    return beyond
 
 
 def value_shape(population: Population) -> tuple[int, ...]:

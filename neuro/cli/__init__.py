@@ -7,6 +7,7 @@ Exit status: 0 done, 2 a mistake of the caller's (one paragraph on standard erro
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -74,8 +75,14 @@ def _before_every_command(version: Version = False) -> None:
     """Options that stand before a command."""
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+    """A warning as one paragraph, without the place in our code that raised it."""
+    print(f"neuro: warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run one command and end the process with its exit status."""
+    warnings.showwarning = _show_warning
     try:
         with ends_within_a_second():
             app(prog_name="neuro")

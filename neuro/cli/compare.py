@@ -28,6 +28,8 @@ Examples:
       the same with a row for weights of your own, under torchvision's names
   neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
+_TOLD = ("title", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")  # of the result
+_TOLD += ("comparison", "verdict", "conditions", "versions")
 Model = Annotated[str | None, MODEL]
 Samples = Annotated[Path | None, SAMPLES]
 _CHIP = "A chip by name (see `neuro chips`), or a .toml file."
@@ -102,11 +104,12 @@ def compare(
     if outcome.comparison is None:
         raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
     from neuro.report.result import csv_rows, result
-    from neuro.report.terminal import comparison
+    from neuro.report.terminal import agreed, comparison
 
     found = result(outcome)
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(comparison(found))
-    write_json(json, {name: found[name] for name in ("title", "comparison", "verdict", "conditions", "versions")})
+    shown = console(quiet=quiet or "-" in (str(json), str(csv)))
+    shown.print(*agreed(found), comparison(found), sep="")
+    write_json(json, {name: found[name] for name in _TOLD})
     if csv is not None:
         write_out(csv, csv_rows(found["comparison"]))
 

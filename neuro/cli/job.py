@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any, cast
 
 import converters
@@ -19,7 +21,7 @@ from neuro.cli.settings import Settings
 from neuro.comparison import compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
-from neuro.errors import MachineError, NeuroError
+from neuro.errors import AccuracyWarning, MachineError, NeuroError, RangeWarning
 from neuro.graph import Graph
 from neuro.machines.equivalent import equivalent
 from neuro.metrics import neurobench
@@ -68,18 +70,10 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
     `work` is told of each piece of work. A code that cannot be had is told in `Outcome.refused`, unless it is the
     headline's, whose error is raised.
     """
-    work.step(f"{settings.code}: converting")
-    conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
-    work.step(f"{settings.code}: running {len(data):,} samples")
-    trial = try_network(conversion.network, chip, data, settings, code=conversion.code, work=work)
-    others, refused = [], {}
-    for code in (code for code in settings.others if code != conversion.code):
-        work.step(f"{code}: converting and running {len(data):,} samples")
-        try:
-            made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
-            others.append(try_network(made.network, chip, data, settings, code=code, work=work))
-        except NeuroError as error:
-            refused[code] = str(error)
+    with warnings.catch_warnings():
+        for category in (AccuracyWarning, RangeWarning):  # what they say is in the outcome
+            warnings.simplefilter("ignore", category)
+        conversion, trial, others, refused = _try_codes(model, calibration, chip, data, settings, work)
     if settings.diagnose:
         work.step("diagnosing")
     losses = conversion.diagnosis if settings.diagnose else None
@@ -90,12 +84,36 @@ def study(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settin
         accuracy_ann=_accuracy(conversion.graph, data),
         comparison=compare(conversion.graph, trial.chip_run, settings.machines, settings.batches),
         example=_example(trial, data),
-        others=tuple(others),
+        others=others,
         refused=refused,
         diagnosis=conversion.notes,
         metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
         losses=losses,
     )
+
+
+def _try_codes(
+    model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, work: Work
+) -> tuple[Conversion, Trial, tuple[Trial, ...], dict[str, str]]:
+    """The headline's conversion and trial, the other codes' trials, and why codes were refused."""
+    work.step(f"{settings.code}: converting")
+    conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
+    work.step(f"{settings.code}: running {len(data):,} samples")
+    trial = _try_conversion(conversion, chip, data, settings, work)
+    others, refused = [], {}
+    for code in (code for code in settings.others if code != conversion.code):
+        work.step(f"{code}: converting and running {len(data):,} samples")
+        try:
+            made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
+            others.append(_try_conversion(made, chip, data, settings, work))
+        except NeuroError as error:
+            refused[code] = str(error)
+    return conversion, trial, tuple(others), refused
+
+
+def _try_conversion(conversion: Conversion, chip: Chip, data: Data, settings: Settings, work: Work) -> Trial:
+    trial = try_network(conversion.network, chip, data, settings, code=conversion.code, work=work)
+    return replace(trial, agreement=conversion.agreement)
 
 
 def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:

@@ -6,7 +6,7 @@ Knows populations and windows; knows nothing of how an engine computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Run:
     When recorded: raster {population: (samples, steps, neurons)} payloads; packed {population: (samples, steps, bytes)} one
     bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
     {population: the same shape as raster, of potentials after each step}; logits_by_step (samples, window, classes).
-    Of chosen neurons only, where the record names them.
+    Of chosen neurons only, where the record names them. clipped {source: values} counts inputs beyond the calibrated range.
     """
 
     timesteps: int
@@ -64,6 +64,7 @@ class Run:
     packed: dict[str, NDArray[np.uint8]]
     traces: dict[str, NDArray[np.int32]]
     logits_by_step: NDArray[np.floating[Any]] | None
+    clipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:

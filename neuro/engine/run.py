@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from neuro.encoding import by_source, check_timesteps
+from neuro.encoding import by_source, check_timesteps, clipped_values
 from neuro.engine import event, reference
 from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.pace import Progress, within
@@ -45,6 +46,7 @@ def run(
     population, "raster:conv1", or for some of its neurons, "traces:conv1:0,5,9".
     progress(done, samples). within_s: seconds that all of it may take; a run whose first samples show that it takes longer is
     ended with TimeLimitError. observe: called block by block with every message (see `Messages`), to count without a raster.
+    Real inputs beyond the calibrated range are clipped and counted in `Run.clipped`; RangeWarning where they lie far beyond.
     Raises InputError for inputs that do not fit, EngineError for what an engine cannot do exactly, MemoryLimitError before
     anything is allocated where the run cannot fit.
     """
@@ -59,16 +61,17 @@ def run(
     needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
     check_memory(needed, samples, network.steps(window))
     progress = progress if within_s is None else within(within_s, progress)
+    clipped = clipped_values(network, arrays)
     if engine == "event":
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
-        return recorder.finish()
+        return replace(recorder.finish(), clipped=clipped)
     check_charges(network, event.input_payloads(network, arrays))
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
     _simulate_plainly(engine, network, arrays, recorder, progress)
     if observe:
         observe(0, {name: listed(raster) for name, raster in recorder.finish().raster.items()})
-    return recorder.finish()
+    return replace(recorder.finish(), clipped=clipped)
 
 
 def _simulate_plainly(

@@ -22,13 +22,25 @@ from neuro.metrics import NeuroBench
 Labels = NDArray[np.int64]
 
 
+class Agreement(Protocol):
+    """How a converted network agrees with the float one, as `Conversion.agreement` says it."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def warning(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One network on one chip: its code ("-" where it is not known), what it did, and the classes of the samples."""
+    """One network on one chip: its code ("-" where it is not known), what it did, the classes of the samples, and how it
+    agrees with the float network on calibration samples."""
 
     code: str
     chip_run: ChipRun
     labels: Labels | None = None
+    agreement: Agreement | None = None
 
     @property
     def placement(self) -> Placement:

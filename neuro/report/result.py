@@ -48,6 +48,10 @@ def result(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _agreement(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**plain(found), "paths": [plain(path) for path in found["paths"]]}
+
+
 def _losses(losses: Losses) -> dict[str, Any]:
     swaps = [
         {"cause": s.cause, "error": s.error, "gain": s.gain, "agreement": s.agreement, "remedy": s.remedy} for s in losses.swaps
@@ -73,6 +77,8 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "spikes": run.messages / run.samples,
         "synops": run.synops / run.samples,
         "updates": run.updates / run.samples,
+        "clipped_inputs": sum(run.clipped.values()),
+        "agreement": None if trial.agreement is None else _agreement(trial.agreement.to_dict()),
         "packets": trial.chip_run.counts.packets / run.samples,
         "latency_ns": bill.latency_ns,
         "throughput_per_s": bill.throughput_per_s,

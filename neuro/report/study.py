@@ -24,10 +24,10 @@ from neuro.report.faults import fault_section
 from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
 from neuro.report.losses import losses_section
-from neuro.report.outcome import Losses, Outcome, Trial
+from neuro.report.outcome import Agreement, Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
 from neuro.report.result import result
-from neuro.report.terminal import accuracy
+from neuro.report.terminal import accuracy, agreements
 
 
 class Converted(Protocol):
@@ -39,6 +39,8 @@ class Converted(Protocol):
     def notes(self) -> tuple[str, ...]: ...
     @property
     def diagnosis(self) -> Losses: ...
+    @property
+    def agreement(self) -> Agreement: ...
 
 
 def write_report(
@@ -62,7 +64,7 @@ def write_report(
     the path.
     """
     known = None if labels is None else _labels(labels, chip_run)
-    trial = Trial(conversion.code if conversion else "-", chip_run, known)
+    trial = Trial(conversion.code, chip_run, known, conversion.agreement) if conversion else Trial("-", chip_run, known)
     notes = conversion.notes if conversion else chip_run.placement.network.notes
     losses = conversion.diagnosis if conversion else None
     found = Outcome(title, trial, accuracy_ann, table, example, diagnosis=notes, losses=losses, faults=faults)
@@ -119,7 +121,8 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     rows = [_code_row(row) for row in found["codes"]]
     table = grid(names, rows, numbers=names[1:], caption="Counts, latency and energy of one inference.", own=0)
     refused = tuple(f"{code}: {why}" for code, why in outcome.refused.items())
-    yield Section("accuracy", "Accuracy, time and energy", figures=tuple(drawn), tables=(table,), points=refused)
+    said = tuple(line for line, _ in agreements(found))
+    yield Section("accuracy", "Accuracy, time and energy", figures=tuple(drawn), tables=(table,), points=(*said, *refused))
 
 
 def _code_row(row: Mapping[str, Any]) -> list[str | Cell]:

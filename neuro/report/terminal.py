@@ -23,6 +23,7 @@ def tables(result: Result) -> Group:
 def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _headline(result)
     yield _codes(result)
+    yield from agreed(result)
     if result["refused_codes"]:
         yield Group(
             *(Padding(Text(f"No {code}: {why}", style="dim"), (0, 0, 0, 1)) for code, why in result["refused_codes"].items())
@@ -37,6 +38,31 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
     if result["comparison"]:
         yield comparison(result)
     yield from _held(result)
+
+
+def agreed(result: Result) -> Iterator[RenderableType]:
+    """`agreements` as lines."""
+    return (Padding(Text(line, style=style), (0, 0, 0, 2)) for line, style in agreements(result))
+
+
+def agreements(result: Result) -> Iterator[tuple[str, str]]:
+    """Each code against the float network on calibration samples, what is wrong with it, and inputs that were clipped."""
+    for row in result["codes"]:
+        if row["agreement"] is not None:
+            yield f"{row['code']}: {agreement(row['agreement'])}", "dim"
+            if row["agreement"]["warning"]:
+                yield f"Warning: {row['agreement']['warning']}.", "yellow"
+    if result["clipped_inputs"]:
+        yield f"Warning: {result['clipped_inputs']:,} input values lay beyond the calibrated range and were clipped.", "yellow"
+
+
+def agreement(found: Result) -> str:
+    """How a network agrees with the float one, in one sentence."""
+    decisions = "" if found["decisions"] is None else f"{units.percent(found['decisions'])} of decisions, "
+    return (
+        f"{decisions}correlation {found['correlation']:.4f}, error {found['error']:.3f} of the outputs' spread "
+        f"against the float network on {found['samples']} calibration samples"
+    )
 
 
 def _losses(losses: Result) -> Group:
