@@ -111,5 +111,5 @@ def test_a_stream_that_was_ended_takes_no_more_frames_until_it_is_reset() -> Non
 
 
 def test_a_session_takes_a_step_at_least() -> None:
-    with pytest.raises(InputError, match="most_steps: 0"):
+    with pytest.raises(InputError, match="most_steps = 0"):
         neuro.open_session(chain(), most_steps=0)
