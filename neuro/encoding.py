@@ -21,7 +21,8 @@ from neuro.numbers import whole
 from neuro.specification import INT32
 
 Messages = NDArray[np.int32]
-FAR, MANY = 1.5, 0.01  # beyond so many times the calibrated range, or a larger share of values than that: not by chance
+FAR = 1.5  # times the calibrated range: inputs beyond that are of another scale
+MANY = 0.01  # share of values: more than that are not beyond the range by chance
 
 
 def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
@@ -87,11 +88,8 @@ def _clipped(population: Population, array: NDArray[Any]) -> int:
     if bounds[0] <= lowest and highest <= bounds[1]:
         return 0
     beyond = int(np.count_nonzero(array < bounds[0]) + np.count_nonzero(array > bounds[1]))
-    if (
-        max(-lowest if signed else 0.0, highest) > FAR * reach
-        or beyond > MANY * array.size
-        or (not signed and lowest < -reach / FAR)
-    ):
+    far = highest > FAR * reach or lowest < -(FAR if signed else FAR - 1) * reach
+    if far or beyond > MANY * array.size:
         fact = f"{beyond:,} of {array.size:,} values lie beyond the calibrated range {-reach if signed else 0:g} to {reach:g}"
         warnings.warn(
             f"inputs for {population.name!r}: {fact} (they are {lowest:g} to {highest:g}) and are clipped. "

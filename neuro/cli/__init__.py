@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,7 +75,7 @@ def _before_every_command(version: Version = False) -> None:
     """Options that stand before a command."""
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *place: object) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
     """A warning as one paragraph, without the place in our code that raised it."""
     print(f"neuro: warning: {message}", file=sys.stderr)
 

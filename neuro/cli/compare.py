@@ -28,8 +28,8 @@ Examples:
       the same with a row for weights of your own, under torchvision's names
   neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
-_TOLD = ("title", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")  # of the result
-_TOLD += ("comparison", "verdict", "conditions", "versions")
+_NETWORK = ("title", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
+_TOLD = (*_NETWORK, "comparison", "verdict", "conditions", "versions")  # of the result
 Model = Annotated[str | None, MODEL]
 Samples = Annotated[Path | None, SAMPLES]
 _CHIP = "A chip by name (see `neuro chips`), or a .toml file."

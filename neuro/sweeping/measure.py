@@ -6,6 +6,7 @@ The blocks are the same wherever they are worked on, so that one machine and a c
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
@@ -18,7 +19,7 @@ from neuro.chip.emulator import emulate
 from neuro.chip.placing.mapping import Method
 from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
-from neuro.errors import ChipError, NeuroError
+from neuro.errors import AccuracyWarning, ChipError, NeuroError
 from neuro.graph import Graph
 from neuro.sweeping.settings import Setting
 
@@ -52,7 +53,8 @@ def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chi
 
     how: dict[str, Any] = {"code": setting.code, "threshold": setting.threshold, "weight_bits": setting.weight_bits}
     how |= conversion_for(chip, setting.code)
-    with one_thread():
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)  # a sweep measures the accuracy of every setting
         conversion = converters.convert(graph, calibration, timesteps=setting.timesteps, **how)
     return place(conversion.network, chip, method=cast(Method, setting.placement))
 
