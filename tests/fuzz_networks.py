@@ -1,0 +1,176 @@
+"""Draw random torch networks, convert them, and check what is promised: python tests/fuzz_networks.py [--count 5000] [--minutes 60]
+[--seed 0] [--shrink SEED] [--json].
+
+Every seed is one network with its samples and options (`tests/drawing.py`), checked by `tests/promises.py`. A failure is a broken
+promise, an exception or warning other than a refusal, or a refusal without place, fact and remedy. --shrink takes steps and options
+away while a seed fails in the same way, and prints a script that shows the failure without these files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import copy
+import json
+import re
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # a command, run from anywhere
+
+import numpy as np
+import torch
+
+from neuro.errors import NeuroError
+from tests.drawn import Program, Unfit, drawn, network_of, reproduction, without
+from tests.promises import Broken, Findings, check
+
+_SIMPLER: dict[str, Any] = {"seed": 0, "count": 8, "data": "unit"}
+_EASIER = {"correct_bias": False, "threshold": "max", "weight_bits": 8, "potential_bits": 24, "input": "auto"}
+
+
+def outcome(program: Program) -> tuple[str, str, Findings]:
+    """What came of a program: "passed", "refused: ..." or "FAILED ...", more words, and how near each check was."""
+    try:
+        net, x = network_of(program)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", message="Using padding='same'")
+            return "passed", "", check(net, x, program["how"])
+    except Broken as broken:
+        return f"FAILED {broken.kind}", broken.said, Findings()
+    except NeuroError as error:
+        if not all(part.strip() for part in (error.where, error.fact, error.remedy)):
+            return "FAILED refusal without place, fact or remedy", str(error), Findings()
+        return f"refused: {_plain(error.fact)}", str(error), Findings()
+    except Unfit:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is a failure
+        place = [f for f in traceback.extract_tb(error.__traceback__) if "/converters/" in f.filename or "/neuro/" in f.filename]
+        at = f" in {Path(place[-1].filename).name}, {place[-1].name}" if place else ""
+        return f"FAILED {type(error).__name__}{at}", str(error)[:200], Findings()
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"'[^']*'|\([^)]*\)|[-+0-9.e]*[0-9][-+0-9.e]*", "", text)[:70]
+
+
+def shrunk(program: Program, limit: int = 400) -> Program:
+    """The program with as few steps and options as still fail in the same way."""
+    kind = outcome(program)[0]
+    tries, smaller = 0, True
+    while smaller:
+        smaller = False
+        for candidate in _shorter(program):
+            tries += 1
+            if tries > limit:
+                return program
+            try:
+                if outcome(candidate)[0] == kind:
+                    program, smaller = candidate, True
+                    break
+            except Unfit:
+                continue
+    return program
+
+
+def _shorter(program: Program) -> Iterator[Program]:
+    """Programs with one thing less."""
+    for k in range(len(program["steps"]), 0, -1):
+        if not any(step.get("of") == k for step in program["steps"]):
+            yield without(program, k)
+    for key, value in _EASIER.items():
+        if key in program["how"] and program["how"][key] != value:
+            fewer = copy.deepcopy(program)
+            del fewer["how"][key]
+            if key in ("correct_bias", "threshold"):
+                fewer["how"][key] = value
+            yield fewer
+    for key, value in _SIMPLER.items():
+        if program[key] != value and not (key == "count" and program[key] < value):
+            yield {**copy.deepcopy(program), key: value}
+    for k, step in enumerate(program["steps"]):
+        for key in set(step) - {"op", "from", "of", "kind", "kernel", "out", "axis", "start", "end", "sides", "by", "size", "rows"}:
+            fewer = copy.deepcopy(program)
+            del fewer["steps"][k][key]
+            yield fewer
+        for key in ("kernel", "sides"):
+            for i, n in enumerate(step.get(key, ())):
+                if n != (key == "kernel"):
+                    fewer = copy.deepcopy(program)
+                    fewer["steps"][k][key][i] = n - 1 if n > 0 else n + 1
+                    yield fewer
+        if step.get("out", 1) > 1:
+            fewer = copy.deepcopy(program)
+            fewer["steps"][k]["out"] = step["out"] // 2
+            yield fewer
+    for i, n in enumerate(program["shape"]):
+        if n > 1:
+            fewer = copy.deepcopy(program)
+            fewer["shape"][i] = n - 1
+            yield fewer
+
+
+def script(program: Program) -> str:
+    """A script that shows a program's failure without the tests."""
+    told = (
+        "made = converters.convert(net, x, **how)\n"
+        "with torch.no_grad():\n    wanted = net(torch.as_tensor(x)).numpy().reshape(len(x), -1)\n"
+        "got = neuro.run(made.network, x).logits\n"
+        'print("error", np.sqrt(((got - wanted) ** 2).mean()), "outputs vary by", wanted.std(0).mean(), "first", got[0][:4], wanted[0][:4])'
+    )
+    return reproduction(program, told)
+
+
+class Tally:
+    """Counts of outcomes, one seed for each kind of failure, and the ratios of checks that passed."""
+
+    def __init__(self) -> None:
+        self.outcomes: collections.Counter[str] = collections.Counter()
+        self.failures: dict[str, list[tuple[int, str]]] = collections.defaultdict(list)
+        self.ratios: dict[str, list[float]] = collections.defaultdict(list)
+
+    def add(self, seed: int, what: str, said: str, found: Findings) -> None:
+        self.outcomes[what] += 1
+        if what.startswith("FAILED"):
+            self.failures[what].append((seed, said))
+        for check_name, ratio in found.ratios.items():
+            self.ratios[check_name].append(ratio)
+
+    def quantiles(self) -> dict[str, list[float]]:
+        """0.5, 0.9, 0.99 and 1 of error over bound, check by check."""
+        return {k: [float(f"{q:.3g}") for q in np.quantile(v, (0.5, 0.9, 0.99, 1))] for k, v in sorted(self.ratios.items())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="the first of `count` seeds")
+    parser.add_argument("--shrink", type=int, metavar="SEED")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.shrink is not None:
+        program = shrunk(drawn(options.shrink))
+        print("#", *outcome(program)[:2], "\n#", json.dumps(program), "\n", script(program))  # noqa: T201  # a command
+        return
+    tally, until, seed = Tally(), time.monotonic() + 60 * options.minutes, options.seed
+    while seed < options.seed + options.count and time.monotonic() < until:
+        what, said, found = outcome(drawn(seed))
+        if what.startswith("FAILED"):
+            print(seed, what, said, file=sys.stderr, flush=True)  # noqa: T201  # a command
+        tally.add(seed, what, said, found)
+        seed += 1
+    told = {"networks": seed - options.seed, "first seed": options.seed, "outcomes": tally.outcomes, "error over bound (50, 90, 99, 100 %)": tally.quantiles()}
+    print(json.dumps(told, indent=None if options.json else 1))  # noqa: T201  # a command
+    sys.exit(bool(tally.failures))
+
+
+if __name__ == "__main__":
+    main()

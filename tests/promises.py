@@ -1,0 +1,303 @@
+"""What a conversion promises about numbers, checked against arithmetic that shares nothing with `converters.linear`, `integers`
+or `coding`: the float network in double precision, layer by layer, and the plain matrix of every path.
+
+- graph: the folded float network computes what the torch module computes;
+- engines: the event engine equals the reference, and for lossless codes the quantised evaluation, in logits and messages;
+- weights: every path's integer weights, read back in real units, are the float network's within half a unit of weight, and so
+  is every bias, at every pair of neurons (without bias correction, which fits weights anew);
+- values: in a lossless code every neuron's value is the rectified sum of what arrives, within half a level, half a unit of
+  weight for each message, and half a unit of bias; a max pool's is exact in every code (without bias correction);
+- outputs: the root mean square error is within `FACTOR` of what independent roundings would give: of inputs to their levels,
+  of weights to `weight_bits` bits of each path's largest weight, of activations to the code's levels of each channel's largest
+  value, all on the calibration samples themselves.
+
+The first four are exact: sums of half units, so that no honest rounding can break them. From `values` a worst-case bound of the
+outputs follows by adding up along absolute weights; it is not checked, because it says nothing new and is loose.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import converters
+import neuro
+from converters import evaluation, quantised
+from converters.stepping import emulated, offset
+from neuro.graph import Graph
+from neuro.neurons import Graded, MaxPool, RadixIntegrateAndFire
+
+Floats = NDArray[np.float64]
+Tensor = torch.Tensor
+FACTOR = {"rate": 12.0, "signed": 8.0, "wait": 6.0, "radix": 6.0, "graded": 6.0}
+_OWN = "converters|neuro"
+
+
+class Broken(Exception):
+    """A promise that was not kept: its kind, and the numbers."""
+
+    def __init__(self, kind: str, said: str) -> None:
+        super().__init__(f"{kind}: {said}")
+        self.kind, self.said = kind, said
+
+
+@dataclass
+class Findings:
+    """How near each check came to failing, error over bound; and the bound of the outputs over their spread."""
+
+    ratios: dict[str, float] = field(default_factory=dict)
+
+    def note(self, check: str, error: Any, bound: Any, said: str) -> None:
+        """Keep the largest error over bound, and raise Broken where it is above 1."""
+        error, bound = np.asarray(error, np.float64), np.asarray(bound, np.float64)
+        if not error.size:
+            return
+        ratio = np.where(error <= bound, np.divide(error, bound, out=np.zeros(np.broadcast(error, bound).shape), where=bound > 0), np.inf)
+        over = np.divide(error, bound, out=np.full(ratio.shape, np.inf), where=bound > 0)
+        ratio = np.where(np.isfinite(ratio), ratio, over)
+        worst = float(np.nan_to_num(ratio, nan=np.inf).max())
+        self.ratios[check] = max(self.ratios.get(check, 0.0), worst)
+        if not worst <= 1:
+            raise Broken(check, f"{said}, {worst:.3g} times the bound")
+
+
+def check(net: torch.nn.Module, x: NDArray[np.float32], how: Mapping[str, Any]) -> Findings:
+    """Convert, and check all promises. Raises Broken; a NeuroError of `convert` comes through, as does any other exception."""
+    found = Findings()
+    with torch.no_grad():
+        wanted = net(torch.as_tensor(x)).numpy().astype(np.float64).reshape(len(x), -1)
+    if not np.isfinite(wanted).all():
+        return found
+    made = converters.convert(net, x, **how)
+    scale = np.abs(wanted).max()
+    got = exact(made.graph, {made.graph.inputs[0].name: torch.as_tensor(x, dtype=torch.float64)}, made.graph.output.name)
+    found.note("graph", np.abs(got.numpy().reshape(len(x), -1) - wanted), 1e-3 * scale + 1e-30, "folded graph and module differ")
+    view = View(made, x)
+    _engines(view, found)
+    if not made.recipe.correct_bias:
+        for stage in made.recipe.stages:
+            if stage.kind != "input":
+                _stage(view, stage, found)
+    _outputs(view, wanted, found)
+    return found
+
+
+def exact(graph: Graph, given: Mapping[str, Tensor], wanted: str) -> Tensor:
+    """Value of one layer in double precision, given those of some before it."""
+    values = dict(given)
+
+    def value(name: str) -> Tensor:
+        if name not in values:
+            layer = graph[name]
+            arrays = {key: torch.tensor(a, dtype=torch.float64) for key, a in layer.arrays.items()}
+            values[name] = evaluation.apply(layer, [value(before) for before in layer.inputs], arrays)
+        return values[name]
+
+    with torch.no_grad():
+        return value(wanted)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Matrices (source neurons, neurons) from each stage that a layer reads, and its value where all of them are zero."""
+
+    matrices: dict[str, Floats]
+    rest: Floats
+
+
+class View:
+    """One conversion, its run on the samples, and its float network as matrices between stages."""
+
+    def __init__(self, made: converters.Conversion, x: NDArray[np.float32]) -> None:
+        self.made, self.x, self.network, self.graph = made, x, made.network, made.graph
+        self.settings = made.settings
+        self.stages = {stage.name: stage for stage in made.recipe.stages}
+        self.run = neuro.run(self.network, x, threads=1)
+        signals, _ = emulated(self.network, x, made.timesteps, self.settings.lossless)
+        self.totals = {name: signal.total.numpy().reshape(len(x), -1).astype(np.float64) for name, signal in signals.items()}
+        self._paths: dict[str, Paths] = {}
+
+    def worth(self, name: str) -> Floats:
+        """Real value of a total of 1 of each neuron; of a source, without asking the conversion."""
+        p = self.network[name]
+        n: Any = p.neuron
+        if isinstance(n, neuro.Source):
+            steps = self.made.timesteps
+            one = {"once": 1, "radix": 1, "held": 1 / steps}.get(n.code, n.levels / steps)
+            sign = np.repeat([1.0, -1.0], p.size // 2) if n.twin else np.ones(p.size)
+            return float(n.scale) * one * sign
+        if name.endswith(".relay"):
+            return self.worth(name.removesuffix(".relay")) / self.made.timesteps
+        return np.broadcast_to(np.asarray(self.made.built.units[name], np.float64), p.shape).ravel().copy()
+
+    def paths(self, name: str) -> Paths:
+        """Paths into a stage of the folded float network."""
+        if name not in self._paths:
+            self._paths[name] = self._found(self.stages[name].pre_activation)
+        return self._paths[name]
+
+    def _found(self, layer: str) -> Paths:
+        sources, seen, left = [], set(), [layer]
+        while left:
+            here = left.pop()
+            if here in seen:
+                continue
+            seen.add(here)
+            if here in self.stages and self.stages[here].kind != "readout":
+                sources.append(here)
+            else:
+                left.extend(self.graph[here].inputs)
+        zeros = {s: torch.zeros((1, *self.graph[s].shape), dtype=torch.float64) for s in sources}
+        rest = exact(self.graph, zeros, layer)
+        matrices = {}
+        for s in sources:
+            size = int(np.prod(self.graph[s].shape))
+            ones = torch.eye(size, dtype=torch.float64).reshape(size, *self.graph[s].shape)
+            given = {other: zero.expand(size, *zero.shape[1:]) for other, zero in zeros.items()} | {s: ones}
+            matrices[s] = (exact(self.graph, given, layer) - rest).reshape(size, -1).numpy()
+        return Paths(matrices, rest.reshape(-1).numpy())
+
+
+def _engines(view: View, found: Findings) -> None:
+    run, x = view.run, view.x
+    few = x[: 4 if view.made.timesteps < 16 else 2]  # the definition is slow
+    truth = neuro.run(view.network, few, engine="reference")
+    others = {"reference": (truth.logits, truth.spikes)}
+    if view.settings.lossless:
+        plain = quantised.evaluate(view.network, x)
+        others["quantised"] = (plain.logits, plain.spikes)
+    for name, (logits, spikes) in others.items():
+        if not np.array_equal(logits, run.logits[: len(logits)]):
+            worst = float(np.abs(logits - run.logits[: len(logits)]).max())
+            raise Broken(f"engines: event is not {name}", f"logits differ by {worst:.3g} of {np.abs(logits).max():.3g}")
+        for p in view.network.populations:
+            if not np.array_equal(spikes[p.name], run.spikes[p.name][: len(logits)]):
+                raise Broken(f"engines: event is not {name}", f"messages of {p.name!r} ({type(p.neuron).__name__}) differ")
+
+
+def _stage(view: View, stage: Any, found: Findings) -> None:
+    """Weights, biases and values of one population."""
+    p = view.network[stage.name]
+    n: Any = p.neuron
+    if stage.kind == "max_pool":
+        (source,) = stage.layer.inputs
+        before = view.totals[source].reshape(len(view.x), *view.graph[source].shape)
+        best = evaluation.apply(stage.layer, [torch.as_tensor(before)]).reshape(len(view.x), -1).numpy()
+        found.note("values: max pool", np.abs(best - view.totals[stage.name]), 1e-9, f"maxima of {stage.name!r} are off")
+        return
+    paths = view.paths(stage.name)
+    read = stage.kind == "readout"
+    unit = np.ones(p.size) if read else view.worth(stage.name)
+    theta = 1 if read else n.threshold
+    if read:  # one unit of charge in real units
+        step = np.broadcast_to(np.asarray(n.scale, np.float64), p.shape).ravel() / (view.made.timesteps if n.average else 1)
+    else:
+        step = unit / theta
+    weights: dict[str, Floats] = {}
+    half: dict[str, Floats] = {}
+    arrived = paths.rest[None].repeat(len(view.x), 0)
+    loose = np.zeros_like(arrived)
+    for q in view.network.into(p.name):
+        name = q.source.removesuffix(".relay") if q.source not in view.stages else q.source
+        repeats = view.made.timesteps if getattr(n, "hold_input", False) else 1
+        worth = view.worth(q.source)
+        whole = q.to_sparse(view.network[q.source].shape, p.shape).toarray() * repeats * step / worth[:, None]
+        if len(whole) == 2 * len(paths.matrices.get(name, ())):  # a source in two halves
+            first, second = np.split(whole, 2)
+            whole = first if np.abs(first).max(initial=0) >= np.abs(second).max(initial=0) else second
+        weights[name] = weights.get(name, 0) + whole
+        half[name] = np.abs(0.5 * repeats * step / worth[: len(whole), None])
+    # Paths that the conversion keeps apart are rounded apart.
+    count = {s: max(1, sum(path.source == s for path in stage.paths)) for s in paths.matrices}
+    for name, matrix in paths.matrices.items():
+        largest = np.abs(matrix).max(initial=0)
+        if name not in weights:
+            if largest > 0 and matrix.any():
+                raise Broken("weights", f"no projection leads from {name!r} to {p.name!r}")
+            continue
+        slack = count[name] * half[name] * (1 + 1e-6) + 1e-5 * largest
+        found.note("weights", np.abs(weights[name] - matrix), slack, f"weights from {name!r} to {p.name!r} are off")
+        source = f"{name}.relay" if any(q.source == f"{name}.relay" for q in view.network.into(p.name)) else name
+        total, worth = view.totals[source], view.worth(source)
+        real = total * worth
+        if real.shape[1] == 2 * len(matrix):
+            real, total = real[:, : len(matrix)] + real[:, len(matrix) :], np.abs(total[:, : len(matrix)]) + np.abs(total[:, len(matrix) :])
+        arrived = arrived + real @ matrix
+        loose = loose + np.abs(total * worth[0:1] if worth.ndim == 0 else real) @ (slack * (matrix != 0))
+    largest = np.abs(paths.rest).max(initial=0)
+    if read:
+        held = np.broadcast_to(np.asarray(n.offset, np.float64), p.shape).ravel()
+        found.note("bias", np.abs(held - paths.rest), 1e-5 * largest + 1e-30, f"offset of {p.name!r} is off")
+        return
+    charge = np.broadcast_to(offset(p, view.made.timesteps).numpy(), p.shape).ravel() - theta // 2
+    found.note("bias", np.abs(charge * step - paths.rest), 0.5 * step * (1 + 1e-6) + 1e-5 * largest, f"bias of {p.name!r} is off")
+    if view.settings.lossless:
+        _values(view, stage, arrived, loose + step, found)
+
+
+def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findings) -> None:
+    """Values of a rectified population in a lossless code; `arrived`: real pre-activations, `loose`: by how much at most they
+    are off."""
+    unit, settings = view.worth(stage.name), view.settings
+    ceiling = stage.layer.options["ceiling"]
+    top = unit * settings.levels
+    wanted = np.minimum(np.clip(arrived, 0, ceiling), np.maximum(top, 0))
+    slack = loose + 0.5 * unit + 1e-6 * np.abs(arrived)
+    found.note("values", np.abs(view.totals[stage.name] * unit - wanted), slack, f"values of {stage.name!r} are off")
+    if view.made.recipe.threshold == "max":
+        shape = (len(view.x), stage.shape[0], -1)
+        real = exact(view.graph, {view.graph.inputs[0].name: torch.as_tensor(view.x, dtype=torch.float64)}, stage.name)
+        most = real.reshape(shape).amax((0, 2)).numpy()
+        found.note("range", most, top.reshape(stage.shape[0], -1).min(1) * (1 + 1e-3) + 1e-30, f"{stage.name!r} is clipped below its largest value")
+
+
+def _outputs(view: View, wanted: Floats, found: Findings) -> None:
+    """Root mean square error of the outputs against that of independent roundings."""
+    s = view.settings
+    if s.potential_bits < 24:
+        return
+    name = view.graph.inputs[0].name
+    x = torch.as_tensor(view.x, dtype=torch.float64)
+    variance: dict[str, Floats] = {}
+    for stage in view.made.recipe.stages:
+        if stage.kind == "input":
+            variance[stage.name] = np.full((len(x), x[0].numel()), _input_step(view) ** 2 / 12)
+            continue
+        if stage.kind == "max_pool":
+            (source,) = stage.layer.inputs
+            spread = torch.as_tensor(variance[source]).reshape(len(x), *view.graph[source].shape)
+            variance[stage.name] = evaluation.apply(stage.layer, [spread]).reshape(len(x), -1).numpy()
+            continue
+        paths = view.paths(stage.name)
+        total = np.zeros((len(x), int(np.prod(stage.shape))))
+        for source, matrix in paths.matrices.items():
+            value = exact(view.graph, {name: x}, source).reshape(len(x), -1).numpy()
+            by_channel = np.abs(matrix).reshape(len(matrix), stage.shape[0], -1)
+            step = np.broadcast_to(by_channel.max((0, 2))[:, None], by_channel.shape[1:]).ravel() / s.limit
+            total += variance[source] @ matrix**2 + (value**2 @ (matrix != 0)) * step**2 / 12
+        if stage.kind == "relu":
+            real = exact(view.graph, {name: x}, stage.name).reshape(len(x), stage.shape[0], -1).numpy()
+            level = np.broadcast_to(real.max((0, 2))[:, None] / s.levels, real.shape[1:]).ravel()
+            total = total + level**2 / 12
+        variance[stage.name] = total
+    sigma = float(np.sqrt(total.mean()))
+    error = float(np.sqrt(((view.run.logits - wanted) ** 2).mean()))
+    spread = float(np.sqrt(((wanted - wanted.mean(0)) ** 2).mean()))
+    bound = FACTOR[s.code] * sigma + 1e-4 * float(np.sqrt((wanted**2).mean())) + 1e-30
+    found.ratios[f"width {s.code}"] = bound / spread if spread else np.inf
+    found.note(f"outputs {s.code}", error, bound, f"error {error:.3g}, outputs vary by {spread:.3g}")
+
+
+def _input_step(view: View) -> float:
+    """The spacing of input values that the way in promises."""
+    source: Any = view.network[view.graph.inputs[0].name].neuron
+    largest, negative = float(np.abs(view.x).max()), bool((view.x < 0).any())
+    if source.code in ("once", "held"):
+        return largest / (2047 if negative else 4095)
+    return largest / (2**source.digits - 1 if source.code == "radix" else min(255, view.made.timesteps))
