@@ -27,7 +27,12 @@ def _weights(rng: random.Random) -> Step:
 def _conv(rng: random.Random, shape: Shape) -> Step:
     dilation = rng.choice((1, 1, 1, 2, 3))
     kernel = [rng.choice((1, 2, 3, 3)) for _ in range(2)]
-    step: Step = {"op": "conv", "kernel": kernel if rng.random() < 0.3 else [kernel[0]] * 2, "out": rng.choice((1, 2, 3, 4, 5)), **_weights(rng)}
+    step: Step = {
+        "op": "conv",
+        "kernel": kernel if rng.random() < 0.3 else [kernel[0]] * 2,
+        "out": rng.choice((1, 2, 3, 4, 5)),
+        **_weights(rng),
+    }
     groups = rng.choice(("one", "one", "one", "two", "depthwise"))
     if groups != "one":
         step |= {"groups": groups, "out": rng.randint(1, 2)}
@@ -126,7 +131,9 @@ class _Growing:
     def join(self) -> None:
         """Add, or join with, an earlier value that fits, the input among them."""
         last = len(self.shapes) - 1
-        step = self.rng.choice(({"op": "add"}, {"op": "add"}, {"op": "add", "kind": "minus"}, {"op": "cat"}, {"op": "cat", "axis": 1}))
+        step = self.rng.choice(
+            ({"op": "add"}, {"op": "add"}, {"op": "add", "kind": "minus"}, {"op": "cat"}, {"op": "cat", "axis": 1})
+        )
         order = self.rng.sample(range(last), last)
         if self.rng.random() < 0.3:
             order.sort()  # the input first
@@ -162,7 +169,11 @@ class _Growing:
 def _how(rng: random.Random) -> dict[str, Any]:
     code = rng.choice(CODES)
     windows = {"radix": (2, 4, 6, 8, 8), "graded": (1,)}.get(code, (4, 8, 16, 32, 64))
-    how: dict[str, Any] = {"code": code, "timesteps": rng.choice(windows), "threshold": rng.choice(("max", "max", "mse", "percentile"))}
+    how: dict[str, Any] = {
+        "code": code,
+        "timesteps": rng.choice(windows),
+        "threshold": rng.choice(("max", "max", "mse", "percentile")),
+    }
     if rng.random() < 0.6:
         how["correct_bias"] = False
     if rng.random() < 0.3:
@@ -184,7 +195,14 @@ def draw(rng: random.Random, seed: int) -> Program:
         )
     )
     data = rng.choice(KINDS) if rng.random() < 0.5 else rng.choice(("unit", "signed"))
-    program: Program = {"seed": seed * 100, "shape": shape, "data": data, "count": rng.randint(8, 16), "how": _how(rng), "steps": []}
+    program: Program = {
+        "seed": seed * 100,
+        "shape": shape,
+        "data": data,
+        "count": rng.randint(8, 16),
+        "how": _how(rng),
+        "steps": [],
+    }
     growing = _Growing(rng, program)
     for _ in range(rng.randint(2, 5)):
         growing.block()

@@ -10,6 +10,7 @@ import copy
 import inspect
 import math
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,19 @@ def samples(shape: tuple[int, ...], count: int, kind: str, seed: int) -> np.ndar
     return x.astype(np.float32)
 
 
+OPTIONAL = {
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "bias",
+    "weights",
+    "scale",
+    "ceil_mode",
+    "count_include_pad",
+    "ceiling",
+    "step",
+}  # options of steps without which they are still whole
 KINDS = ("unit", "signed", "grid", "binary", "sparse", "channels", "constant", "large", "small")
 
 
@@ -177,7 +191,13 @@ def _scale(o: Step, shape: Shape) -> tuple[str | None, str]:
         return None, f"{{0}} * torch.tensor({factors}).reshape(-1, {', '.join('1' * (len(shape) - 1))})" if len(
             shape
         ) > 1 else f"{{0}} * torch.tensor({factors})"
-    return None, {"times": f"{{0}} * {by}", "plus": f"{{0}} + {by}", "over": f"{{0}} / {by}", "minus": f"{by} - {{0}}", "neg": "-{0}"}[kind]
+    return None, {
+        "times": f"{{0}} * {by}",
+        "plus": f"{{0}} + {by}",
+        "over": f"{{0}} / {by}",
+        "minus": f"{by} - {{0}}",
+        "neg": "-{0}",
+    }[kind]
 
 
 def _add(o: Step, shape: Shape, other: Shape) -> tuple[str | None, str]:
@@ -251,7 +271,8 @@ class Assembly:
         init, text = OPS[step["op"]](step, *(tuple(self.values[name].shape[1:]) for name in names))
         text = text.format(*names, m=f"self.m{k}")
         try:
-            with torch.device("meta"), torch.no_grad():
+            with torch.device("meta"), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that padding="same" may copy
                 if init:
                     setattr(self.holder, f"m{k}", eval(init, _NAMES).eval())
                 value = eval(text, {**_NAMES, "self": self.holder}, self.values)
@@ -301,16 +322,26 @@ def network_of(program: Program) -> tuple[nn.Module, np.ndarray]:
     return net, samples(tuple(program["shape"]), program["count"], program["data"], program["seed"])
 
 
-def reproduction(program: Program, check: str) -> str:
-    """The program as a script that needs nothing of the tests; `check` is code that reads `net`, `x` and `how`."""
-    code = module_code(program)
-    head = "import math\n\nimport numpy as np\nimport torch\nimport torch.nn.functional as F\nfrom torch import nn\n\nimport converters\nimport neuro\n"
+_HEAD = """import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import converters
+import neuro
+"""
+
+
+def reproduction(program: Program, show: str) -> str:
+    """The program as a script that needs nothing of the tests; `show` is code that reads `net`, `x` and `how`."""
     helpers = [inspect.getsource(samples)]
     if fills(program):
         helpers.insert(0, inspect.getsource(fill))
     data = f"x = samples({tuple(program['shape'])}, {program['count']}, {program['data']!r}, {program['seed']})"
-    how = f"how = {program['how']!r}"
-    return "\n\n".join([head, *helpers, code, "\n".join(["net = Net().eval()", *fills(program), data, how, check])])
+    use = ["net = Net().eval()", *fills(program), data, f"how = {program['how']!r}", show]
+    return "\n\n".join([_HEAD, *helpers, module_code(program), "\n".join(use)])
 
 
 def without(program: Program, k: int) -> Program:

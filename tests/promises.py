@@ -7,9 +7,10 @@ or `coding`: the float network in double precision, layer by layer, and the plai
   is every bias, at every pair of neurons (without bias correction, which fits weights anew);
 - values: in a lossless code every neuron's value is the rectified sum of what arrives, within half a level, half a unit of
   weight for each message, and half a unit of bias; a max pool's is exact in every code (without bias correction);
-- outputs: the root mean square error is within `FACTOR` of what independent roundings would give: of inputs to their levels,
-  of weights to `weight_bits` bits of each path's largest weight, of activations to the code's levels of each channel's largest
-  value, all on the calibration samples themselves.
+- outputs: the root mean square error is within `FACTOR` of what plain rounding to the promised resolution gives: of inputs to
+  their levels, of weights to `weight_bits` bits of the largest weight of each path into a channel, of activations to the code's
+  levels of each channel's largest value, all on the calibration samples themselves. Two estimates of that are added up: roundings
+  made in the same order, which sees that equal values are rounded alike, and independent ones, which is never zero by luck.
 
 The first four are exact: sums of half units, so that no honest rounding can break them. From `values` a worst-case bound of the
 outputs follows by adding up along absolute weights; it is not checked, because it says nothing new and is loose.
@@ -17,7 +18,6 @@ outputs follows by adding up along absolute weights; it is not checked, because 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +31,10 @@ import neuro
 from converters import evaluation, quantised
 from converters.stepping import emulated, offset
 from neuro.graph import Graph
-from neuro.neurons import Graded, MaxPool, RadixIntegrateAndFire
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 FACTOR = {"rate": 12.0, "signed": 8.0, "wait": 6.0, "radix": 6.0, "graded": 6.0}
-_OWN = "converters|neuro"
 
 
 class Broken(Exception):
@@ -58,7 +56,9 @@ class Findings:
         error, bound = np.asarray(error, np.float64), np.asarray(bound, np.float64)
         if not error.size:
             return
-        ratio = np.where(error <= bound, np.divide(error, bound, out=np.zeros(np.broadcast(error, bound).shape), where=bound > 0), np.inf)
+        ratio = np.where(
+            error <= bound, np.divide(error, bound, out=np.zeros(np.broadcast(error, bound).shape), where=bound > 0), np.inf
+        )
         over = np.divide(error, bound, out=np.full(ratio.shape, np.inf), where=bound > 0)
         ratio = np.where(np.isfinite(ratio), ratio, over)
         worst = float(np.nan_to_num(ratio, nan=np.inf).max())
@@ -227,7 +227,10 @@ def _stage(view: View, stage: Any, found: Findings) -> None:
         total, worth = view.totals[source], view.worth(source)
         real = total * worth
         if real.shape[1] == 2 * len(matrix):
-            real, total = real[:, : len(matrix)] + real[:, len(matrix) :], np.abs(total[:, : len(matrix)]) + np.abs(total[:, len(matrix) :])
+            real, total = (
+                real[:, : len(matrix)] + real[:, len(matrix) :],
+                np.abs(total[:, : len(matrix)]) + np.abs(total[:, len(matrix) :]),
+            )
         arrived = arrived + real @ matrix
         loose = loose + np.abs(total * worth[0:1] if worth.ndim == 0 else real) @ (slack * (matrix != 0))
     largest = np.abs(paths.rest).max(initial=0)
@@ -254,44 +257,83 @@ def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findi
         shape = (len(view.x), stage.shape[0], -1)
         real = exact(view.graph, {view.graph.inputs[0].name: torch.as_tensor(view.x, dtype=torch.float64)}, stage.name)
         most = real.reshape(shape).amax((0, 2)).numpy()
-        found.note("range", most, top.reshape(stage.shape[0], -1).min(1) * (1 + 1e-3) + 1e-30, f"{stage.name!r} is clipped below its largest value")
+        found.note(
+            "range",
+            most,
+            top.reshape(stage.shape[0], -1).min(1) * (1 + 1e-3) + 1e-30,
+            f"{stage.name!r} is clipped below its largest value",
+        )
 
 
 def _outputs(view: View, wanted: Floats, found: Findings) -> None:
-    """Root mean square error of the outputs against that of independent roundings."""
-    s = view.settings
-    if s.potential_bits < 24:
+    """Root mean square error of the outputs against that of independent roundings, and of the plainest rounding there is."""
+    if view.settings.potential_bits < 24:
         return
-    name = view.graph.inputs[0].name
     x = torch.as_tensor(view.x, dtype=torch.float64)
-    variance: dict[str, Floats] = {}
+    grid = _input_step(view)
+    start = x.reshape(len(x), -1).numpy()
+    rounding = Rounding({}, {}, {}, view)
     for stage in view.made.recipe.stages:
         if stage.kind == "input":
-            variance[stage.name] = np.full((len(x), x[0].numel()), _input_step(view) ** 2 / 12)
-            continue
-        if stage.kind == "max_pool":
-            (source,) = stage.layer.inputs
-            spread = torch.as_tensor(variance[source]).reshape(len(x), *view.graph[source].shape)
-            variance[stage.name] = evaluation.apply(stage.layer, [spread]).reshape(len(x), -1).numpy()
-            continue
-        paths = view.paths(stage.name)
-        total = np.zeros((len(x), int(np.prod(stage.shape))))
-        for source, matrix in paths.matrices.items():
-            value = exact(view.graph, {name: x}, source).reshape(len(x), -1).numpy()
-            by_channel = np.abs(matrix).reshape(len(matrix), stage.shape[0], -1)
-            step = np.broadcast_to(by_channel.max((0, 2))[:, None], by_channel.shape[1:]).ravel() / s.limit
-            total += variance[source] @ matrix**2 + (value**2 @ (matrix != 0)) * step**2 / 12
-        if stage.kind == "relu":
-            real = exact(view.graph, {name: x}, stage.name).reshape(len(x), stage.shape[0], -1).numpy()
-            level = np.broadcast_to(real.max((0, 2))[:, None] / s.levels, real.shape[1:]).ravel()
-            total = total + level**2 / 12
-        variance[stage.name] = total
-    sigma = float(np.sqrt(total.mean()))
-    error = float(np.sqrt(((view.run.logits - wanted) ** 2).mean()))
+            rounding.real[stage.name] = start
+            rounding.rounded[stage.name] = np.rint(start / grid) * grid
+            rounding.variance[stage.name] = np.full_like(start, grid**2 / 12)
+        elif stage.kind == "max_pool":
+            rounding.pool(stage)
+        else:
+            rounding.sum(stage)
     spread = float(np.sqrt(((wanted - wanted.mean(0)) ** 2).mean()))
-    bound = FACTOR[s.code] * sigma + 1e-4 * float(np.sqrt((wanted**2).mean())) + 1e-30
-    found.ratios[f"width {s.code}"] = bound / spread if spread else np.inf
-    found.note(f"outputs {s.code}", error, bound, f"error {error:.3g}, outputs vary by {spread:.3g}")
+    sigma = float(np.sqrt(rounding.variance[stage.name].mean()))
+    plain = _rms(rounding.rounded[stage.name] - rounding.real[stage.name])
+    error = _rms(view.run.logits - wanted)
+    code = view.settings.code
+    bound = FACTOR[code] * float(np.hypot(sigma, plain)) + 1e-4 * _rms(wanted) + 1e-30
+    found.ratios[f"bound over spread, {code}"] = bound / spread if spread else np.inf
+    found.note(f"outputs {code}", error, bound, f"error {error:.3g}, outputs vary by {spread:.3g}")
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt((np.asarray(values, np.float64) ** 2).mean()))
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Values (samples, neurons) of each stage: real ones; with inputs, weights and activations rounded to what is promised;
+    and the variance of the difference if all roundings were independent."""
+
+    real: dict[str, Floats]
+    rounded: dict[str, Floats]
+    variance: dict[str, Floats]
+    view: View
+
+    def pool(self, stage: Any) -> None:
+        """A max pool passes on what it is given."""
+        (source,) = stage.layer.inputs
+        shape = self.view.graph[source].shape
+        for values in (self.real, self.rounded, self.variance):
+            given = torch.as_tensor(values[source]).reshape(-1, *shape)
+            values[stage.name] = evaluation.apply(stage.layer, [given]).reshape(len(given), -1).numpy()
+
+    def sum(self, stage: Any) -> None:
+        """A weighted sum, and its rectifier."""
+        settings, paths = self.view.settings, self.view.paths(stage.name)
+        real, rounded = paths.rest[None], paths.rest[None]
+        variance = np.zeros((len(self.view.x), paths.rest.size))
+        for source, matrix in paths.matrices.items():
+            by_channel = np.abs(matrix).reshape(len(matrix), stage.shape[0], -1)
+            step = np.broadcast_to(by_channel.max((0, 2))[:, None], by_channel.shape[1:]).ravel() / settings.limit
+            real = real + self.real[source] @ matrix
+            rounded = rounded + self.rounded[source] @ (
+                np.rint(np.divide(matrix, step, out=np.zeros_like(matrix), where=step > 0)) * step
+            )
+            variance = variance + self.variance[source] @ matrix**2 + (self.real[source] ** 2 @ (matrix != 0)) * step**2 / 12
+        if stage.kind == "relu":
+            real = np.clip(real, 0, stage.layer.options["ceiling"])
+            most = real.reshape(len(real), stage.shape[0], -1).max((0, 2))
+            level = np.repeat(most / settings.levels, real.shape[1] // len(most))
+            number = np.divide(rounded, level, out=np.zeros_like(rounded), where=level > 0)
+            rounded, variance = np.clip(np.rint(number), 0, settings.levels) * level, variance + level**2 / 12
+        self.real[stage.name], self.rounded[stage.name], self.variance[stage.name] = real, rounded, variance
 
 
 def _input_step(view: View) -> float:
