@@ -184,8 +184,9 @@ def _how(rng: random.Random) -> dict[str, Any]:
     return how | {"input": kind} if kind != "auto" and not (kind == "spikes" and code == "graded") else how
 
 
-def draw(rng: random.Random, seed: int) -> Program:
-    """A random program."""
+def drawn(seed: int) -> Program:
+    """A random program with its samples and options of conversion; the same for the same seed."""
+    rng = random.Random(f"networks {seed}")
     shape = rng.choice(
         (
             [rng.randint(1, 3), rng.randint(3, 9), rng.randint(3, 9)],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import random
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -354,10 +353,3 @@ def without(program: Program, k: int) -> Program:
         if step["op"] == "again" and step["of"] > k:
             step["of"] -= 1
     return shorter
-
-
-def drawn(seed: int) -> Program:
-    """A random program with its samples and options of conversion; the same for the same seed."""
-    from tests.drawing import draw
-
-    return draw(random.Random(f"networks {seed}"), seed)

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 
 from neuro.errors import NeuroError
-from tests.drawn import OPTIONAL, Program, Step, Unfit, drawn, network_of, reproduction, without
+from tests.drawing import drawn
+from tests.drawn import OPTIONAL, Program, Step, Unfit, network_of, reproduction, without
 from tests.promises import Broken, Findings, check
 
 LIMIT_S = 20.0  # of processor time that one network may take

@@ -9,8 +9,9 @@ or `coding`: the float network in double precision, layer by layer, and the plai
   weight for each message, and half a unit of bias; a max pool's is exact in every code (without bias correction);
 - outputs: the root mean square error is within `FACTOR` of what plain rounding to the promised resolution gives: of inputs to
   their levels, of weights to `weight_bits` bits of the largest weight of each path into a channel, of activations to the code's
-  levels of each channel's largest value, all on the calibration samples themselves. Two estimates of that are added up: roundings
-  made in the same order, which sees that equal values are rounded alike, and independent ones, which is never zero by luck.
+  levels of each channel's largest value, as far as the bits of the potential leave that much. Two estimates of that are added
+  up: roundings made in the same order, which sees that equal values are rounded alike, and independent ones, which is never
+  zero by luck.
 
 The first four are exact: sums of half units, so that no honest rounding can break them. From `values` a worst-case bound of the
 outputs follows by adding up along absolute weights; it is not checked, because it says nothing new and is loose.
@@ -35,6 +36,9 @@ from neuro.graph import Graph
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 FACTOR = {"rate": 12.0, "signed": 8.0, "wait": 6.0, "radix": 6.0, "graded": 6.0}
+
+
+MARGIN = 2.0  # how far potentials may go beyond the calibrated range
 
 
 class Broken(Exception):
@@ -200,39 +204,30 @@ def _stage(view: View, stage: Any, found: Findings) -> None:
     else:
         step = unit / theta
     weights: dict[str, Floats] = {}
-    half: dict[str, Floats] = {}
+    half: dict[str, Floats] = {}  # unit of weight, in real units
+    real: dict[str, Floats] = {}
+    for q in view.network.into(p.name):
+        name = q.source if q.source in view.stages else q.source.removesuffix(".relay")
+        repeats = view.made.timesteps if getattr(n, "hold_input", False) else 1
+        worth = view.worth(q.source) / repeats
+        matrix = q.to_sparse(view.network[q.source].shape, p.shape).toarray() * step / worth[:, None]
+        weights[name] = weights.get(name, 0) + matrix
+        half[name] = np.abs(0.5 * step / worth[:, None])
+        real[name] = view.totals[q.source] * view.worth(q.source)
     arrived = paths.rest[None].repeat(len(view.x), 0)
     loose = np.zeros_like(arrived)
-    for q in view.network.into(p.name):
-        name = q.source.removesuffix(".relay") if q.source not in view.stages else q.source
-        repeats = view.made.timesteps if getattr(n, "hold_input", False) else 1
-        worth = view.worth(q.source)
-        whole = q.to_sparse(view.network[q.source].shape, p.shape).toarray() * repeats * step / worth[:, None]
-        if len(whole) == 2 * len(paths.matrices.get(name, ())):  # a source in two halves
-            first, second = np.split(whole, 2)
-            whole = first if np.abs(first).max(initial=0) >= np.abs(second).max(initial=0) else second
-        weights[name] = weights.get(name, 0) + whole
-        half[name] = np.abs(0.5 * repeats * step / worth[: len(whole), None])
-    # Paths that the conversion keeps apart are rounded apart.
-    count = {s: max(1, sum(path.source == s for path in stage.paths)) for s in paths.matrices}
     for name, matrix in paths.matrices.items():
         largest = np.abs(matrix).max(initial=0)
         if name not in weights:
-            if largest > 0 and matrix.any():
+            if largest > 0:
                 raise Broken("weights", f"no projection leads from {name!r} to {p.name!r}")
             continue
-        slack = count[name] * half[name] * (1 + 1e-6) + 1e-5 * largest
-        found.note("weights", np.abs(weights[name] - matrix), slack, f"weights from {name!r} to {p.name!r} are off")
-        source = f"{name}.relay" if any(q.source == f"{name}.relay" for q in view.network.into(p.name)) else name
-        total, worth = view.totals[source], view.worth(source)
-        real = total * worth
-        if real.shape[1] == 2 * len(matrix):
-            real, total = (
-                real[:, : len(matrix)] + real[:, len(matrix) :],
-                np.abs(total[:, : len(matrix)]) + np.abs(total[:, len(matrix) :]),
-            )
-        arrived = arrived + real @ matrix
-        loose = loose + np.abs(total * worth[0:1] if worth.ndim == 0 else real) @ (slack * (matrix != 0))
+        wanted = np.concatenate([matrix] * (len(weights[name]) // len(matrix)))  # twice for a source in two halves
+        apart = max(1, sum(path.source == name for path in stage.paths))  # paths that are kept apart are rounded apart
+        slack = apart * half[name] * (1 + 1e-6) + 1e-5 * largest
+        found.note("weights", np.abs(weights[name] - wanted), slack, f"weights from {name!r} to {p.name!r} are off")
+        arrived = arrived + real[name] @ wanted
+        loose = loose + np.abs(real[name]) @ (slack * (wanted != 0))
     largest = np.abs(paths.rest).max(initial=0)
     if read:
         held = np.broadcast_to(np.asarray(n.offset, np.float64), p.shape).ravel()
@@ -267,15 +262,13 @@ def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findi
 
 def _outputs(view: View, wanted: Floats, found: Findings) -> None:
     """Root mean square error of the outputs against that of independent roundings, and of the plainest rounding there is."""
-    if view.settings.potential_bits < 24:
-        return
     x = torch.as_tensor(view.x, dtype=torch.float64)
     grid = _input_step(view)
     start = x.reshape(len(x), -1).numpy()
-    rounding = Rounding({}, {}, {}, view)
+    rounding = Rounding({}, {}, {}, {}, view)
     for stage in view.made.recipe.stages:
         if stage.kind == "input":
-            rounding.real[stage.name] = start
+            rounding.real[stage.name], rounding.unit[stage.name] = start, grid
             rounding.rounded[stage.name] = np.rint(start / grid) * grid
             rounding.variance[stage.name] = np.full_like(start, grid**2 / 12)
         elif stage.kind == "max_pool":
@@ -304,7 +297,13 @@ class Rounding:
     real: dict[str, Floats]
     rounded: dict[str, Floats]
     variance: dict[str, Floats]
+    unit: dict[str, float]  # the largest real value of a message
     view: View
+
+    def _repeated(self, stage: Any) -> bool:
+        """Whether the input's values arrive at every step of the window: "ideal" ones, and those beside spikes."""
+        code = self.view.network[self.view.graph.inputs[0].name].neuron.code
+        return code == "held" or (code == "once" and len(self.view.paths(stage.name).matrices) > 1)
 
     def pool(self, stage: Any) -> None:
         """A max pool passes on what it is given."""
@@ -313,15 +312,24 @@ class Rounding:
         for values in (self.real, self.rounded, self.variance):
             given = torch.as_tensor(values[source]).reshape(-1, *shape)
             values[stage.name] = evaluation.apply(stage.layer, [given]).reshape(len(given), -1).numpy()
+        self.unit[stage.name] = self.unit[source]
 
     def sum(self, stage: Any) -> None:
         """A weighted sum, and its rectifier."""
         settings, paths = self.view.settings, self.view.paths(stage.name)
         real, rounded = paths.rest[None], paths.rest[None]
+        whole = sum((self.real[source] @ matrix for source, matrix in paths.matrices.items()), start=paths.rest[None])
+        extent = np.abs(whole).reshape(len(whole), stage.shape[0], -1).max((0, 2))
         variance = np.zeros((len(self.view.x), paths.rest.size))
         for source, matrix in paths.matrices.items():
             by_channel = np.abs(matrix).reshape(len(matrix), stage.shape[0], -1)
-            step = np.broadcast_to(by_channel.max((0, 2))[:, None], by_channel.shape[1:]).ravel() / settings.limit
+            finest = by_channel.max((0, 2)) / settings.limit
+            unit = self.unit[source]
+            if source == self.view.graph.inputs[0].name and settings.counts and self._repeated(stage):
+                unit = unit / settings.timesteps
+            if unit > 0:  # a charge of 1 cannot be less than what the potential's bits leave
+                finest = np.maximum(finest, MARGIN * extent / (settings.largest_potential * unit))
+            step = np.repeat(finest, by_channel.shape[2])
             real = real + self.real[source] @ matrix
             rounded = rounded + self.rounded[source] @ (
                 np.rint(np.divide(matrix, step, out=np.zeros_like(matrix), where=step > 0)) * step
@@ -331,6 +339,7 @@ class Rounding:
             real = np.clip(real, 0, stage.layer.options["ceiling"])
             most = real.reshape(len(real), stage.shape[0], -1).max((0, 2))
             level = np.repeat(most / settings.levels, real.shape[1] // len(most))
+            self.unit[stage.name] = float(most.max() / settings.levels)
             number = np.divide(rounded, level, out=np.zeros_like(rounded), where=level > 0)
             rounded, variance = np.clip(np.rint(number), 0, settings.levels) * level, variance + level**2 / 12
         self.real[stage.name], self.rounded[stage.name], self.variance[stage.name] = real, rounded, variance

@@ -10,7 +10,8 @@ import torch
 
 from converters import coding, integers, linear, pooling, stepping
 from tests import fuzz_networks
-from tests.drawn import Unfit, drawn, module_code, network_of, reproduction, without
+from tests.drawing import drawn
+from tests.drawn import Unfit, module_code, network_of, reproduction, without
 from tests.fuzz_networks import outcome, script, shrunk
 
 CASES = json.loads((Path(__file__).parent / "corpus" / "networks.json").read_text())
