@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all coverage mutants fuzz lint bench docs clean
+.PHONY: demo test test-all coverage mutants fuzz fuzz-networks lint bench docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=..."; exit 1; }
@@ -34,6 +34,13 @@ mutants: $(INSTALLED)
 # Damaged files for every reader, ten minutes.
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz.py --minutes 10
+
+# Random networks in every code against what conversion promises; an hour. COUNT, MINUTES and SEED choose otherwise.
+COUNT ?= 5000
+MINUTES ?= 60
+SEED ?= 0
+fuzz-networks: $(INSTALLED)
+	$(BIN)/python tests/fuzz_networks.py --count $(COUNT) --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
