@@ -5,8 +5,8 @@
 float: operators with random options, opsets 7 to 23. What we read must be what onnxruntime computes.
 qdq: the same with quantisers in between. We leave out rounding and keep clips, so what we read must be what onnxruntime computes
     of the file in which every quantiser of activations is a clip (`without_rounding`).
-static: float graphs quantised by onnxruntime.quantization, compared in the same way; and with onnxruntime's integers: rounding
-    may cost some of the spread.
+static: float graphs quantised by onnxruntime.quantization, compared in the same way; and with onnxruntime's integers:
+    they are as far off as rounding can move them (`rounding`), and no further.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ import converters
 from converters.evaluation import logits
 from neuro.errors import NeuroError
 from tests.onnx_drawn import Drawn, run
-from tests.onnx_quantised import without_rounding
+from tests.onnx_quantised import rounding, without_rounding
 
 TOLERANCE = 1e-4  # of the outputs' spread, or of their size where that is larger
-ROUNDING = 0.25  # of the spread, what int8 arithmetic may cost on a small random network
 
 
 def outcome(seed: int, kind: str, folder: Path) -> str:
@@ -56,8 +55,9 @@ def outcome(seed: int, kind: str, folder: Path) -> str:
     if off > TOLERANCE:
         return f"DIFFERS: by {off:.2g} of the spread"
     if kind == "static":
-        rounded = float(np.abs(got - run(content, drawn.x)).max()) / spread
-        return "equal" if rounded < ROUNDING else f"DIFFERS: by {rounded:.2g} of the spread from its integers"
+        bound = run(rounding(content, ranks), drawn.x) + TOLERANCE * spread
+        beyond = float((np.abs(got - run(content, drawn.x)) / bound).max())
+        return "equal" if beyond <= 1 else f"DIFFERS: by {beyond:.2g} of what rounding can do from its integers"
     return "equal"
 
 
