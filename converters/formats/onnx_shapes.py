@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from converters.formats.onnx_building import UNKNOWN_BATCH, Array, Builder
 from neuro.graph import Layer
 
@@ -46,7 +48,7 @@ def _target(b: Builder, node: Any) -> list[int]:
     name = node.input[1]
     if name not in b.others:
         return [int(n) for n in b.needed(node, 1, "shape").ravel()]
-    one, other = ([int(n) for n in array[name].ravel()] for array in (b.values, b.others))  # type: ignore[union-attr]
+    one, other = ([int(n) for n in np.ravel(np.asarray(held[name]))] for held in (b.values, b.others))
     if (one[0], other[0]) != UNKNOWN_BATCH or one[1:] != other[1:]:
         raise b.refuse(node, "the number of samples moves into other axes", "Keep the first axis")
     return [0, *one[1:]]
