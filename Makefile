@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all coverage mutants fuzz fuzz-networks lint bench docs clean
+.PHONY: demo test test-all coverage mutants fuzz fuzz-networks fuzz-onnx lint bench docs clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=..."; exit 1; }
@@ -41,6 +41,10 @@ MINUTES ?= 60
 SEED ?= 0
 fuzz-networks: $(INSTALLED)
 	$(BIN)/python tests/fuzz_networks.py --count $(COUNT) --minutes $(MINUTES) --seed $(SEED)
+
+# Random ONNX graphs, read by us and run by onnxruntime: 2,000 of each kind, ten minutes.
+fuzz-onnx: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz_onnx --graphs 2000
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

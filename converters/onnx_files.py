@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.formats.onnx_building import Builder
-from converters.formats.onnx_operators import visit
+from converters.formats.onnx_building import INTEGERS, Builder, Code
+from converters.formats.onnx_operators import check_operator, visit
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph
 from neuro.reading import read_bytes
@@ -33,11 +33,13 @@ def read_onnx(path: Any, *, shape: tuple[int, ...] | None = None) -> Graph:
     """
     model = _parse(Path(path))
     graph = model.graph
-    builder = Builder(graph, _opset(path, model))
+    builder = Builder(graph, _opset(path, model), Path(path).name)
     folder = Path(path).resolve().parent
-    for tensor in graph.initializer:
-        builder.values[tensor.name] = tensor_array(tensor, f"{path}, tensor {tensor.name!r}", folder)
     _add_input(builder, str(path), shape)
+    for node in graph.node:
+        check_operator(builder, node)
+    for tensor in graph.initializer:
+        builder.values[tensor.name] = tensor_array(tensor, f"{Path(path).name}, tensor {tensor.name!r}", folder)
     for node in graph.node:
         constant = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
         if constant is not None:
@@ -70,9 +72,12 @@ def _parse(path: Path) -> Any:
 
 
 def _opset(path: Any, model: Any) -> int:
-    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
-    if not versions or versions[0] < 7:
-        raise FormatError(str(path), f"its operator set is {versions[0] if versions else 'not given'}", "Export with 13 or newer")
+    from onnx.defs import onnx_opset_version
+
+    versions, newest = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")], onnx_opset_version()
+    if not versions or not 7 <= versions[0] <= newest:
+        fact = f"its operator set is {versions[0] if versions else 'not given'}"
+        raise FormatError(str(path), fact, f"Export with 13 or newer, up to {newest}")
     return int(versions[0])
 
 
@@ -123,13 +128,14 @@ def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
 
 
 def _add_input(builder: Builder, path: str, shape: tuple[int, ...] | None) -> None:
-    inputs = [value for value in builder.graph.input if value.name not in builder.values]
+    held = {tensor.name for tensor in builder.graph.initializer}
+    inputs = [value for value in builder.graph.input if value.name not in held]
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
         raise ConversionError(path, f"it takes {len(inputs)} inputs ({names})", "Export a network with one input")
     (value,) = inputs
     dims = [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
-    where = f"{path}, input {value.name!r}"
+    where = f"{Path(path).name}, input {value.name!r}"
     if len(dims) < 2:
         raise ConversionError(where, f"its shape is {tuple(dims)}", "Export with samples on the first axis")
     builder.batch = dims[0] if dims[0] and dims[0] > 0 else None
@@ -142,7 +148,21 @@ def _add_input(builder: Builder, path: str, shape: tuple[int, ...] | None) -> No
         shape = tuple(int(n) for n in fixed if n)
     elif len(shape) != len(fixed) or any(n and n != given for n, given in zip(fixed, shape, strict=True)):
         raise ConversionError(where, f"its samples have the shape {fixed}, not {shape}", "Pass the shape that it was made for")
-    builder.values[value.name] = builder.add_layer("input", (), shape, name=value.name, where=where)
+    code = _input_code(value.type.tensor_type.elem_type, where)
+    builder.bind(value.name, builder.add_layer("input", (), shape, name=value.name, where=where), code)
+
+
+def _input_code(data_type: int, where: str) -> Code | None:
+    """None for real numbers; integers stand for themselves until the file says what they stand for."""
+    from onnx import TensorProto as Types
+
+    if data_type in (Types.FLOAT, Types.FLOAT16, Types.DOUBLE, Types.BFLOAT16):
+        return None
+    whole = (Types.UINT8, Types.INT8, Types.UINT16, Types.INT16, Types.INT32, Types.INT64, Types.UINT32, Types.UINT64)
+    if data_type not in whole:
+        known = Types.DataType.Name(data_type) if data_type in Types.DataType.values() else data_type
+        raise ConversionError(where, f"its type is {known}", "Feed floats or integers")
+    return INTEGERS
 
 
 def _finish(builder: Builder, path: str, graph: Any) -> Graph:
@@ -152,4 +172,7 @@ def _finish(builder: Builder, path: str, graph: Any) -> Graph:
     output = builder.values.get(graph.output[0].name)
     if not isinstance(output, str):
         raise ConversionError(path, "its output does not depend on its input", "Return the logits")
+    if graph.output[0].name in builder.codes:
+        where = f"{Path(path).name}, output {graph.output[0].name!r}"
+        raise ConversionError(where, "it is integers", "End the file with the DequantizeLinear that gives the logits")
     return builder.finish(output, graph.name or Path(path).stem)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from converters.formats.nir_neurons import READINGS
 from converters.formats.onnx_operators import OPERATORS
 from docs.page import table
+from tests.onnx_node_tests import all_operators, cases, files, outcome
 
 PAGE = Path(__file__).parent / "formats.md"
 
@@ -17,6 +22,27 @@ def operators() -> str:
     told = [(name, " ".join((handler.__doc__ or "").split())) for name, handler in OPERATORS.items()]
     grouped = {meaning: [f"`{name}`" for name, same in told if same == meaning] for _, meaning in told}
     return table(("operator", "becomes"), [(", ".join(names), meaning) for meaning, names in grouped.items()])
+
+
+def row(operator: str, counts: Counter[str]) -> tuple[str, int, int]:
+    """An operator's files, taken and refused."""
+    return f"`{operator}`", counts["taken"], counts["refused"]
+
+
+def node_tests() -> str:
+    """What becomes of the node tests of the onnx package, read as files with one input as data and the others as constants."""
+    found: dict[str, Counter[str]] = {}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # casts that overflow, while the package makes its data
+        for case in cases(all_operators()):
+            for _, content, data, expected, cost in files(case):
+                told = outcome(content, data, expected, cost, Path(folder)).partition(":")[0]
+                found.setdefault(case.op, Counter())[told] += 1
+    rows = [row(op, counts) for op, counts in sorted(found.items()) if op in OPERATORS]
+    others = [counts for op, counts in found.items() if op not in OPERATORS]
+    rows.append((f"{len(others)} others", *(sum(counts[told] for counts in others) for told in ("taken", "refused"))))
+    rows.append(("wrong", sum(counts["WRONG"] for counts in found.values()), ""))
+    return table(("operator", "files taken, with the expected values", "files refused"), rows)
 
 
 def readings() -> str:
@@ -31,12 +57,13 @@ def readings() -> str:
     return table(columns, rows)
 
 
-TABLES = {"operators": operators, "readings": readings}
+TABLES = {"operators": operators, "node_tests": node_tests, "readings": readings}
 
 
-def refreshed(page: str) -> str:
-    """The page with its tables made anew."""
-    for name, make in TABLES.items():
+def refreshed(page: str, names: Iterable[str] = TABLES) -> str:
+    """The page with some of its tables made anew."""
+    for name in names:
+        make = TABLES[name]
         page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", page, flags=re.S)
     return page
 

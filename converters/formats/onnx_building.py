@@ -1,4 +1,8 @@
-"""Collects the layers of a Graph while the nodes of an ONNX graph are visited. Knows names and places; knows no operators."""
+"""Collects the layers of a Graph while the nodes of an ONNX graph are visited. Knows names and places; knows no operators.
+
+Beside each layer stand the bounds that its values are proven to keep, and beside each tensor of integers the code
+(scale and zero point) by which its numbers stand for the layer's values.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,76 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.formats.onnx_bounds import Bounds, bounds_of
+from converters.naming import Names
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
+Array = NDArray[Any]
+UNKNOWN_BATCH = (999_983, 999_979)  # sizes of the sample axis where the file leaves it open: what differs depends on it
 _MOST_VALUES = 2**28  # of one layer and sample; more comes from a broken file, not from a network
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter says which module a node came from
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Code:
+    """How a tensor of integers q stands for the layer's values: (q - zero) * scale. Arrays of one number, or of the sample's
+    rank with one number per place along an axis."""
+
+    scale: NDArray[np.float64]
+    zero: NDArray[np.float64]
+
+    @property
+    def single(self) -> bool:
+        """One scale and zero point for all values."""
+        return self.scale.size == 1 and self.zero.size == 1
+
+    def same(self, other: Code) -> bool:
+        return bool(np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero))
+
+
+INTEGERS = Code(np.ones(()), np.zeros(()))  # of an input that is integers: they stand for themselves
 
 
 class Builder:
     """What is known of an ONNX graph so far: each value is a layer's name or a constant array."""
 
-    def __init__(self, graph: Any, opset: int) -> None:
+    def __init__(self, graph: Any, opset: int, file: str = "") -> None:
         self.graph = graph
         self.opset = opset
+        self.file = file
         self.batch: int | None = None  # samples that the file fixes, if it does
-        self.values: dict[str, str | NDArray[Any]] = {}
+        self.values: dict[str, str | Array] = {}
+        self.others: dict[str, Array] = {}  # constants that depend on the number of samples, for another number of them
+        self.codes: dict[str, Code] = {}  # of values that are integers
         self.layers: dict[str, Layer] = {}
-        self.kept, self.left_out = 0, 0  # ranges of quantisers
+        self.bounds: dict[str, Bounds] = {}
+        self.names = Names()
+        self.reads: Counter[str] = Counter()  # how often a layer is read, by all the names of its value
+        self.kept: Counter[str] = Counter()  # ranges of quantisers, by what became of them
         outputs = [value.name for value in graph.output]
         self.uses = Counter([*(name for node in graph.node for name in node.input), *outputs])
 
     def where(self, node: Any) -> str:
         """The node as an error names it."""
-        return f"node {node.name or node.output[0]!r} ({node.op_type})" if node.output else f"node {node.name!r}"
+        place = f"node {node.name or node.output[0]!r} ({node.op_type})" if node.output else f"node {node.name!r}"
+        return f"{self.file}, {place}" if self.file else place
 
     def refuse(self, node: Any, fact: str, remedy: str) -> ConversionError:
         return ConversionError(self.where(node), fact, remedy)
+
+    def bind(self, value: str, layer: str, code: Code | None = None) -> None:
+        """Say that a value of the ONNX graph is a layer's; `code` where it is integers."""
+        self.reads[layer] += self.uses[value] - (layer in self.reads)  # another name of it: its own node reads it no more
+        self.values[value] = layer
+        if code is not None:
+            self.codes[value] = code
 
     def layer(self, node: Any, index: int = 0) -> Layer:
         """The layer that feeds an input of the node."""
@@ -46,16 +88,22 @@ class Builder:
             raise self.refuse(node, "it works on a constant", "Fold constants when exporting")
         return self.layers[name]
 
-    def constant(self, node: Any, index: int, what: str) -> NDArray[Any] | None:
-        """An input that must not depend on the data; None where it is left out."""
+    def code(self, node: Any, index: int = 0) -> Code | None:
+        """The code of an input that is integers, None for one of real numbers."""
+        return self.codes.get(node.input[index])
+
+    def constant(self, node: Any, index: int, what: str) -> Array | None:
+        """An input that must not depend on the data, nor on how many samples there are; None where it is left out."""
         if index >= len(node.input) or not node.input[index]:
             return None
         value = self._value(node, index)
         if isinstance(value, str):
             raise self.refuse(node, f"its {what} depends on the data", "Make it a parameter or a constant")
+        if node.input[index] in self.others:
+            raise self.refuse(node, f"its {what} depends on the number of samples", "Treat every sample by itself")
         return value
 
-    def needed(self, node: Any, index: int, what: str) -> NDArray[Any]:
+    def needed(self, node: Any, index: int, what: str) -> Array:
         """A constant input that must be there."""
         value = self.constant(node, index, what)
         if value is None:
@@ -65,7 +113,7 @@ class Builder:
     def is_constant(self, node: Any, index: int) -> bool:
         return not isinstance(self._value(node, index), str)
 
-    def _value(self, node: Any, index: int) -> str | NDArray[Any]:
+    def _value(self, node: Any, index: int) -> str | Array:
         name = node.input[index]
         if name not in self.values:
             raise self.refuse(node, f"its input {name!r} does not come before it", "Export the model again")
@@ -97,22 +145,25 @@ class Builder:
     ) -> str:
         if min(shape, default=1) < 1 or math.prod(shape) > _MOST_VALUES:
             raise ConversionError(where, f"it yields the shape {shape}", "Export the model again with sizes that can be held")
-        free = next(n for n in (name, *(f"{name}_{i}" for i in range(1, 100_000))) if n not in self.layers)
-        self.layers[free] = Layer(free, op, inputs, shape, arrays or {}, options or {}, where)
-        return free
+        free = self.names.free(name)
+        return self._set(Layer(free, op, inputs, shape, arrays or {}, options or {}, where))
 
     def change(self, name: str, arrays: Mapping[str, Any] | None = None, **options: Any) -> str:
-        """Give a layer that is there other arrays or options."""
+        """Give a layer that nothing has read yet other arrays or options."""
         layer = self.layers[name]
-        self.layers[name] = replace(layer, arrays={**layer.arrays, **(arrays or {})}, options={**layer.options, **options})
-        return name
+        return self._set(replace(layer, arrays={**layer.arrays, **(arrays or {})}, options={**layer.options, **options}))
 
-    def used_once(self, node: Any, index: int) -> bool:
-        """Whether nothing but this node reads one of its inputs."""
-        return self.uses[node.input[index]] == 1
+    def _set(self, layer: Layer) -> str:
+        self.layers[layer.name] = layer
+        self.bounds[layer.name] = bounds_of(layer, [self.bounds[name] for name in layer.inputs])
+        return layer.name
+
+    def read_once(self, name: str) -> bool:
+        """Whether only the node that is being visited reads a layer, under whatever names its value goes."""
+        return self.reads[name] == 1
 
     def finish(self, output: str, name: str) -> Graph:
-        """The Graph, with layers that do not lead to the output left out."""
+        """The Graph, with layers that do not lead to the output left out, and the output last."""
         needed = {output}
         for layer in reversed(self.layers.values()):
             if layer.name in needed:
@@ -121,11 +172,12 @@ class Builder:
         return Graph(tuple(kept), name, self._notes())
 
     def _notes(self) -> tuple[str, ...]:
-        if not self.kept and not self.left_out:
+        if not self.kept:
             return ()
         text = (
-            f"an int8 model: its weights are taken exactly, the ranges of {self.kept} quantisers as ceilings of rectifiers; "
-            f"the ranges of {self.left_out} others, and rounding between layers, are left to the spiking network"
+            f"an int8 model: its weights are taken exactly; of its quantisers, {self.kept['rectifier']} clip to their range as "
+            f"rectifiers, {self.kept['clip']} as rectifiers around a shift, and {self.kept['proven']} get no value beyond "
+            "their range; rounding between layers is left to the spiking network"
         )
         return (text,)
 
@@ -143,6 +195,6 @@ def _layer_name(node: Any) -> str:
     return ".".join(path) or own.lower() or "layer"
 
 
-def per_sample(array: NDArray[Any], rank: int) -> NDArray[Any]:
+def per_sample(array: Array, rank: int) -> Array:
     """A constant without its sample axis, if it has one: rank is that of one sample."""
     return array[0] if array.ndim == rank + 1 and len(array) == 1 else np.asarray(array)

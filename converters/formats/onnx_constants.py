@@ -20,17 +20,29 @@ _MOST_VALUES = 2**28
 
 def dequantised(x: Array, scale: Array, zero: Array | None, axis: int) -> NDArray[np.float32]:
     """(x - zero) * scale, along `axis` where there is one scale per channel."""
+    _check_integers(x, scale, zero)
     column = _column(scale, x.ndim, axis)
     shift = 0 if zero is None else _column(zero, x.ndim, axis).astype(np.int64)
     return np.asarray((x.astype(np.int64) - shift) * column.astype(np.float32), np.float32)
 
 
-def quantised(x: Array, scale: Array, zero: Array | None, axis: int) -> Array:
+def quantised(x: Array, scale: Array, zero: Array | None, axis: int, output_type: int = 0) -> Array:
     """clip(round(x / scale) + zero) to the type of `zero`, uint8 without one; rounds halves to even."""
-    zero = np.zeros((), np.uint8) if zero is None else zero
+    from onnx import helper
+
+    if zero is None:
+        zero = np.zeros((), helper.tensor_dtype_to_np_dtype(output_type) if output_type else np.uint8)
+    _check_integers(zero, scale, None)
     limits = np.iinfo(zero.dtype)
     number = np.rint(x / _column(scale, x.ndim, axis)) + _column(zero, x.ndim, axis)
     return np.clip(number, limits.min, limits.max).astype(zero.dtype)
+
+
+def _check_integers(x: Array, scale: Array, zero: Array | None) -> None:
+    """Refuse what only looks like quantised integers: other number formats."""
+    odd = next((v.dtype for v in (x, zero) if v is not None and v.dtype.kind not in "iu"), None)
+    if odd is not None or scale.dtype.kind != "f":
+        raise ConversionError("a constant", f"it is quantised as {odd or scale.dtype}", "Quantise weights to 8-bit integers")
 
 
 def _column(values: Array, dims: int, axis: int) -> Array:
@@ -38,7 +50,8 @@ def _column(values: Array, dims: int, axis: int) -> Array:
 
 
 def _reshaped(a: dict[str, Any], x: Array, shape: Array) -> Array:
-    return x.reshape([x.shape[i] if n == 0 else int(n) for i, n in enumerate(shape)])
+    copied = not a.get("allowzero", 0)
+    return x.reshape([x.shape[i] if n == 0 and copied else int(n) for i, n in enumerate(shape)])
 
 
 def _axes(a: dict[str, Any], rest: tuple[Array, ...]) -> tuple[int, ...]:
@@ -118,7 +131,7 @@ FOLDED: dict[str, Callable[..., Array]] = {
     "Gather": _gathered,
     "Identity": lambda a, x: x,
     "Mul": _computed(np.multiply),
-    "QuantizeLinear": lambda a, x, scale, zero=None: quantised(x, scale, zero, a.get("axis", 1)),
+    "QuantizeLinear": lambda a, x, scale, zero=None: quantised(x, scale, zero, a.get("axis", 1), a.get("output_dtype", 0)),
     "Reshape": _reshaped,
     "Shape": lambda a, x: np.array(x.shape, np.int64)[a.get("start", 0) : a.get("end")],
     "Slice": _sliced,

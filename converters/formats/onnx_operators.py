@@ -1,7 +1,7 @@
 """Which ONNX operators become which layers: one table. What is not in it is refused by name and node.
 
-Every handler takes the builder and the node and returns what the node's first output is: a layer's name. The first line of
-its docstring is the operator's row in docs/formats.md.
+Every handler takes the builder and the node and returns what the node's outputs are: a layer's name, or one for each output.
+The first line of its docstring is the operator's row in docs/formats.md.
 """
 
 from __future__ import annotations
@@ -10,16 +10,31 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from converters.formats.onnx_building import Builder, per_sample
+from converters.formats import onnx_arithmetic as arithmetic
+from converters.formats import onnx_quantisers as quantisers
+from converters.formats import onnx_selecting as selecting
+from converters.formats import onnx_shapes as shapes
+from converters.formats.onnx_building import UNKNOWN_BATCH, Array, Builder, Code
 from converters.formats.onnx_constants import FOLDED
-from converters.formats.onnx_shapes import concat, cropped, flatten, pad, reshape, squeeze, transpose, unsqueeze
-from converters.formats.onnx_windows import conv, global_pool, mean, pool
+from converters.formats.onnx_reductions import reduce
+from converters.formats.onnx_windows import conv, global_pool, pool
 from converters.tracing.remedies import remedy
-from neuro.graph import Layer
+from neuro.errors import ConversionError
 
-Handler = Callable[[Builder, Any, dict[str, Any]], str]
+Handler = Callable[[Builder, Any, dict[str, Any]], str | tuple[str, ...]]
+
+
+def check_operator(b: Builder, node: Any) -> None:
+    """Refuse a node by its operator alone, before anything is computed."""
+    if node.domain not in ("", "ai.onnx"):
+        raise b.refuse(node, f"it is of the domain {node.domain!r}", "Export with the standard operators of ONNX")
+    if node.op_type not in ATTRIBUTES and node.op_type != "Constant":
+        raise _unknown(b, node)
+
+
+def _unknown(b: Builder, node: Any) -> ConversionError:
+    return b.refuse(node, "it has no spiking form", _REMEDIES.get(node.op_type) or remedy(node.op_type))
 
 
 def visit(b: Builder, node: Any) -> None:
@@ -27,32 +42,83 @@ def visit(b: Builder, node: Any) -> None:
     from onnx import helper
 
     a = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if node.domain not in ("", "ai.onnx"):
-        raise b.refuse(node, f"it is of the domain {node.domain!r}", "Export with the standard operators of ONNX")
+    if node.op_type in ATTRIBUTES:
+        _check_attributes(b, node, a)
     if node.op_type == "Constant":
         b.values[node.output[0]] = _constant(b, node, a)
     elif node.op_type == "Shape" and not b.is_constant(node, 0):
-        sizes = np.array([b.batch or 0, *b.layer(node).shape], np.int64)  # 0: "as it is" to a Reshape
-        b.values[node.output[0]] = sizes[a.get("start", 0) : a.get("end")]
+        _fold(b, node, [np.array([n, *b.layer(node).shape], np.int64)[_part(a)] for n in _batches(b)])
     elif all(b.is_constant(node, i) for i, name in enumerate(node.input) if name) and node.op_type in FOLDED:
-        present = [b.constant(node, i, "input") for i in range(len(node.input))]
-        b.values[node.output[0]] = FOLDED[node.op_type](a, *present)
+        depends = any(name in b.others for name in node.input)
+        held = [b.values] + [{**b.values, **b.others}] * depends
+        _fold(b, node, [FOLDED[node.op_type](a, *(values[name] if name else None for name in node.input)) for values in held])
     elif node.op_type in OPERATORS:
-        b.values[node.output[0]] = OPERATORS[node.op_type](b, node, a)
+        code = _code(b, node)
+        made = OPERATORS[node.op_type](b, node, a)
+        _bind(b, node, (made,) if isinstance(made, str) else made, code)
     else:
-        raise b.refuse(node, "it has no spiking form", _REMEDIES.get(node.op_type) or remedy(node.op_type))
+        raise _unknown(b, node)
+
+
+def _check_attributes(b: Builder, node: Any, a: dict[str, Any]) -> None:
+    """Refuse an attribute that is not handled, unless it says what is so without it."""
+    from onnx import defs, helper
+
+    unknown = set(a) - set(ATTRIBUTES[node.op_type].split())
+    known = defs.get_schema(node.op_type, b.opset).attributes if unknown else {}
+    for name in sorted(unknown):
+        default = known[name].default_value if name in known else None
+        if default is None or not default.name or helper.get_attribute_value(default) != a[name]:
+            raise b.refuse(node, f"its attribute {name} is {a[name]!r}", "Export without it")
+
+
+def _batches(b: Builder) -> tuple[int, ...]:
+    return UNKNOWN_BATCH if b.batch is None else (b.batch,)
+
+
+def _part(a: dict[str, Any]) -> slice:
+    return slice(a.get("start", 0), a.get("end"))
+
+
+def _fold(b: Builder, node: Any, found: list[Array]) -> None:
+    """Keep a constant; and what it is for another number of samples, where it depends on that."""
+    b.values[node.output[0]] = found[0]
+    if len(found) > 1 and not np.array_equal(found[0], found[1]):
+        b.others[node.output[0]] = found[1]
+
+
+def _code(b: Builder, node: Any) -> Code | None:
+    """The code of the integers that a node moves. Raises ConversionError where it would compute with integers."""
+    codes = [b.codes.get(name) for name in node.input if name in b.values and isinstance(b.values[name], str)]
+    first = codes[0] if codes else None
+    if node.op_type in READS_INTEGERS or all(code is None for code in codes):
+        return None
+    if node.op_type in MOVES_INTEGERS and first is not None and first.single:
+        if all(code is not None and code.same(first) for code in codes):
+            return first
+        raise b.refuse(node, "it joins integers of different scales", "Dequantise them first")
+    fact = "it computes with integers" if node.op_type not in MOVES_INTEGERS else "it moves integers with a scale per channel"
+    raise b.refuse(node, fact, "Dequantise first (DequantizeLinear), or feed floats")
+
+
+def _bind(b: Builder, node: Any, made: tuple[str, ...], code: Code | None) -> None:
+    for extra in node.output[len(made) :]:
+        if extra and b.uses[extra]:
+            raise b.refuse(node, f"its output {extra!r} is used", "Use its first output only")
+    for value, name in zip(node.output, made, strict=False):
+        b.bind(value, name, code)
 
 
 _REMEDIES = {
     **dict.fromkeys(
-        ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QLinearAdd", "DynamicQuantizeLinear"),
+        ("ConvInteger", "MatMulInteger", "QLinearAdd", "DynamicQuantizeLinear"),
         "Quantise statically, in the QDQ format",
     ),
     **dict.fromkeys(("If", "Loop", "Scan"), "Write the forward without branches and loops that depend on values"),
 }
 
 
-def _constant(b: Builder, node: Any, a: dict[str, Any]) -> NDArray[Any]:
+def _constant(b: Builder, node: Any, a: dict[str, Any]) -> Array:
     for name, dtype in (
         ("value_float", np.float32),
         ("value_int", np.int64),
@@ -77,200 +143,97 @@ def _dropout(b: Builder, node: Any, a: dict[str, Any]) -> str:
     return b.layer(node).name
 
 
-def _cast(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """left out between float types; others are refused"""
-    if a["to"] not in (1, 10, 11, 16):
-        raise b.refuse(node, f"it casts activations to type {a['to']}", "Keep activations in float")
-    return b.layer(node).name
-
-
-# Activations
-
-
-def _relu(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """relu"""
-    x = b.layer(node)
-    return b.add(node, "relu", (x.name,), x.shape, ceiling=None)
-
-
-def _clip(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """relu with a ceiling; the lower bound must be 0"""
-    low, high = b.constant(node, 1, "lower bound"), b.constant(node, 2, "upper bound")
-    lowest = float(a.get("min", -np.inf) if low is None else low)
-    highest = float(a.get("max", np.inf) if high is None else high)
-    if lowest != 0 or highest <= 0:
-        raise b.refuse(node, f"it clips to [{lowest}, {highest}]", "Clip to [0, c] with c > 0: spikes count from zero")
-    x = b.layer(node)
-    return b.add(node, "relu", (x.name,), x.shape, ceiling=None if highest > 3e38 else highest)
-
-
-# Weighted sums, arithmetic with constants
-
-
-def _gemm(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """linear; the second factor must be a constant"""
-    x, weight = b.layer(node), b.needed(node, 1, "weight")
-    if a.get("transA", 0):
-        raise b.refuse(node, "it transposes the samples", "Keep samples on the first axis")
-    weight = weight if a.get("transB", 0) else weight.T
-    bias = b.constant(node, 2, "bias")
-    weight = weight * np.float32(a["alpha"]) if a.get("alpha", 1.0) != 1.0 else weight
-    if bias is not None:
-        bias = np.broadcast_to(per_sample(bias, 1), weight.shape[:1])
-        bias = bias * np.float32(a["beta"]) if a.get("beta", 1.0) != 1.0 else bias
-    return _linear(b, node, x, weight, bias)
-
-
-def _matmul(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """linear; one factor must be a constant matrix, on the right. A bias that is added behind it joins it"""
-    if b.is_constant(node, 0) or not b.is_constant(node, 1):
-        raise b.refuse(node, "it multiplies other than activations by a constant", remedy("matmul"))
-    weight = b.needed(node, 1, "weight")
-    if weight.ndim != 2:
-        raise b.refuse(node, f"its constant has the shape {weight.shape}", "Multiply by a matrix")
-    return _linear(b, node, b.layer(node), weight.T, None)
-
-
-def _linear(b: Builder, node: Any, x: Layer, weight: NDArray[Any], bias: NDArray[Any] | None) -> str:
-    if weight.ndim != 2 or not x.shape or x.shape[-1] != weight.shape[1]:
-        raise b.refuse(node, f"a matrix for {weight.shape[-1]} values gets samples of shape {x.shape}", "Flatten first")
-    return b.add(node, "linear", (x.name,), (*x.shape[:-1], weight.shape[0]), {"weight": weight, "bias": bias})
-
-
-def _batch_norm(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """batch_norm, with its running statistics; refused in training mode"""
-    if a.get("training_mode", 0):
-        raise b.refuse(node, "it normalises by the statistics of the batch", "Export in evaluation mode")
-    x = b.layer(node)
-    names = ("weight", "bias", "mean", "variance")
-    arrays = {name: b.needed(node, 1 + i, name) for i, name in enumerate(names)}
-    if any(array.shape != x.shape[:1] for array in arrays.values()):
-        raise b.refuse(node, f"its statistics do not fit {x.shape[0]} channels", "Export the model again")
-    return b.add(node, "batch_norm", (x.name,), x.shape, arrays, epsilon=float(a.get("epsilon", 1e-5)))
-
-
-def _scaled(b: Builder, node: Any, x: Layer, factor: Any = None, shift: Any = None) -> str:
-    arrays = {}
-    for name, value in (("factor", factor), ("shift", shift)):
-        if value is not None:
-            arrays[name] = per_sample(np.asarray(value, np.float32), len(x.shape))
-            if np.broadcast_shapes(arrays[name].shape, x.shape) != x.shape:
-                raise b.refuse(node, f"a constant of shape {arrays[name].shape} does not fit {x.shape}", "Reshape the constant")
-    return b.add(node, "scale", (x.name,), x.shape, arrays)
-
-
-def _constant_place(b: Builder, node: Any) -> int | None:
-    """Which of two operands is a constant, None where neither is."""
-    return next((i for i in (0, 1) if b.is_constant(node, i)), None)
-
-
-def _sum(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """add of activations; a constant joins the linear layer before it, or becomes a scale"""
-    place = _constant_place(b, node) if len(node.input) == 2 else None
-    if place is None:
-        parts = [b.layer(node, i) for i in range(len(node.input))]
-        return b.add(node, "add", tuple(p.name for p in parts), tuple(np.broadcast_shapes(*(p.shape for p in parts))))
-    x, shift = b.layer(node, 1 - place), b.needed(node, place, "operand")
-    bias = per_sample(shift, len(x.shape))
-    if x.op == "linear" and "bias" not in x.arrays and bias.shape == x.shape[-1:] and b.used_once(node, 1 - place):
-        return b.change(x.name, {"bias": bias})
-    return _scaled(b, node, x, shift=shift)
-
-
-def _difference(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """scale with a constant, or an add with the second operand times -1"""
-    place = _constant_place(b, node)
-    if place is None:
-        one, two = b.layer(node), b.layer(node, 1)
-        negative = _scaled(b, node, two, factor=-1.0)
-        return b.add(node, "add", (one.name, negative), tuple(np.broadcast_shapes(one.shape, two.shape)))
-    constant = b.needed(node, place, "operand")
-    if place == 1:
-        return _scaled(b, node, b.layer(node), shift=-np.asarray(constant, np.float32))
-    return _scaled(b, node, b.layer(node, 1), factor=-1.0, shift=constant)
-
-
-def _product(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """scale; one factor must be a constant"""
-    place = _constant_place(b, node)
-    if place is None:
-        raise b.refuse(node, "it multiplies two activations", "Multiply by constants only: gates have no spiking form here")
-    return _scaled(b, node, b.layer(node, 1 - place), factor=b.needed(node, place, "factor"))
-
-
-def _quotient(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """scale; the divisor must be a constant"""
-    if _constant_place(b, node) != 1:
-        raise b.refuse(node, "it divides by an activation", "Divide by constants only")
-    divisor = np.asarray(b.needed(node, 1, "divisor"), np.float64)
-    if not divisor.all():
-        raise b.refuse(node, "it divides by 0", "Divide by other constants")
-    return _scaled(b, node, b.layer(node), factor=1 / divisor)
-
-
-def _negative(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """scale by -1"""
-    return _scaled(b, node, b.layer(node), factor=-1.0)
-
-
-# int8 models: a quantiser of activations clips to its range
-
-
-def _quantize(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """relu with the range as its ceiling where the range begins at 0; else left out, and noted"""
-    x, scale = b.layer(node), b.needed(node, 1, "scale")
-    zero = b.constant(node, 2, "zero point")
-    zero = np.zeros((), np.uint8) if zero is None else zero
-    if scale.size != 1 or zero.size != 1 or zero.dtype.kind not in "iu" or not float(scale) > 0:
-        raise b.refuse(node, "it quantises activations per channel, or not to integers", "Quantise activations per tensor")
-    limits = np.iinfo(zero.dtype)
-    top = float(scale) * (int(limits.max) - int(zero))
-    if int(zero) != limits.min or x.op in ("input", "max_pool", "reshape", "permute") or _positive(b, x):
-        rectified = x.op == "relu" and int(zero) == limits.min and b.used_once(node, 0)
-        b.kept, b.left_out = b.kept + rectified, b.left_out + (not rectified)
-        ceiling = x.options.get("ceiling")
-        return b.change(x.name, ceiling=top if ceiling is None else min(top, ceiling)) if rectified else x.name
-    b.kept += 1
-    return b.add(node, "relu", (x.name,), x.shape, ceiling=top)
-
-
-def _positive(b: Builder, x: Layer) -> bool:
-    """Whether a layer's values cannot be negative."""
-    return x.op == "relu" or (
-        x.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
-        and all(_positive(b, b.layers[n]) for n in x.inputs)
-    )
-
+READS_INTEGERS = ("Cast", "DequantizeLinear", "QLinearConv", "QLinearMatMul")
+MOVES_INTEGERS = (
+    "Concat",
+    "DepthToSpace",
+    "Flatten",
+    "Gather",
+    "Identity",
+    "MaxPool",
+    "ReduceMax",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)  # a scale is positive, so the largest integer is that of the largest value
 
 OPERATORS: dict[str, Handler] = {
-    "Add": _sum,
+    "Add": arithmetic.total,
     "AveragePool": pool("avg_pool"),
-    "BatchNormalization": _batch_norm,
-    "Cast": _cast,
-    "Clip": _clip,
-    "Concat": concat,
+    "BatchNormalization": arithmetic.batch_norm,
+    "Cast": quantisers.cast,
+    "Clip": arithmetic.clip,
+    "Concat": shapes.concat,
     "Conv": conv,
-    "DequantizeLinear": _same,
-    "Div": _quotient,
+    "DepthToSpace": shapes.depth_to_space,
+    "DequantizeLinear": quantisers.dequantize,
+    "Div": arithmetic.quotient,
     "Dropout": _dropout,
-    "Flatten": flatten,
-    "Gemm": _gemm,
+    "Flatten": shapes.flatten,
+    "Gather": selecting.gather,
+    "Gemm": arithmetic.gemm,
     "GlobalAveragePool": global_pool("avg_pool"),
     "GlobalMaxPool": global_pool("max_pool"),
+    "HardSigmoid": arithmetic.hard_sigmoid,
     "Identity": _same,
-    "MatMul": _matmul,
+    "MatMul": arithmetic.matmul,
+    "Max": arithmetic.extremum(True),
     "MaxPool": pool("max_pool"),
-    "Mul": _product,
-    "Neg": _negative,
-    "Pad": pad,
-    "QuantizeLinear": _quantize,
-    "ReduceMean": mean,
-    "Relu": _relu,
-    "Reshape": reshape,
-    "Slice": cropped,
-    "Squeeze": squeeze,
-    "Sub": _difference,
-    "Sum": _sum,
-    "Transpose": transpose,
-    "Unsqueeze": unsqueeze,
+    "Min": arithmetic.extremum(False),
+    "Mul": arithmetic.product,
+    "Neg": arithmetic.negative,
+    "Pad": selecting.pad,
+    "QLinearConv": quantisers.qlinear_conv,
+    "QLinearMatMul": quantisers.qlinear_matmul,
+    "QuantizeLinear": quantisers.quantize,
+    "ReduceMax": reduce("largest"),
+    "ReduceMean": reduce("mean"),
+    "ReduceMin": reduce("smallest"),
+    "ReduceSum": reduce("sum"),
+    "Relu": arithmetic.relu,
+    "Reshape": shapes.reshape,
+    "Slice": selecting.slices,
+    "SpaceToDepth": shapes.space_to_depth,
+    "Split": selecting.split,
+    "Squeeze": shapes.squeeze,
+    "Sub": arithmetic.difference,
+    "Sum": arithmetic.total,
+    "Transpose": shapes.transpose,
+    "Unsqueeze": shapes.unsqueeze,
+}
+
+_WINDOW = "auto_pad dilations kernel_shape pads strides"
+ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change nothing in evaluation
+    **dict.fromkeys((*OPERATORS, *FOLDED), ""),
+    "AveragePool": f"{_WINDOW} ceil_mode count_include_pad",
+    "BatchNormalization": "epsilon momentum training_mode",
+    "Cast": "to saturate round_mode",
+    "Clip": "min max",
+    "Concat": "axis",
+    "ConstantOfShape": "value",
+    "Conv": f"{_WINDOW} group",
+    "DepthToSpace": "blocksize mode",
+    "DequantizeLinear": "axis output_dtype",
+    "Dropout": "ratio seed",
+    "Flatten": "axis",
+    "Gather": "axis",
+    "Gemm": "alpha beta transA transB",
+    "HardSigmoid": "alpha beta",
+    "MaxPool": f"{_WINDOW} ceil_mode storage_order",
+    "Pad": "mode pads value",
+    "QLinearConv": f"{_WINDOW} group",
+    "QuantizeLinear": "axis output_dtype precision saturate",
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"), "axes keepdims noop_with_empty_axes"),
+    "Reshape": "allowzero",
+    "Shape": "start end",
+    "Slice": "axes starts ends",
+    "SpaceToDepth": "blocksize",
+    "Split": "axis num_outputs split",
+    "Squeeze": "axes",
+    "Transpose": "perm",
+    "Unsqueeze": "axes",
 }

@@ -1,0 +1,116 @@
+"""Random ONNX graphs, read by us and run by onnxruntime: equal, or refused by a NeuroError.
+
+`python -m tests.fuzz_onnx --graphs 2000` (make fuzz-onnx) tries new ones and prints what differs with its seed. Three kinds:
+
+float: operators with random options, opsets 7 to 23. What we read must be what onnxruntime computes.
+qdq: the same with quantisers in between. We leave out rounding and keep clips, so what we read must be what onnxruntime computes
+    of the file in which every quantiser of activations is a clip (`without_rounding`).
+static: float graphs quantised by onnxruntime.quantization, compared in the same way; and with onnxruntime's integers:
+    they are as far off as rounding can move them (`rounding`), and no further.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import converters
+from converters.evaluation import logits
+from neuro.errors import NeuroError
+from tests.onnx_drawn import Drawn, run
+from tests.onnx_quantised import rounding, without_rounding
+
+TOLERANCE = 1e-4  # of the outputs' spread, or of their size where that is larger
+
+
+def outcome(seed: int, kind: str, folder: Path) -> str:
+    """What came of a random graph: "equal", "refused: ...", or "DIFFERS: ..."; any other error of the reader is raised."""
+    drawn = Drawn(seed, kind)
+    for _ in range(drawn.whole(1, 9)):
+        drawn.grow()
+    content, path = drawn.model(drawn.now), folder / "drawn.onnx"
+    if kind == "static":
+        try:
+            content = _static(drawn, content, folder)
+        except Exception as error:  # noqa: BLE001  # of onnxruntime's quantiser, which is not tested here
+            return f"skipped: {type(error).__name__}"
+    path.write_bytes(content)
+    try:
+        graph = converters.read_onnx(path)
+    except NeuroError as error:
+        return f"refused: {error}"
+    got, ranks = logits(graph, drawn.x), {name: value.ndim for name, value in drawn.values.items()}
+    expected = run(content if kind == "float" else without_rounding(content, ranks), drawn.x)
+    if got.shape != expected.shape:
+        return f"DIFFERS: shape {got.shape}, expected {expected.shape}"
+    spread = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-3)
+    off = float(np.abs(got - expected).max()) / spread
+    if off > TOLERANCE:
+        return f"DIFFERS: by {off:.2g} of the spread"
+    if kind == "static":
+        bound = run(rounding(content, ranks), drawn.x) + TOLERANCE * spread
+        beyond = float((np.abs(got - run(content, drawn.x)) / bound).max())
+        return "equal" if beyond <= 1 else f"DIFFERS: by {beyond:.2g} of what rounding can do from its integers"
+    return "equal"
+
+
+def _static(g: Drawn, content: bytes, folder: Path) -> bytes:
+    """The graph quantised by onnxruntime, calibrated on the data itself."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        left = [{"x": g.x}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    (folder / "float.onnx").write_bytes(content)
+    signed, unsigned = QuantType.QInt8, QuantType.QUInt8
+    activations, weights = g.pick((signed, signed), (unsigned, signed), (unsigned, unsigned))
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it recommends a preparation that would change the file
+    try:
+        quantize_static(
+            str(folder / "float.onnx"),
+            str(folder / "static.onnx"),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=g.rng.random() < 0.5,
+            reduce_range=g.rng.random() < 0.3,
+            activation_type=activations,
+            weight_type=weights,
+        )
+    finally:
+        logging.disable(before)
+    return (folder / "static.onnx").read_bytes()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--graphs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", action="append", choices=["float", "qdq", "static"])
+    options = parser.parse_args()
+    wrong = 0
+    for kind in options.kind or ["float", "qdq", "static"]:
+        found: Counter[str] = Counter()
+        for seed in range(options.seed, options.seed + options.graphs):
+            with tempfile.TemporaryDirectory() as folder:
+                what = outcome(seed, kind, Path(folder))
+            found[what.split(":")[0]] += 1
+            if what.startswith("DIFFERS"):
+                print(kind, seed, what, flush=True)  # noqa: T201  # a command
+        wrong += found["DIFFERS"]
+        print(kind, dict(found), flush=True)  # noqa: T201  # a command
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
