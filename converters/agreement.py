@@ -60,8 +60,8 @@ class Agreement(Shown):
 
     @property
     def promised(self) -> float:
-        """The largest error that the code promises on such samples."""
-        return _SLACK + _FACTOR * self.expected
+        """The largest error that the code promises on such samples: never more than the spread itself."""
+        return min(_SLACK + _FACTOR * self.expected, 1.0)
 
     def __str__(self) -> str:
         same = "" if self.decisions is None else f"{100 * self.decisions:.1f} % of decisions, "

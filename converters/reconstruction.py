@@ -23,7 +23,6 @@ _WIDEST = 1200  # inputs of one weight row: beyond, the moments' inverse costs m
 _ROWS = 2**14  # observations
 _VALUES = 2**22  # values unfolded at a time
 _CONSTANT = 1e-12  # variance, as a share of the mean square, below which inputs count as constant
-_TINY = float(np.finfo(np.float64).tiny)
 _RIDGE = 0.02  # of the inputs' mean variance, added to it; more where observations are few
 
 
@@ -112,12 +111,14 @@ def _moments(operator: Operator, values: Tensor, missing: Tensor) -> Moments | N
         return None
     groups = 1 if isinstance(operator, Matrix) else operator.groups
     a, b = _observed(operator, values, missing, groups)
-    power = a.square().mean()
+    power = float(a.square().mean())
+    if not power:  # a source that sends nothing tells nothing of its weights
+        return None
     a, b = a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True)
     count = a.shape[2]
     inputs, cross = a @ a.transpose(1, 2) / count, a @ b.transpose(1, 2) / count
     mean = inputs.diagonal(dim1=1, dim2=2).mean(1)
-    ridge = torch.clamp(mean, min=max(_CONSTANT * float(power), _TINY)) * (_RIDGE + width / count)
+    ridge = torch.clamp(mean, min=_CONSTANT * power) * (_RIDGE + width / count)
     inputs = inputs + ridge[:, None, None] * torch.eye(width, dtype=inputs.dtype)
     return Moments(inputs.numpy(), cross.numpy())
 

@@ -3,8 +3,8 @@ or `coding`: the float network in double precision, layer by layer, and the plai
 
 - graph: the folded float network computes what the torch module computes;
 - engines: the event engine equals the reference, and for lossless codes the quantised evaluation, in logits and messages;
-- weights: every path's integer weights, read back in real units, are the float network's within half a unit of weight, and so
-  is every bias, at every pair of neurons (without bias correction, which fits weights anew);
+- weights: every path's integer weights, read back in real units, are the float network's within half a unit of weight (of a
+  path whose weights have an exponent, half of that power of two), and so is every bias, at every pair of neurons (without bias correction, which fits weights anew);
 - values: in a lossless code every neuron's value is the rectified sum of what arrives, within half a level, half a unit of
   weight for each message, and half a unit of bias; a max pool's is exact in every code (without bias correction);
 - outputs: the root mean square error is within `FACTOR` of what plain rounding to the promised resolution gives: of inputs to
@@ -31,6 +31,7 @@ import converters
 import neuro
 from converters import evaluation, quantised
 from converters.stepping import emulated, offset
+from neuro.chip.cutting.limits import common_shift
 from neuro.graph import Graph
 
 Floats = NDArray[np.float64]
@@ -80,8 +81,16 @@ def check(net: torch.nn.Module, x: NDArray[np.float32], how: Mapping[str, Any]) 
         return found
     made = converters.convert(net, x, **how)
     scale = np.abs(wanted).max()
+    layers = [layer.name for layer in made.graph.layers]
+    values = evaluation.evaluate(made.graph, {made.graph.inputs[0].name: torch.as_tensor(x)}, layers)
+    cancelled = 4e-6 * max(float(value.abs().max()) for value in values.values())  # what float32 loses where large values cancel
     got = exact(made.graph, {made.graph.inputs[0].name: torch.as_tensor(x, dtype=torch.float64)}, made.graph.output.name)
-    found.note("graph", np.abs(got.numpy().reshape(len(x), -1) - wanted), 1e-3 * scale + 1e-30, "folded graph and module differ")
+    found.note(
+        "graph",
+        np.abs(got.numpy().reshape(len(x), -1) - wanted),
+        1e-3 * scale + cancelled + 1e-30,
+        "folded graph and module differ",
+    )
     view = View(made, x)
     _engines(view, found)
     if not made.recipe.correct_bias:
@@ -137,7 +146,7 @@ class View:
             sign = np.repeat([1.0, -1.0], p.size // 2) if n.twin else np.ones(p.size)
             return float(n.scale) * one * sign
         if name.endswith(".relay"):
-            return self.worth(name.removesuffix(".relay")) / self.made.timesteps
+            return self.worth(name.removesuffix(".relay")) * n.threshold / self.made.timesteps
         return np.broadcast_to(np.asarray(self.made.built.units[name], np.float64), p.shape).ravel().copy()
 
     def paths(self, name: str) -> Paths:
@@ -212,7 +221,8 @@ def _stage(view: View, stage: Any, found: Findings) -> None:
         worth = view.worth(q.source) / repeats
         matrix = q.to_sparse(view.network[q.source].shape, p.shape).toarray() * step / worth[:, None]
         weights[name] = weights.get(name, 0) + matrix
-        half[name] = np.abs(0.5 * step / worth[:, None])
+        unit_of_weight = 2 ** common_shift(q.stored_weights.astype(np.int64))  # of a path with an exponent: a power of two
+        half[name] = np.maximum(half.get(name, 0), np.abs(0.5 * unit_of_weight * step / worth[:, None]))
         real[name] = view.totals[q.source] * view.worth(q.source)
     arrived = paths.rest[None].repeat(len(view.x), 0)
     loose = np.zeros_like(arrived)
