@@ -35,7 +35,7 @@ from neuro.graph import Graph
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
-FACTOR = {"rate": 12.0, "signed": 8.0, "wait": 6.0, "radix": 6.0, "graded": 6.0}
+FACTOR = {"rate": 5.0, "signed": 5.0, "wait": 4.0, "radix": 4.0, "graded": 4.0}  # the first two also depend on timing
 
 
 MARGIN = 2.0  # how far potentials may go beyond the calibrated range
@@ -281,7 +281,8 @@ def _outputs(view: View, wanted: Floats, found: Findings) -> None:
     error = _rms(view.run.logits - wanted)
     code = view.settings.code
     bound = FACTOR[code] * float(np.hypot(sigma, plain)) + 1e-4 * _rms(wanted) + 1e-30
-    found.ratios[f"bound over spread, {code}"] = bound / spread if spread else np.inf
+    if spread > 1e-3 * _rms(wanted):
+        found.ratios[f"bound over spread, {code}"] = bound / spread
     found.note(f"outputs {code}", error, bound, f"error {error:.3g}, outputs vary by {spread:.3g}")
 
 
