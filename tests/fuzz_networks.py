@@ -78,12 +78,15 @@ def _outcome(program: Program) -> tuple[str, str, Findings]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.filterwarnings("ignore", message="Using padding='same'")
-            return "passed", "", check(net, x, program["how"])
+            found = check(net, x, program["how"])
+            return "passed, with a warning of accuracy" if found.warned else "passed", found.warned, found
     except Broken as broken:
         return f"FAILED {broken.kind}", broken.said, Findings()
     except NeuroError as error:
         if not all(part.strip() for part in (error.where, error.fact, error.remedy)):
             return "FAILED refusal without place, fact or remedy", str(error), Findings()
+        if "saturates" in error.fact:
+            return "FAILED saturates on the samples it was calibrated on", str(error), Findings()
         return f"refused: {_plain(error.fact)}", str(error), Findings()
     except Unfit:
         raise
