@@ -34,15 +34,11 @@ import neuro
 from converters import evaluation, quantised
 from converters.stepping import emulated, offset
 from neuro.errors import AccuracyWarning
-from neuro.graph import Graph
+from tests.rounding import Rounding, exact, input_step, rms
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 FACTOR = {"rate": 5.0, "signed": 5.0, "wait": 4.0, "radix": 4.0, "graded": 4.0}  # the first two also depend on timing
-
-
-RELAYED = 220  # levels at least of inputs that meet spikes
-MARGIN = 2.0  # how far potentials may go beyond the calibrated range
 
 
 class Broken(Exception):
@@ -98,21 +94,6 @@ def check(net: torch.nn.Module, x: NDArray[np.float32], how: Mapping[str, Any]) 
     found.warned = made.agreement.warning or ""
     _outputs(view, wanted, found)
     return found
-
-
-def exact(graph: Graph, given: Mapping[str, Tensor], wanted: str) -> Tensor:
-    """Value of one layer in double precision, given those of some before it."""
-    values = dict(given)
-
-    def value(name: str) -> Tensor:
-        if name not in values:
-            layer = graph[name]
-            arrays = {key: torch.tensor(a, dtype=torch.float64) for key, a in layer.arrays.items()}
-            values[name] = evaluation.apply(layer, [value(before) for before in layer.inputs], arrays)
-        return values[name]
-
-    with torch.no_grad():
-        return value(wanted)
 
 
 @dataclass(frozen=True)
@@ -279,7 +260,7 @@ def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findi
 def _outputs(view: View, wanted: Floats, found: Findings) -> None:
     """Root mean square error of the outputs against that of independent roundings, and of the plainest rounding there is."""
     x = torch.as_tensor(view.x, dtype=torch.float64)
-    grid = _input_step(view)
+    grid = input_step(view)
     start = x.reshape(len(x), -1).numpy()
     rounding = Rounding({}, {}, {}, {}, view)
     for stage in view.made.recipe.stages:
@@ -293,82 +274,11 @@ def _outputs(view: View, wanted: Floats, found: Findings) -> None:
             rounding.sum(stage)
     spread = float(np.sqrt(((wanted - wanted.mean(0)) ** 2).mean()))
     sigma = float(np.sqrt(rounding.variance[stage.name].mean()))
-    plain = _rms(rounding.rounded[stage.name] - rounding.real[stage.name])
-    error = _rms(view.run.logits - wanted)
+    plain = rms(rounding.rounded[stage.name] - rounding.real[stage.name])
+    error = rms(view.run.logits - wanted)
     code = view.settings.code
-    bound = FACTOR[code] * float(np.hypot(sigma, plain)) + 1e-4 * _rms(wanted) + 1e-30
-    if spread > 1e-3 * _rms(wanted):
+    bound = FACTOR[code] * float(np.hypot(sigma, plain)) + 1e-4 * rms(wanted) + 1e-30
+    if spread > 1e-3 * rms(wanted):
         found.ratios[f"bound over spread, {code}"] = bound / spread
     if error <= bound or not found.warned:  # what is said is not silent
         found.note(f"outputs {code}", error, bound, f"error {error:.3g}, outputs vary by {spread:.3g}, and nothing says so")
-
-
-def _rms(values: Any) -> float:
-    return float(np.sqrt((np.asarray(values, np.float64) ** 2).mean()))
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """Values (samples, neurons) of each stage: real ones; with inputs, weights and activations rounded to what is promised;
-    and the variance of the difference if all roundings were independent."""
-
-    real: dict[str, Floats]
-    rounded: dict[str, Floats]
-    variance: dict[str, Floats]
-    unit: dict[str, float]  # the largest real value of a message
-    view: View
-
-    def _repeated(self, stage: Any) -> bool:
-        """Whether the input's values arrive at every step of the window: "ideal" ones, and those beside spikes."""
-        code = self.view.network[self.view.graph.inputs[0].name].neuron.code
-        return code == "held" or (code == "once" and len(self.view.paths(stage.name).matrices) > 1)
-
-    def pool(self, stage: Any) -> None:
-        """A max pool passes on what it is given."""
-        (source,) = stage.layer.inputs
-        shape = self.view.graph[source].shape
-        for values in (self.real, self.rounded, self.variance):
-            given = torch.as_tensor(values[source]).reshape(-1, *shape)
-            values[stage.name] = evaluation.apply(stage.layer, [given]).reshape(len(given), -1).numpy()
-        self.unit[stage.name] = self.unit[source]
-
-    def sum(self, stage: Any) -> None:
-        """A weighted sum, and its rectifier."""
-        settings, paths = self.view.settings, self.view.paths(stage.name)
-        real, rounded = paths.rest[None], paths.rest[None]
-        whole = sum((self.real[source] @ matrix for source, matrix in paths.matrices.items()), start=paths.rest[None])
-        extent = np.abs(whole).reshape(len(whole), stage.shape[0], -1).max((0, 2))
-        variance = np.zeros((len(self.view.x), paths.rest.size))
-        for source, matrix in paths.matrices.items():
-            by_channel = np.abs(matrix).reshape(len(matrix), stage.shape[0], -1)
-            finest = by_channel.max((0, 2)) / settings.limit
-            unit = self.unit[source]
-            if source == self.view.graph.inputs[0].name and settings.counts and self._repeated(stage):
-                unit = unit / settings.timesteps
-            if unit > 0:  # a charge of 1 cannot be less than what the potential's bits leave
-                finest = np.maximum(finest, MARGIN * extent / (settings.largest_potential * unit))
-            step = np.repeat(finest, by_channel.shape[2])
-            real = real + self.real[source] @ matrix
-            rounded = rounded + self.rounded[source] @ (
-                np.rint(np.divide(matrix, step, out=np.zeros_like(matrix), where=step > 0)) * step
-            )
-            variance = variance + self.variance[source] @ matrix**2 + (self.real[source] ** 2 @ (matrix != 0)) * step**2 / 12
-        if stage.kind == "relu":
-            real = np.clip(real, 0, stage.layer.options["ceiling"])
-            most = real.reshape(len(real), stage.shape[0], -1).max((0, 2))
-            level = np.repeat(most / settings.levels, real.shape[1] // len(most))
-            self.unit[stage.name] = float(most.max() / settings.levels)
-            number = np.divide(rounded, level, out=np.zeros_like(rounded), where=level > 0)
-            rounded, variance = np.clip(np.rint(number), 0, settings.levels) * level, variance + level**2 / 12
-        self.real[stage.name], self.rounded[stage.name], self.variance[stage.name] = real, rounded, variance
-
-
-def _input_step(view: View) -> float:
-    """The spacing of input values that the way in promises."""
-    source: Any = view.network[view.graph.inputs[0].name].neuron
-    largest, negative = float(np.abs(view.x).max()), bool((view.x < 0).any())
-    if any(p.name.endswith(".relay") for p in view.network.populations):
-        return largest / RELAYED
-    if source.code in ("once", "held"):
-        return largest / (2047 if negative else 4095)
-    return largest / (2**source.digits - 1 if source.code == "radix" else min(255, view.made.timesteps))
