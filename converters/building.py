@@ -105,7 +105,7 @@ def build(recipe: Recipe, settings: Settings) -> Built:
             for one in encode_pool(stage, senders[0], settings):
                 keep(one)
         elif stage.kind == "readout":
-            extent = _extent(recipe.ranges[stage.name])
+            extent = _charge_extent(recipe.ranges[stage.name], stage)
             keep(coding.encode_readout(stage, senders, extent, settings, _evidence(stage, senders, corrector)))
         else:
             found = activity(recipe, stage, settings)
@@ -138,6 +138,13 @@ def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) 
 def _extent(found: Range) -> Floats:
     extent: Floats = np.maximum(np.abs(found.smallest), found.largest)
     return extent
+
+
+def _charge_extent(found: Range, stage: Stage) -> Floats:
+    """The largest |output| per channel (channels,) less the offset, which the host adds."""
+    bias = np.broadcast_to(stage.bias, (stage.shape[0], *stage.bias.shape[1:])).reshape(stage.shape[0], -1)
+    extent: Floats = np.maximum(found.largest - bias.min(axis=1), bias.max(axis=1) - found.smallest)
+    return np.maximum(extent, _extent(found))
 
 
 def _corrector(recipe: Recipe, settings: Settings) -> Corrector:

@@ -217,7 +217,7 @@ def moments(found: Range, theta: Floats) -> tuple[Floats, Floats]:
     values = np.minimum(found.centres(used), theta[:, None])
     share = found.counts[:, used] / max(found.seen, 1)
     mean, square = (share * values).sum(axis=1), (share * values**2).sum(axis=1)
-    return square, square - mean**2
+    return square, np.maximum(square - mean**2, 0)  # rounding can make it negative
 
 
 def thresholds(found: Range, method: str, levels: int, ceiling: float | None = None) -> Floats:

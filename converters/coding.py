@@ -18,6 +18,7 @@ from converters.balance import LARGEST_MANTISSA, THRESHOLD_STEP, balance
 from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
+from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import (
     Graded,
@@ -38,6 +39,7 @@ _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before i
 _LARGEST_THRESHOLD = float(LARGEST_MANTISSA * THRESHOLD_STEP)
 _LARGEST_EXPONENT = 8  # of weights of 8 bits: beyond, a weight would need more than the engine's 16
 _RELAYED = 255  # payloads of inputs that meet spikes: finer ones would take the resolution of the weights
+_FARTHEST = 2.0**18  # times its threshold that values of a layer may reach: beyond, charges would need more than 32 bits
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
 
 
@@ -176,6 +178,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     fitted, covariances = _fitted(stage, senders, arrives, settings, evidence)
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
+    _check_reach(stage, reach / _MARGIN, settings)
     # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
     room = min(settings.largest_potential / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
     spreads = [s.spread for s in senders]
@@ -197,7 +200,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
 def encode_readout(
     stage: Stage, senders: list[Sender], extent: Floats, settings: Settings, evidence: Evidence | None = None
 ) -> Made:
-    """The last stage as a readout. extent (channels,): largest absolute output seen in calibration."""
+    """The last stage as a readout. extent (channels,): largest absolute charge seen in calibration, in units of the output."""
     arrives = Arrival(senders, settings)
     arrives.repeats = 1
     operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
@@ -282,6 +285,17 @@ def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
         return [0] * len(operators)
     finest = min(counted)
     return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
+
+
+def _check_reach(stage: Stage, reach: float, settings: Settings) -> None:
+    """Refuse a layer whose values reach so far beyond its threshold that potentials of the code cannot hold them."""
+    room = settings.largest_potential / settings.levels if settings.code in ("wait", "radix") else _FARTHEST
+    if reach > room:
+        raise ConversionError(
+            stage.layer.where or f"layer {stage.name!r}",
+            f"its values before the rectifier reach {reach:,.0f} times its threshold, code={settings.code!r} holds {room:,.0f}",
+            "Scale the layer before it down, or raise its ceiling (ReLU6, clamp), or use more potential_bits",
+        )
 
 
 def _within_ceiling(operators: list[Operator], exponents: list[int], most: Floats, limit: int) -> list[int]:
