@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.balance import LARGEST_MANTISSA, THRESHOLD_STEP, balance
+from converters.balance import balance
 from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 Tensor = torch.Tensor
 Code = Literal["rate", "signed", "wait", "radix", "graded"]
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
-_LARGEST_THRESHOLD = float(LARGEST_MANTISSA * THRESHOLD_STEP)
+_LARGEST_THRESHOLD = 2.0**18  # biases of several thresholds still fit Loihi's 13 bits << 7
 _LARGEST_EXPONENT = 8  # of weights of 8 bits: beyond, a weight would need more than the engine's 16
 _RELAYED = 255  # payloads of inputs that meet spikes: finer ones would take the resolution of the weights
 _FARTHEST = 2.0**18  # times its threshold that values of a layer may reach: beyond, charges would need more than 32 bits

@@ -23,6 +23,7 @@ from converters.finetuning import finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
+from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
@@ -142,6 +143,7 @@ def convert(
     calibration = as_array(calibration)
     graph = fold(float_graph(model, calibration))
     samples = check_samples(graph, calibration)
+    graph = lift_pools(graph, samples)
     if code == "auto":
         return _automatic(graph, Recipe(graph, samples, threshold, correct_bias), bits, input, goal or Goal(), refine)
     if goal is not None:

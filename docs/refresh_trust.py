@@ -123,6 +123,32 @@ def fuzz(found: Any) -> str:
     return f"{said}\n\n{table(('reader', 'inputs', 'taken', 'refused', 'different outcomes', 'failures'), rows)}"
 
 
+def networks(found: Any) -> str:
+    """Random networks held to what each code promises."""
+    outcomes = found["outcomes"]
+    passed = outcomes.get("passed", 0)
+    failed = sum(n for name, n in outcomes.items() if name.startswith("FAILED"))
+    refused = sum(n for name, n in outcomes.items() if name.startswith("refused"))
+    said = (
+        f"{found['networks']:,} networks from seed {found['first seed']}: {passed:,} kept every promise, {refused:,} were "
+        f"refused with place, fact and remedy, {failed} failed."
+    )
+    ratios = found["error over bound (50, 90, 99, 100 %)"]
+    rows = [(name, *(f"{value:g}" for value in values)) for name, values in ratios.items() if not name.startswith("bound over")]
+    return f"{said}\n\n{table(('promise: error over bound', 'median', '90 %', '99 %', 'most'), rows)}"
+
+
+def onnx(found: Any) -> str:
+    """Random ONNX graphs read by us and run by onnxruntime."""
+    titles = {"float": "float", "qdq": "quantised by hand (QDQ)", "static": "quantised by onnxruntime"}
+    rows = []
+    for kind, counts in found["kinds"].items():
+        wrong = counts.get("DIFFERS", 0)
+        equal = counts.get("equal", 0)
+        rows.append((titles[kind], sum(counts.values()), equal, sum(counts.values()) - equal - wrong, wrong))
+    return table(("graphs", "number", "equal", "refused", "different"), rows)
+
+
 def signals(found: Any) -> str:
     """What was left of result files where a signal came, at so many moments."""
     names = (
@@ -189,6 +215,8 @@ SIGNALLED = ("tests/test_durability.py", "tests/test_sweep_command.py", "tests/t
              "tests/test_main_job.py::test_ctrl_c_ends_at_once_and_leaves_nothing")  # fmt: skip
 # Sections of commands that take minutes: what they print, and what is made of it. NAME=FILE takes what was printed before.
 LONG: dict[str, tuple[tuple[str, ...], Callable[[Any], str]]] = {
+    "networks": (("tests/fuzz_networks.py", "--count", "5000", "--seed", "20000", "--json"), networks),
+    "onnx": (("-m", "tests.fuzz_onnx", "--graphs", "2000", "--json"), onnx),
     "fuzz": (("tests/fuzz.py", "--minutes", "10", "--json"), fuzz),
     "signals": (("tests/interrupted.py", "run", "sweep", "--moments", "50"), signals),
     "mutants": (("tests/mutants.py",), mutants),

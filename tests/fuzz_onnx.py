@@ -12,6 +12,7 @@ static: float graphs quantised by onnxruntime.quantization, compared in the same
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -97,8 +98,9 @@ def main() -> None:
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", action="append", choices=["float", "qdq", "static"])
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
     options = parser.parse_args()
-    wrong = 0
+    counts: dict[str, dict[str, int]] = {}
     for kind in options.kind or ["float", "qdq", "static"]:
         found: Counter[str] = Counter()
         for seed in range(options.seed, options.seed + options.graphs):
@@ -106,10 +108,13 @@ def main() -> None:
                 what = outcome(seed, kind, Path(folder))
             found[what.split(":")[0]] += 1
             if what.startswith("DIFFERS"):
-                print(kind, seed, what, flush=True)  # noqa: T201  # a command
-        wrong += found["DIFFERS"]
-        print(kind, dict(found), flush=True)  # noqa: T201  # a command
-    sys.exit(bool(wrong))
+                print(kind, seed, what, file=sys.stderr, flush=True)  # noqa: T201  # a command
+        counts[kind] = dict(found)
+        if not options.json:
+            print(kind, counts[kind], flush=True)  # noqa: T201  # a command
+    if options.json:
+        print(json.dumps({"first seed": options.seed, "kinds": counts}))  # noqa: T201  # a command
+    sys.exit(any(found.get("DIFFERS") for found in counts.values()))
 
 
 if __name__ == "__main__":

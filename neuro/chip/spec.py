@@ -87,6 +87,7 @@ class Core:
     delay_steps: int = constant("steps", "longest delay of a message", least=1)
     neuron_configs: int | None = constant("configs", "different neuron parameter sets", least=1, optional=True)
     synapse_configs: int | None = constant("configs", "different synapse formats", least=1, optional=True)
+    exponent_span: int | None = constant("", "how far exponents of weights into one population may differ", optional=True)
     in_axon_bits: int | None = constant("bits", "an entry of the table of incoming axons", optional=True)
     out_axon_bits: int | None = constant("bits", "an entry of the table of outgoing axons", optional=True)
     state_word_bits: int | None = constant("bits", "one integer of neuron state", optional=True)

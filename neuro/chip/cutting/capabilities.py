@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cutting.limits import formats, subtracts
+from neuro.chip.cutting.limits import exponents, formats, subtracts
 from neuro.chip.spec import Chip, Program
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -72,6 +72,13 @@ def check_capabilities(network: Network, chip: Chip) -> None:
                 f"its inputs come in {kinds} synapse formats, a core has {room}",
                 "Give its projections the same delay and weight bits",
             )
+        span, most = _exponent_span(population, network, chip), chip.core.exponent_span
+        if most is not None and span > most:
+            raise FitError(
+                f"population {population.name!r} on chip {chip.name!r}",
+                f"exponents of the weights into it differ by {span}, there by {most} at most: its sources have other units",
+                "Use a chip whose synapses have exponents, such as loihi2, or a network without this skip path",
+            )
     for projection in network.projections:
         if projection.delay > chip.core.delay_steps:
             raise FitError(
@@ -79,6 +86,12 @@ def check_capabilities(network: Network, chip: Chip) -> None:
                 f"its delay of {projection.delay} steps exceeds {chip.core.delay_steps}",
                 "Use fewer steps a layer, or a shorter skip path",
             )
+
+
+def _exponent_span(population: Population, network: Network, chip: Chip) -> int:
+    """How far exponents of the weights into a population must differ at least."""
+    found = [exponents(p, chip) for p in network.into(population.name) if np.any(p.stored_weights)]
+    return max(0, max(least for least, _ in found) - min(most for _, most in found)) if found else 0
 
 
 def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:

@@ -91,9 +91,19 @@ def encoding(projection: Projection, chip: Chip) -> Encoding:
     )
 
 
-def formats(population: Population, network: Network, chip: Chip) -> set[tuple[Encoding, int, int]]:
-    """The synapse formats of a population's inputs: encoding, weight bits, delay."""
-    return {(encoding(p, chip), weight_bits(p, chip), p.delay) for p in network.into(population.name)}
+def formats(population: Population, network: Network, chip: Chip) -> set[tuple[Encoding, int, int, int]]:
+    """The synapse formats of a population's inputs: encoding, weight bits, exponent, delay."""
+    return {(encoding(p, chip), weight_bits(p, chip), exponents(p, chip)[0], p.delay) for p in network.into(population.name)}
+
+
+def exponents(projection: Projection, chip: Chip) -> tuple[int, int]:
+    """The least and the largest power of two that can be taken out of a projection's weights: so that they fit the chip's
+    bits, and so that they stay integers."""
+    weights = projection.stored_weights.astype(np.int64)
+    most = common_shift(weights)
+    largest = int(np.abs(weights).max(initial=0))
+    least = max(0, largest.bit_length() - max(chip.core.weight_bits))
+    return min(least, most), most
 
 
 def weight_bits(projection: Projection, chip: Chip) -> int:
