@@ -173,7 +173,7 @@ def _fact(found: Agreement, settings: Settings) -> str | None:
     if found.error > found.promised:
         told = f"more than the {found.promised:.2f} that code={settings.code!r} with T = {settings.timesteps} promises"
     elif found.decisions is not None and found.decisions < DECISIONS and found.error > VISIBLE:
-        told = f"about as much as code={settings.code!r} with T = {settings.timesteps} promises ({found.promised:.2f} at most)"
+        told = f"code={settings.code!r} with T = {settings.timesteps} promises at most {found.promised:.2f}"
     else:
         return None
     same = "" if found.decisions is None else f" and takes {100 * found.decisions:.1f} % of its decisions"

@@ -112,7 +112,7 @@ def test_a_bill_reckoned_by_hand() -> None:
     assert bill.latency_ns == 4 * 60 + 4 + 8 + 13 + 4
     assert sum(ns for _, ns in bill.times_ns) == bill.latency_ns
     assert energy["static"] == pytest.approx(0.104 * bill.latency_ns * 1000)
-    assert energy["total"] == pytest.approx(sum(part.energy_pj for part in bill.parts))
+    assert energy["total"] == pytest.approx(sum(part.energy_pj or 0.0 for part in bill.parts))
 
 
 def test_threads_change_nothing() -> None:

@@ -211,8 +211,8 @@ def test_tuning_follows_labels_and_keeps_ceilings(samples) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"levels": 0}, "levels = 0, steps = 150. Use 1 or more levels"),
-        ({"steps": -1}, "levels = 8, steps = -1"),
+        ({"levels": 0}, "levels = 0. Use a whole number from 1"),
+        ({"steps": -1}, "steps = -1. Use a whole number"),
         ({"labels": np.zeros(3)}, r"their shape is \(3,\), samples are 48. Pass one per sample"),
     ],
 )

@@ -65,7 +65,7 @@ def test_what_cannot_be_placed_is_said() -> None:
         ({"kinds": ["rust"]}, UsageError, "'rust'"),
         ({"kinds": []}, UsageError, "nothing to try"),
         ({"seeds": ()}, UsageError, "nothing to try"),
-        ({"kinds": ["weight_flips"], "rates": [2.0]}, ChipError, "not a share"),
+        ({"kinds": ["weight_flips"], "rates": [2.0]}, ChipError, "from 0 to 1"),
     ],
 )
 def test_nonsense_is_refused(how: dict, error: type, said: str) -> None:
