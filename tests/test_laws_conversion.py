@@ -134,7 +134,7 @@ def test_lossless_codes_equal_the_quantised_network(model, code, timesteps, bits
 
 
 @pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix", "graded"])
-def test_at_most_three_passes_through_the_float_network(code, monkeypatch) -> None:
+def test_at_most_three_passes_and_a_check_through_the_float_network(code, monkeypatch) -> None:
     samples = np.random.default_rng(0).random((256, 1, 8, 8), np.float32)
     graph = converters.trace(settled(Chain(), samples), samples)
     seen = []
@@ -142,7 +142,7 @@ def test_at_most_three_passes_through_the_float_network(code, monkeypatch) -> No
     monkeypatch.setitem(evaluation._APPLY, "conv", lambda layer, arrays, x: seen.append(len(x)) or conv(layer, arrays, x))
     converters.convert(graph, samples, code=code, timesteps=8)
     convolutions = sum(layer.op == "conv" for layer in graph.layers)
-    assert sum(seen) / convolutions <= 3 * 256 + 2
+    assert sum(seen) / convolutions <= 3 * 256 + 2 * 64 + 2  # the check looks once more at where a warning comes from
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,6 +5,7 @@ Knows networks and features; knows nothing of corpora or of training.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from neuro.bundles import load_parts, save_parts
 from neuro.engine.records import Run
 from neuro.engine.run import run
-from neuro.errors import FormatError, InputError, NeuroError
+from neuro.errors import FormatError, InputError, NeuroError, RangeWarning
 from neuro.graph import Graph
 from neuro.keywords.augment import fit
 from neuro.keywords.features import FeatureSettings, Floats, extract
@@ -89,7 +90,10 @@ class Spotter:
 
     def run(self, clips: NDArray[Any], **options: Any) -> Run:
         """The spiking network on clips of audio (clips, samples); options as those of `neuro.run`."""
-        return run(self.network, self.inputs(clips), **options)
+        with warnings.catch_warnings():
+            # The features of digital silence lie far below all calibrated ones: they count as the quietest, as they should.
+            warnings.simplefilter("ignore", RangeWarning)
+            return run(self.network, self.inputs(clips), **options)
 
     def save(self, path: Any) -> None:
         """Write everything to one safetensors file."""
