@@ -49,7 +49,7 @@ class Strided:
     stride: tuple[int, ...]
 
 
-def read_pickle(file: BinaryIO, rows: dict[str, Stored] | None = None) -> Any:
+def parse_pickle(file: BinaryIO, rows: dict[str, Stored] | None = None) -> Any:
     """The value of the pickle that begins here; the file is left where it ends. `rows` takes every row that it names.
 
     Raises ValueError (also EOFError, IndexError, KeyError, TypeError) for what torch would not have written.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuro.errors import FormatError, NeuroError
 from neuro.files import Tensors, read_tensors
 from neuro.memory import check_fits
-from neuro.pickles import Made, Stored, Strided, read_pickle
+from neuro.pickles import Made, Stored, Strided, parse_pickle
 from neuro.reading import PICKLES, ZIP, check_members, check_safetensors, opened, reason
 
 PICKLE_BYTES = 4 << 20  # of the description of tensors in a zip archive
@@ -115,20 +115,20 @@ def _zipped(where: str, file: BinaryIO) -> Tensors:
         if f"{root}byteorder" in by_name and archive.read(f"{root}byteorder") != b"little":
             raise FormatError(where, "its numbers are in the order of another kind of processor", REMEDY)
         with archive.open(f"{root}data.pkl") as description:
-            table = _table(where, read_pickle(description))  # type: ignore[arg-type]  # it reads like a file
+            table = _table(where, parse_pickle(description))  # type: ignore[arg-type]  # it reads like a file
         return _arrays(where, table, size, lambda row: archive.read(f"{root}data/{row.key}"))
 
 
 def _legacy(where: str, file: BinaryIO) -> Tensors:
     """From the form before torch 1.6: four pickles, the keys of the rows, then each row's length and its values."""
     size = os.fstat(file.fileno()).st_size
-    if read_pickle(file) != _MAGIC:
+    if parse_pickle(file) != _MAGIC:
         raise FormatError(where, "it is a pickle that torch.save did not write", REMEDY)
     for _ in range(2):  # a version, and facts of the machine
-        read_pickle(file)
+        parse_pickle(file)
     stored: dict[str, Stored] = {}
-    table = _table(where, read_pickle(file, stored))
-    keys = read_pickle(file)
+    table = _table(where, parse_pickle(file, stored))
+    keys = parse_pickle(file)
     starts: dict[str, tuple[int, int]] = {}
     for key in keys:
         row = stored.get(str(key))

@@ -23,6 +23,9 @@ def test_numbers_are_those_that_were_recorded(name: str) -> None:
     assert json.loads(json.dumps(now["exact"])) == then["exact"]
     assert now["close"].keys() == then["close"].keys()
     for what, value in then["close"].items():
+        if value is None or now["close"][what] is None:  # not public
+            assert value is now["close"][what] is None, what
+            continue
         near = pytest.approx(value, abs=0.25) if "tone" in what else pytest.approx(value, rel=1e-9)
         assert now["close"][what] == near, what
 

@@ -184,10 +184,10 @@ DESCRIPTIONS = {  # what a stranger may write into the description of a network
     "a shape of text": (_population(0, "shape", ["1", "4", "4"]), "shape is a tuple"),
     "a shape of 2^62 neurons": (_population(0, "shape", [2**31, 2**31]), "holds 4,611,686,018,427,387,904 neurons"),
     "a shape of 10^400": (_population(0, "shape", [10**400]), "description is broken|holds"),
-    "a negative shape": (_population(0, "shape", [-1, 4, 4]), "no neurons"),
+    "a negative shape": (_population(0, "shape", [-1, 4, 4]), "a size = -1"),
     "no shape": (_population(0, "shape", []), "no neurons"),
     "a threshold of 0": (_neuron(1, "threshold", 0), "threshold = 0"),
-    "a threshold of 10^30": (_neuron(1, "threshold", 10**30), "32 bits"),
+    "a threshold of 10^30": (_neuron(1, "threshold", 10**30), "from 1 to 2,147,483,647"),
     "NaN as a scale": (_neuron(0, "scale", float("nan")), "NaN is no number"),
     "a scale of 0": (_neuron(0, "scale", 0.0), "scale = 0"),
     "taps beyond counting": (_neuron(3, "taps", 10**12), "taps"),
@@ -195,8 +195,8 @@ DESCRIPTIONS = {  # what a stranger may write into the description of a network
     "a start beyond counting": (_neuron(5, "start_step", 10**12), "start_step"),
     "a bias of another shape": (_neuron(1, "bias", {"tensor": "t2"}), "bias"),
     "a window of 10^12 steps": (_set("value", "fields", "timesteps", 10**12), "timesteps"),
-    "a delay of 0": (_projection(0, "delay", 0), "delay 0"),
-    "a delay of 10^30": (_projection(0, "delay", 10**30), "delay of"),
+    "a delay of 0": (_projection(0, "delay", 0), "delay = 0"),
+    "a delay of 10^30": (_projection(0, "delay", 10**30), "delay = 1"),
     "a stride of 0": (_projection(0, "stride", 0), "stride"),
     "a stride of text": (_projection(0, "stride", "1"), "stride is a str"),
     "negative padding": (_projection(0, "padding", -1), "padding"),
@@ -227,12 +227,15 @@ def _layer(index: int, *where: Any) -> Any:
 GRAPHS = {
     "an unknown op": (_layer(1, "op", "eval"), "op 'eval'"),
     "a stride of 0": (_layer(1, "options", "map", "stride", [0, 0]), "stride|ZeroDivisionError"),
-    "a stride of text": (_layer(1, "options", "map", "stride", "ab"), "description is broken"),
+    "a stride of text": (_layer(1, "options", "map", "stride", "ab"), "is not a tuple"),
     "a missing option": (_layer(1, "options", {"map": {}}), "missing option"),
     "a shape of 10^30": (_layer(0, "shape", [1, 10**30, 4]), "yields"),
     "a negative shape": (_layer(0, "shape", [-1, 4, 4]), "shape"),
     "layers in a loop": (_layer(1, "inputs", ["out"]), "does not come before"),
-    "a layer that is a neuron": (_set("value", "fields", "layers", 0, {"type": "Graded", "fields": {"threshold": 1}}), "layers"),
+    "a layer that is a neuron": (
+        _set("value", "fields", "layers", 0, {"type": "Graded", "fields": {"threshold": 1}}),
+        "description is broken",
+    ),
     "no layers": (_set("value", "fields", "layers", []), "not an input"),
 }
 
@@ -258,7 +261,7 @@ def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path) -> None
             {key: np.full_like(array, value) for key, array in tensors.items()}, json.loads(whole[8 : 8 + length])["__metadata__"]
         )
     )
-    refused(read, tmp_path / name, "NaN or infinity")
+    refused(read, tmp_path / name, "holds NaN, infinity")
 
 
 SPOTTERS = {

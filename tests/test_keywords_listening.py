@@ -99,7 +99,7 @@ def test_account_adds_up_and_is_plausible() -> None:
     assert (account + account).synops == 2 * account.synops
     assert account.frames == len(whole().posteriors) == len(whole().spikes)
     assert account.spikes == np.count_nonzero(whole().spikes)
-    assert 0 < account.dynamic_pj == pytest.approx(sum(energy for _, energy in account.parts_pj))
+    assert 0 < account.dynamic_pj == pytest.approx(sum(energy or 0.0 for _, energy in account.parts_pj))
 
 
 def test_silence_brings_no_word() -> None:
@@ -188,11 +188,11 @@ def test_clipping_is_said(tmp_path: Path) -> None:
         (["listen", "none.wav"], FormatError, "no such file"),
         (["listen", "a.wav", "--mic"], UsageError, "one thing"),
         (["listen", "a.wav", "--spotter", "none"], FormatError, "no such file"),
-        (["listen", "a.wav", "--chip", "none"], NeuroError, "none"),
-        (["listen", "a.wav", "--chip", "loihi1-nahuku"], NeuroError, "graded messages"),
+        (["listen", __file__, "--chip", "none"], NeuroError, "none"),
+        (["listen", __file__, "--chip", "loihi1-nahuku"], NeuroError, "graded messages"),
         (["listen", "a.wav", "--figure", "none/f.svg"], FormatError, "folder does not exist"),
-        (["train", "--word", "yes", "--data", "none"], FormatError, "no such folder"),
-        (["train", "--word", "yes", "--model", "big"], UsageError, "separable or multilayer"),
+        (["train", "--word", "yes", "--data", "none"], UsageError, "no such file or folder"),
+        (["train", "--word", "yes", "--model", "big"], UsageError, "separable, multilayer"),
         (["train", "--word", "???"], UsageError, "Latin letters"),
         (["train", "--word", "a", "--out", "none/s"], FormatError, "folder does not exist"),
     ],

@@ -10,7 +10,7 @@ from torch import nn
 import converters
 import neuro
 from converters import evaluation
-from converters.calibration import calibrate
+from converters.calibration import PER_OCTAVE, calibrate
 from tests.test_conversion import Branches, Chain, settled
 
 LOSSLESS = ("wait", "radix", "graded")
@@ -154,8 +154,10 @@ def test_histograms_do_not_depend_on_order_or_batches(batch, seed) -> None:
     shuffled = samples[np.random.default_rng(seed).permutation(64)]
     whole, parts = calibrate(graph, layers, samples, batch=64), calibrate(graph, layers, shuffled, batch=batch)
     for name in layers:
-        # The float network itself may round differently in other batches, which moves a value to the next bin.
-        moved = np.abs(whole[name].counts.cumsum(axis=1) - parts[name].counts.cumsum(axis=1)).sum()
+        # The float network itself may round differently in other batches, which moves a value to the next bin, and one that is
+        # a millionth of the largest by some.
+        counted = [found.counts.cumsum(axis=1)[:, -20 * PER_OCTAVE :] for found in (whole[name], parts[name])]
+        moved = np.abs(counted[0] - counted[1]).sum()
         assert moved <= 1e-3 * whole[name].seen
         assert whole[name].seen == parts[name].seen
         assert np.allclose(whole[name].largest, parts[name].largest, rtol=1e-5)
