@@ -127,8 +127,8 @@ def test_what_no_model_fits_is_refused() -> None:
     ("make", "told"),
     [
         (lambda: Op("a", "abacus", 1, 1, 1), "operation 'a': kind 'abacus' is not known. Use one of "),
-        (lambda: Op("a", "fc", -1, 1, 1), "operation 'a': a count is negative, or groups or repeats is below 1"),
-        (lambda: Op("a", "fc", 1, 1, 1, groups=0), "groups or repeats is below 1. Count again"),
+        (lambda: Op("a", "fc", -1, 1, 1), "operation 'a': m = -1. Use a whole number of at least 0"),
+        (lambda: Op("a", "fc", 1, 1, 1, groups=0), "operation 'a': groups = 0. Use a whole number of at least 1"),
         (
             lambda: systolic_cycles(1, 1, 1, rows=2, columns=2, dataflow="is"),
             "dataflow 'is': there is no such dataflow. Use one of ",

@@ -251,7 +251,7 @@ def test_what_has_no_form_is_refused_by_name(name, tmp_path) -> None:
     ("arguments", "message"),
     [
         ({"writer": "nest"}, "Use one of nir, snntorch"),
-        ({"dt": -1.0}, "not a positive number"),
+        ({"dt": -1.0}, "Use a number above 0"),
         ({"weight_bits": 99}, "from 2 to 24"),
         ({"reset": "none"}, "Use 'subtract' or 'zero'"),
     ],
@@ -363,8 +363,9 @@ def test_the_command_line_runs_and_shows_nir_files(tmp_path, monkeypatch, capsys
     found = json.loads(printed)
     assert (found["samples"], found["timesteps"]) == (3, 20)
     assert all(any("as spikingjelly does" in line for line in found[key]) for key in ("diagnosis", "facts"))
-    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "net:net", "--data", "d.npz", "--nir-writer", "norse")
-    assert (status, "not a .nir file" in errors) == (2, True)
+    (tmp_path / "mine_of_nir.py").write_text("import torch\n\n\ndef net():\n    return torch.nn.Linear(3, 2)\n")
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "mine_of_nir:net", "--data", "d.npz", "--nir-writer", "norse")
+    assert (status, "not a .nir file" in " ".join(errors.split())) == (2, True)
     network = neuro.Network((neuro.Population("in", (3,), neuro.Source()),), ())
     converters.write_nir(network, tmp_path / "own.nir")
     status, printed, errors = here(monkeypatch, capsys, tmp_path, "inspect", "own.nir")
@@ -385,4 +386,4 @@ def test_the_command_line_inspects_a_file_as_its_writer_means_it(tmp_path, monke
         status, _, errors = here(monkeypatch, capsys, tmp_path, "inspect", "own.safetensors", *words)
         assert (status, "is not a .nir file" in " ".join(errors.split())) == (2, True)
     status, _, errors = here(monkeypatch, capsys, tmp_path, "inspect", "theirs.nir", "--dt", "-1")
-    assert (status, "is not a positive number" in " ".join(errors.split())) == (2, True)
+    assert (status, "Use a number above 0" in " ".join(errors.split())) == (2, True)

@@ -135,10 +135,11 @@ class _Writer:
 
         key, source, target = f"synapses_{index}", self.network[p.source], self.network[p.target]
         chain, native = self._weights(key, p, source, target)
-        bits = int(np.abs(p.stored_weights.astype(np.int64)).max(initial=1)).bit_length() + 1
+        bits, exponent = _mantissas(p.stored_weights.astype(np.int64))
         listed = isinstance(p, Sparse)
         node = self.nodes[key]
         node.metadata = {"kind": type(p).__name__, "weight_bits": bits, **node.metadata}
+        node.metadata |= {"weight_exponent": exponent} if exponent else {}
         node.metadata |= described(p, ("weights",) if native or listed else ())
         if isinstance(p, Sparse) and p.weights[0].size:  # a matrix cannot tell a synapse of weight 0 from none
             node.metadata |= dict(zip(("pre", "post", "listed"), p.weights, strict=True))
@@ -277,3 +278,10 @@ def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
         tau_syn=np.full(shape, synapse), tau_mem=np.full(shape, membrane), r=np.full(shape, membrane), v_leak=bias * membrane,
         v_threshold=np.full(shape, float(n.threshold)), v_reset=np.zeros(shape), w_in=np.full(shape, synapse),
     )  # fmt: skip
+
+
+def _mantissas(weights: NDArray[np.int64]) -> tuple[int, int]:
+    """Bits of the weights, with sign, once the power of two that all share is taken out; and that power."""
+    together = int(np.bitwise_or.reduce(weights.ravel())) if weights.size else 0
+    exponent = (together & -together).bit_length() - 1 if together else 0
+    return int(np.abs(weights >> exponent).max(initial=1)).bit_length() + 1, exponent

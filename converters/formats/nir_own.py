@@ -78,7 +78,8 @@ def _projection(nodes: Any, key: str, populations: dict[str, Population]) -> Pro
     node, where = nodes[key], f"node {key!r}"
     metadata = dict(node.metadata)
     kind, crop = metadata.pop("kind", None), metadata.pop("crop", None)
-    metadata.pop("weight_bits", None)
+    for told in ("weight_bits", "weight_exponent"):  # said for other readers
+        metadata.pop(told, None)
     if kind not in KINDS or metadata.get("source") not in populations or metadata.get("target") not in populations:
         raise FormatError(where, "its metadata names no projection between populations of the file", _REMEDY)
     listed = [np.asarray(metadata.pop(name, np.zeros(0, np.int32))) for name in ("pre", "post", "listed")]
