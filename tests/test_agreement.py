@@ -13,9 +13,8 @@ import converters
 import neuro
 from converters import coding
 from converters.agreement import DECISIONS
+from neuro.codes import CODES
 from neuro.errors import AccuracyWarning
-
-CODES = ("rate", "signed", "wait", "radix", "graded")
 
 
 class SkipFromInput(nn.Module):
