@@ -297,7 +297,7 @@ def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
 
 def _check_reach(stage: Stage, reach: float, settings: Settings) -> None:
     """Refuse a layer whose values reach so far beyond its threshold that potentials of the code cannot hold them."""
-    room = settings.largest_potential / settings.levels if settings.code in ("wait", "radix") else _FARTHEST
+    room = settings.largest_potential / settings.levels if settings.row.gathers else _FARTHEST
     if reach > room:
         raise ConversionError(
             stage.layer.where or f"layer {stage.name!r}",

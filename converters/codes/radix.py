@@ -32,5 +32,6 @@ ROW = CodeRow(
     source=_source,
     to_try=(3, 4, 5, 6, 7, 8),
     digits=True,
+    gathers=True,
     shortened="radix sends binary digits: {asked} timesteps became {most} digits",
 )

@@ -51,18 +51,18 @@ class Timing:
 class CodeRow:
     """One code. T is the window of the settings: timesteps, or digits.
 
-    levels(T): values besides zero that an activation can take. timing(settings, all_once): when a population takes its messages,
-    `all_once` where each of its sources sends one message only. neuron(threshold, start_step, timing, settings): the neuron
-    without bias, which rounds to the nearest count. source(largest, negative, T): input neurons that spike, for values up to
-    `largest`, some of them below zero; None: the code has none.
+    levels(T): values besides zero that an activation can take.
+    timing(settings, all_once): when a population takes its messages; `all_once`: each of its sources sends one message only.
+    neuron(threshold, start_step, timing, settings): the neuron without bias, which rounds to the nearest count.
     pool(taps, start_step, settings): the neuron that takes the largest of its inputs; the weight of tap i is pool_base ** i, with
     None each tap arrives in a step of its own, in turn.
+    source(largest, negative, T): input neurons that spike, for values up to `largest`, some below zero; None: there are none.
+    to_try: windows that `code="auto"` tries, ascending. look_ahead(T): steps that a population looks ahead.
     counts: a value is a number of spikes over the window; digits: it is spelled in binary, most significant digit first; neither:
-    it is a payload. lossless: the network equals a quantised one, whatever the timing; else `lossless_form` names the lossless
-    code of the same levels.
-    to_try: windows that `code="auto"` tries, ascending. look_ahead(T): steps a population looks ahead. resets: of the neurons.
-    variance: of a neuron's value, in messages squared. finer: codes that lose less by rounding and timing. shortened: the note
-    where {asked} timesteps became {most}.
+    it is a payload. gathers: the potential holds the charge of a whole window.
+    lossless: the network equals a quantised one, whatever the timing; else `lossless_form` is a lossless code of the same levels.
+    resets: of the neurons. variance: of a neuron's value, in messages squared. finer: codes that lose less by rounding and timing.
+    shortened: the note where {asked} timesteps became {most}.
     """
 
     levels: Callable[[int], int]
@@ -74,6 +74,7 @@ class CodeRow:
     to_try: tuple[int, ...]
     counts: bool = False
     digits: bool = False
+    gathers: bool = False
     lossless: bool = True
     lossless_form: str = ""
     look_ahead: Callable[[int], int] = lambda timesteps: 1

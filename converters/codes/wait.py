@@ -35,5 +35,6 @@ ROW = CodeRow(
     source=rate_source,
     to_try=POWERS_OF_TWO,
     counts=True,
+    gathers=True,
     finer=("radix", "graded"),
 )
