@@ -61,7 +61,7 @@ class CodeRow:
     counts: a value is a number of spikes over the window; digits: it is spelled in binary, most significant digit first; neither:
     it is a payload. gathers: the potential holds the charge of a whole window.
     lossless: the network equals a quantised one, whatever the timing; else `lossless_form` is a lossless code of the same levels.
-    resets: of the neurons. variance: of a neuron's value, in messages squared. finer: codes that lose less by rounding and timing.
+    resets: of the neurons. variance: of a neuron's value, in messages squared. finer: codes that lose less so.
     shortened: the note where {asked} timesteps became {most}.
     """
 
