@@ -349,3 +349,12 @@ def test_no_file_names_an_op_that_does_not_exist() -> None:
     known = set(OPS) | {"placeholder", "output", "call_module", "call_method", "get_attr", "call_function"}  # those of torch.fx
     assert found <= known
     assert {"conv", "linear", "max_pool"} <= found
+
+
+def test_a_single_number_comes_back_from_a_file_as_a_single_number(tmp_path: Path) -> None:
+    made = graph((3, 2), row("scale", factor=np.array(0.5, np.float32), shift=np.ones(1, np.float32)))
+    made.save(tmp_path / "graph.safetensors")
+    back = neuro.Graph.load(tmp_path / "graph.safetensors")
+    assert back == made
+    assert back.output.arrays["factor"].shape == ()
+    assert back.output.arrays["shift"].shape == (1,)
