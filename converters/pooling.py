@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.codes import named, row_of
 from converters.coding import Made, Sender, Settings
 from converters.integers import projection
 from converters.linear import Window, to_matrix
 from converters.stages import Stage
+from neuro.codes import CODES
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.projections import Projection, Sparse
@@ -34,10 +36,15 @@ def encode_pool(stage: Stage, sender: Sender, settings: Settings) -> tuple[Made,
             stage.layer.where or f"layer {stage.name!r}",
             f"its window of {window.weight.shape[2:]} needs weights up to {base}^{max(window.weight.shape[2:]) - 1}, "
             f"{settings.weight_bits} bits hold {settings.limit}",
-            "Pool in smaller windows, one after the other, or convert with code='wait' or 'graded'",
+            f"Pool in smaller windows, one after the other, or convert with code={named(_of_any_window())}",
         )
     first = _pool(f"{stage.name}.rows", rows, sender, settings)
     return (first, _pool(stage.name, columns, first.sender, settings))
+
+
+def _of_any_window() -> tuple[str, ...]:
+    """Codes whose max pools need no weights that grow with the window."""
+    return tuple(code for code in CODES if row_of(code).pool_base in (None, 1))
 
 
 def _window(stage: Stage) -> Window:
