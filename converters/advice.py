@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from converters.codes import named
 from converters.coding import Settings
+from neuro.codes import CODES
 
 Cause = Literal["timing", "rounding", "clipping", "weights", "inputs"]
-LONGEST = 4096  # timesteps of a code that counts
-MOST_DIGITS = 8
 MOST_WEIGHT_BITS = 8
 REFINE = "refine=150"
-_OTHER = {  # codes that lose less by rounding and by timing than a code that counts
-    "rate": "code='signed', 'radix' or 'graded'",
-    "signed": "code='radix' or 'graded'",
-    "wait": "code='radix' or 'graded'",
-}
 
 
 def remedy(cause: Cause, threshold: str, settings: Settings) -> str:
@@ -34,7 +29,8 @@ def remedy(cause: Cause, threshold: str, settings: Settings) -> str:
 
 
 def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | None]:
-    other, window = _OTHER.get(settings.code), _window(settings)
+    finer, window = settings.row.finer, _window(settings)
+    other = f"code={named(finer)}" if finer else None
     if cause == "timing":
         return [other, window]
     if cause == "rounding":
@@ -49,8 +45,5 @@ def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | Non
 
 def _window(settings: Settings) -> str | None:
     """More timesteps, or digits, where the code can have them."""
-    if settings.code == "graded":
-        return None
-    longest = MOST_DIGITS if settings.code == "radix" else LONGEST
-    more = min(longest, 2 * settings.timesteps)
+    more = min(CODES[settings.code].most_timesteps, 2 * settings.timesteps)
     return f"timesteps={more}" if more > settings.timesteps else None

@@ -34,9 +34,6 @@ DECISIONS = 0.95  # share of decisions below which a network with a visible erro
 VISIBLE = 0.1  # error of the outputs, relative to their spread
 _SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
 _LOST = 0.99  # share of a path's energy below which rounding has damaged it
-# Variance of a neuron's count, in messages squared: rounding, and for codes that depend on timing the share of neurons whose
-# count is off by one (facts of the conversion literature, measured on two networks: a third for rate, an eighth for signed).
-_VARIANCE = {"rate": 1 / 12 + 0.35, "signed": 1 / 12 + 0.12}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -162,7 +159,7 @@ def _neuron_noise(found: Range, unit: Floats, settings: Settings) -> Floats:
     share = found.counts[:, used] / max(found.seen, 1)
     values = found.centres(used)
     power = (share * np.square(values)).sum(axis=1)
-    rounding = np.minimum(_VARIANCE.get(settings.code, 1 / 12) * unit**2 * share.sum(axis=1), power)
+    rounding = np.minimum(settings.row.variance * unit**2 * share.sum(axis=1), power)
     beyond = np.maximum(values - (unit * settings.levels)[:, None], 0)
     noise: Floats = rounding + (share * np.square(beyond)).sum(axis=1)
     return noise

@@ -112,8 +112,7 @@ def build(recipe: Recipe, settings: Settings) -> Built:
             keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, corrector)))
     projections = tuple(p for one in made.values() for p in one.projections)
     network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
-    steps = settings.timesteps if settings.counts else 1
-    units = {name: np.asarray(one.sender.unit) / steps for name, one in made.items()}
+    units = {name: np.asarray(one.sender.unit) / settings.counted_steps for name, one in made.items()}
     return Built(network, units, tuple(path for one in made.values() for path in one.kept))
 
 

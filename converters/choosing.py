@@ -6,28 +6,28 @@ Knows how to try a setting on calibration samples, without labels; knows nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from converters import quantised
 from converters.building import Built, Recipe, build
+from converters.codes import row_of
 from converters.coding import Settings
 from converters.evaluation import evaluate
+from neuro.codes import CODES
 from neuro.engine.run import run
 from neuro.errors import ConversionError
 from neuro.numbers import real, whole
 
-LADDERS: dict[str, tuple[int, ...]] = {
-    "graded": (1,),
-    "radix": (3, 4, 5, 6, 7, 8),
-    "wait": (2, 4, 8, 16, 32, 64),
-    "signed": (2, 4, 8, 16, 32, 64),
-    "rate": (4, 8, 16, 32, 64),
-}
 SAMPLES = 128
 Make = Callable[[str, int], Settings]
+
+
+def by_promise() -> tuple[str, ...]:
+    """All codes, those first that take the least work as a rule."""
+    return tuple(reversed(CODES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Goal:
 
     agreement: float = 0.99
     steps: int | None = None
-    codes: tuple[str, ...] = tuple(LADDERS)
+    codes: tuple[str, ...] = field(default_factory=by_promise)
 
     def __post_init__(self) -> None:
         remedy = "Use a share above 0, at most 1, such as 0.99"
@@ -45,8 +45,8 @@ class Goal:
         object.__setattr__(self, "agreement", agreement)
         if self.steps is not None:
             object.__setattr__(self, "steps", whole("goal", "steps", self.steps, 1, error=ConversionError))
-        if not self.codes or any(code not in LADDERS for code in self.codes):
-            raise ConversionError("goal", f"codes = {self.codes}", f"Use some of {', '.join(LADDERS)}")
+        if not self.codes or any(code not in CODES for code in self.codes):
+            raise ConversionError("goal", f"codes = {self.codes}", f"Use some of {', '.join(by_promise())}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
     """
     tried: list[Candidate] = []
     best: Candidate | None = None
-    for code in sorted(goal.codes, key=list(LADDERS).index):
+    for code in sorted(goal.codes, key=by_promise().index):
         for candidate in climb(recipe, goal, code, make):
             tried.append(candidate)
             if candidate.agreement >= goal.agreement and (best is None or candidate.synops < best.synops):
@@ -102,7 +102,7 @@ def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
 
 def climb(recipe: Recipe, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
     """One code with growing T, until the goal is met or the steps are too many."""
-    for timesteps in LADDERS[code]:
+    for timesteps in row_of(code).to_try:
         settings = make(code, timesteps)
         built = build(recipe, settings)
         steps = built.network.steps(settings.timesteps)

@@ -7,7 +7,6 @@ message: the threshold theta for spikes counted over T steps, theta / levels for
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,9 +14,12 @@ from numpy.typing import NDArray
 
 from converters import integers, linear
 from converters.balance import balance
+from converters.codes import row_of
+from converters.codes.row import CodeRow, Timing
 from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
+from neuro.codes import Code
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import (
@@ -34,7 +36,6 @@ from neuro.projections import OneToOne, Projection
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
-Code = Literal["rate", "signed", "wait", "radix", "graded"]
 _MARGIN = 2.0  # how far beyond the calibrated range a potential may go before it saturates
 _LARGEST_THRESHOLD = 2.0**18  # biases of several thresholds still fit Loihi's 13 bits << 7
 _LARGEST_EXPONENT = 8  # of weights of 8 bits: beyond, a weight would need more than the engine's 16
@@ -45,9 +46,9 @@ _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need n
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to write stages as a network. `timesteps` is T, or the number of digits K for radix, 1 for graded.
+    """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
-    `gather`: steps that a signed population looks ahead, its own step included.
+    `gather`: steps that a population looks ahead, its own step included.
     """
 
     code: Code
@@ -59,21 +60,29 @@ class Settings:
     potential_bits: int = 24
 
     @property
+    def row(self) -> CodeRow:
+        """What the code declares."""
+        return row_of(self.code)
+
+    @property
     def levels(self) -> int:
         """How many values besides zero a population's activation can take."""
-        if self.code == "radix":
-            return int(2**self.timesteps - 1)
-        return 255 if self.code == "graded" else self.timesteps
+        return self.row.levels(self.timesteps)
 
     @property
     def counts(self) -> bool:
-        """Whether values are spike counts over the window (rate, signed, wait) rather than digits or payloads."""
-        return self.code in ("rate", "signed", "wait")
+        """Whether values are spike counts over the window rather than digits or payloads."""
+        return self.row.counts
+
+    @property
+    def counted_steps(self) -> int:
+        """Steps over which a value is counted: the window, or 1 where values are digits or payloads."""
+        return self.timesteps if self.counts else 1
 
     @property
     def lossless(self) -> bool:
         """Whether the network equals a quantised one, whatever the timing."""
-        return self.code in ("wait", "radix", "graded")
+        return self.row.lossless
 
     @property
     def limit(self) -> int:
@@ -150,9 +159,10 @@ def source_population(stage: Stage, variance: float, settings: Settings) -> Made
     """The input as a population; `variance` is that of its values."""
     source = settings.source
     shape = (2 * stage.shape[0], *stage.shape[1:]) if source.twin else stage.shape
-    unit = (source.scale or 1.0) * (source.levels if source.code in ("rate", "signed") else 1)
+    unit = (source.scale or 1.0) * (source.levels if source.on_chip and not source.digits else 1)
     once = source.code == "once"
-    spread = variance / unit**2 * (settings.timesteps**2 if settings.counts and not (once and settings.code == "wait") else 1)
+    whole_window = not once or settings.row.timing(settings, True).hold
+    spread = variance / unit**2 * (settings.counted_steps**2 if whole_window else 1)
     sender = Sender(stage.name, np.array(unit), np.array(spread), 0, once=once, halves=source.twin)
     return Made(Population(stage.name, shape, source), (), sender)
 
@@ -172,7 +182,7 @@ def relay(made: Made) -> Made:
 
 def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings, evidence: Evidence | None = None) -> Made:
     """One rectified stage as a population; its weights are fitted to `evidence` where there is any."""
-    arrives = Arrival(senders, settings)
+    arrives = arrival(senders, settings)
     divisor = 1 if settings.counts else settings.levels
     unit = activity.theta / divisor
     fitted, covariances = _fitted(stage, senders, arrives, settings, evidence)
@@ -180,7 +190,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     _check_reach(stage, reach / _MARGIN, settings)
     # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
-    room = min(settings.largest_potential / (reach * (2 if arrives.hold else settings.levels)), _LARGEST_THRESHOLD)
+    room = min(settings.largest_potential / (reach * (2 if arrives.timing.hold else settings.levels)), _LARGEST_THRESHOLD)
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)
     exponents = _within_ceiling(operators, exponents, activity.most, settings.limit)
@@ -190,10 +200,11 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
     scaled = [linear.times(op, 1.0, factor) for op in operators]
     projections, kept = _projections(stage, senders, scaled, covariances, exponents, arrives, settings)
-    charge = np.rint(stage.bias * chosen.threshold * arrives.total_steps / _column(unit, stage.shape)).astype(np.int64)
-    neuron = with_charge(_neuron(chosen.threshold, arrives, settings), charge, settings.timesteps)
+    charge = np.rint(stage.bias * chosen.threshold * settings.counted_steps / _column(unit, stage.shape)).astype(np.int64)
+    neuron = settings.row.neuron(chosen.threshold, arrives.start, arrives.timing, settings)
+    neuron = with_charge(neuron, charge, settings.timesteps)
     spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
-    sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.lag)
+    sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.timing.lag)
     return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 
 
@@ -201,8 +212,8 @@ def encode_readout(
     stage: Stage, senders: list[Sender], extent: Floats, settings: Settings, evidence: Evidence | None = None
 ) -> Made:
     """The last stage as a readout. extent (channels,): largest absolute charge seen in calibration, in units of the output."""
-    arrives = Arrival(senders, settings)
-    arrives.repeats = 1
+    arrives = arrival(senders, settings)
+    arrives = replace(arrives, timing=replace(arrives.timing, repeats=1))  # a readout reads what it was sent
     operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
     per_step = settings.counts and not arrives.all_once
     exponents = _exponents(operators, [s.spread for s in senders])
@@ -216,8 +227,8 @@ def encode_readout(
         scale=1 / factor,
         offset=stage.bias,
         average=per_step,
-        doubling=settings.code == "radix" and not arrives.all_once,
-        gather=None if per_step else arrives.gather,
+        doubling=settings.row.digits and not arrives.all_once,
+        gather=None if per_step else arrives.timing.gather,
         start_step=arrives.start,
         potential_bits=settings.potential_bits,
     )
@@ -236,27 +247,24 @@ def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neu
     return replace(neuron, bias=_shortest(total // steps), initial_potential=_shortest(half + total % steps))
 
 
+@dataclass(frozen=True, slots=True)
 class Arrival:
-    """When messages reach a stage: its first step, the steps it gathers, and the delay that brings each sender in line."""
+    """When messages reach a stage: its first step, and the code's timing there; `all_once`: each source sends one message."""
 
-    def __init__(self, senders: list[Sender], settings: Settings) -> None:
-        window = settings.timesteps
-        self.all_once = all(s.once for s in senders)
-        self.start = 1 + max(s.ready for s in senders if self.all_once or not s.once)
-        self.hold = self.all_once and settings.code in ("rate", "signed")
-        if settings.code == "signed":
-            self.gather = 1 if self.hold else settings.gather
-        else:
-            self.gather = 1 if self.all_once else window
-        # Values are counts over T steps: an input that arrives once, at a population that gathers once, counts T times.
-        self.repeats = window if settings.code == "wait" and self.all_once else 1
-        self.total_steps = window if settings.counts else 1
-        self.lag = self.gather - 1 if settings.code in ("wait", "radix", "signed") else 0
-        self.last = window - 1 if settings.code == "radix" and not self.all_once else 0
+    start: int
+    timing: Timing
+    all_once: bool
 
     def delay(self, sender: Sender) -> int:
-        """Digits arrive most significant first, so a single graded message joins the last of them."""
-        return self.start - sender.ready + (self.last if sender.once else 0)
+        """The delay that brings a sender in line with the others."""
+        return self.start - sender.ready + (self.timing.last if sender.once else 0)
+
+
+def arrival(senders: list[Sender], settings: Settings) -> Arrival:
+    """When the messages of some senders reach a stage."""
+    all_once = all(s.once for s in senders)
+    start = 1 + max(s.ready for s in senders if all_once or not s.once)
+    return Arrival(start, settings.row.timing(settings, all_once), all_once)
 
 
 def _fitted(
@@ -266,10 +274,10 @@ def _fitted(
     operators: list[Operator] = []
     for path, sender in zip(stage.paths, senders, strict=True):
         operator = integers.twin(path.operator) if sender.halves else path.operator
-        operators.append(linear.times(operator, sender.unit * arrives.repeats, 1.0))
+        operators.append(linear.times(operator, sender.unit * arrives.timing.repeats, 1.0))
     if evidence is None:
         return operators, [None] * len(operators)
-    per_step = [settings.counts and (not s.once or arrives.repeats > 1) for s in senders]
+    per_step = [settings.counts and (not s.once or arrives.timing.repeats > 1) for s in senders]
     values = [v / settings.timesteps if per else v for v, per in zip(evidence.totals, per_step, strict=True)]
     return reconstruct(operators, values, evidence.wanted)
 
@@ -289,7 +297,7 @@ def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
 
 def _check_reach(stage: Stage, reach: float, settings: Settings) -> None:
     """Refuse a layer whose values reach so far beyond its threshold that potentials of the code cannot hold them."""
-    room = settings.largest_potential / settings.levels if settings.code in ("wait", "radix") else _FARTHEST
+    room = settings.largest_potential / settings.levels if settings.row.gathers else _FARTHEST
     if reach > room:
         raise ConversionError(
             stage.layer.where or f"layer {stage.name!r}",
@@ -324,23 +332,6 @@ def _projections(
         made.append(integers.projection(sender.name, stage.name, integers.shifted(rounded, shift), arrives.delay(sender)))
         kept.append(PathKept(sender.name, stage.name, integers.kept(mantissas, rounded)))
     return tuple(made), tuple(kept)
-
-
-def _neuron(threshold: int, arrives: Arrival, settings: Settings) -> Neuron:
-    """The code's neuron without bias; it rounds to the nearest count."""
-    half = threshold // 2
-    when: dict[str, Any] = {"start_step": arrives.start}
-    how = {**when, "potential_bits": settings.potential_bits}
-    if settings.code == "graded":
-        return Graded(threshold, settings.levels, bias=half, **when)
-    if settings.code == "radix":
-        return RadixIntegrateAndFire(threshold, settings.timesteps, arrives.gather, bias=half, **how)
-    if settings.code == "wait":
-        return WaitIntegrateAndFire(threshold, arrives.gather, initial_potential=half, **how)
-    if settings.code == "signed":
-        how |= {"maximum": settings.timesteps, "hold_input": arrives.hold, "gather": arrives.gather}
-        return SignedIntegrateAndFire(threshold, 0, half, **how)
-    return IntegrateAndFire(threshold, settings.reset, 0, half, hold_input=arrives.hold, **how)
 
 
 def _column(values: Floats, shape: tuple[int, ...]) -> Floats:

@@ -73,7 +73,7 @@ class Corrector:
         self.neurons[made.population.name] = made.population.neuron
 
     def _mend(self, made: Made, signal: Signal) -> Made:
-        unit = np.asarray(made.sender.unit).reshape(-1) / (self.settings.timesteps if self.settings.counts else 1)
+        unit = np.asarray(made.sender.unit).reshape(-1) / self.settings.counted_steps
         missing = self.wanted[made.population.name] / unit - _channel_means(signal)
         neuron: Any = made.population.neuron
         column = (-1, *[1] * (len(made.population.shape) - 1))

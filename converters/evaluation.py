@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from neuro.graph import Graph, Layer
+from neuro.ops import OPS
 
 Tensor = torch.Tensor
 Arrays = Mapping[str, Tensor]
@@ -55,7 +57,7 @@ def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.f
 
 def apply(layer: Layer, values: list[Tensor], arrays: Arrays | None = None) -> Tensor:
     """The layer's output for its inputs' values (samples, *shape), with its own arrays or with those given."""
-    return _APPLY[layer.op](layer, arrays_of(layer) if arrays is None else arrays, *values)
+    return _APPLY.get(layer.op, _listed)(layer, arrays_of(layer) if arrays is None else arrays, *values)
 
 
 def quantise(layer: Layer, z: Tensor) -> Tensor:
@@ -137,6 +139,15 @@ def _add(layer: Layer, arrays: Arrays, *values: Tensor) -> Tensor:
 def _scale(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
     x = x * arrays["factor"] if "factor" in arrays else x
     return x + arrays["shift"] if "shift" in arrays else x
+
+
+def _listed(layer: Layer, arrays: Arrays, x: Tensor) -> Tensor:
+    """By the entries that define the layer's op."""
+    listed = OPS[layer.op].listed
+    assert listed is not None, f"no rule evaluates {layer.op}"
+    pre, post, weight = (torch.as_tensor(part) for part in listed(layer, tuple(x.shape[1:])))
+    total = x.new_zeros((len(x), prod(layer.shape))).index_add(1, post, x.reshape(len(x), -1)[:, pre] * weight.to(x.dtype))
+    return total.reshape(len(x), *layer.shape)
 
 
 _APPLY: dict[str, Callable[..., Tensor]] = {

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuro.graph import Floats, Graph, Layer
+from neuro.ops import OPS
 
 _MOVES = ("reshape", "permute")
 Pass = Callable[[Graph], Graph]
@@ -192,8 +193,7 @@ def _positive(graph: Graph, name: str) -> bool:
     if layer.op in ("scale", "linear", "conv"):
         ok = all(bool(np.all(array >= 0)) for array in layer.arrays.values())
         return ok and _positive(graph, layer.inputs[0])
-    passing = layer.op in ("avg_pool", "max_pool", "add", "concat", "reshape", "permute")
-    passing |= layer.op == "pad" and layer.options["value"] >= 0
+    passing = OPS[layer.op].keeps_sign or (layer.op == "pad" and layer.options["value"] >= 0)
     return passing and all(_positive(graph, source) for source in layer.inputs)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.codes import row_of
 from neuro.errors import ConversionError
 from neuro.neurons import Source
 
 PAYLOAD_BITS = 12  # of a graded input that is on no coarser grid of its own; images mostly have 8
-_SPIKE_LEVELS = 255
 
 
 def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: str) -> Source:
@@ -20,15 +18,13 @@ def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: s
     "graded" (and "auto"): one message with the value; "spikes": input neurons that fire in the network's own code, two for
     each value where values may be negative and spikes may not; "ideal": the value itself at every step, as simulators do it.
     """
+    row = row_of(code)
     largest, negative = float(np.abs(samples).max()), bool((samples < 0).any())
     if how == "spikes":
-        if code == "graded":
-            raise ConversionError("input='spikes'", "the graded code sends payloads, not spikes", "Use input='graded' or 'auto'")
-        levels = 2**timesteps - 1 if code == "radix" else _SPIKE_LEVELS
-        kind: Any = {"radix": "radix", "signed": "signed"}.get(code, "rate")
-        twin = negative and code != "signed"
-        return Source(kind, largest / levels, levels, twin=twin, digits=timesteps if code == "radix" else 0)
-    held = how == "ideal" and code in ("rate", "signed", "wait")
+        if row.source is None:
+            raise ConversionError("input='spikes'", f"the {code} code sends payloads, not spikes", "Use input='graded' or 'auto'")
+        return row.source(largest, negative, timesteps)
+    held = how == "ideal" and row.counts
     coarse = 127 if negative else 255
     step = grid_step(samples, coarse)
     levels = 2 ** (PAYLOAD_BITS - negative) - 1 if step is None else coarse

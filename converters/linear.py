@@ -5,6 +5,7 @@ Knows the linear layers of a Graph and how to compose them; knows no thresholds 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neuro.graph import Layer
+from neuro.ops import OPS
 from neuro.projections import Conv2d
 from neuro.windows import Shape, Sides
 
@@ -54,28 +56,50 @@ def identity(shape: Shape) -> Operator:
 
 def follow(operator: Operator, layer: Layer, part: int = 0, before: tuple[Shape, ...] = ()) -> Operator:
     """The operator followed by a linear layer without its constants; `part` is which input of a concat it enters."""
-    if layer.op in ("identity", "add"):
-        return operator
-    if layer.op == "reshape":
-        return replace(to_matrix(operator), target=layer.shape)
-    if layer.op == "permute":
-        order = np.arange(int(np.prod(layer.shape))).reshape(operator.target).transpose(layer.options["axes"]).ravel()
-        matrix = to_matrix(operator)
-        return Matrix(matrix.source, layer.shape, matrix.weight[:, order])
-    if layer.op == "concat":
-        axis = layer.options["axis"]
-        start = sum(shape[axis] for shape in before[:part])
-        sides = [(0, 0)] * len(layer.shape)
-        sides[axis] = (start, layer.shape[axis] - start - operator.target[axis])
-        return _placed(operator, tuple(sides), layer.shape)
-    if layer.op == "pad":
-        sides = layer.options["padding"]
-        if isinstance(operator, Matrix) or any(sides[0]) or min(map(min, sides)) < 0:
-            return _placed(operator, sides, layer.shape)
-    if layer.op == "linear":
-        return _after_linear(to_matrix(operator), layer)
-    if layer.op == "scale":
-        return times(operator, 1.0, layer.arrays.get("factor", np.ones(1)))
+    rule = FOLLOWED.get(layer.op)
+    return _after_listed(operator, layer) if rule is None else rule(operator, layer, part, before)
+
+
+def _after_listed(operator: Operator, layer: Layer) -> Operator:
+    """By the entries that define the layer's op."""
+    listed = OPS[layer.op].listed
+    assert listed is not None, f"no linear path leads through {layer.op}"
+    matrix, (pre, post, weight) = to_matrix(operator), listed(layer, operator.target)
+    size = (matrix.weight.shape[1], int(np.prod(layer.shape)))
+    if np.array_equal(post, np.arange(size[1])) and (weight == 1).all():  # it only rearranges values
+        return Matrix(matrix.source, layer.shape, matrix.weight[:, pre])
+    entries = sparse.csr_array((weight, (pre, post)), shape=size)
+    return Matrix(matrix.source, layer.shape, (matrix.weight @ entries).tocsr())
+
+
+def _unchanged(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    return operator
+
+
+def _reshaped(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    return replace(to_matrix(operator), target=layer.shape)
+
+
+def _joined(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    axis = layer.options["axis"]
+    start = sum(shape[axis] for shape in before[:part])
+    sides = [(0, 0)] * len(layer.shape)
+    sides[axis] = (start, layer.shape[axis] - start - operator.target[axis])
+    return _placed(operator, tuple(sides), layer.shape)
+
+
+def _padded(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    sides = layer.options["padding"]
+    if isinstance(operator, Matrix) or any(sides[0]) or min(map(min, sides)) < 0:
+        return _placed(operator, sides, layer.shape)
+    return _windowed(operator, layer, part, before)
+
+
+def _scaled(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    return times(operator, 1.0, layer.arrays.get("factor", np.ones(1)))
+
+
+def _windowed(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
     second = as_window(layer, operator.target)
     joined = _join(operator, second) if isinstance(operator, Window) else None
     result: Operator = joined or _product(to_matrix(operator), to_matrix(second))
@@ -151,8 +175,8 @@ def _product(first: Matrix, second: Matrix) -> Matrix:
     return Matrix(first.source, second.target, (first.weight @ second.weight).tocsr())
 
 
-def _after_linear(matrix: Matrix, layer: Layer) -> Matrix:
-    weight = np.asarray(layer.arrays["weight"], np.float64).T
+def _after_linear(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
+    matrix, weight = to_matrix(operator), np.asarray(layer.arrays["weight"], np.float64).T
     outer = int(np.prod(layer.shape[:-1]))
     second = sparse.csr_array(weight) if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
     return Matrix(matrix.source, layer.shape, (matrix.weight @ second).tocsr())
@@ -230,3 +254,16 @@ def _joined_weight(first: Window, second: Window, kernel: tuple[int, ...], group
             )
         weight[(slice(None), slice(None), *at)] += piece
     return weight
+
+
+FOLLOWED: dict[str, Callable[[Operator, Layer, int, tuple[Shape, ...]], Operator]] = {
+    "identity": _unchanged,
+    "add": _unchanged,
+    "reshape": _reshaped,
+    "concat": _joined,
+    "pad": _padded,
+    "linear": _after_linear,
+    "scale": _scaled,
+    "conv": _windowed,
+    "avg_pool": _windowed,
+}

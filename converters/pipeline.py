@@ -6,18 +6,19 @@ import os
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters import quantised
-from converters.advice import LONGEST, MOST_DIGITS, MOST_WEIGHT_BITS
+from converters.advice import MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
 from converters.building import Built, Recipe, build
 from converters.calibration import as_array, check_samples
 from converters.choosing import Goal, choose, climb
-from converters.coding import Code, Settings
+from converters.codes import row_of
+from converters.coding import Settings
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import finetune
 from converters.folding import fold
@@ -25,13 +26,13 @@ from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Shown, Table
 from neuro.numbers import whole
 
-CODES: tuple[str, ...] = get_args(Code)
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 Bits = tuple[int, int]  # of a weight, of a potential
@@ -39,7 +40,6 @@ HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not mend it "
     "(two test networks fell from 98 to 84 % and from 97 to 34 % at 16 steps)"
 )
-LOOK_AHEAD = 4  # a signed population looks ahead by T / 4 steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,13 +122,9 @@ def convert(
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
-    resets = ("subtract", "zero") if code == "rate" else ("subtract",)
-    for choice in (
-        ("code", code, (*CODES, "auto")),
-        ("threshold", threshold, METHODS),
-        ("input", input, INPUTS),
-        ("reset", reset, resets),
-    ):
+    _check_choice("code", code, (*CODES, "auto"))
+    resets = ("subtract",) if code == "auto" else row_of(code).resets
+    for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
         _check_choice(*choice)
     weight_bits, potential_bits, timesteps, refine = (
         whole("convert", name, value, least, most, error=ConversionError)
@@ -173,7 +169,7 @@ def _automatic(graph: Graph, recipe: Recipe, bits: Bits, how: str, goal: Goal, r
     if refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
     if how == "spikes":
-        goal = replace(goal, codes=tuple(code for code in goal.codes if code != "graded"))
+        goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
     remarks = recipe.remarks
     choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, bits, how)[0])
     return _checked(graph, recipe, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why))
@@ -193,11 +189,9 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 def _settings(samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str) -> tuple[Settings, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
-    if code == "radix" and timesteps > MOST_DIGITS:
-        notes = (f"radix sends binary digits: {timesteps} timesteps became {MOST_DIGITS} digits",)
-        timesteps = MOST_DIGITS
-    if code == "graded":
-        timesteps = 1
+    row, most = row_of(code), CODES[code].most_timesteps
+    if timesteps > most and row.shortened:
+        notes = (row.shortened.format(asked=timesteps, most=most),)
+    timesteps = min(timesteps, most)
     source = input_source(samples, code, timesteps, how)
-    gather = 1 + timesteps // LOOK_AHEAD if code == "signed" else 1
-    return Settings(code, timesteps, bits[0], source, gather, potential_bits=bits[1]), notes
+    return Settings(code, timesteps, bits[0], source, row.look_ahead(timesteps), potential_bits=bits[1]), notes

@@ -1,7 +1,6 @@
 """Max pooling as populations, exact in every code. Knows windows and codes; knows no thresholds.
 
-Rate and signed spikes: max(C[t]) - max(C[t-1]) of cumulative counts is itself a spike; radix: digit by digit; graded: one tap
-a step; wait: a window's spikes all begin at the same step, so the largest count is their union and a plain neuron will do.
+Counted spikes: max(C[t]) - max(C[t-1]) of cumulative counts is itself a spike; digits: one by one; payloads: one tap a step.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.codes import named, row_of
 from converters.coding import Made, Sender, Settings
 from converters.integers import projection
 from converters.linear import Window, to_matrix
 from converters.stages import Stage
+from neuro.codes import CODES
 from neuro.errors import ConversionError
 from neuro.network import Population
-from neuro.neurons import IntegrateAndFire, MaxPool
 from neuro.projections import Projection, Sparse
 from neuro.windows import Shape, Sides
 
@@ -25,28 +25,26 @@ def encode_pool(stage: Stage, sender: Sender, settings: Settings) -> tuple[Made,
     """A max pool as one population, or as rows and then columns where the taps of the whole window exceed the weight bits."""
     window = _window(stage)
     taps = int(np.prod(window.weight.shape[2:]))
-    if settings.code == "graded":
-        return (_in_turns(stage.name, window, sender),)
-    if settings.code == "wait" or _fits(taps, settings):
+    base = settings.row.pool_base
+    if base is None:
+        return (_in_turns(stage.name, window, sender, settings),)
+    if base ** (taps - 1) <= settings.limit:
         return (_pool(stage.name, window, sender, settings),)
     rows, columns = _separate(window)
-    if not all(_fits(int(np.prod(w.weight.shape[2:])), settings) for w in (rows, columns)):
+    if any(base ** (int(np.prod(w.weight.shape[2:])) - 1) > settings.limit for w in (rows, columns)):
         raise ConversionError(
             stage.layer.where or f"layer {stage.name!r}",
-            f"its window of {window.weight.shape[2:]} needs weights up to {_base(settings)}^{max(window.weight.shape[2:]) - 1}, "
+            f"its window of {window.weight.shape[2:]} needs weights up to {base}^{max(window.weight.shape[2:]) - 1}, "
             f"{settings.weight_bits} bits hold {settings.limit}",
-            "Pool in smaller windows, one after the other, or convert with code='wait' or 'graded'",
+            f"Pool in smaller windows, one after the other, or convert with code={named(_of_any_window())}",
         )
     first = _pool(f"{stage.name}.rows", rows, sender, settings)
     return (first, _pool(stage.name, columns, first.sender, settings))
 
 
-def _base(settings: Settings) -> int:
-    return 3 if settings.code == "signed" else 2
-
-
-def _fits(taps: int, settings: Settings) -> bool:
-    return bool(_base(settings) ** (taps - 1) <= settings.limit)
+def _of_any_window() -> tuple[str, ...]:
+    """Codes whose max pools need no weights that grow with the window."""
+    return tuple(code for code in CODES if row_of(code).pool_base in (None, 1))
 
 
 def _window(stage: Stage) -> Window:
@@ -77,20 +75,15 @@ def _separate(window: Window) -> tuple[Window, Window]:
 def _pool(name: str, window: Window, sender: Sender, settings: Settings) -> Made:
     kernel = window.weight.shape[2:]
     taps, start = int(np.prod(kernel)), sender.ready + 1
-    if settings.code == "wait":
-        neuron: IntegrateAndFire | MaxPool = IntegrateAndFire(
-            1, reset="zero", start_step=start, potential_bits=settings.potential_bits
-        )
-        weight = window.weight
-    else:
-        code = "digits" if settings.code == "radix" else "counts"
-        neuron = MaxPool(taps, code, settings.code == "signed", start_step=start)  # type: ignore[arg-type]  # one of the two
-        weight = np.broadcast_to(neuron.base ** np.arange(taps).reshape(kernel), window.weight.shape).astype(np.float64)
+    neuron, base = settings.row.pool(taps, start, settings), settings.row.pool_base
+    assert base is not None  # else taps arrive in turns
+    powers = float(base) ** np.arange(taps).reshape(kernel)
+    weight = np.array(np.broadcast_to(powers, window.weight.shape))
     made = projection(sender.name, name, replace(window, weight=weight), start - sender.ready)
     return Made(Population(name, window.target, neuron), (made,), replace(sender, name=name, start=start, lag=0))
 
 
-def _in_turns(name: str, window: Window, sender: Sender) -> Made:
+def _in_turns(name: str, window: Window, sender: Sender, settings: Settings) -> Made:
     """Payloads: tap i of every window arrives i steps after the first."""
     taps = list(np.ndindex(*window.weight.shape[2:]))
     start = sender.ready + 1
@@ -102,6 +95,6 @@ def _in_turns(name: str, window: Window, sender: Sender) -> Made:
         kept = matrix.data != 0
         parts = (matrix.row[kept], matrix.col[kept], matrix.data[kept].astype(np.int64))
         projections.append(Sparse(sender.name, name, parts, start - sender.ready + i))
-    neuron = MaxPool(len(taps), "turns", start_step=start)
+    neuron = settings.row.pool(len(taps), start, settings)
     lag = len(taps) - 1
     return Made(Population(name, window.target, neuron), tuple(projections), replace(sender, name=name, start=start, lag=lag))

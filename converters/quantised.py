@@ -1,4 +1,4 @@
-"""A wait, radix or graded Network evaluated without stepping: exact integers, in about one forward pass.
+"""A lossless Network (codes wait, radix, graded) evaluated without stepping: exact integers, in about one forward pass.
 
 The value of a neuron is its spike count (wait), the number that its digits spell (radix) or its payload (graded):
 q = clip(floor((sum of weights x values + bias) / threshold), 0, levels). Equal to the emulation in logits and messages.
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.codes import lossless_codes, named
 from converters.delivery import fan_out
 from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
 from neuro.encoding import by_source, encode
@@ -48,7 +49,7 @@ def evaluate(network: Network, inputs: Any) -> Quantised:
             raise ConversionError(
                 f"population {p.name!r}",
                 f"the counts of {type(p.neuron).__name__} depend on timing, so no quantised network equals it",
-                "Run the network, or convert with code='wait', 'radix' or 'graded'",
+                f"Run the network, or convert with code={named(lossless_codes())}",
             )
     ((_, array),) = by_source(network, inputs).items()
     batch = max(1, min(256, _BATCH_VALUES // max(p.size for p in network.populations)))

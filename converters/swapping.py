@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from converters.building import Built, Recipe, build
 from converters.coding import Settings
 from converters.delivery import deliver, largest
 from converters.stepping import emulated, offset, rectified, source_signal, takes_maxima
+from neuro.codes import Code
 from neuro.network import Network, Population
 from neuro.neurons import Readout, Source
 
@@ -53,7 +54,7 @@ def swaps(truth: Floats, samples: NDArray[np.float32], recipe: Recipe, settings:
     yield now
     if not settings.lossless:
         even_timing = remedy("timing", recipe.threshold, settings)
-        settings = replace(settings, code="wait", gather=1, reset="subtract")
+        settings = replace(settings, code=cast(Code, settings.row.lossless_form), gather=1, reset="subtract")
         built = build(recipe, settings)
         even = outputs(built.network, samples, settings)
         now = swap("uneven timing", even, even_timing, now.error)

@@ -127,7 +127,7 @@ def _describe(value: Any, tensors: Tensors, parts: Parts) -> Any:
     """A JSON value; arrays go to `tensors` and leave their key."""
     if isinstance(value, np.ndarray):
         key = f"t{len(tensors)}"
-        tensors[key] = np.ascontiguousarray(value)
+        tensors[key] = np.asarray(value, order="C")
         return {"tensor": key}
     if type(value).__name__ in parts and hasattr(value, "_values"):
         described = {name: _describe(v, tensors, parts) for name, v in value._values()}

@@ -36,6 +36,7 @@ from neuro.specification import frozen_array
 from neuro.windows import Shape, reads_padding_alone, window_output
 
 IMAGE_AXES = (1, 2)  # axes behind the channels over which a window can slide
+Listed = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # entries: from which place, to which, times what
 Rule = Callable[[str, str, Any], Any]  # (where, option, value) -> the value in its one form; refuses others
 
 
@@ -59,7 +60,10 @@ class OpRow:
     """What a layer of one op must have. `yields` works out its shape from those of its sources and refuses what does not fit.
 
     `arrays` and `options` are needed, `more_arrays` and `more_options` may be left out; `sources` is the fewest and the most
-    (None: any number) layers that feed it.
+    (None: any number) layers that feed it. `keeps_sign`: its values are not negative where those of its sources are not.
+
+    `listed`(layer, shape of its source): of an op of one source that is a linear map, the entries of the map. It defines the op:
+    evaluation, paths between populations and workloads need no more.
     """
 
     yields: Callable[[Any, Sequence[Shape]], Shape]
@@ -68,6 +72,8 @@ class OpRow:
     options: Mapping[str, Rule] = field(default_factory=dict)
     more_options: Mapping[str, Rule] = field(default_factory=dict)
     sources: tuple[int, int | None] = (1, 1)
+    keeps_sign: bool = False
+    listed: Callable[[Any, Shape], Listed] | None = None
 
 
 def settled_options(place: str, op: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,6 +314,11 @@ def _permute(layer: Described, sources: Sequence[Shape]) -> Shape:
     return tuple(first[axis] for axis in axes)
 
 
+def _permuted(layer: Described, source: Shape) -> Listed:
+    order = np.arange(prod(source)).reshape(source).transpose(layer.options["axes"]).ravel()
+    return order, np.arange(order.size), np.ones(order.size)
+
+
 def _pad(layer: Described, sources: Sequence[Shape]) -> Shape:
     first, sides = sources[0], layer.options["padding"]
     if len(sides) != len(first):
@@ -337,14 +348,16 @@ OPS: dict[str, OpRow] = {
     "conv": OpRow(_conv, ("weight",), ("bias",), {**_SLIDING, "dilation": _wholes(1), "groups": _whole(1)}),
     "linear": OpRow(_linear, ("weight",), ("bias",)),
     "batch_norm": OpRow(_batch_norm, ("mean", "variance", "weight", "bias"), options={"epsilon": _finite(0)}),
-    "relu": OpRow(_relu, options={"ceiling": _ceiling}, more_options={"threshold": _thresholds, "levels": _whole(1)}),
-    "avg_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "divisor": _divisor}),
-    "max_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "dilation": _wholes(1)}),
-    "add": OpRow(_add, sources=(1, None)),
-    "concat": OpRow(_concat, options={"axis": _whole(0)}, sources=(1, None)),
-    "reshape": OpRow(_reshape),
-    "permute": OpRow(_permute, options={"axes": _wholes(0)}),
+    "relu": OpRow(
+        _relu, options={"ceiling": _ceiling}, more_options={"threshold": _thresholds, "levels": _whole(1)}, keeps_sign=True
+    ),
+    "avg_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "divisor": _divisor}, keeps_sign=True),
+    "max_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "dilation": _wholes(1)}, keeps_sign=True),
+    "add": OpRow(_add, sources=(1, None), keeps_sign=True),
+    "concat": OpRow(_concat, options={"axis": _whole(0)}, sources=(1, None), keeps_sign=True),
+    "reshape": OpRow(_reshape, keeps_sign=True),
+    "permute": OpRow(_permute, options={"axes": _wholes(0)}, keeps_sign=True, listed=_permuted),
     "pad": OpRow(_pad, options={"padding": _sides(None), "value": _finite()}),
     "scale": OpRow(_scale, more_arrays=("factor", "shift")),
-    "identity": OpRow(_same),
+    "identity": OpRow(_same, keeps_sign=True),
 }

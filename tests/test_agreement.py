@@ -13,9 +13,8 @@ import converters
 import neuro
 from converters import coding
 from converters.agreement import DECISIONS
+from neuro.codes import CODES
 from neuro.errors import AccuracyWarning
-
-CODES = ("rate", "signed", "wait", "radix", "graded")
 
 
 class SkipFromInput(nn.Module):
@@ -167,7 +166,7 @@ def scaled(model: nn.Sequential, exponent: int) -> nn.Sequential:
     return model
 
 
-@given(exponent=st.integers(-90, 90), code=st.sampled_from(CODES))
+@given(exponent=st.integers(-90, 90), code=st.sampled_from(list(CODES)))
 def test_the_scale_of_values_changes_no_integer(exponent, code) -> None:
     """Inputs, activations and outputs from 1e-27 to 1e27: only the units of input and readout differ."""
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import converters
 import neuro
 from benchmarks.chip_networks import listed_layers
-from converters.pipeline import CODES
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
 from neuro.chip.cutting.demand import CoreDemand
 from neuro.chip.cutting.hypergraph import _partitioner, by_hypergraph
@@ -20,6 +19,7 @@ from neuro.chip.cutting.limits import list_bits
 from neuro.chip.cutting.partition import partition
 from neuro.chip.cutting.tilings import Tiling, even, fan
 from neuro.chip.placing.boards import MOST_CHIPS, with_cores
+from neuro.codes import CODES
 from neuro.errors import FitError
 from neuro.neurons import MaxPool
 from tests.chips import random_inputs, random_network, small

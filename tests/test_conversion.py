@@ -10,8 +10,8 @@ import converters
 import neuro
 from converters import quantised
 from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from neuro.codes import CODES
 
-CODES = ("rate", "signed", "wait", "radix", "graded")
 LOSSLESS = ("wait", "radix", "graded")
 
 

@@ -16,10 +16,9 @@ from converters.diagnosis import Diagnosis
 from converters.evaluation import evaluate
 from converters.stepping import emulated
 from converters.swapping import Swap
+from neuro.codes import CODES
 from neuro.errors import ConversionError
 from tests.test_conversion import settled
-
-CODES = ("rate", "signed", "wait", "radix", "graded")
 
 
 class Joined(nn.Module):

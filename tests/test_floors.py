@@ -12,7 +12,7 @@ from neuro.compiled import sources
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
-    | {"windows", "numbers", "locating", "pickles"},
+    | {"windows", "numbers", "locating", "pickles", "codes"},
     {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "dynamics", "projections", "forms", "encoding"},
     {"engine"},
     {"chip"},

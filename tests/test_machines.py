@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 import neuro
 from neuro.errors import MachineError
 from neuro.graph import Graph, Layer
+from neuro.machines.kinds import KINDS
+from neuro.machines.machine import FIGURES, list_machines, load_machine
+from neuro.machines.parameters import SHARED, calibrated, parameters_of
 from neuro.machines.workload import Op, Workload
 
 OPTIONS = {"stride": (2, 2), "padding": ((1, 1), (1, 1)), "dilation": (1, 1)}
@@ -129,3 +132,14 @@ def test_what_is_only_moved_costs_bytes_and_no_multiplication() -> None:
     plain = neuro.weigh(Graph((layers[0], Layer("flat", "reshape", ("x",), (6,)), dense)))
     assert moved.macs == plain.macs == 24
     assert moved.bytes_moved(8) - plain.bytes_moved(8) == 12, "six values read and written"
+
+
+def test_every_kind_needs_figures_that_exist_and_is_found_by_its_fitted_parameters() -> None:
+    shipped = {load_machine(name).kind for name in list_machines()}
+    for name, kind in KINDS.items():
+        assert set(kind.needs) <= {*FIGURES, *kind.figures}, name
+        assert {kind.fitted_with} - {""} <= set(FIGURES), name
+        assert set(kind.fitted) <= set(parameters_of(name)), name
+        assert "graph" in kind.classes, name
+        assert name in shipped, f"no machine of the catalogue is a {name}"
+    assert {section for section in calibrated() if section not in SHARED} <= set(KINDS)

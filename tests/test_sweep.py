@@ -14,7 +14,7 @@ from rich.console import Console
 
 import converters
 import neuro
-from converters.pipeline import CODES, METHODS, MOST_DIGITS
+from converters.pipeline import METHODS
 from neuro.bundles import save_parts
 from neuro.errors import ChipError, FormatError, NeuroError, UsageError
 from neuro.report.page import render
@@ -30,7 +30,7 @@ from tests.sweeps import SPACE, subject, sweep
 
 
 def test_names_agree_with_the_converter() -> None:
-    assert (settings.CODES, settings.THRESHOLDS, settings.MOST_DIGITS) == (CODES, METHODS, MOST_DIGITS)
+    assert settings.THRESHOLDS == METHODS
 
 
 def test_space_holds_each_setting_in_effect_once() -> None:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.output import CODE, CODES, TIMESTEPS, Chip, Quiet, working
+from neuro.cli.output import CODE, TIMESTEPS, Chip, Quiet, working
 from neuro.cli.paths import check_files
+from neuro.codes import CODES
 from neuro.errors import UsageError, one_of
 
 EXAMPLES = """

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import converters
 from converters.choosing import Goal
-from converters.coding import Code
 from converters.evaluation import logits
 from converters.pipeline import Conversion
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
@@ -18,6 +17,7 @@ from neuro.chip.spec import Chip
 from neuro.cli.inputs import Data, check_classes
 from neuro.cli.output import Work
 from neuro.cli.settings import Settings
+from neuro.codes import Code
 from neuro.comparison import compare
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run

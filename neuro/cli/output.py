@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuro.codes import CODES
 from neuro.engine.pace import Pace
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
 Report = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one HTML page that needs no network.")]
-CODES = ("rate", "signed", "wait", "radix", "graded")
 
 
 def chip_names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuro.cli.output import CODES
+from neuro.codes import CODES
 from neuro.comparison import MACHINES
 from neuro.errors import UsageError, one_of
 from neuro.machines.machine import load_machine

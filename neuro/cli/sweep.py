@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuro.cli.named import DEFAULT_CHIP, Asked, Read, float_network, read_named
-from neuro.cli.output import CODES, Json, Quiet, chip_names, console, working, write_json
+from neuro.cli.output import Json, Quiet, chip_names, console, working, write_json
 from neuro.cli.paths import check_apart, check_files
+from neuro.codes import CODES
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ Samples = Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DA
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights: safetensors, or a file of torch.save.")]
 Calibration = Annotated[Path | None, typer.Option(metavar="FILE", help="Typical inputs x; left out: the first 512 of --data.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the journal and the results go.")]
-Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: CODES)]
+Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: list(CODES))]
 Timesteps = Annotated[list[str] | None, _values("Timesteps in which a value is sent (4,8,16).")]
 Threshold = Annotated[
     list[str] | None, _values("How thresholds are chosen: mse, percentile, max (mse).", lambda: ("mse", "percentile", "max"))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.codes import CODES
 from neuro.errors import UsageError
 from neuro.keywords import corpus as corpora
 from neuro.keywords.corpus import SILENCE, UNKNOWN, Corpus
@@ -128,7 +129,7 @@ def convert(trained: Trained, *, code: str = "graded", threshold: float = 0.5) -
     import converters
 
     samples = np.ascontiguousarray(trained.calibration.transpose(0, 2, 1))
-    timesteps = 8 if code == "radix" else 16
+    timesteps = min(16, CODES[code].most_timesteps) if code in CODES else 16
     made = converters.convert(trained.network, samples, code=code, timesteps=timesteps)  # type: ignore[arg-type]  # it checks
     return Spotter(made.network, made.graph, trained.features, trained.normalisation, trained.classes, threshold)
 

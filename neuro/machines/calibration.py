@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from neuro.machines.parameters import calibrated, parameters_of
+from neuro.machines.kind import Bounds
+from neuro.machines.kinds import KINDS
+from neuro.machines.parameters import own_parameters, parameters_of
 from neuro.machines.prediction import Observation, predict, time_of
 
-Bounds = tuple[float, float, float]  # prior, lowest, highest
 Bases = Mapping[str, Mapping[str, float]]  # parameters by kind
 _SOFT = 0.2  # log errors beyond this count linearly, so that one odd measurement does not bend the fit
 _PRIOR = 0.05  # weight of the prior, so that what the data cannot tell stays where it was
@@ -32,8 +33,13 @@ class Task:
     uses: Callable[[Observation], bool]
 
 
-def _time(kind: str, runtime: str) -> Callable[[Observation], bool]:
-    return lambda o: "energy" not in o.quantity and (o.setting.machine.kind, o.setting.machine.runtime) == (kind, runtime)
+def _time(kind: str, figure: str) -> Callable[[Observation], bool]:
+    def uses(o: Observation) -> bool:
+        machine = o.setting.machine
+        alike = (machine.kind, machine.runtime) == (kind, "graph") and (not figure or figure in machine.figures)
+        return alike and "energy" not in o.quantity
+
+    return uses
 
 
 def _runtime(runtime: str) -> Callable[[Observation], bool]:
@@ -45,30 +51,7 @@ def _wall(o: Observation) -> bool:
 
 
 TASKS = (
-    Task(
-        "gpu",
-        {
-            "compute_share": (0.9, 0.3, 0.95),
-            "memory_share": (0.9, 0.4, 0.95),
-            "cache_share": (0.5, 0.05, 1.0),
-            "kernel_cycles": (10000, 1000, 40000),
-            "full_clock_w_per_tops": (0.9, 0.1, 3.0),
-            "throttle_exponent": (0.6, 0.2, 1.0),
-            "maxq_cap": (0.7, 0.3, 1.0),
-        },
-        _time("gpu", "graph"),
-    ),
-    Task("accelerator", {"compute_share": (0.55, 0.2, 0.95), "floor_us": (5, 0.5, 30)}, _time("accelerator", "graph")),
-    Task(
-        "cpu",
-        {"compute_share": (0.6, 0.2, 0.95), "memory_share": (0.9, 0.4, 0.95), "floor_us": (5, 0.5, 30)},
-        _time("cpu", "graph"),
-    ),
-    Task(
-        "mcu",
-        {f"{kind}_per_coremark": (0.2, 0.01, 1.0) for kind in ("conv", "shallow", "depthwise", "fc")},
-        lambda o: o.quantity == "latency" and "core.coremark" in o.setting.machine.figures,
-    ),
+    *(Task(name, kind.fitted, _time(name, kind.fitted_with)) for name, kind in KINDS.items() if kind.fitted),
     Task("host", {"framework_start_us": (900, 10, 5000), "framework_dispatch_us": (60, 1, 500)}, _runtime("framework")),
     Task("host", {"usb_start_us": (2500, 100, 10000), "usb_dispatch_us": (60, 1, 500)}, _runtime("usb")),
     Task(
@@ -149,5 +132,5 @@ def bases(kinds: Iterable[str], found: Bases) -> dict[str, dict[str, float]]:
     """Parameters of each kind: the shipped ones, replaced by those found."""
     shared = {**found.get("host", {}), **found.get("power", {})}
     kinds = set(kinds)
-    own = {kind: {key: figure.value for key, figure in calibrated().get(kind, {}).items()} for kind in kinds}
+    own = {kind: {key: figure.value for key, figure in own_parameters(kind).items()} for kind in kinds}
     return {kind: {**parameters_of(kind), **shared, **own[kind], **found.get(kind, {})} for kind in kinds}

@@ -1,50 +1,27 @@
-"""What a workload costs on a machine: its Bill. Knows which model fits which kind of machine."""
+"""What a workload costs on a machine: its Bill. The model of each kind of machine is in `kinds`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import ceil
 
 from neuro import units
 from neuro.bill import Bill
 from neuro.errors import MachineError, expect
+from neuro.machines.device import BITS, Parameters
 from neuro.machines.energy import energy_parts, lower_bound_pj
-from neuro.machines.fpga import dataflow_timing, pipeline
-from neuro.machines.gpu import gpu_rates, tiled
-from neuro.machines.host import Parameters, host_seconds, hosted, plain_rates
-from neuro.machines.machine import BITS, Machine
-from neuro.machines.mcu import core_rates, mcu_timing, op_cycles
+from neuro.machines.kinds import KINDS
+from neuro.machines.machine import Machine
 from neuro.machines.parameters import parameters_of, sourced_parameters
-from neuro.machines.roofline import Rates, Timing, Waste, layer_seconds, no_waste, timing
-from neuro.machines.systolic import machine_waste
+from neuro.machines.roofline import Timing
 from neuro.machines.workload import Workload
 from neuro.numbers import whole
-
-_ROOFS: dict[str, tuple[Callable[[Machine, str, int, Parameters], Rates], Callable[[Machine], Waste]]] = {
-    "gpu": (gpu_rates, lambda machine: tiled),
-    "systolic": (plain_rates, machine_waste),
-    "accelerator": (plain_rates, lambda machine: no_waste),
-    "cpu": (plain_rates, lambda machine: no_waste),
-}
-_OTHERS = {"dataflow": dataflow_timing, "mcu": mcu_timing}
-MODELS = {
-    "gpu": "tiles and waves",
-    "systolic": "systolic cycles",
-    "accelerator": "roofline",
-    "cpu": "roofline",
-    "dataflow": "folded pipeline",
-    "mcu": "rates by operation",
-}
 
 
 def timing_of(workload: Workload, machine: Machine, precision: str, batch: int, p: Parameters | None = None) -> Timing:
     """The Timing of a batch on a machine, with the class's calibrated parameters or others."""
     p = parameters_of(machine.kind) if p is None else p
-    if machine.kind in _OTHERS:
-        return _OTHERS[machine.kind](workload, machine, precision, batch, p)
-    rates, waste = _ROOFS[machine.kind]
-    reached = hosted(rates(machine, precision, batch, p), machine, p)
-    return timing(workload, reached, batch, waste(machine), host_seconds(machine, p))
+    return KINDS[machine.kind].timing(workload, machine, precision, batch, p)
 
 
 def cost(workload: Workload, machine: Machine, *, batch: int = 1, precision: str | None = None) -> Bill:
@@ -78,18 +55,7 @@ def cost_by_layer(
 ) -> list[dict[str, object]]:
     """One row per layer: nanoseconds of compute, memory and floor for a batch, and what the layer waits for."""
     (batch, precision), p = _asked(workload, machine, batch, precision), parameters_of(machine.kind)
-    if machine.kind == "mcu":
-        rates, clock_ghz = core_rates(machine, p), machine.value("core.clock") * 1e-3
-        times = [(op.name, batch * op_cycles(machine, op, rates) / clock_ghz, 0.0, 0.0) for op in workload.ops]
-    elif machine.kind == "dataflow":
-        clock_ghz = machine.value("core.clock") * 1e-3
-        times = [(s.name, batch * s.cycles / clock_ghz, 0.0, 0.0) for s in pipeline(workload, machine, precision, p)]
-    else:
-        made, waste = _ROOFS[machine.kind]
-        seconds = layer_seconds(workload, hosted(made(machine, precision, batch, p), machine, p), batch, waste(machine))
-        times = [
-            (op.name, 1e9 * float(c), 1e9 * float(m), 1e9 * float(f)) for op, c, m, f in zip(workload.ops, *seconds, strict=True)
-        ]
+    times = KINDS[machine.kind].layers(workload, machine, precision, batch, p)
     names = ("compute", "memory", "floor")
     return [
         {
@@ -125,9 +91,9 @@ def _check_capacity(workload: Workload, machine: Machine, precision: str) -> Non
 
 def _basis(machine: Machine, precision: str) -> str:
     if not machine.validated:
-        return f"{MODELS[machine.kind]}; not validated"
+        return f"{KINDS[machine.kind].model}; not validated"
     only = "" if precision == machine.precision else f" in {machine.precision}, not in {precision}"
-    return f"{MODELS[machine.kind]}; checked against {machine.validated}{only}"
+    return f"{KINDS[machine.kind].model}; checked against {machine.validated}{only}"
 
 
 def _assumptions(workload: Workload, machine: Machine, precision: str, batch: int, times: Timing) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ node, without idle power.
 from __future__ import annotations
 
 from neuro.bill import Part
-from neuro.machines.gpu import demand_w
-from neuro.machines.host import Parameters
-from neuro.machines.machine import BITS, Machine
+from neuro.machines.device import BITS, Parameters
+from neuro.machines.kinds import KINDS
+from neuro.machines.machine import Machine
 from neuro.machines.roofline import Timing
 from neuro.machines.workload import Workload
 from neuro.sourced import Sourced
@@ -33,7 +33,7 @@ def power_w(machine: Machine, busy: float, p: Parameters, batch: int = 1) -> tup
         return None
     limit = machine.value("power.busy")
     idle = min(machine.value("power.idle", p["idle_share"] * limit), limit)
-    full = min(limit, (demand_w(machine, p) if machine.kind == "gpu" else 0.0) or limit)
+    full = min(limit, KINDS[machine.kind].full_w(machine, p) or limit)
     work = busy * (machine.value("core.single_share", 1.0) if batch == 1 else 1.0)
     awake = p["awake_share" if machine.form in ("card", "socket", "dut") else "module_awake_share"]
     return idle, idle + max(full - idle, 0.0) * (awake + (1 - awake) * work)

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from neuro.errors import MachineError
-from neuro.machines.host import Parameters
-from neuro.machines.machine import BITS, Machine
+from neuro.machines.device import BITS, Device, Parameters
+from neuro.machines.kind import Kind, LayerTimes
 from neuro.machines.roofline import Timing
 from neuro.machines.workload import Op, Workload
 
@@ -90,7 +90,7 @@ def _over(stages: list[Stage], luts: float, brams: float, bits: int) -> bool:
     return sum(s.luts(bits) for s in stages) > luts or sum(s.brams(bits) for s in stages) > brams
 
 
-def pipeline(workload: Workload, machine: Machine, precision: str, p: Parameters) -> tuple[Stage, ...]:
+def pipeline(workload: Workload, machine: Device, precision: str, p: Parameters) -> tuple[Stage, ...]:
     """The folded pipeline of a workload on an FPGA, within what place and route can use of it."""
     share = p["resource_share"]
     luts, brams = share * machine.value("fpga.luts"), share * machine.value("fpga.brams")
@@ -100,7 +100,7 @@ def pipeline(workload: Workload, machine: Machine, precision: str, p: Parameters
         raise MachineError(f"machine {machine.name!r}, {error.where}", error.fact, error.remedy) from None
 
 
-def dataflow_timing(workload: Workload, machine: Machine, precision: str, batch: int, p: Parameters) -> Timing:
+def dataflow_timing(workload: Workload, machine: Device, precision: str, batch: int, p: Parameters) -> Timing:
     """Timing of a folded pipeline: the sum of the fills, then one answer per interval; the host handles each inference."""
     clock_hz = machine.value("core.clock") * 1e6
     stages = pipeline(workload, machine, precision, p)
@@ -112,3 +112,18 @@ def dataflow_timing(workload: Workload, machine: Machine, precision: str, batch:
     multipliers = sum(stage.pe * stage.simd for stage in stages)
     note = f"pipeline of {len(stages)} stages, {multipliers:,} multipliers, interval {interval_s * 1e6:.3g} us"
     return Timing(total, batch * (interval_s + host_s), batch * interval_s / total, batch * host_s, (note,))
+
+
+def _layers(workload: Workload, machine: Device, precision: str, batch: int, p: Parameters) -> LayerTimes:
+    clock_ghz = machine.value("core.clock") * 1e-3
+    return [(s.name, batch * s.cycles / clock_ghz, 0.0, 0.0) for s in pipeline(workload, machine, precision, p)]
+
+
+KIND = Kind(
+    model="folded pipeline",
+    needs=("core.clock", "fpga.luts", "fpga.brams"),
+    timing=dataflow_timing,
+    layers=_layers,
+    classes={"graph": "FPGA dataflow"},
+    external_memory=False,
+)

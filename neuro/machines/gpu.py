@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro.machines.host import Parameters
-from neuro.machines.machine import BITS, Machine
+from neuro.machines.device import BITS, Device, Parameters
+from neuro.machines.kind import Kind, roofed_layers, roofed_timing
 from neuro.machines.roofline import Floats, Rates
 from neuro.machines.workload import Columns
 
@@ -21,20 +21,20 @@ TILES = ((128, 1.0), (64, 0.7))  # side, rate relative to the large tile (half t
 SPLIT_K = 256  # a slice of K is not made shorter than this
 
 
-def demand_w(machine: Machine, p: Parameters) -> float:
+def demand_w(machine: Device, p: Parameters) -> float:
     """Watts that the full clock needs, from the INT8 peak and the process node; 0 where one of them is not known."""
     if not {"peak.int8", "core.node"} <= set(machine.figures):
         return 0.0
     return p["full_clock_w_per_tops"] * machine.value("core.node") / 7 * machine.value("peak.int8")
 
 
-def clock_share(machine: Machine, p: Parameters) -> float:
+def clock_share(machine: Device, p: Parameters) -> float:
     """Share of the full clock that the power limit allows; 1 where limit or demand are not known."""
     demand, limit = demand_w(machine, p), machine.value("power.busy", float("inf"))
     return float((limit / demand) ** p["throttle_exponent"]) if demand > limit else 1.0
 
 
-def gpu_rates(machine: Machine, precision: str, batch: int, p: Parameters) -> Rates:
+def gpu_rates(machine: Device, precision: str, batch: int, p: Parameters) -> Rates:
     """What the machine reaches. A single stream uses `single_share` of the peak (a Jetson's GPU without its DLAs)."""
     share = machine.value("core.single_share", 1.0) if batch == 1 else 1.0
     return Rates(
@@ -58,3 +58,24 @@ def tiled(columns: Columns, piece: Floats, units: float) -> Floats:
         best = np.minimum(best, waves * units * side * side * k / relative)
     occupied: Floats = best * (columns["macs"] > 0)
     return occupied
+
+
+KIND = Kind(
+    model="tiles and waves",
+    needs=("memory.bandwidth", "core.units", "core.clock"),
+    timing=roofed_timing(gpu_rates, lambda machine: tiled),
+    layers=roofed_layers(gpu_rates, lambda machine: tiled),
+    classes={"graph": "GPU", "framework": "framework of 2018"},
+    fitted={
+        "compute_share": (0.9, 0.3, 0.95),
+        "memory_share": (0.9, 0.4, 0.95),
+        "cache_share": (0.5, 0.05, 1.0),
+        "kernel_cycles": (10000, 1000, 40000),
+        "full_clock_w_per_tops": (0.9, 0.1, 3.0),
+        "throttle_exponent": (0.6, 0.2, 1.0),
+        "maxq_cap": (0.7, 0.3, 1.0),
+    },
+    full_w=demand_w,
+    trains=True,
+    sparse_since=2020,
+)

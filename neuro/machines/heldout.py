@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 
 from neuro.machines.machine import Machine
-from neuro.machines.prediction import CLASSES
+from neuro.machines.prediction import class_of
 
 COLUMNS = ("machine_class", "quantity", "points", "families", "mean_error", "max_error")
 
@@ -40,4 +40,4 @@ def held_out_errors() -> dict[tuple[str, str], HeldOut]:
 
 def held_out_error(machine: Machine, quantity: str) -> HeldOut | None:
     """The error of machines of this class in "throughput", "latency" or "energy"; None where nothing was measured."""
-    return held_out_errors().get((CLASSES.get((machine.kind, machine.runtime), machine.kind), quantity))
+    return held_out_errors().get((class_of(machine), quantity))

@@ -6,29 +6,26 @@ fixed time per call. `usb`: input and output cross a USB bus, once per batch, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from neuro.machines.machine import BITS, Machine
+from neuro.machines.device import BITS, Device, Parameters
 from neuro.machines.roofline import Rates
 
-Parameters = Mapping[str, float]
 
-
-def host_seconds(machine: Machine, p: Parameters) -> float:
+def host_seconds(machine: Device, p: Parameters) -> float:
     """Seconds that the host spends once per batch."""
     start_us = 0.0 if machine.runtime == "graph" else p[f"{machine.runtime}_start_us"]
     return machine.value("time.start", start_us) * 1e-6
 
 
-def hosted(rates: Rates, machine: Machine, p: Parameters) -> Rates:
+def hosted(rates: Rates, machine: Device, p: Parameters) -> Rates:
     """The rates with the host's dispatch added to every kernel."""
     if machine.runtime == "graph":
         return rates
     return replace(rates, floor_s=rates.floor_s + machine.value("time.dispatch", p[f"{machine.runtime}_dispatch_us"]) * 1e-6)
 
 
-def plain_rates(machine: Machine, precision: str, batch: int, p: Parameters) -> Rates:
+def plain_rates(machine: Device, precision: str, batch: int, p: Parameters) -> Rates:
     """Peak, bandwidth and cache, each times the share that machines of this kind reach. A processor or a plain accelerator."""
     return Rates(
         macs_per_s=machine.peak_macs(precision) * p["compute_share"],

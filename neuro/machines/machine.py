@@ -3,7 +3,7 @@
 A file holds `name`, `title`, `kind`, `family`, `year`, `precision` (the default); optionally `runtime`, `form`, `dataflow`,
 `validated` (which measurement backs the model; left out: none does), `devices` (names under which measurements list it) and
 `note`; and the figures in sections, each `{value = ..., unit = "...", basis = "...", source = "..."}`. `FIGURES` lists the
-figures there are and `KINDS` which ones a kind needs. What is not known stays out.
+figures there are and each of `kinds.KINDS` which ones it needs. What is not known stays out.
 """
 
 from __future__ import annotations
@@ -18,22 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
+from neuro.machines.device import BITS
+from neuro.machines.kinds import KINDS
+from neuro.machines.systolic import DATAFLOWS
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
 from neuro.specification import FrozenDict
 
-KINDS = {  # kind -> figures it cannot do without
-    "gpu": ("memory.bandwidth", "core.units", "core.clock"),
-    "accelerator": ("memory.bandwidth",),
-    "systolic": ("memory.bandwidth", "core.rows", "core.columns"),
-    "dataflow": ("core.clock", "fpga.luts", "fpga.brams"),
-    "cpu": ("memory.bandwidth",),
-    "mcu": ("core.clock",),
-}
 RUNTIMES = ("graph", "framework", "usb")
 FORMS = ("card", "socket", "module", "kit", "stick", "dut")
-BITS = {"int1": 1, "int2": 2, "int3": 3, "int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32}
 FIGURES = {  # name -> unit; the sections of the file are the parts before the dot
     **{f"peak.{precision}": "TOPS" for precision in BITS},
     "memory.bandwidth": "GB/s",
@@ -52,7 +46,6 @@ FIGURES = {  # name -> unit; the sections of the file are the parts before the d
     "fpga.brams": "count",
     **{f"rate.{kind}": "MAC/cycle" for kind in ("conv", "shallow", "depthwise", "fc")},
 }
-_DATAFLOWS = ("os", "ws", "db")
 _NEEDED = ("name", "title", "kind", "family", "precision")
 _FIELDS = (*_NEEDED, "year", "devices", "runtime", "form", "dataflow", "validated", "note")
 _OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
@@ -85,19 +78,21 @@ class Machine:
             ("kind", self.kind, tuple(KINDS)),
             ("runtime", self.runtime, RUNTIMES),
             ("form", self.form, FORMS),
-            ("dataflow", self.dataflow, _DATAFLOWS),
+            ("dataflow", self.dataflow, tuple(DATAFLOWS)),
         ):
             if value not in known:
                 raise MachineError(f"{where}, {field_name}", f"{value!r} is not known", f"Use one of {', '.join(known)}")
         expect(f"{where}, figures", self.figures, Mapping, "Pass a dict of names of FIGURES and Sourced values", MachineError)
         object.__setattr__(self, "figures", FrozenDict(self.figures))
         object.__setattr__(self, "year", whole(where, "year", self.year, error=MachineError))
+        row = KINDS[self.kind]
+        units = {**FIGURES, **row.figures}
         for name, figure in self.figures.items():
             expect(f"{where}, {name}", figure, Sourced, "Pass neuro.Sourced(value, unit, basis, source)", MachineError)
-            _check_figure(f"{where}, {name}", name, figure)
-        for name in KINDS[self.kind]:
+            _check_figure(f"{where}, {name}", name, figure, units)
+        for name in row.needs:
             if name not in self.figures:
-                raise MachineError(f"{where}, {name}", f"a {self.kind} needs it", f"Give it in {FIGURES[name]}, with its source")
+                raise MachineError(f"{where}, {name}", f"a {self.kind} needs it", f"Give it in {units[name]}, with its source")
         if self.precision not in self.precisions:
             raise MachineError(
                 f"{where}, precision",
@@ -116,7 +111,9 @@ class Machine:
             return self.figures[name].value
         if default is None:
             raise MachineError(
-                f"machine {self.name!r}, {name}", "no public figure is given", f"Add it in {FIGURES[name]} to a machine file"
+                f"machine {self.name!r}, {name}",
+                "no public figure is given",
+                f"Add it in {({**FIGURES, **KINDS[self.kind].figures})[name]} to a machine file",
             )
         return default
 
@@ -129,11 +126,11 @@ class Machine:
         return self.value(f"peak.{precision}") * 1e12 / 2
 
 
-def _check_figure(where: str, name: str, figure: Sourced) -> None:
-    if name not in FIGURES:
-        raise MachineError(where, "there is no such figure", f"Use one of {', '.join(FIGURES)}")
-    if figure.unit != FIGURES[name]:
-        raise MachineError(where, f"its unit is {figure.unit!r}", f"Give it in {FIGURES[name]}")
+def _check_figure(where: str, name: str, figure: Sourced, units: Mapping[str, str]) -> None:
+    if name not in units:
+        raise MachineError(where, "there is no such figure", f"Use one of {', '.join(units)}")
+    if figure.unit != units[name]:
+        raise MachineError(where, f"its unit is {figure.unit!r}", f"Give it in {units[name]}")
     if not 0 <= figure.value < float("inf") or (figure.value == 0 and not name.startswith(("power", "time"))):
         raise MachineError(where, f"its value is {figure.value}", "Give a positive number")
     if figure.unit == "count" and (figure.value < 1 or figure.value % 1):

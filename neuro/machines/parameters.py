@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
+from neuro.machines.kinds import KINDS
 from neuro.sourced import Sourced
 
 SHARED = ("host", "power")  # sections that hold for every kind, unless its own section says otherwise
@@ -21,9 +22,14 @@ def calibrated() -> Mapping[str, Mapping[str, Sourced]]:
     }
 
 
+def own_parameters(kind: str) -> dict[str, Sourced]:
+    """What only machines of `kind` take: assumed by its row, or calibrated."""
+    return {**KINDS[kind].assumed, **calibrated().get(kind, {})}
+
+
 def sourced_parameters(kind: str) -> dict[str, Sourced]:
     """What a machine of `kind` takes from the class, with sources."""
-    return {key: figure for section in (*SHARED, kind) for key, figure in calibrated().get(section, {}).items()}
+    return {**{key: figure for section in SHARED for key, figure in calibrated()[section].items()}, **own_parameters(kind)}
 
 
 @cache

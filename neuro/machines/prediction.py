@@ -12,23 +12,17 @@ from dataclasses import dataclass, replace
 
 from neuro.errors import MachineError
 from neuro.machines.costing import timing_of
+from neuro.machines.device import Parameters
 from neuro.machines.energy import power_w
-from neuro.machines.host import Parameters
+from neuro.machines.kinds import KINDS
 from neuro.machines.machine import Machine
 from neuro.machines.points import Point, Setting, setting_of
 from neuro.machines.roofline import Timing
 
-CLASSES = {  # kind, runtime -> class in the error tables
-    ("gpu", "graph"): "GPU",
-    ("accelerator", "graph"): "accelerator and FPGA overlay",
-    ("systolic", "graph"): "systolic array",
-    ("cpu", "graph"): "CPU",
-    ("mcu", "graph"): "microcontroller",
-    ("dataflow", "graph"): "FPGA dataflow",
-    ("gpu", "framework"): "framework of 2018",
-    ("cpu", "framework"): "framework of 2018",
-    ("accelerator", "usb"): "USB stick of 2018",
-}
+
+def class_of(machine: Machine) -> str:
+    """How the error tables call machines of this kind and runtime."""
+    return KINDS[machine.kind].classes.get(machine.runtime, machine.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,7 @@ class Observation:
 
     @property
     def machine_class(self) -> str:
-        machine = self.setting.machine
-        return CLASSES.get((machine.kind, machine.runtime), machine.kind)
+        return class_of(self.setting.machine)
 
 
 def observations(points: Iterable[Point]) -> tuple[tuple[Observation, ...], tuple[tuple[str, str], ...]]:

@@ -16,7 +16,9 @@ from typing import Any
 from neuro.bill import Bill, Part
 from neuro.errors import MachineError
 from neuro.machines.costing import cost
-from neuro.machines.machine import BITS, Machine, list_machines, load_machine
+from neuro.machines.device import BITS
+from neuro.machines.kinds import KINDS
+from neuro.machines.machine import Machine, list_machines, load_machine
 from neuro.machines.points import setting_of, shipped_points
 from neuro.machines.ready import ready_workload
 from neuro.machines.workload import Workload
@@ -186,7 +188,7 @@ def _group(machine: Machine) -> str:
     """Cards of 40 GiB and more train; other cards and sockets infer; modules, kits, sticks and chips are the edge."""
     if machine.form not in ("card", "socket"):
         return "edge"
-    trains = machine.kind in ("gpu", "systolic") and machine.value("memory.capacity", 0.0) >= 32
+    trains = KINDS[machine.kind].trains and machine.value("memory.capacity", 0.0) >= 32
     return "training" if trains else "inference"
 
 
@@ -206,7 +208,7 @@ def _precisions(machines: Sequence[Machine]) -> str:
 def _saturating(machine: Machine) -> float | None:
     """The smallest power-of-two batch at which ResNet-50 reaches 90 % of its throughput at batch 1024; None: it does not run."""
     workload = ready_workload("resnet50")
-    if machine.kind in ("mcu", "dataflow") or "memory.bandwidth" not in machine.figures:
+    if not KINDS[machine.kind].external_memory or "memory.bandwidth" not in machine.figures:
         return None
     best = cost(workload, machine, batch=1024).throughput_per_s
     return next(2.0**n for n in range(11) if cost(workload, machine, batch=2**n).throughput_per_s >= 0.9 * best)
@@ -214,7 +216,7 @@ def _saturating(machine: Machine) -> float | None:
 
 def _latencies(machines: Sequence[Machine]) -> list[float]:
     workload = ready_workload("resnet50")
-    able = [m for m in machines if m.kind not in ("mcu", "dataflow")]
+    able = [m for m in machines if KINDS[m.kind].external_memory]
     return [cost(workload, machine).latency_ns * 1e-6 for machine in able]
 
 
@@ -230,7 +232,7 @@ _QUERIES: dict[str, Callable[[Sequence[Machine]], str]] = {
 def roofline(machines: Sequence[str] | None = None, workloads: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
     """Data of the roofline figure: `roofs` (peak FLOP/s, bytes/s, ridge) and `points` (each workload on each machine)."""
     chosen = [load_machine(name) for name in machines or list_machines()]
-    chosen = [machine for machine in chosen if "memory.bandwidth" in machine.figures and machine.kind != "mcu"]
+    chosen = [m for m in chosen if "memory.bandwidth" in m.figures and KINDS[m.kind].external_memory]
     roofs, points = [], []
     for machine in chosen:
         chips = machine.value("core.chips", 1.0)

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from neuro.errors import MachineError
-from neuro.machines.machine import Machine
+from neuro.machines.device import Device
+from neuro.machines.host import plain_rates
+from neuro.machines.kind import Kind, roofed_layers, roofed_timing
 from neuro.machines.roofline import Floats, Waste
 from neuro.machines.workload import Columns, Workload
 
@@ -58,6 +60,16 @@ def array_waste(rows: int, columns: int, dataflow: str) -> Waste:
     return occupied
 
 
-def machine_waste(machine: Machine) -> Waste:
+def machine_waste(machine: Device) -> Waste:
     """The waste of a machine's arrays."""
     return array_waste(int(machine.value("core.rows")), int(machine.value("core.columns")), machine.dataflow)
+
+
+KIND = Kind(
+    model="systolic cycles",
+    needs=("memory.bandwidth", "core.rows", "core.columns"),
+    timing=roofed_timing(plain_rates, machine_waste),
+    layers=roofed_layers(plain_rates, machine_waste),
+    classes={"graph": "systolic array"},
+    trains=True,
+)

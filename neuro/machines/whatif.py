@@ -14,19 +14,21 @@ from typing import Any
 from neuro.bill import Bill
 from neuro.errors import MachineError
 from neuro.machines.costing import cost
-from neuro.machines.machine import BITS, Machine
+from neuro.machines.device import BITS
+from neuro.machines.kinds import KINDS
+from neuro.machines.machine import Machine
 from neuro.machines.parameters import calibrated
 from neuro.machines.workload import Workload
 from neuro.sourced import Sourced
 
 INDEX_BITS = 2  # that say which of four weights a kept one is (2:4 sparsity), per kept weight
 SPARSE_KINDS = ("conv", "fc")  # depthwise and attention have no pruned weights
-NEAR_MEMORY_KINDS = ("gpu", "accelerator", "systolic", "cpu")
 
 
 def sparse(workload: Workload, machine: Machine, precision: str) -> tuple[Workload, Machine]:
     """2:4 structured sparsity: half the products of pruned layers are skipped, weights shrink to half plus their indices."""
-    if machine.kind != "gpu" or machine.year < 2020 or "peak.int8" not in machine.figures:
+    since = KINDS[machine.kind].sparse_since
+    if since is None or machine.year < since or "peak.int8" not in machine.figures:
         raise MachineError(f"machine {machine.name!r}", "it has no 2:4 sparse matrix units", "Use an NVIDIA GPU of 2020 or later")
     stored = 0.5 * (1 + INDEX_BITS / BITS[precision])
     ops = tuple(
@@ -57,7 +59,7 @@ def slowed(machine: Machine, share: float) -> Machine:
 
 def near_memory(machine: Machine, factor: float) -> Machine:
     """The machine with `factor` times the memory bandwidth, as units inside the memory see it; arithmetic as it was."""
-    if machine.kind not in NEAR_MEMORY_KINDS:
+    if not KINDS[machine.kind].external_memory:
         raise MachineError(f"machine {machine.name!r}", "its memory is on chip already", "Ask a machine with external memory")
     if not 1 <= factor <= 32:
         raise MachineError(f"machine {machine.name!r}", f"a factor of {factor} is outside 1 to 32", "Stay within what was built")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neuro.errors import MachineError, expect
 from neuro.graph import Graph, Layer
 from neuro.numbers import settle
+from neuro.ops import OPS
 
 Kind = Literal["conv", "shallow", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -158,7 +159,7 @@ def weigh(graph: Graph) -> Workload:
     expect("graph", graph, Graph, "Pass a neuro.Graph, such as converters.read_onnx(path) or conversion.graph", MachineError)
     ops: list[Op] = []
     for layer in graph.layers:
-        ops.extend(_COUNT[layer.op](layer, [graph[name].shape for name in layer.inputs]))
+        ops.extend(_COUNT.get(layer.op, _listed)(layer, [graph[name].shape for name in layer.inputs]))
     return Workload(graph.name, tuple(ops), ("batch norm, activations and reshapes are fused into the layer before",))
 
 
@@ -220,8 +221,13 @@ def _nothing(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     return []
 
 
-def _moved(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
-    return [Op(layer.name, "elementwise", inputs=sum(map(_size, inputs)), outputs=_size(layer.shape))]
+def _listed(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    """An op that its entries define: a multiplication for each weight other than 1, an addition for each further entry."""
+    listed = OPS[layer.op].listed
+    assert listed is not None, f"nothing says what {layer.op} asks of a machine"
+    _, post, weight = listed(layer, inputs[0])
+    adds = int((weight != 1).sum()) + post.size - np.unique(post).size
+    return [Op(layer.name, "elementwise", adds=adds, inputs=_size(inputs[0]), outputs=_size(layer.shape))]
 
 
 _COUNT = {
@@ -236,7 +242,6 @@ _COUNT = {
     "add": _add,
     "concat": _nothing,
     "reshape": _nothing,
-    "permute": _moved,
     "pad": _nothing,
     "identity": _nothing,
 }

@@ -14,13 +14,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from neuro import units
+from neuro.codes import CODES
 from neuro.report.figures import log_ticks, pareto, percents
 from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
 from neuro.report.svg import ABOVE, COLOURS, HEIGHT_IN, INK, draw
 from neuro.report.tables import table
 from neuro.sweeping.found import COLUMNS, Point, Sweep, words
 from neuro.sweeping.measure import Measured
-from neuro.sweeping.settings import CODES
 
 Goal = Callable[[Measured], float]
 _GOALS: dict[str, tuple[Goal, Callable[[float], str], str]] = {
@@ -62,7 +62,7 @@ def accuracy_against(found: Sweep, goal: str) -> str:
 
 
 def _colour(code: str) -> str:
-    return COLOURS[CODES.index(code)]
+    return COLOURS[list(CODES).index(code)]
 
 
 def terminal(found: Sweep) -> Group:

@@ -6,20 +6,19 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from neuro.chip.files import describe
 from neuro.chip.placing.mapping import METHODS
 from neuro.chip.spec import Chip
+from neuro.codes import CODES, LONGEST
 from neuro.errors import UsageError
 from neuro.numbers import settle, whole
 
-CODES = ("rate", "signed", "wait", "radix", "graded")
 THRESHOLDS = ("mse", "percentile", "max")
-MOST_DIGITS = 8  # of the radix code
 MOST_POINTS = 100_000
-_WHOLE = {"timesteps": (1, 4096), "weight_bits": (2, 8)}
+_WHOLE = {"timesteps": (1, LONGEST), "weight_bits": (2, 8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ class Setting:
         settle(self, UsageError, "setting", **_WHOLE)
 
     def in_effect(self) -> Setting:
-        """The same setting as it acts: graded needs one timestep whatever is asked for, radix has at most 8 digits."""
-        most = {"graded": 1, "radix": MOST_DIGITS}.get(self.code, self.timesteps)
+        """The same setting as it acts: with no more timesteps than its code can use (graded 1, radix 8 digits)."""
+        most = CODES[self.code].most_timesteps if self.code in CODES else self.timesteps
         return replace(self, timesteps=min(self.timesteps, most))
 
     def key(self, chip: Chip) -> str:
@@ -50,7 +49,7 @@ class Setting:
 class Space:
     """Every combination of these values. A single value may be written as itself."""
 
-    code: Sequence[str] = CODES
+    code: Sequence[str] = field(default_factory=lambda: tuple(CODES))
     timesteps: Sequence[int] = (4, 8, 16)
     threshold: Sequence[str] = ("mse",)
     weight_bits: Sequence[int] = (8,)
@@ -89,7 +88,7 @@ class Search:
         settle(self, UsageError, "search", trials=(1, None), population=(2, None), seed=(0, None))
 
 
-_KNOWN: Mapping[str, Sequence[str]] = {"code": CODES, "threshold": THRESHOLDS, "placement": tuple(METHODS)}
+_KNOWN: Mapping[str, Sequence[str]] = {"code": tuple(CODES), "threshold": THRESHOLDS, "placement": tuple(METHODS)}
 
 
 def _checked(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.limits import exponents, formats, subtracts
 from neuro.chip.spec import Chip, Program
+from neuro.codes import CODES
 from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.neurons import (
@@ -49,15 +50,18 @@ def conversion_for(chip: Chip, code: str) -> dict[str, Any]:
     """
     able = chip.neuron
     graded = able.hold_input and able.signed_payload and able.payload_bits >= 8
-    return {"input": "auto" if graded or code == "graded" else "spikes", "potential_bits": min(24, able.potential_bits)}
+    payload = code in CODES and CODES[code].payload_bits > 0
+    return {"input": "auto" if graded or payload else "spikes", "potential_bits": min(24, able.potential_bits)}
 
 
 def able_codes(chip: Chip) -> tuple[str, ...]:
     """The codes of a conversion for which the chip's neurons have a program, and its messages the bits."""
     able = chip.neuron
-    named = {"rate": "if", "signed": "signed", "wait": "wait", "radix": "radix", "graded": "graded"}
-    room = {"signed": able.signed_payload, "graded": able.payload_bits >= 8}
-    return tuple(code for code, program in named.items() if program in able.programs and room.get(code, True))
+    return tuple(
+        name
+        for name, code in CODES.items()
+        if code.program in able.programs and (able.signed_payload or not code.signed) and able.payload_bits >= code.payload_bits
+    )
 
 
 def check_capabilities(network: Network, chip: Chip) -> None:

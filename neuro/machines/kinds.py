@@ -1,0 +1,15 @@
+"""The kinds of machines, one file each."""
+
+from __future__ import annotations
+
+from neuro.machines import accelerator, cpu, fpga, gpu, mcu, systolic
+from neuro.machines.kind import Kind
+
+KINDS: dict[str, Kind] = {
+    "gpu": gpu.KIND,
+    "accelerator": accelerator.KIND,
+    "systolic": systolic.KIND,
+    "dataflow": fpga.KIND,
+    "cpu": cpu.KIND,
+    "mcu": mcu.KIND,
+}
