@@ -184,7 +184,7 @@ def test_bad_inputs_are_refused(inputs, says) -> None:
 
 @pytest.mark.parametrize("timesteps", [0, -1, 2.5, True])
 def test_bad_timesteps_are_refused(timesteps) -> None:
-    with pytest.raises(neuro.NeuroError, match="positive whole number"):
+    with pytest.raises(neuro.NeuroError, match="Use a whole number from 1"):
         neuro.run(chain(neuro.IntegrateAndFire(5), [[1], [1]]), np.zeros((1, 2), int), timesteps=timesteps)
 
 

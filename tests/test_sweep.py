@@ -42,8 +42,8 @@ def test_space_holds_each_setting_in_effect_once() -> None:
     ("wrong", "word"),
     [
         ({"code": "morse"}, "code: 'morse' is not known. Use one of rate, "),
-        ({"timesteps": (0,)}, "timesteps: 0 is not a whole number from 1 to 4096"),
-        ({"weight_bits": (9,)}, "weight-bits: 9 is not a whole number from 2 to 8"),
+        ({"timesteps": (0,)}, "timesteps = 0. Use a whole number from 1 to 4,096"),
+        ({"weight_bits": (9,)}, "weight_bits = 9. Use a whole number from 2 to 8"),
         ({"chip": ()}, "chip: there is no value"),
         ({"timesteps": range(1, 4097), "weight_bits": range(2, 9)}, "more than 100,000 combinations. Name fewer values"),
     ],
@@ -55,7 +55,7 @@ def test_wrong_spaces_are_refused(wrong, word) -> None:
 
 @pytest.mark.parametrize("wrong", [{"trials": 0}, {"trials": 5, "population": 1}])
 def test_wrong_searches_are_refused(wrong) -> None:
-    with pytest.raises(UsageError, match="Use 1 and 2 or more"):
+    with pytest.raises(UsageError, match="Use a whole number of at least"):
         neuro.Search(**wrong)
 
 
