@@ -166,6 +166,7 @@ def scaled(model: nn.Sequential, exponent: int) -> nn.Sequential:
     return model
 
 
+@settings(max_examples=10, deadline=None)
 @given(exponent=st.integers(-90, 90), code=st.sampled_from(list(CODES)))
 def test_the_scale_of_values_changes_no_integer(exponent, code) -> None:
     """Inputs, activations and outputs from 1e-27 to 1e27: only the units of input and readout differ."""

@@ -111,7 +111,7 @@ PAIRS: dict[str, tuple[Callable[[], Any], str]] = {
     "aside of the targets": (lambda: pair(FIRE, FIRE, neuro.OneToOne("a", "b", 1, 1)), "the target \\(2,\\) has 2"),
     "weights for other channels": (lambda: pair(FIRE, FIRE, neuro.OneToOne("a", "b", np.ones(3, int))), "3 weights, the source"),
     "a kernel for another image": (
-        lambda: pair(FIRE, FIRE, neuro.Conv2d("a", "b", np.ones((1, 3, 1, 1), int)), a=(2, 2, 2), b=(1, 2, 2)), "Give the source 3 channels",
+        lambda: pair(FIRE, FIRE, neuro.Conv2d("a", "b", np.ones((1, 3, 1, 1), int)), a=(2, 2, 2), b=(1, 2, 2)), "3 channels",
     ),
     "a convolution of another size": (
         lambda: pair(FIRE, FIRE, neuro.Conv2d("a", "b", np.ones((1, 2, 1, 1), int)), a=(2, 2, 2), b=(1, 1, 2)), "yields",
