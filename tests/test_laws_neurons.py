@@ -1,13 +1,13 @@
 """Laws of one neuron's arithmetic: charge is conserved, nothing is changed in place, neurons do not see each other."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
-from neuro.dynamics import STEP, decay, initial_state, potential, saturate, wrap24
+from neuro.neurons.integers import decay, saturate, wrap24
 from tests.laws import law
 from tests.networks import neurons
 
@@ -22,9 +22,9 @@ def charges(seed: int, steps: int = 12, size: int = 7, scale: int = 60) -> np.nd
 
 def trace(neuron, charge):
     """State after the last step, messages (steps, neurons) and drives (steps, neurons)."""
-    state, sent, drives = initial_state(neuron, charge.shape[1:]), [], []
+    state, sent, drives = neuron.initial_state(charge.shape[1:]), [], []
     for t in range(min(len(charge), neuron.active_steps(len(charge)))):
-        state, message, drive = STEP[type(neuron)](neuron, state, charge[t], t)
+        state, message, drive = neuron.advance(state, charge[t], t)
         sent.append(message)
         drives.append(drive)
     return state, np.array(sent), np.array(drives)
@@ -90,11 +90,11 @@ def test_a_readout_adds_up_all_it_hears(seed: int, doubling: bool) -> None:
 @given(neurons(), SEEDS)
 def test_steps_change_nothing_in_place(neuron, seed: int) -> None:
     charge = charges(seed)
-    state = initial_state(neuron, charge.shape[1:])
+    state = neuron.initial_state(charge.shape[1:])
     before = {name: values.copy() for name, values in state.items()}
     for values in (*state.values(), charge):
         values.setflags(write=False)
-    STEP[type(neuron)](neuron, state, charge[0], 0)
+    neuron.advance(state, charge[0], 0)
     assert all(np.array_equal(state[name], values) for name, values in before.items())
 
 
@@ -107,7 +107,7 @@ def test_neurons_do_not_see_each_other(neuron, seed: int) -> None:
     permuted, also_sent, also_drive = trace(neuron, charge[:, order])
     assert np.array_equal(also_sent, sent[:, order])
     assert np.array_equal(also_drive, drive[:, order])
-    assert np.array_equal(potential(neuron, permuted), potential(neuron, state)[order])
+    assert np.array_equal(permuted[neuron.potential], state[neuron.potential][order])
 
 
 @LAW
@@ -116,10 +116,10 @@ def test_nothing_in_nothing_out(neuron) -> None:
     quiet = {"bias": 0, "initial_potential": 0}
     if isinstance(neuron, neuro.UserNeuron):
         quiet = {"state": tuple((name, 0) for name, _ in neuron.state)}
-    neuron = replace(neuron, **{name: value for name, value in quiet.items() if hasattr(neuron, name)})
+    neuron = replace(neuron, **{name: value for name, value in quiet.items() if name in {f.name for f in fields(neuron)}})
     state, sent, _ = trace(neuron, np.zeros((12, 7), np.int64))
     assert not sent.any()
-    assert not potential(neuron, state).any()
+    assert not state[neuron.potential].any()
 
 
 @LAW
