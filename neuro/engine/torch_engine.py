@@ -144,9 +144,11 @@ def _simulate_batch(
 
 
 def _on_device(p: Population, device: torch.device) -> Neuron:
-    """The population's neuron with a bias for each neuron, on the device."""
+    """The population's neuron; a bias for each neuron lies on the device."""
+    if not np.ndim(p.neuron.bias):
+        return p.neuron
     bias = np.broadcast_to(np.asarray(p.neuron.bias, np.int64), p.shape).ravel()
-    return p.neuron if p.neuron.is_source else p.neuron.with_arrays(bias=torch.tensor(bias, device=device))
+    return p.neuron.with_arrays(bias=torch.tensor(bias, device=device))
 
 
 def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, messages: Tensor) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import field, fields, replace
 from inspect import get_annotations
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
@@ -162,11 +162,11 @@ class Neuron(Specification):
         """
         where, drive = type(self).__name__, charge + self.bias
         new = {name: values.copy() for name, values in state.items()}
-        message, parameters = np.zeros_like(charge), tuple(map(Word, self.parameters))
-        lowest, highest = self.messages
-        step: Any = self.step
+        message, parameters = np.zeros_like(charge), [np.broadcast_to(p, charge.shape) for p in self.parameters]
+        (lowest, highest), step = self.messages, cast(Callable[..., Any], self.step)
         for i in np.ndindex(charge.shape):
-            result = step(Word(int(drive[i])), parameters, *(Word(int(values[i])) for values in state.values()))
+            given = tuple(Word(int(p[i])) for p in parameters)
+            result = step(Word(int(drive[i])), given, *(Word(int(values[i])) for values in state.values()))
             if type(result) is not tuple or len(result) != 1 + len(new) or any(type(r) not in (int, bool, Word) for r in result):
                 remedy = f"Return integers (message, {', '.join(new)}), without division"
                 raise NetworkError(where, f"its step returned {result!r}", remedy)
@@ -190,7 +190,7 @@ class Neuron(Specification):
         return replace(self, **fields)  # type: ignore[type-var]  # every model is a dataclass
 
     def with_arrays(self, **arrays: Array) -> Self:
-        """The same with parameters as an engine computes with them, arrays of its own; nothing is checked."""
+        """The same with arrays of an engine's own in the place of parameters; nothing is checked."""
         made = copy(self)
         for name, array in arrays.items():
             object.__setattr__(made, name, array)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from neuro.errors import NetworkError
-from neuro.neurons.base import POSITIVE, START, Integers, Neuron
+from neuro.neurons.base import POSITIVE, START, Neuron
 from neuro.numbers import real, settle, settle_truths
 from neuro.specification import INT32
 
@@ -41,11 +41,6 @@ class Source(Neuron):
         settle_truths(self, NetworkError, "twin")
         if self.scale is not None:
             object.__setattr__(self, "scale", real("Source", "scale", self.scale, above=0, error=NetworkError))
-
-    @property
-    def variables(self) -> dict[str, Integers]:
-        """None: its messages are made before a run."""
-        return {}
 
     @property
     def on_chip(self) -> bool:
