@@ -27,7 +27,7 @@ MANY = 0.01  # share of values: more than that are not beyond the range by chanc
 
 def source_of(population: Population) -> Source:
     """The source that a population is, which has options of its own; InputError for any other population."""
-    if not isinstance(population.neuron, Source):  # inputs drive this one model
+    if not isinstance(population.neuron, Source):  # the one model that inputs drive, by codes of its own
         raise InputError(f"population {population.name!r}", "it is no source", "Name a population of neuro.Source()")
     return population.neuron
 

@@ -100,6 +100,34 @@ def test_steps_change_nothing_in_place(neuron, seed: int) -> None:
 
 @LAW
 @given(neurons(), SEEDS)
+def test_state_variables_are_those_declared_the_potential_first(neuron, seed: int) -> None:
+    state, _, _ = trace(neuron, charges(seed))
+    assert list(state) == list(neuron.variables)
+    assert neuron.potential == next(iter(state))
+    if neuron.potential_bits is not None:
+        assert np.abs(state[neuron.potential]).max() <= (1 << neuron.potential_bits - 1) - 1
+
+
+@LAW
+@given(neurons(), SEEDS, st.integers(1, 9))
+def test_a_value_that_timing_does_not_change_is_the_rounded_quotient(neuron, seed: int, timesteps: int) -> None:
+    """Of models that declare `values`: all the charge in the step in which they decide, against the messages of the window."""
+    if "gather" in {f.name for f in fields(neuron)}:
+        neuron = replace(neuron, gather=1)
+    if neuron.values(timesteps) is None or (neuron.hold_input and timesteps > 1):
+        return
+    charge = np.zeros((neuron.active_steps(timesteps), 7), np.int64)
+    charge[0] = charges(seed, steps=1, scale=100)
+    _, sent, _ = trace(neuron, charge)
+    sent = sent[:1] if neuron.sends == "payload" else sent  # the bias of a graded neuron counts in each step
+    worth = 2 ** np.arange(len(sent))[::-1] if neuron.sends == "digits" else np.ones(len(sent), np.int64)
+    whole = charge[0] + neuron.bias * neuron.counted_bias(timesteps) + neuron.initial_potential
+    assert np.array_equal(worth @ sent, np.clip(whole // neuron.threshold, *neuron.values(timesteps)))
+    assert np.abs(worth @ sent).max() <= neuron.largest_value(timesteps)
+
+
+@LAW
+@given(neurons(), SEEDS)
 def test_neurons_do_not_see_each_other(neuron, seed: int) -> None:
     charge = charges(seed)
     order = np.random.default_rng(seed).permutation(charge.shape[1])

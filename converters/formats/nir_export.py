@@ -252,35 +252,20 @@ def symmetrical(conv: Conv2d, where: str) -> tuple[NDArray[np.float32], tuple[in
 
 
 def _neuron_node(neuron: Neuron, shape: tuple[int, ...], metadata: dict[str, Any]) -> Any:
-    write: Callable[[Any, tuple[int, ...]], Any] = _NODES.get(type(neuron), _integrator)
-    node = write(neuron, shape)
+    import nir
+
+    write: Callable[..., Any] = _NODES.get(type(neuron), _integrator)
+    node = write(nir, neuron, shape)
     node.metadata = metadata
     return node
 
 
-def _input(neuron: Source, shape: tuple[int, ...]) -> Any:
-    import nir
-
-    return nir.Input(np.array(shape))
+def _integrator(nir: Any, n: Neuron, shape: tuple[int, ...]) -> Any:
+    return nir.IF(np.ones(shape), np.full(shape, 1 if n.threshold is None else n.threshold, np.float64), np.zeros(shape))
 
 
-def _integrator(neuron: Neuron, shape: tuple[int, ...]) -> Any:
-    import nir
-
-    level = np.full(shape, 1 if neuron.threshold is None else neuron.threshold, np.float64)
-    return nir.IF(np.ones(shape), level, np.zeros(shape))
-
-
-def _accumulator(neuron: Readout, shape: tuple[int, ...]) -> Any:
-    import nir
-
-    return nir.I(np.ones(shape, np.float32))
-
-
-def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
+def _cuba(nir: Any, n: CubaLif, shape: tuple[int, ...]) -> Any:
     """Time constants in steps; a leak voltage in the place of the bias."""
-    import nir
-
     synapse = 4096 / (n.current_decay + 1)
     membrane = 4096 / n.voltage_decay if n.voltage_decay else _NO_LEAK
     bias = np.broadcast_to(np.asarray(n.bias, np.float64) * 2.0**n.bias_exponent / 64, shape)
@@ -290,9 +275,9 @@ def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
     )  # fmt: skip
 
 
-_NODES: dict[type[Neuron], Callable[[Any, tuple[int, ...]], Any]] = {  # of models that NIR has a word for
-    Source: _input,
+_NODES: dict[type[Neuron], Callable[..., Any]] = {  # of models that NIR has a word for
+    Source: lambda nir, n, shape: nir.Input(np.array(shape)),
     IntegrateAndFire: _integrator,
     CubaLif: _cuba,
-    Readout: _accumulator,
+    Readout: lambda nir, n, shape: nir.I(np.ones(shape, np.float32)),
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import field, fields, replace
 from inspect import get_annotations
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
@@ -34,23 +34,23 @@ class Neuron(Specification):
     """A neuron model: a frozen dataclass of its parameters, with its state `variables` and the arithmetic of one step.
 
     The arithmetic is `advance`, on arrays, or `step`, for one neuron, which engines compile: a model has at least one of them.
-    Everything else is a fact that others read; those below hold for a model that does not say otherwise.
+    Everything else is a fact that others read; those below hold for a model that does not say otherwise, as an attribute of the
+    class or as a property.
     """
 
     __slots__ = ()
-    is_source: ClassVar[bool] = False  # driven from outside
-    is_readout: ClassVar[bool] = False  # never sends; its potential is what the network answers
-    storable: ClassVar[bool] = True  # whether its fields can be written to a file
-    mantissas: ClassVar[bool] = False  # whether threshold and bias are mantissas of the chip's own format, checked by the model
-    purpose: ClassVar[str] = ""  # what a chip without its program cannot do, where the program's name does not say it,
-    instead: ClassVar[str] = ""  # and what to do then
+    is_source: bool = False  # driven from outside
+    is_readout: bool = False  # never sends; its potential is what the network answers
+    storable: bool = True  # whether its fields can be written to a file
+    mantissas: bool = False  # whether threshold and bias are mantissas of the chip's own format, checked by the model
+    purpose: str = ""  # what a chip without its program cannot do, where the program's name does not say it,
+    instead: str = ""  # and what to do then
 
     start_step: int  # the step at which its population is switched on
     threshold: int | None = None
     bias: Integers = 0  # joins the charge; for each neuron, or one for all
     initial_potential: Integers = 0
     hold_input: bool = False  # whether a current keeps every charge that arrives and adds it again at each step
-    gather: int | None = 1  # steps that it integrates, the step of its first message included
     potential_bits: int | None = None  # width at which its potential saturates
     step: Callable[..., Any] | None = None  # step(charge, parameters, *variables) -> (message, *variables), on plain integers
 

@@ -4,7 +4,7 @@ equal element by element)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class CubaLif(Neuron):
     Differs from Lava in: u wraps in two's complement, so +2^23 becomes -2^23 where Lava keeps it.
     """
 
-    mantissas: ClassVar[bool] = True
+    program = "cuba_lif"
+    mantissas = True
     potential_bits = 24
     current_decay: int
     voltage_decay: int
@@ -44,10 +45,6 @@ class CubaLif(Neuron):
     @property
     def variables(self) -> dict[str, Integers]:
         return {"v": 0, "u": 0}
-
-    @property
-    def program(self) -> str:
-        return "cuba_lif"
 
     def advance(self, state: State, charge: Array, elapsed: int, xp: Any = np) -> Step:
         u = wrap24(decay(state["u"], self.current_decay + 1, xp) + (charge << 6))

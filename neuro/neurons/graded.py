@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Graded(Neuron):
     It keeps no potential between steps. On a chip the division is a multiplication and a shift in the neuron program.
     """
 
+    sends = "payload"
+    program = "graded"
     threshold: int
     levels: int = 255
     minimum: int = 0
@@ -35,14 +37,6 @@ class Graded(Neuron):
     @property
     def messages(self) -> tuple[int, int]:
         return (self.minimum, self.levels)
-
-    @property
-    def sends(self) -> Literal["payload"]:
-        return "payload"
-
-    @property
-    def program(self) -> str:
-        return "graded"
 
     @property
     def memoryless(self) -> bool:

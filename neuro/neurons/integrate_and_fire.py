@@ -22,6 +22,7 @@ class IntegrateAndFire(Neuron):
     `bias` and `initial_potential` are integers or arrays that broadcast to the population's shape.
     """
 
+    program = "if"
     threshold: int
     reset: str = "subtract"
     bias: Integers = 0
@@ -35,10 +36,6 @@ class IntegrateAndFire(Neuron):
             raise NetworkError("IntegrateAndFire", f"reset {self.reset!r} is not known", "Use 'subtract' or 'zero'")
         object.__setattr__(self, "reset", _RESETS[self.reset])
         check_fields(self)
-
-    @property
-    def program(self) -> str:
-        return "if"
 
     @property
     def subtracts(self) -> bool:

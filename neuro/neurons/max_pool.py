@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,8 +25,9 @@ class MaxPool(Neuron):
     "turns": payloads arrive one tap a step, with weight 1: sends the largest once, in the step of the last tap.
     """
 
-    purpose: ClassVar[str] = "the largest of several inputs"
-    instead: ClassVar[str] = "Use average pooling, or another chip"
+    takes_maxima = True
+    purpose = "the largest of several inputs"
+    instead = "Use average pooling, or another chip"
     taps: int
     code: Literal["counts", "digits", "turns"] = "counts"
     signed: bool = False
@@ -64,10 +65,6 @@ class MaxPool(Neuron):
     @property
     def sends(self) -> Literal["counts", "digits", "payload"]:
         return "payload" if self.code == "turns" else self.code
-
-    @property
-    def takes_maxima(self) -> bool:
-        return True
 
     def active_steps(self, timesteps: int) -> int:
         return self.taps + timesteps - 1 if self.code == "turns" else timesteps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class RadixIntegrateAndFire(Neuron):
     """Binary digits, most significant first: v = 2 v + charge for `gather` steps, then + bias once, then `digits` steps in
     which a spike is worth threshold * 2^(digits - 1), ..., threshold."""
 
+    sends = "digits"
+    program = "radix"
+    subtracts = True
+    phased = True
     threshold: int
     digits: int
     gather: int
@@ -33,22 +37,6 @@ class RadixIntegrateAndFire(Neuron):
                 f"{self.digits} digits of threshold {self.threshold} do not fit 32 bits",
                 "Use fewer digits or a smaller threshold",
             )
-
-    @property
-    def sends(self) -> Literal["digits"]:
-        return "digits"
-
-    @property
-    def program(self) -> str:
-        return "radix"
-
-    @property
-    def subtracts(self) -> bool:
-        return True
-
-    @property
-    def phased(self) -> bool:
-        return True
 
     def active_steps(self, timesteps: int) -> int:
         return self.gather + self.digits - 1

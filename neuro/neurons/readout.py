@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ class Readout(Neuron):
     `doubling`: v = 2 v + charge, for sources that send binary digits; `gather` then is their number.
     """
 
-    is_readout: ClassVar[bool] = True
+    messages = (0, 0)
+    program = "if"
+    is_readout = True
     scale: float | NDArray[np.float64] = 1.0
     offset: float | NDArray[np.float64] = 0.0
     average: bool = False
@@ -38,14 +40,6 @@ class Readout(Neuron):
         settle_truths(self, NetworkError, "average", "doubling")
         if self.gather is not None:
             settle(self, NetworkError, gather=POSITIVE)
-
-    @property
-    def messages(self) -> tuple[int, int]:
-        return (0, 0)
-
-    @property
-    def program(self) -> str:
-        return "if"
 
     @property
     def phased(self) -> bool:

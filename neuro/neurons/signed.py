@@ -20,6 +20,9 @@ class SignedIntegrateAndFire(Neuron):
     Source: "IF with negative spikes", ST-BIF. Differs from it in: `gather`.
     """
 
+    messages = (-1, 1)
+    program = "signed"
+    subtracts = True
     threshold: int
     bias: Integers = 0
     initial_potential: Integers = 0
@@ -37,18 +40,6 @@ class SignedIntegrateAndFire(Neuron):
     def variables(self) -> dict[str, Integers]:
         current: dict[str, Integers] = {"current": 0} if self.hold_input else {}
         return {"v": self.initial_potential, "count": 0, **current}
-
-    @property
-    def messages(self) -> tuple[int, int]:
-        return (-1, 1)
-
-    @property
-    def program(self) -> str:
-        return "signed"
-
-    @property
-    def subtracts(self) -> bool:
-        return True
 
     def active_steps(self, timesteps: int) -> int:
         return self.gather + timesteps - 1

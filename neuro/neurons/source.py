@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from neuro.errors import NetworkError
 from neuro.neurons.base import POSITIVE, START, Neuron
@@ -25,7 +25,8 @@ class Source(Neuron):
     `twin` splits real values into a positive and a negative half along the first axis: shape (2C, ...) from inputs (C, ...).
     """
 
-    is_source: ClassVar[bool] = True
+    subtracts = True
+    is_source = True
     code: Literal["held", "once", "rate", "signed", "radix"] = "held"
     scale: float | None = None
     levels: int = INT32.max
@@ -55,10 +56,6 @@ class Source(Neuron):
     @property
     def program(self) -> str:
         return "if" if self.code == "rate" else self.code
-
-    @property
-    def subtracts(self) -> bool:
-        return True
 
     @property
     def state_words(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from neuro.errors import NetworkError
 from neuro.neurons.base import START, Integers, Neuron
@@ -22,7 +22,7 @@ class UserNeuron(Neuron):
     `lowest` and `highest` bound the messages it may send.
     """
 
-    storable: ClassVar[bool] = False  # code is not written to files
+    storable = False  # code is not written to files
     step: Callable[..., Any]
     state: tuple[tuple[str, int], ...] = (("v", 0),)
     parameters: tuple[int, ...] = ()

@@ -15,6 +15,9 @@ from neuro.neurons.integers import Array, saturate
 class WaitIntegrateAndFire(Neuron):
     """Integrate `gather` steps in silence, then fire once a step while v >= threshold: exactly the quantised activation."""
 
+    program = "wait"
+    subtracts = True
+    phased = True
     threshold: int
     gather: int
     bias: Integers = 0
@@ -25,18 +28,6 @@ class WaitIntegrateAndFire(Neuron):
 
     def __post_init__(self) -> None:
         check_fields(self)
-
-    @property
-    def program(self) -> str:
-        return "wait"
-
-    @property
-    def subtracts(self) -> bool:
-        return True
-
-    @property
-    def phased(self) -> bool:
-        return True
 
     def active_steps(self, timesteps: int) -> int:
         return self.gather + timesteps - 1
