@@ -83,7 +83,7 @@ class Corrector:
 
     def _mend_readout(self, made: Made, signal: Signal) -> Made:
         neuron = made.population.neuron
-        assert isinstance(neuron, Readout)
+        assert isinstance(neuron, Readout)  # of which this reads scale and offset
         steps = self.settings.timesteps if neuron.average else 1
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(
