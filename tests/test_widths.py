@@ -116,7 +116,7 @@ def extremes(draw, *, plain: bool = False):
     """Two sources into two neurons: weights x payload x inputs up to what 32-bit accumulators hold, in streams of some steps."""
     neuron = draw(extreme_neurons(plain=plain))
     payload = 1 if plain else 1 << draw(st.integers(0, 30))
-    room = (INT32 - (1 << 24) - int(abs(getattr(neuron, "bias", 0)))) // (2 * payload)
+    room = (INT32 - (1 << 24) - int(abs(neuron.bias))) // (2 * payload)
     assume(room > 0)
     weights = [[draw(extreme(room)) for _ in range(2)] for _ in range(2)]
     steps = draw(st.integers(1, 12))
