@@ -21,10 +21,9 @@ from converters.calibration import Range
 from converters.coding import PathKept, Settings
 from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
-from neuro.encoding import quantise
+from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
-from neuro.neurons import Source
 from neuro.notebook import Shown, Table
 
 Floats = NDArray[np.float64]
@@ -126,9 +125,9 @@ def _correlation(found: Floats, truth: Floats) -> float:
 def _inputs(built: Built, samples: NDArray[np.float32]) -> tuple[PathKept, ...]:
     """What the input's grid of integers keeps: the energy of the channel that loses most."""
     kept = []
-    for p in built.network.populations:
-        source = p.neuron
-        if isinstance(source, Source) and source.scale is not None:
+    for p in built.network.sources:
+        source = source_of(p)
+        if source.scale is not None:
             values = samples.astype(np.float64)
             sign = np.sign(values) if source.twin else 1.0
             back = quantise(source, np.abs(values) if source.twin else values) * source.scale * sign

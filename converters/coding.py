@@ -20,17 +20,14 @@ from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
 from neuro.codes import Code
+from neuro.encoding import source_of
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import (
     Graded,
-    IntegrateAndFire,
     Neuron,
-    RadixIntegrateAndFire,
     Readout,
-    SignedIntegrateAndFire,
     Source,
-    WaitIntegrateAndFire,
 )
 from neuro.projections import OneToOne, Projection
 
@@ -169,8 +166,7 @@ def source_population(stage: Stage, variance: float, settings: Settings) -> Made
 
 def relay(made: Made) -> Made:
     """A population that repeats a graded input at every step, in 8 bits, for targets which also receive spikes."""
-    before, source = made.sender, made.population.neuron
-    assert isinstance(source, Source)
+    before, source = made.sender, source_of(made.population)
     name, start = f"{before.name}.relay", before.ready + 1
     step = -(-source.levels // _RELAYED)
     levels = (source.levels + step // 2) // step
@@ -238,13 +234,12 @@ def encode_readout(
 
 def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neuron:
     """The neuron with `extra` charge over its whole window, spread over its steps, the remainder in the initial potential."""
-    if isinstance(neuron, Graded | RadixIntegrateAndFire):
-        return replace(neuron, bias=_shortest(neuron.bias + extra))
-    assert isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire | WaitIntegrateAndFire)
-    steps = neuron.gather if isinstance(neuron, WaitIntegrateAndFire) else neuron.active_steps(timesteps)
-    half = neuron.threshold // 2
+    steps = neuron.counted_bias(timesteps)
+    if steps == 1:
+        return neuron.changed(bias=_shortest(np.asarray(neuron.bias + extra)))
+    half = (neuron.threshold or 0) // 2
     total = np.asarray(neuron.bias, np.int64) * steps + neuron.initial_potential - half + extra
-    return replace(neuron, bias=_shortest(total // steps), initial_potential=_shortest(half + total % steps))
+    return neuron.changed(bias=_shortest(total // steps), initial_potential=_shortest(half + total % steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from converters.coding import Made, Settings, with_charge
 from converters.evaluation import evaluate
-from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.graph import Graph
-from neuro.neurons import Neuron, Readout, Source
+from neuro.neurons import Neuron, Readout
 
 Floats = NDArray[np.float64]
 ROUNDS = 3
@@ -54,15 +54,15 @@ class Corrector:
     def visit(self, made: Made) -> Made:
         """The population with its biases corrected; its signal is kept for the ones behind it."""
         name, steps = made.population.name, self.settings.timesteps
-        if isinstance(made.population.neuron, Source):
+        if made.population.neuron.is_source:
             self._keep(made, source_signal(made.population, self.samples, steps, self.settings.lossless))
             return made
         part = Part(made.population, made.projections, self.neurons, self.signals, steps, self.settings.lossless)
-        charge = torch.zeros(1) if takes_maxima(made.population.neuron) else charges(part)
+        charge = torch.zeros(1) if made.population.neuron.takes_maxima else charges(part)
         signal = respond(part, charge)
         if name in self.wanted:
-            mend = self._mend_readout if isinstance(made.population.neuron, Readout) else self._mend
-            for _ in range(1 if isinstance(made.population.neuron, Readout) else ROUNDS):
+            mend = self._mend_readout if made.population.neuron.is_readout else self._mend
+            for _ in range(1 if made.population.neuron.is_readout else ROUNDS):
                 made = mend(made, signal)
                 signal = respond(replace(part, population=made.population), charge)
         self._keep(made, signal)
@@ -83,7 +83,7 @@ class Corrector:
 
     def _mend_readout(self, made: Made, signal: Signal) -> Made:
         neuron = made.population.neuron
-        assert isinstance(neuron, Readout)
+        assert isinstance(neuron, Readout)  # of which this reads scale and offset
         steps = self.settings.timesteps if neuron.average else 1
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(

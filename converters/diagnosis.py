@@ -17,11 +17,10 @@ from converters.building import Built, Recipe
 from converters.coding import Settings
 from converters.delivery import fan_out
 from converters.evaluation import evaluate
-from converters.stepping import Signal, emulated, rectified
+from converters.stepping import Signal, emulated, rectified, sent, threshold_of
 from converters.swapping import Swap, swaps
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.neurons import RadixIntegrateAndFire, WaitIntegrateAndFire
 from neuro.notebook import Shown, Table
 
 Floats = NDArray[np.float64]
@@ -121,7 +120,7 @@ def _layer(
 ) -> LayerDiagnosis:
     truth, received, total = seen
     unit, levels = np.asarray(built.units[p.name], np.float64), settings.levels
-    threshold: int = p.neuron.threshold  # type: ignore[attr-defined]  # rectified populations have one
+    threshold = threshold_of(p)
     exact = np.clip(received // threshold, 0, levels)
     real = unit * np.clip((received - threshold // 2) / threshold, 0, levels)
     clipped = np.minimum(truth, unit * levels)
@@ -154,8 +153,8 @@ def _layer(
 
 def _traffic(network: Network, p: Population, signal: Signal, settings: Settings) -> tuple[float, float]:
     """Messages sent and synaptic operations caused, per sample."""
-    sent = _messages(p, signal, settings)
-    each = sent.reshape(len(sent), -1).double().mean(0)
+    messages = _messages(p, signal, settings)
+    each = messages.reshape(len(messages), -1).double().mean(0)
     synops = sum(float(each @ fan_out(q, p.shape, network[q.target].shape).reshape(-1).double()) for q in network.out_of(p.name))
     return float(each.sum()), synops
 
@@ -163,7 +162,4 @@ def _traffic(network: Network, p: Population, signal: Signal, settings: Settings
 def _messages(p: Population, signal: Signal, settings: Settings) -> Tensor:
     if not settings.lossless:
         return (signal.frames != 0).sum(0)
-    total = signal.total
-    if isinstance(p.neuron, RadixIntegrateAndFire):
-        return torch.as_tensor(np.bitwise_count(total.numpy()).astype(np.int64))
-    return total if isinstance(p.neuron, WaitIntegrateAndFire) else (total != 0).to(torch.int64)
+    return torch.as_tensor(sent(p.neuron, signal.total.numpy(), settings.timesteps).astype(np.int64))

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from converters.codes import lossless_codes, named
 from converters.delivery import fan_out
-from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from converters.stepping import Part, Signal, charges, respond, sent, source_signal
 from neuro.encoding import by_source, encode
 from neuro.engine.records import count_type, read
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
-from neuro.neurons import Graded, MaxPool, RadixIntegrateAndFire, Readout, Source, WaitIntegrateAndFire
 
 Counts = NDArray[np.unsignedinteger[Any]]  # as wide as the window needs
 _BATCH_VALUES = 2**23  # values of the largest population that one batch may hold
@@ -44,11 +43,11 @@ class Quantised:
 def evaluate(network: Network, inputs: Any) -> Quantised:
     """Evaluate a lossless network on inputs (samples, *shape). Raises ConversionError for one that depends on timing."""
     for p in network.populations:
-        known = isinstance(p.neuron, Source | WaitIntegrateAndFire | RadixIntegrateAndFire | Graded | Readout)
-        if not known and not takes_maxima(p.neuron):
+        n = p.neuron
+        if not (n.is_source or n.is_readout or n.takes_maxima or n.values(1)):
             raise ConversionError(
                 f"population {p.name!r}",
-                f"the counts of {type(p.neuron).__name__} depend on timing, so no quantised network equals it",
+                f"the counts of {type(n).__name__} depend on timing, so no quantised network equals it",
                 f"Run the network, or convert with code={named(lossless_codes())}",
             )
     ((_, array),) = by_source(network, inputs).items()
@@ -65,14 +64,14 @@ def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.floatin
     spikes: dict[str, Counts] = {}
     logits = []
     for p in network.populations:
-        if isinstance(p.neuron, Source):
+        if p.neuron.is_source:
             signals[p.name] = source_signal(p, array, timesteps, True)
             spikes[p.name] = _narrow((encode(p, array, timesteps) != 0).sum(axis=1))
             continue
         part = Part(p, network.into(p.name), neurons, signals, timesteps, True)
-        signals[p.name] = respond(part, torch.zeros(1) if takes_maxima(p.neuron) else charges(part))
-        if isinstance(p.neuron, Readout):
-            logits.append(_read(p, p.neuron, signals[p.name].total, timesteps))
+        signals[p.name] = respond(part, torch.zeros(1) if p.neuron.takes_maxima else charges(part))
+        if p.neuron.is_readout:
+            logits.append(_read(p, signals[p.name].total, timesteps))
         spikes[p.name] = _messages(p, signals[p.name].total, timesteps)
     return np.concatenate(logits, axis=1), spikes
 
@@ -80,14 +79,9 @@ def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.floatin
 def _messages(p: Population, value: torch.Tensor, timesteps: int) -> Counts:
     """How many messages carry a value."""
     flat = value.reshape(len(value), -1).numpy()
-    n = p.neuron
-    if isinstance(n, Readout):
-        flat = np.zeros_like(flat)
-    elif isinstance(n, RadixIntegrateAndFire) or (isinstance(n, MaxPool) and n.code == "digits"):
-        flat = np.bitwise_count(flat)
-    elif isinstance(n, Graded | MaxPool):
-        flat = (flat != 0) * (timesteps if isinstance(n, Graded) and n.hold_input else 1)
-    return _narrow(flat)
+    if p.neuron.is_readout:
+        return _narrow(np.zeros_like(flat))
+    return _narrow(sent(p.neuron, flat, timesteps))
 
 
 def _narrow(counts: NDArray[Any]) -> Counts:
@@ -102,13 +96,13 @@ def _synops(network: Network, spikes: dict[str, Counts]) -> int:
     return total
 
 
-def _read(p: Population, neuron: Readout, total: torch.Tensor, timesteps: int) -> NDArray[np.floating[Any]]:
-    potentials, most = total.reshape(len(total), -1).numpy(), (1 << (neuron.potential_bits - 1)) - 1
+def _read(p: Population, total: torch.Tensor, timesteps: int) -> NDArray[np.floating[Any]]:
+    potentials, bits = total.reshape(len(total), -1).numpy(), p.neuron.potential_bits or 32
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
-    if largest > most:
+    if largest > (1 << (bits - 1)) - 1:
         raise ConversionError(
             f"population {p.name!r}",
-            f"a potential of {largest:,} saturates at {neuron.potential_bits} bits",
+            f"a potential of {largest:,} saturates at {bits} bits",
             "Calibrate on inputs as large as these, or run the network",
         )
     return read(p, potentials, timesteps)

@@ -15,20 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from converters.delivery import deliver, largest
-from neuro.encoding import encode
+from neuro.encoding import encode, source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
-from neuro.neurons import (
-    Graded,
-    IntegrateAndFire,
-    MaxPool,
-    Neuron,
-    RadixIntegrateAndFire,
-    Readout,
-    SignedIntegrateAndFire,
-    Source,
-    WaitIntegrateAndFire,
-)
+from neuro.neurons import IntegrateAndFire, Neuron, SignedIntegrateAndFire
 from neuro.projections import Projection
 
 Tensor = torch.Tensor
@@ -60,8 +50,7 @@ class Part:
 
 def source_signal(population: Population, inputs: NDArray[Any], timesteps: int, lossless: bool) -> Signal:
     """What a source sends for inputs (samples, *shape)."""
-    neuron = population.neuron
-    assert isinstance(neuron, Source)
+    neuron = source_of(population)
     if neuron.code in ("held", "once"):
         frame = torch.as_tensor(encode(population, inputs, 1).reshape(len(inputs), *population.shape)).to(torch.int64)
         total = frame * (timesteps if neuron.code == "held" else 1)
@@ -83,7 +72,7 @@ def charges(part: Part) -> Tensor:
     for t in range(steps):
         total: Any = 0
         for p, frames, neuron in incoming:
-            bound = largest_value(neuron, whole)
+            bound = neuron.largest_value(whole)
             total = total + deliver(p, frames[min(t, len(frames) - 1)], part.population.shape, bound)
         result.append(total)
     return torch.stack(result)
@@ -91,59 +80,37 @@ def charges(part: Part) -> Tensor:
 
 def respond(part: Part, charge: Tensor) -> Signal:
     """What a population sends for the charges of `charges`."""
-    neuron = part.population.neuron
-    if takes_maxima(neuron):
+    neuron: Any = part.population.neuron
+    whole = part.timesteps
+    if neuron.takes_maxima:
         return _pooled(part)
-    if isinstance(neuron, Readout):
+    if neuron.is_readout:
         repeated = len(charge) == 1 and neuron.average and not part.lossless
-        return Signal(charge, charge[0] * part.timesteps if repeated else charge.sum(0))
-    if isinstance(neuron, Graded) and neuron.hold_input:
-        value = fire(neuron, charge[0], 1)
-        total = value * part.timesteps
-        return Signal((total if part.lossless else value)[None], total)
-    if isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire):
-        return _integrated(neuron, charge, part.timesteps)
-    assert isinstance(neuron, Graded | RadixIntegrateAndFire | WaitIntegrateAndFire)
-    value = fire(neuron, charge[0], part.timesteps)
-    return Signal(value[None], value)
+        return Signal(charge, charge[0] * whole if repeated else charge.sum(0))
+    if neuron.values(whole) is None:
+        # Restated for whole windows, in the narrowest integers: the only models that depend on timing which a code converts to.
+        assert isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire)
+        return _integrated(neuron, charge, whole)
+    value = fire(part.population, charge[0], 1 if neuron.hold_input else whole)
+    if not neuron.hold_input:
+        return Signal(value[None], value)
+    total = value * whole
+    return Signal((total if part.lossless else value)[None], total)
 
 
-def takes_maxima(neuron: Neuron) -> bool:
-    """Whether a neuron sends the largest of its inputs: a MaxPool, or one that fires whenever anything arrives."""
-    always = isinstance(neuron, IntegrateAndFire) and neuron.threshold == 1 and neuron.reset == "zero"
-    return isinstance(neuron, MaxPool) or always
-
-
-def fire(neuron: Graded | RadixIntegrateAndFire | WaitIntegrateAndFire, total: Tensor, timesteps: int) -> Tensor:
+def fire(p: Population, total: Tensor, timesteps: int) -> Tensor:
     """Value of each neuron of a lossless code from its total charge (samples, *shape)."""
-    n: Any = neuron
-    bias = torch.tensor(np.asarray(n.bias, np.int64))
-    if isinstance(neuron, Graded):
-        return torch.clamp(torch.div(total + bias, n.threshold, rounding_mode="floor"), n.minimum, n.levels)
-    if isinstance(neuron, RadixIntegrateAndFire):
-        potential, levels = total + bias, 2**n.digits - 1
-    else:
-        potential, levels = total + bias * n.gather + torch.tensor(np.asarray(n.initial_potential, np.int64)), timesteps
-    if int(potential.abs().max()) > 2 ** (n.potential_bits - 1) - 1:
+    n, values = p.neuron, p.neuron.values(timesteps)
+    assert values is not None
+    potential = total + offset(p, timesteps)
+    largest = int(potential.abs().max())
+    if n.potential_bits is not None and largest > 2 ** (n.potential_bits - 1) - 1:
         raise ConversionError(
-            f"a {type(neuron).__name__} population",
-            f"a potential of {int(potential.abs().max())} saturates at {n.potential_bits} bits",
+            f"a {type(n).__name__} population",
+            f"a potential of {largest} saturates at {n.potential_bits} bits",
             "Calibrate on inputs as large as these",
         )
-    return torch.clamp(torch.div(potential, n.threshold, rounding_mode="floor"), 0, levels)
-
-
-def largest_value(neuron: Neuron, timesteps: int) -> int:
-    """The largest absolute value of a signal's frame, which in a lossless code stands for `timesteps` steps."""
-    if isinstance(neuron, RadixIntegrateAndFire):
-        return int(2**neuron.digits - 1)
-    if isinstance(neuron, Graded):
-        return max(neuron.levels, -neuron.minimum) * (timesteps if neuron.hold_input else 1)
-    if isinstance(neuron, MaxPool):
-        return max(neuron.levels, timesteps, 255)
-    if isinstance(neuron, Source):
-        return max(neuron.levels, timesteps) * (timesteps if neuron.code == "held" else 1)
-    return timesteps
+    return torch.clamp(torch.div(potential, threshold_of(p), rounding_mode="floor"), *values)
 
 
 def _pooled(part: Part) -> Signal:
@@ -157,7 +124,7 @@ def _pooled(part: Part) -> Signal:
 
 def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int) -> Signal:
     shape, limit = charge.shape[1:], 2 ** (n.potential_bits - 1) - 1
-    gather = n.gather if isinstance(n, SignedIntegrateAndFire) else 1
+    early = n.active_steps(timesteps) - timesteps
     narrow = int(charge.abs().max()) + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)) < 2**31
     kind = torch.int32 if narrow else torch.int64
     bias = torch.tensor(np.asarray(n.bias)).to(kind)
@@ -165,17 +132,17 @@ def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, ti
     count = torch.zeros(shape, dtype=torch.int32)
     frames = torch.zeros((timesteps, *shape), dtype=torch.int8)
     charge = charge.to(kind)
-    for t in range(timesteps + gather - 1):
+    for t in range(n.active_steps(timesteps)):
         v += bias
         if t < timesteps:
             v += charge[min(t, len(charge) - 1)]
         v.clamp_(-limit, limit)
-        if t < gather - 1:
+        if t < early:
             continue
         message = _messages(n, v, count)
-        frames[t - gather + 1] = message
+        frames[t - early] = message
         count += message
-        v = torch.where(message != 0, 0, v) if getattr(n, "reset", "") == "zero" else v - n.threshold * message
+        v = v - n.threshold * message if n.subtracts else torch.where(message != 0, 0, v)
     return Signal(frames, count.to(torch.int64))
 
 
@@ -183,21 +150,29 @@ def _magnitude(values: Any) -> int:
     return int(np.abs(np.asarray(values, np.int64)).max(initial=0))
 
 
-def _messages(n: IntegrateAndFire | SignedIntegrateAndFire, v: Tensor, count: Tensor) -> Tensor:
-    up = v >= n.threshold
-    if isinstance(n, IntegrateAndFire):
+def _messages(n: Any, v: Tensor, count: Tensor) -> Tensor:
+    up: Tensor = v >= n.threshold
+    if n.messages == (0, 1):
         return up.to(torch.int32)
     if n.maximum is not None:
         up &= count < n.maximum
-    down = v < 0
+    down: Tensor = v < 0
     if n.minimum is not None:
         down &= count > n.minimum
     return up.to(torch.int32) - down.to(torch.int32)
 
 
+def threshold_of(p: Population) -> int:
+    """The threshold of a population that has one, as rectified ones have."""
+    assert p.neuron.threshold is not None
+    return p.neuron.threshold
+
+
 def rectified(p: Population) -> bool:
-    relayed = isinstance(p.neuron, Graded) and p.neuron.hold_input and p.neuron.minimum < 0
-    return not isinstance(p.neuron, Source | Readout) and not takes_maxima(p.neuron) and not relayed
+    """Whether a population is a rectified layer: not the input, its relay, a pool of maxima or the output."""
+    n = p.neuron
+    relayed = n.sends == "payload" and n.hold_input and n.messages[0] < 0
+    return not (n.is_source or n.is_readout or n.takes_maxima or relayed)
 
 
 def emulated(
@@ -208,11 +183,11 @@ def emulated(
     received: dict[str, Tensor] = {}
     neurons = {p.name: p.neuron for p in network.populations}
     for p in network.populations:
-        if isinstance(p.neuron, Source):
+        if p.neuron.is_source:
             signals[p.name] = source_signal(p, samples, timesteps, lossless)
             continue
         part = Part(p, network.into(p.name), neurons, signals, timesteps, lossless)
-        charge = torch.zeros(1) if takes_maxima(p.neuron) else charges(part)
+        charge = torch.zeros(1) if p.neuron.takes_maxima else charges(part)
         signals[p.name] = respond(part, charge)
         if rectified(p):
             repeated = timesteps if len(charge) == 1 and not lossless else 1
@@ -220,12 +195,16 @@ def emulated(
     return signals, received
 
 
+def sent(neuron: Neuron, values: NDArray[Any], timesteps: int) -> NDArray[Any]:
+    """How many messages carry the values that neurons send in a window of a lossless code."""
+    if neuron.sends == "digits":
+        return np.asarray(np.bitwise_count(values))
+    if neuron.sends == "payload":
+        return np.asarray((values != 0) * (timesteps if neuron.hold_input else 1))
+    return values
+
+
 def offset(p: Population, timesteps: int) -> Tensor:
     """A population's bias over its window and its initial potential."""
-    n: Any = p.neuron
-    bias = np.asarray(n.bias, np.int64)
-    if isinstance(n, WaitIntegrateAndFire):
-        bias = bias * n.gather
-    elif not isinstance(n, Graded | RadixIntegrateAndFire):
-        bias = bias * n.active_steps(timesteps)
-    return torch.tensor(bias + np.asarray(getattr(n, "initial_potential", 0), np.int64))
+    bias = np.asarray(p.neuron.bias, np.int64) * p.neuron.counted_bias(timesteps)
+    return torch.tensor(bias + np.asarray(p.neuron.initial_potential, np.int64))

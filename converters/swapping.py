@@ -14,10 +14,11 @@ from converters.advice import Cause, remedy
 from converters.building import Built, Recipe, build
 from converters.coding import Settings
 from converters.delivery import deliver, largest
-from converters.stepping import emulated, offset, rectified, source_signal, takes_maxima
+from converters.stepping import emulated, offset, rectified, source_signal, threshold_of
 from neuro.codes import Code
+from neuro.encoding import source_of
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Source
+from neuro.neurons import Readout
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
@@ -85,11 +86,11 @@ def _exact(p: Population, charge: Tensor, settings: Settings) -> Tensor:
 
 
 def _unclipped(p: Population, charge: Tensor, settings: Settings) -> Tensor:
-    return torch.floor(charge / p.neuron.threshold).clamp(min=0)  # type: ignore[attr-defined]
+    return torch.floor(charge / threshold_of(p)).clamp(min=0)
 
 
 def _real(p: Population, charge: Tensor, settings: Settings) -> Tensor:
-    threshold: int = p.neuron.threshold  # type: ignore[attr-defined]
+    threshold = threshold_of(p)
     return ((charge - threshold // 2) / threshold).clamp(0, settings.levels)
 
 
@@ -102,25 +103,25 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
     timesteps = settings.timesteps
     for p in network.populations:
         n = p.neuron
-        if isinstance(n, Source):
-            total = source_signal(p, samples, timesteps, True).total.double()
-            if exact_input and n.code in ("held", "once") and n.scale is not None:
-                total = torch.as_tensor(samples.astype(np.float64) / n.scale) * (timesteps if n.code == "held" else 1)
+        if n.is_source:
+            total, source = source_signal(p, samples, timesteps, True).total.double(), source_of(p)
+            if exact_input and source.code in ("held", "once") and source.scale is not None:
+                total = torch.as_tensor(samples.astype(np.float64) / source.scale) * (timesteps if source.code == "held" else 1)
             totals[p.name] = total
             continue
-        if takes_maxima(n):
+        if n.takes_maxima:
             totals[p.name] = largest(network.into(p.name), totals[network.into(p.name)[0].source], p.shape)
             continue
         charge: Any = 0
         for projection in network.into(p.name):
             charge = charge + deliver(projection, totals[projection.source], p.shape, 0)
-        charge = charge * (timesteps if getattr(n, "hold_input", False) else 1)
+        charge = charge * (timesteps if n.hold_input else 1)
         totals[p.name] = rule(p, charge + offset(p, timesteps), settings) if rectified(p) else charge
     return _read(network.populations[-1], totals[network.populations[-1].name], timesteps)
 
 
 def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
     n = p.neuron
-    assert isinstance(n, Readout)
+    assert isinstance(n, Readout)  # of which this reads scale and offset
     steps = timesteps if n.average else 1
     return np.asarray(total.double().numpy() * np.asarray(n.scale) / steps + np.asarray(n.offset))

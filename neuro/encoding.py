@@ -25,6 +25,13 @@ FAR = 1.5  # times the calibrated range: inputs beyond that are of another scale
 MANY = 0.01  # share of values: more than that are not beyond the range by chance
 
 
+def source_of(population: Population) -> Source:
+    """The source that a population is, which has options of its own; InputError for any other population."""
+    if not isinstance(population.neuron, Source):  # the one model that inputs drive, by codes of its own
+        raise InputError(f"population {population.name!r}", "it is no source", "Name a population of neuro.Source()")
+    return population.neuron
+
+
 def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
     """Checked inputs per source population: one array when there is one source, else a mapping from names."""
     checked = {name: _check(network[name], array) for name, array in named(network, inputs).items()}
@@ -50,8 +57,7 @@ def named(network: Network, inputs: Any) -> dict[str, Any]:
 
 def as_numbers(population: Population, inputs: Any) -> NDArray[Any]:
     """Inputs as an array of integers, truth values or finite floats, whole ones where the source has no scale; or InputError."""
-    where, source = f"inputs for {population.name!r}", population.neuron
-    assert isinstance(source, Source)
+    where, source = f"inputs for {population.name!r}", source_of(population)
     try:
         array = np.asarray(inputs)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -77,8 +83,7 @@ def clipped_values(network: Network, inputs: Mapping[str, NDArray[Any]]) -> dict
 
 
 def _clipped(population: Population, array: NDArray[Any]) -> int:
-    source = population.neuron
-    assert isinstance(source, Source)
+    source = source_of(population)
     if source.scale is None or is_stream(population, array):
         return 0
     lowest, highest = float(array.min()), float(array.max())
@@ -102,8 +107,7 @@ def _clipped(population: Population, array: NDArray[Any]) -> int:
 
 def value_shape(population: Population) -> tuple[int, ...]:
     """Shape of the values that drive a source: half the channels of a `twin` source."""
-    source = population.neuron
-    assert isinstance(source, Source)
+    source = source_of(population)
     return (population.shape[0] // 2, *population.shape[1:]) if source.twin else population.shape
 
 
@@ -154,8 +158,7 @@ def _scaled(source: Source, values: NDArray[Any]) -> NDArray[np.int64] | NDArray
 
 def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
     """Messages (samples, steps, neurons) that a source sends for checked inputs from its first step on; then it is silent."""
-    source = population.neuron
-    assert isinstance(source, Source)
+    source = source_of(population)
     samples, size = len(inputs), population.size
     if is_stream(population, inputs):
         messages = stream_messages(population, inputs)
@@ -182,8 +185,7 @@ def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Mess
 
 
 def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64]:
-    source = population.neuron
-    assert isinstance(source, Source)
+    source = source_of(population)
     if source.twin:
         signed = inputs.astype(np.float64)
         inputs = np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1)
@@ -192,8 +194,7 @@ def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64
 
 def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
     """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled."""
-    source = population.neuron
-    assert isinstance(source, Source)
+    source = source_of(population)
     scaled = _scaled(source, inputs) if source.scale is not None or inputs.dtype.kind == "f" else inputs
     if source.twin:
         signed = scaled.astype(np.float64)

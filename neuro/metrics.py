@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.encoding import by_source, quantise
+from neuro.encoding import by_source, quantise, source_of
 from neuro.engine.records import Run
 from neuro.engine.run import run as run_network
 from neuro.errors import InputError
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Source
 from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 from neuro.windows import Shape
 
@@ -77,7 +76,7 @@ def neurobench(network: Network, run: Run, inputs: Any, *, labels: NDArray[np.in
         raise InputError("inputs", f"{samples} samples for a run of {run.samples}", "Pass those of the run, with their labels")
     macs, acs, dense = _operations(network, run, arrays)
     zero, weights = _zeros(network)
-    firing = [p for p in network.populations if not isinstance(p.neuron, Source | Readout)]
+    firing = [p for p in network.populations if not (p.neuron.is_source or p.neuron.is_readout)]
     places = sum(p.size * p.neuron.active_steps(run.timesteps) for p in firing) * samples
     sent = sum(int(run.counts[p.name].messages.sum()) for p in firing)
     updates, seen = _membrane_updates(network, firing, arrays, run)
@@ -151,7 +150,7 @@ def _reached(window: Any, axis: int, kernel: int, source: int, target: int) -> N
 
 def _steps(source: Population, timesteps: int) -> int:
     """Steps at which a population may send."""
-    once = isinstance(source.neuron, Source) and source.neuron.code == "once"
+    once = source.neuron.is_source and source_of(source).code == "once"
     return 1 if once else source.neuron.active_steps(timesteps)
 
 
@@ -160,10 +159,10 @@ def _binary(source: Population, arrays: Mapping[str, NDArray[Any]]) -> bool:
     low, high = source.neuron.messages
     if -1 <= low <= high <= 1:
         return True
-    if not isinstance(source.neuron, Source):
+    if not source.neuron.is_source:
         return False
     values = arrays[source.name]
-    values = quantise(source.neuron, values) if not source.neuron.twin else values
+    values = quantise(source_of(source), values) if not source_of(source).twin else values
     return bool(np.isin(values, (-1, 0, 1)).all())
 
 
@@ -194,11 +193,11 @@ def _footprint(network: Network) -> int:
         total += stored.size * _bytes(int(np.abs(stored).max(initial=0)).bit_length() + 1)
     for population in network.populations:
         neuron = population.neuron
-        if isinstance(neuron, Source):
+        if neuron.is_source:
             continue
         held = [value for name, value in neuron._values() if name in _PARAMETERS and value is not None]
         total += _PARAMETER_BYTES * sum(np.size(value) for value in held)
-        total += population.size * _bytes(getattr(neuron, "potential_bits", 24))
+        total += population.size * _bytes(neuron.potential_bits or 24)
     return total
 
 

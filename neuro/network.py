@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro.dynamics import STEP
 from neuro.errors import FormatError, NetworkError
-from neuro.neurons import Neuron, Readout, Source, UserNeuron
+from neuro.neurons import MODELS, Neuron, stored_models
 from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
@@ -38,13 +37,12 @@ class Population(Specification):
             raise NetworkError(where, "shape () holds no neurons", "Use positive sizes")
         if math.prod(shape) > INT32.max:
             raise NetworkError(where, f"shape {self.shape} holds {math.prod(shape):,} neurons", f"Use at most {INT32.max:,}")
-        if not isinstance(self.neuron, Neuron) or type(self.neuron) not in {*STEP, Source}:
+        if not isinstance(self.neuron, Neuron) or MODELS.get(type(self.neuron).__name__) is not type(self.neuron):
             raise NetworkError(where, f"{self.neuron!r} is not a neuron model", "Use neuro.IntegrateAndFire(...), say")
-        for name in ("bias", "initial_potential", "scale", "offset"):
-            value = getattr(self.neuron, name, 0)
+        for name, value in self.neuron._values():
             try:
-                if value is not None:
-                    np.broadcast_to(np.asarray(value), shape)
+                if isinstance(value, np.ndarray):
+                    np.broadcast_to(value, shape)
             except ValueError:
                 raise NetworkError(
                     where, f"{name} of shape {np.shape(value)} does not broadcast to {shape}", "Use (channels, 1, 1)"
@@ -92,9 +90,9 @@ class Network(Specification):
                     f"projection {projection.name}", f"there is no population {name!r}", f"Use one of {', '.join(self._by_name)}"
                 )
         source, target = self[projection.source], self[projection.target]
-        if isinstance(target.neuron, Source):
+        if target.neuron.is_source:
             raise NetworkError(f"projection {projection.name}", f"{target.name!r} is driven from outside", "Project elsewhere")
-        if isinstance(source.neuron, Readout):
+        if source.neuron.is_readout:
             raise NetworkError(f"projection {projection.name}", f"readout {source.name!r} sends nothing", "Project elsewhere")
         projection.check(source.shape, target.shape)
 
@@ -109,7 +107,7 @@ class Network(Specification):
     @property
     def neurons(self) -> int:
         """Number of neurons that live on a chip: all but those of sources which the host drives."""
-        return sum(p.size for p in self.populations if not (isinstance(p.neuron, Source) and not p.neuron.on_chip))
+        return sum(p.size for p in self.populations if p.neuron.on_chip)
 
     @property
     def synapses(self) -> int:
@@ -118,11 +116,11 @@ class Network(Specification):
 
     @property
     def sources(self) -> tuple[Population, ...]:
-        return tuple(p for p in self.populations if isinstance(p.neuron, Source))
+        return tuple(p for p in self.populations if p.neuron.is_source)
 
     @property
     def readouts(self) -> tuple[Population, ...]:
-        return tuple(p for p in self.populations if isinstance(p.neuron, Readout))
+        return tuple(p for p in self.populations if p.neuron.is_readout)
 
     def into(self, target: str) -> tuple[Projection, ...]:
         """Projections that end in `target`."""
@@ -141,22 +139,19 @@ class Network(Specification):
         from neuro.files import save_value
 
         for p in self.populations:
-            if isinstance(p.neuron, UserNeuron):
-                raise FormatError(f"population {p.name!r}", "a UserNeuron's function cannot be stored", "Keep its script")
-        save_value(self, path, "network", PARTS)
+            if not p.neuron.storable:
+                fact = f"a {type(p.neuron).__name__}'s function cannot be stored"
+                raise FormatError(f"population {p.name!r}", fact, "Keep its script")
+        save_value(self, path, "network", parts())
 
     @staticmethod
     def load(path: Any) -> Network:
         """Read a network that `save` wrote. Nothing is executed; a broken file is a FormatError."""
         from neuro.files import load_value
 
-        return load_value(path, "network", Network, PARTS)
+        return load_value(path, "network", Network, parts())
 
 
-_MODELS: tuple[type[Any], ...] = (Source, *STEP)
-PARTS: dict[str, Any] = {  # of a saved network
-    **{model.__name__: model for model in _MODELS if model is not UserNeuron},
-    **KINDS,
-    "Population": Population,
-    "Network": Network,
-}
+def parts() -> dict[str, Any]:
+    """The types that a saved network is made of, by name."""
+    return {**stored_models(), **KINDS, "Population": Population, "Network": Network}

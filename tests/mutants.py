@@ -47,17 +47,35 @@ COUNTING = (
     "tests/test_laws_chips.py::test_counts_of_cores_add_over_samples",
     "tests/test_laws_chips.py::test_hops_are_loads_of_links",
 )
+NEURONS = (
+    "base",
+    "integers",
+    "source",
+    "integrate_and_fire",
+    "signed",
+    "wait",
+    "radix",
+    "graded",
+    "max_pool",
+    "cuba_lif",
+    "user",
+)
+NEURONS += ("readout",)
 TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/bill.py": ("tests/test_bill.py",),
-    "neuro/neurons.py": (
-        "tests/test_neurons.py",
-        "tests/test_reference.py",
-        "tests/test_laws_neurons.py",
-        "tests/test_refusals.py",
-        "tests/test_network.py",
-        "tests/test_laws_values.py",
-    ),
-    "neuro/dynamics.py": ("tests/test_reference.py", "tests/test_laws_neurons.py", ENGINE),
+    **{
+        f"neuro/neurons/{name}.py": (
+            "tests/test_neurons.py",
+            "tests/test_reference.py",
+            "tests/test_laws_neurons.py",
+            "tests/test_refusals.py",
+            "tests/test_network.py",
+            "tests/test_laws_values.py",
+            "tests/test_extending.py",
+            ENGINE,
+        )
+        for name in NEURONS
+    },
     "neuro/engine/reference.py": ("tests/test_reference.py", "tests/test_records.py", ENGINE),
     "neuro/engine/plan.py": (ENGINE, "tests/test_refusals.py"),
     "neuro/engine/layout.py": ("tests/test_engine_packing.py", ENGINE),

@@ -9,7 +9,7 @@ from torch import nn
 import converters
 import neuro
 from converters import quantised
-from converters.stepping import Part, Signal, charges, respond, source_signal, takes_maxima
+from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.codes import CODES
 
 LOSSLESS = ("wait", "radix", "graded")
@@ -152,7 +152,7 @@ def test_stepping_equals_emulation(code, samples) -> None:
             signals[p.name] = source_signal(p, samples[:4], 8, lossless=False)
             continue
         part = Part(p, network.into(p.name), neurons, signals, 8, lossless=False)
-        signals[p.name] = respond(part, torch.zeros(1) if takes_maxima(p.neuron) else charges(part))
+        signals[p.name] = respond(part, torch.zeros(1) if p.neuron.takes_maxima else charges(part))
         if not isinstance(p.neuron, neuro.Readout):
             first = p.neuron.start_step + getattr(p.neuron, "gather", 1) - 1
             frames = signals[p.name].frames.swapaxes(0, 1).reshape(4, 8, -1)

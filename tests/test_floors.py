@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
     | {"windows", "numbers", "locating", "pickles", "codes"},
-    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "dynamics", "projections", "forms", "encoding"},
+    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "projections", "forms", "encoding"},
     {"engine"},
     {"chip"},
     {"machines"},

@@ -43,7 +43,7 @@ def test_stored_weights_still_convert_to_the_stored_network() -> None:
         assert apart.max() <= 1
         assert (apart > 0).mean() < 1e-3
     for old, new in zip(then.populations, now.populations, strict=True):
-        if hasattr(old.neuron, "threshold"):
+        if old.neuron.threshold is not None:
             assert abs(old.neuron.threshold - new.neuron.threshold) <= 1
 
 

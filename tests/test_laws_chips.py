@@ -164,7 +164,7 @@ def test_a_batch_costs_the_mean_of_its_samples(seed: int) -> None:
 @given(SEEDS)
 def test_silence_costs_no_synapse_and_no_packet(seed: int) -> None:
     network, _, inputs = case(seed)
-    quiet = {p.name: replace(p.neuron, bias=0) if hasattr(p.neuron, "bias") else p.neuron for p in network.populations}
+    quiet = {p.name: replace(p.neuron, bias=0) if np.any(p.neuron.bias) else p.neuron for p in network.populations}
     network = replace(network, populations=tuple(replace(p, neuron=quiet[p.name]) for p in network.populations))
     chip_run = neuro.emulate(network, neuro.place(network, board()), np.zeros_like(inputs))
     energy = chip_run.bill.energy_by_part()

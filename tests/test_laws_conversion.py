@@ -60,7 +60,7 @@ class Residual(nn.Module):
 def without_delays(network: neuro.Network, values: np.ndarray) -> dict[str, np.ndarray]:
     """Counts (samples, neurons) of a rate-coded network in which every message acts at once, step by step, layer by layer."""
     source, *others = network.populations
-    state = {p.name: np.broadcast_to(getattr(p.neuron, "initial_potential", 0), (len(values), p.size)).copy() for p in others}
+    state = {p.name: np.broadcast_to(p.neuron.initial_potential, (len(values), p.size)).copy() for p in others}
     counts = {p.name: np.zeros((len(values), p.size), np.int64) for p in others}
     for _ in range(network.timesteps or 1):
         sent = {source.name: values}
@@ -130,7 +130,7 @@ def test_lossless_codes_equal_the_quantised_network(model, code, timesteps, bits
         return
     run = neuro.run(made.network, samples[:6])
     assert np.array_equal(made.quantised(samples[:6]), run.logits)
-    assert {getattr(p.neuron, "potential_bits", bits[1]) for p in made.network.populations} == {bits[1]}
+    assert {p.neuron.potential_bits or bits[1] for p in made.network.populations} == {bits[1]}
 
 
 @pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix", "graded"])

@@ -251,7 +251,7 @@ def test_zero_input_and_zero_bias_give_silence(case) -> None:
     network, inputs, timesteps = case
 
     def quiet(p):
-        zero = {name: 0 for name in ("bias", "initial_potential") if hasattr(p.neuron, name)}
+        zero = {name: 0 for name in ("bias", "initial_potential") if np.any(getattr(p.neuron, name))}
         if isinstance(p.neuron, neuro.UserNeuron):
             zero = {"state": tuple((name, 0) for name, _ in p.neuron.state)}
         return replace(p, neuron=replace(p.neuron, **zero))

@@ -1,13 +1,13 @@
 """Laws of one neuron's arithmetic: charge is conserved, nothing is changed in place, neurons do not see each other."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
-from neuro.dynamics import STEP, decay, initial_state, potential, saturate, wrap24
+from neuro.neurons.integers import decay, saturate, wrap24
 from tests.laws import law
 from tests.networks import neurons
 
@@ -22,9 +22,9 @@ def charges(seed: int, steps: int = 12, size: int = 7, scale: int = 60) -> np.nd
 
 def trace(neuron, charge):
     """State after the last step, messages (steps, neurons) and drives (steps, neurons)."""
-    state, sent, drives = initial_state(neuron, charge.shape[1:]), [], []
+    state, sent, drives = neuron.initial_state(charge.shape[1:]), [], []
     for t in range(min(len(charge), neuron.active_steps(len(charge)))):
-        state, message, drive = STEP[type(neuron)](neuron, state, charge[t], t)
+        state, message, drive = neuron.advance(state, charge[t], t)
         sent.append(message)
         drives.append(drive)
     return state, np.array(sent), np.array(drives)
@@ -90,12 +90,40 @@ def test_a_readout_adds_up_all_it_hears(seed: int, doubling: bool) -> None:
 @given(neurons(), SEEDS)
 def test_steps_change_nothing_in_place(neuron, seed: int) -> None:
     charge = charges(seed)
-    state = initial_state(neuron, charge.shape[1:])
+    state = neuron.initial_state(charge.shape[1:])
     before = {name: values.copy() for name, values in state.items()}
     for values in (*state.values(), charge):
         values.setflags(write=False)
-    STEP[type(neuron)](neuron, state, charge[0], 0)
+    neuron.advance(state, charge[0], 0)
     assert all(np.array_equal(state[name], values) for name, values in before.items())
+
+
+@LAW
+@given(neurons(), SEEDS)
+def test_state_variables_are_those_declared_the_potential_first(neuron, seed: int) -> None:
+    state, _, _ = trace(neuron, charges(seed))
+    assert list(state) == list(neuron.variables)
+    assert neuron.potential == next(iter(state))
+    if neuron.potential_bits is not None:
+        assert np.abs(state[neuron.potential]).max() <= (1 << neuron.potential_bits - 1) - 1
+
+
+@LAW
+@given(neurons(), SEEDS, st.integers(1, 9))
+def test_a_value_that_timing_does_not_change_is_the_rounded_quotient(neuron, seed: int, timesteps: int) -> None:
+    """Of models that declare `values`: all the charge in the step in which they decide, against the messages of the window."""
+    if "gather" in {f.name for f in fields(neuron)}:
+        neuron = replace(neuron, gather=1)
+    if neuron.values(timesteps) is None or (neuron.hold_input and timesteps > 1):
+        return
+    charge = np.zeros((neuron.active_steps(timesteps), 7), np.int64)
+    charge[0] = charges(seed, steps=1, scale=100)
+    _, sent, _ = trace(neuron, charge)
+    sent = sent[:1] if neuron.sends == "payload" else sent  # the bias of a graded neuron counts in each step
+    worth = 2 ** np.arange(len(sent))[::-1] if neuron.sends == "digits" else np.ones(len(sent), np.int64)
+    whole = charge[0] + neuron.bias * neuron.counted_bias(timesteps) + neuron.initial_potential
+    assert np.array_equal(worth @ sent, np.clip(whole // neuron.threshold, *neuron.values(timesteps)))
+    assert np.abs(worth @ sent).max() <= neuron.largest_value(timesteps)
 
 
 @LAW
@@ -107,7 +135,7 @@ def test_neurons_do_not_see_each_other(neuron, seed: int) -> None:
     permuted, also_sent, also_drive = trace(neuron, charge[:, order])
     assert np.array_equal(also_sent, sent[:, order])
     assert np.array_equal(also_drive, drive[:, order])
-    assert np.array_equal(potential(neuron, permuted), potential(neuron, state)[order])
+    assert np.array_equal(permuted[neuron.potential], state[neuron.potential][order])
 
 
 @LAW
@@ -116,10 +144,10 @@ def test_nothing_in_nothing_out(neuron) -> None:
     quiet = {"bias": 0, "initial_potential": 0}
     if isinstance(neuron, neuro.UserNeuron):
         quiet = {"state": tuple((name, 0) for name, _ in neuron.state)}
-    neuron = replace(neuron, **{name: value for name, value in quiet.items() if hasattr(neuron, name)})
+    neuron = replace(neuron, **{name: value for name, value in quiet.items() if name in {f.name for f in fields(neuron)}})
     state, sent, _ = trace(neuron, np.zeros((12, 7), np.int64))
     assert not sent.any()
-    assert not potential(neuron, state).any()
+    assert not state[neuron.potential].any()
 
 
 @LAW

@@ -1,5 +1,7 @@
 """What neurons declare: defaults, messages, windows; each number is taken at both its limits and refused one beyond."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.chip.spec import PROGRAMS
 from neuro.errors import NetworkError
+from neuro.neurons import MODELS, Neuron, stored_models
 
 MOST = 2**31 - 1
 WINDOWS = {  # payloads of messages, and steps that it is switched on for when a network runs five
@@ -80,6 +84,40 @@ def test_messages_and_windows(name: str) -> None:
     neuron, messages, steps = WINDOWS[name]
     assert neuron.messages == messages
     assert neuron.active_steps(5) == steps
+
+
+def test_the_table_holds_every_model_that_there_is() -> None:
+    modules = [
+        importlib.import_module(f"{neuro.neurons.__name__}.{m.name}") for m in pkgutil.iter_modules(neuro.neurons.__path__)
+    ]
+    there = {v for m in modules for v in vars(m).values() if isinstance(v, type) and issubclass(v, Neuron) and v is not Neuron}
+    assert set(MODELS.values()) == there
+    assert {name: model.__name__ for name, model in MODELS.items()} == {name: name for name in MODELS}
+    assert {type(neuron) for neuron, _, _ in WINDOWS.values()} == there, "a model without a line in WINDOWS"
+    assert set(stored_models()) == set(MODELS) - {"UserNeuron"}
+    assert all(hasattr(neuro, name) for name in MODELS)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_facts_are_of_the_kinds_that_others_read(name: str) -> None:
+    neuron = WINDOWS[name][0]
+    assert neuron.program in PROGRAMS or not neuron.on_chip
+    assert neuron.sends in ("counts", "digits", "payload")
+    assert neuron.state_words == 1 if neuron.is_readout else neuron.state_words >= 1
+    assert list(neuron.initial_state((2, 3))) == list(neuron.variables)
+    assert neuron.on_tensors or neuron.step is not None or neuron.is_source
+    assert neuron.changed(start_step=4).start_step == 4
+    assert all(fact is not None for fact in (neuron.bias, neuron.initial_potential, neuron.hold_input, neuron.subtracts))
+    for held in (f.name for f in fields(neuron)):
+        assert getattr(type(neuron), held).__class__.__name__ == "member_descriptor", "a parameter hides behind a fact"
+
+
+def test_a_bias_and_a_held_current_take_words_of_state() -> None:
+    words = [neuro.IntegrateAndFire(9, bias=b, hold_input=h).state_words for b, h in ((0, False), (3, False), (3, True))]
+    assert words == [1, 2, 3]
+    assert neuro.SignedIntegrateAndFire(9, bias=np.array([0, 1]), hold_input=True).state_words == 4
+    assert [neuro.CubaLif(1, 2, 3).state_words, neuro.MaxPool(5).state_words, neuro.MaxPool(5, "turns").state_words] == [2, 5, 2]
+    assert [neuro.Source(code, digits=3).state_words for code in ("rate", "signed", "radix")] == [2, 3, 2]
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -130,7 +130,7 @@ def test_what_is_written_comes_back(case, tmp_path_factory) -> None:
 def test_without_extensions_a_network_is_refused_by_name_or_gives_the_same_spikes(case, tmp_path_factory) -> None:
     network, inputs, timesteps = case
     path = tmp_path_factory.getbasetemp() / "plain.nir"
-    held = [p.name for p in network.populations if getattr(p.neuron, "hold_input", getattr(p.neuron, "doubling", False))]
+    held = [p.name for p in network.populations if p.neuron.hold_input or getattr(p.neuron, "doubling", False)]
     if why := refusal(network, path):
         assert "equal sides" in why or any(f"population {name!r}: NIR has no word for" in why for name in held)
         return

@@ -116,7 +116,7 @@ def extremes(draw, *, plain: bool = False):
     """Two sources into two neurons: weights x payload x inputs up to what 32-bit accumulators hold, in streams of some steps."""
     neuron = draw(extreme_neurons(plain=plain))
     payload = 1 if plain else 1 << draw(st.integers(0, 30))
-    room = (INT32 - (1 << 24) - int(abs(getattr(neuron, "bias", 0)))) // (2 * payload)
+    room = (INT32 - (1 << 24) - int(abs(neuron.bias))) // (2 * payload)
     assume(room > 0)
     weights = [[draw(extreme(room)) for _ in range(2)] for _ in range(2)]
     steps = draw(st.integers(1, 12))
@@ -301,3 +301,29 @@ def test_streams_and_held_inputs_are_rounded_alike_whatever_their_precision() ->
     stream = neuro.run(network, values[None, None], record=("raster",)).raster["in"]
     assert np.array_equal(held, stream)
     assert np.array_equal(held[0, 0], np.rint(values.astype(np.float64) / 0.3))
+
+
+def test_maxima_of_many_digits_are_evaluated_exactly() -> None:
+    """The largest of numbers of 14 digits times 64 weights passes 2^24, beyond which float32 has no odd numbers."""
+    digits, rng = 14, np.random.default_rng(0)
+    tap = np.arange(256)
+    populations = (
+        neuro.Population("in", (256,), neuro.Source("radix", levels=2**digits - 1, digits=digits)),
+        neuro.Population("largest", (64,), neuro.MaxPool(4, "digits", start_step=1)),
+        neuro.Population("out", (3,), neuro.Readout(doubling=True, gather=digits, start_step=2, potential_bits=31)),
+    )
+    pooled = neuro.Sparse("in", "largest", (tap, tap // 4, 2 ** (tap % 4)))
+    network = neuro.Network(populations, (pooled, neuro.Dense("largest", "out", rng.integers(90, 128, (64, 3)))), digits)
+    inputs = rng.integers(2 ** (digits - 1), 2**digits, (4, 256))
+    run = neuro.run(network, inputs)
+    assert run.logits.max() > 2**24
+    assert np.array_equal(evaluate(network, inputs).logits, run.logits)
+
+
+def test_a_held_current_before_waiting_is_not_evaluated_as_if_it_were_none() -> None:
+    """Charge that is held counts once for each step that is left, so the value depends on when it arrives."""
+    wait = neuro.WaitIntegrateAndFire(9, 4, start_step=1, hold_input=True)
+    populations = (neuro.Population("in", (3,), neuro.Source()), neuro.Population("a", (3,), wait))
+    network = neuro.Network(populations, (neuro.OneToOne("in", "a", 2),), timesteps=4)
+    with pytest.raises(neuro.NeuroError, match="WaitIntegrateAndFire depend on timing"):
+        evaluate(network, np.ones((1, 3), int))

@@ -5,6 +5,7 @@ Time is counted in steps. Metadata of a node holds every field of the population
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from neuro.errors import FormatError
 from neuro.forms import as_convolution
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source, UserNeuron
+from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, Readout, Source
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
 from neuro.windows import Shape
 
@@ -100,27 +101,27 @@ class _Writer:
         self._check(p, where)
         metadata = {"name": p.name, "shape": np.array(p.shape), "model": type(p.neuron).__name__, **described(p.neuron)}
         self.nodes[key] = _neuron_node(p.neuron, shape, metadata)
-        if isinstance(p.neuron, Source):
-            if p.neuron.on_chip or p.neuron.scale is not None or p.neuron.twin:
+        if p.neuron.is_source:
+            if p.neuron.on_chip or metadata["scale"] != NONE or metadata["twin"]:
                 self.notes.append(f"{where}: other readers must be fed its coded messages, not the values")
             return
         if p.neuron.start_step:
             self.notes.append("start steps are in the metadata only: other readers pass spikes on within a step")
-        if isinstance(p.neuron, IntegrateAndFire) and p.neuron.reset == "subtract":
+        if type(p.neuron) is IntegrateAndFire and p.neuron.subtracts:
             self.notes.append("the reset by subtraction is in the metadata only: NIR's IF resets to v_reset")
-        if np.any(getattr(p.neuron, "initial_potential", 0)):
+        if np.any(p.neuron.initial_potential):
             self.notes.append("initial potentials are in the metadata only: NIR has none")
-        if isinstance(p.neuron, Readout) or not self.network.out_of(p.name):
+        if p.neuron.is_readout or not self.network.out_of(p.name):
             output = f"{key}_output"
             self.nodes[output] = nir.Output(np.array(shape))
             self.edges.append((key, output))
 
     def _check(self, p: Population, where: str) -> None:
         neuron = p.neuron
-        if isinstance(neuron, UserNeuron):
-            raise FormatError(where, "a UserNeuron's function cannot be stored", "Keep its script")
-        held = bool(getattr(neuron, "hold_input", False)) or bool(getattr(neuron, "doubling", False))
-        if isinstance(neuron, Source | IntegrateAndFire | CubaLif | Readout) and not held:
+        if not neuron.storable:
+            raise FormatError(where, f"a {type(neuron).__name__}'s function cannot be stored", "Keep its script")
+        held = neuron.hold_input or described(neuron).get("doubling", False)
+        if type(neuron) in _NODES and not held:
             return
         fact = f"NIR has no word for {type(neuron).__name__}{' that holds or doubles its input' if held else ''}"
         if not self.extended:
@@ -154,8 +155,8 @@ class _Writer:
         """The bias of an IF as that of the first weights before it, where these can hold it."""
         import nir
 
-        bias = np.broadcast_to(np.asarray(getattr(p.neuron, "bias", 0), np.float64), p.shape)
-        if not bias.any() or isinstance(p.neuron, CubaLif):
+        bias = np.broadcast_to(np.asarray(p.neuron.bias, np.float64), p.shape)
+        if not bias.any() or p.neuron.mantissas:  # a CubaLIF has a place for its own
             return
         per_channel = bias.reshape(len(bias), -1)
         for i, projection in enumerate(self.network.projections):
@@ -251,26 +252,21 @@ def symmetrical(conv: Conv2d, where: str) -> tuple[NDArray[np.float32], tuple[in
     return wide, (padding[0], padding[1]), place
 
 
-def _neuron_node(neuron: Any, shape: tuple[int, ...], metadata: dict[str, Any]) -> Any:
+def _neuron_node(neuron: Neuron, shape: tuple[int, ...], metadata: dict[str, Any]) -> Any:
     import nir
 
-    if isinstance(neuron, Source):
-        node = nir.Input(np.array(shape))
-    elif isinstance(neuron, Readout):
-        node = nir.I(np.ones(shape, np.float32))
-    elif isinstance(neuron, CubaLif):
-        node = _cuba(neuron, shape)
-    else:
-        level = np.full(shape, getattr(neuron, "threshold", 1), np.float64)
-        node = nir.IF(np.ones(shape), level, np.zeros(shape))
+    write: Callable[..., Any] = _NODES.get(type(neuron), _integrator)
+    node = write(nir, neuron, shape)
     node.metadata = metadata
     return node
 
 
-def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
-    """Time constants in steps; a leak voltage in the place of the bias."""
-    import nir
+def _integrator(nir: Any, n: Neuron, shape: tuple[int, ...]) -> Any:
+    return nir.IF(np.ones(shape), np.full(shape, 1 if n.threshold is None else n.threshold, np.float64), np.zeros(shape))
 
+
+def _cuba(nir: Any, n: CubaLif, shape: tuple[int, ...]) -> Any:
+    """Time constants in steps; a leak voltage in the place of the bias."""
     synapse = 4096 / (n.current_decay + 1)
     membrane = 4096 / n.voltage_decay if n.voltage_decay else _NO_LEAK
     bias = np.broadcast_to(np.asarray(n.bias, np.float64) * 2.0**n.bias_exponent / 64, shape)
@@ -278,6 +274,14 @@ def _cuba(n: CubaLif, shape: tuple[int, ...]) -> Any:
         tau_syn=np.full(shape, synapse), tau_mem=np.full(shape, membrane), r=np.full(shape, membrane), v_leak=bias * membrane,
         v_threshold=np.full(shape, float(n.threshold)), v_reset=np.zeros(shape), w_in=np.full(shape, synapse),
     )  # fmt: skip
+
+
+_NODES: dict[type[Neuron], Callable[..., Any]] = {  # of models that NIR has a word for
+    Source: lambda nir, n, shape: nir.Input(np.array(shape)),
+    IntegrateAndFire: _integrator,
+    CubaLif: _cuba,
+    Readout: lambda nir, n, shape: nir.I(np.ones(shape, np.float32)),
+}
 
 
 def _mantissas(weights: NDArray[np.int64]) -> tuple[int, int]:

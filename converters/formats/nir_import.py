@@ -18,6 +18,7 @@ from converters.evaluation import apply
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
 from converters.formats.nir_neurons import Equations, Reading, bias_unit, equations, integrator, model, takes_bias
 from converters.linear import Operator
+from neuro.encoding import source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 from neuro.neurons import IntegrateAndFire, Readout, Source
@@ -261,8 +262,8 @@ class _Importer:
         self._readout(name, Readout(1 / (64 * scale), start_step=start + 1, potential_bits=31))
 
     def _unit(self, source: str) -> float:
-        neuron = self.populations[source].neuron if source in self.populations else None
-        return neuron.scale or 1.0 if isinstance(neuron, Source) else 1.0
+        population = self.populations.get(source)
+        return (source_of(population).scale or 1.0) if population and population.neuron.is_source else 1.0
 
     def _scale(self, operators: list[Operator], bias: Floats, e: Equations | None, name: str) -> float:
         """Integer units in a threshold: so many that nothing needs rounding, if that can be, else as many as weights allow."""

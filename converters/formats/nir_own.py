@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from converters.formats.nir_export import FORMAT, NONE, window_nodes
-from neuro.dynamics import STEP
 from neuro.errors import FormatError, NeuroError
 from neuro.network import Network, Population
-from neuro.neurons import Source, UserNeuron
+from neuro.neurons import stored_models
 from neuro.projections import KINDS, Conv1d, Conv2d, OneToOne, Projection, SumPool2d
 
-_ALL: tuple[type[Any], ...] = (Source, *STEP)
-_MODELS = {model.__name__: model for model in _ALL if model is not UserNeuron}
 _REMEDY = "Write it again with write_nir, or read it with writer='nir'"
 
 
@@ -45,12 +42,13 @@ def _population(graph: Any, key: str) -> Population:
         raise FormatError(f"node {key!r}", "it is missing or has lost its metadata", _REMEDY)
     metadata = dict(graph.nodes[key].metadata)
     name, shape, model = metadata.pop("name"), metadata.pop("shape"), metadata.pop("model")
-    if model not in _MODELS:
-        raise FormatError(f"node {key!r}", f"its neuron model {model!r} is not known", f"Use one of {', '.join(_MODELS)}")
+    models = stored_models()
+    if model not in models:
+        raise FormatError(f"node {key!r}", f"its neuron model {model!r} is not known", f"Use one of {', '.join(models)}")
     level = getattr(graph.nodes[key], "v_threshold", None)
     if level is not None and not np.array_equal(np.unique(level), [int(metadata.get("threshold", 1))]):
         raise FormatError(f"node {key!r}", "its threshold differs from that of its metadata", _REMEDY)
-    return Population(str(name), tuple(int(n) for n in shape), _built(_MODELS[model], metadata, f"node {key!r}"))
+    return Population(str(name), tuple(int(n) for n in shape), _built(models[model], metadata, f"node {key!r}"))
 
 
 def _built(kind: Any, metadata: dict[str, Any], where: str) -> Any:

@@ -260,10 +260,11 @@ def advance(
 
 @recompiled
 def advance_user(
-    step: Any, p: Any, parameters: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any, masks: Any, samples: Any,
-    rows: Any, steps: Any,
+    step: Any, p: Any, parameters: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any, masks: Any,
+    samples: Any, rows: Any, steps: Any,
 ) -> Any:  # fmt: skip
-    """The same for a population of a UserNeuron, whose charges `advance` has left in the traces; potentials replace them.
+    """The same for a population whose model's own step is compiled. `advance` has left its charges in the traces; potentials
+    replace them.
 
     `step(j, charge, parameters, state, at, stride)` updates the state in place and returns the message. Returns the
     first message out of bounds, or 0.
@@ -274,14 +275,14 @@ def advance_user(
     for sample in range(samples[0], samples[1]):
         for y in range(rows[0], rows[1]):
             n = U(min(p.lanes, p.size - y * p.lanes))
-            lane = U(sample * p.size + y * p.lanes)
+            lane, b = U(sample * p.size + y * p.lanes), U(p.bias_at + y * p.bias_row)
             for t in range(steps[0], steps[1]):
                 segment = open_segment(p, begins, ends, sample, y, t - base)
                 if not p.start <= t < p.stop:
                     continue
                 at = U(p.trace_at + (t - base) * p.trace_stride) + lane
                 for j in range(n):
-                    charge = traces[at + j]
+                    charge = np.int64(traces[at + j]) + bias[b + j]
                     v = U(p.v_at) + lane + j
                     before = state[v]
                     message = step(charge, parameters, state, v, p.state_stride)

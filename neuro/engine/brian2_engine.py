@@ -8,13 +8,12 @@ plain-spike neurons are accepted: IntegrateAndFire, CubaLif, Readout, and source
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
@@ -22,7 +21,7 @@ from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, IntegrateAndFire, Readout, Source
+from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, Readout
 
 _EQUATIONS = "v : 1\nu : 1\nacc : 1\nbias : 1 (constant)\ndrive : 1\nrestless : 1"
 _CLIP = "clip({0}, -{1}, {1})"
@@ -37,7 +36,7 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
             'engine "brian2"', f"Brian2 cannot be imported ({error})", "Install the extra: pip install neuro-emulator[brian2]"
         ) from None
     for population in network.populations:
-        if not isinstance(population.neuron, Source | IntegrateAndFire | CubaLif | Readout):
+        if not (population.neuron.is_source or type(population.neuron) in _DYNAMICS):
             raise EngineError(
                 f"population {population.name!r}", f"Brian2 does not run {type(population.neuron).__name__}", 'Use engine="event"'
             )
@@ -54,7 +53,7 @@ def _check_currents(network: Network, inputs: Mapping[str, NDArray[Any]], record
     for population in network.populations:
         into = zip(network.projections, sums_of(network), strict=True)
         step = sum(s.bound(payloads[p.source]).step for p, s in into if p.target == population.name)
-        if getattr(population.neuron, "hold_input", False) and step * recorder.steps > 1 << 53:
+        if population.neuron.hold_input and step * recorder.steps > 1 << 53:
             raise EngineError(
                 f"population {population.name!r}",
                 f"a current of {step:,} more at each of {recorder.steps:,} steps is beyond Brian2's doubles",
@@ -78,10 +77,10 @@ def _simulate_sample(brian2: Any, network: Network, inputs: Mapping[str, NDArray
             synapses.w = listed.weight.astype(float)
             synapses.delay = (projection.delay - 1) * tick
             parts.append(synapses)
-    firing = [p for p in network.populations if not isinstance(p.neuron, Readout)]
+    firing = [p for p in network.populations if not p.neuron.is_readout]
     spikes = {p.name: brian2.SpikeMonitor(groups[p.name]) for p in firing}
     watched = ["v", "drive", "restless"]
-    neurons = [p for p in network.populations if not isinstance(p.neuron, Source)]
+    neurons = [p for p in network.populations if not p.neuron.is_source]
     states = {p.name: brian2.StateMonitor(groups[p.name], watched, True, clock=clock, when="end") for p in neurons}
     brian2.Network(*groups.values(), *parts, *spikes.values(), *states.values()).run(recorder.steps * tick)
     fan_out = [
@@ -99,7 +98,7 @@ def _group(
 ) -> Any:
     """The Brian2 group of one population."""
     neuron = p.neuron
-    if isinstance(neuron, Source):
+    if neuron.is_source:
         messages = encode(p, inputs[p.name], recorder.timesteps)[0]
         if messages.size and not ((messages == 0) | (messages == 1)).all():
             raise EngineError(
@@ -109,8 +108,8 @@ def _group(
         return brian2.SpikeGeneratorGroup(p.size, which, (at + neuron.start_step) * clock.dt, clock=clock)
     start, stop = neuron.start_step, neuron.start_step + neuron.active_steps(recorder.timesteps)
     window = f"int(t_in_timesteps >= {start} and t_in_timesteps < {stop})"
-    threshold, reset, code = _dynamics(neuron)
-    if isinstance(neuron, Readout):
+    threshold, reset, code = _DYNAMICS[type(neuron)](neuron)
+    if neuron.is_readout:
         group = brian2.NeuronGroup(p.size, _EQUATIONS, clock=clock, method="exact")
     else:
         group = brian2.NeuronGroup(
@@ -118,31 +117,45 @@ def _group(
         )
     gated = "\n".join(f"{name} = {window} * ({value}) + (1 - {window}) * {name}" for name, value in code)
     parts.append(group.run_regularly(f"{gated}\nacc = 0", clock=clock, when="groups"))
-    group.v = initial_state(neuron, p.shape)["v"].ravel().astype(float)
-    group.bias = np.broadcast_to(np.asarray(getattr(neuron, "bias", 0), float), p.shape).ravel()
+    group.v = neuron.initial_state(p.shape)["v"].ravel().astype(float)
+    group.bias = np.broadcast_to(np.asarray(neuron.bias, float), p.shape).ravel()
     return group
 
 
-def _dynamics(neuron: Any) -> tuple[str, str, list[tuple[str, str]]]:
-    """Threshold, reset, and the assignments of one step in order."""
-    if isinstance(neuron, CubaLif):
-        decayed = "(sign({0}) * floor(abs({0}) * {1} / 4096))"
-        u = f"{decayed.format('u', 4096 - neuron.current_decay - 1)} + acc * 64 + 8388608"
-        v = f"{decayed.format('v', 4096 - neuron.voltage_decay)} + drive"
-        steps = [
-            ("u", f"({u}) % 16777216 - 8388608"),
-            ("drive", f"u + bias * {1 << neuron.bias_exponent}"),
-            ("restless", "int(drive != 0 or v != 0)"),
-            ("v", _CLIP.format(v, (1 << 23) - 1)),
-        ]
-        return f"v > {neuron.threshold << 6}", "v = 0", steps
+Dynamics = tuple[str, str, list[tuple[str, str]]]  # threshold, reset, and the assignments of one step in order
+_RESTLESS = ("restless", "int(drive != 0 or v != 0)")
+
+
+def _cuba_lif(neuron: CubaLif) -> Dynamics:
+    decayed = "(sign({0}) * floor(abs({0}) * {1} / 4096))"
+    u = f"{decayed.format('u', 4096 - neuron.current_decay - 1)} + acc * 64 + 8388608"
+    v = f"{decayed.format('v', 4096 - neuron.voltage_decay)} + drive"
+    steps = [
+        ("u", f"({u}) % 16777216 - 8388608"),
+        ("drive", f"u + bias * {1 << neuron.bias_exponent}"),
+        _RESTLESS,
+        ("v", _CLIP.format(v, (1 << 23) - 1)),
+    ]
+    return f"v > {neuron.threshold << 6}", "v = 0", steps
+
+
+def _integrate_and_fire(neuron: IntegrateAndFire) -> Dynamics:
+    drive = [("u", "u + acc"), ("drive", "u + bias")] if neuron.hold_input else [("drive", "acc + bias")]
+    steps = [*drive, _RESTLESS, ("v", _CLIP.format("v + drive", (1 << (neuron.potential_bits - 1)) - 1))]
+    return f"v >= {neuron.threshold}", f"v -= {neuron.threshold}" if neuron.subtracts else "v = 0", steps
+
+
+def _readout(neuron: Readout) -> Dynamics:
     limit = (1 << (neuron.potential_bits - 1)) - 1
-    steps = [("drive", "acc + bias"), ("restless", "int(drive != 0 or v != 0)"), ("v", _CLIP.format("v + drive", limit))]
-    if isinstance(neuron, Readout):
-        return "", "", [*steps[:2], ("v", _CLIP.format(f"v * {2 if neuron.doubling else 1} + drive", limit))]
-    if neuron.hold_input:
-        steps = [("u", "u + acc"), ("drive", "u + bias"), *steps[1:]]
-    return f"v >= {neuron.threshold}", f"v -= {neuron.threshold}" if neuron.reset == "subtract" else "v = 0", steps
+    v = f"v * {2 if neuron.doubling else 1} + drive"
+    return "", "", [("drive", "acc + bias"), _RESTLESS, ("v", _CLIP.format(v, limit))]
+
+
+_DYNAMICS: dict[type[Neuron], Callable[[Any], Dynamics]] = {
+    CubaLif: _cuba_lif,
+    IntegrateAndFire: _integrate_and_fire,
+    Readout: _readout,
+}
 
 
 def _raster(monitor: Any, steps: int, size: int, tick: Any) -> NDArray[np.int64]:
@@ -159,7 +172,7 @@ def _record(
     counts.messages[:] += fired.sum(axis=1)
     recorder.spikes[p.name][sample] = fired.sum(axis=0)
     recorder.keep("raster", p.name, sample, fired)
-    if isinstance(neuron, Source):
+    if neuron.is_source:
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[window] += p.size * neuron.on_chip
         return

@@ -12,12 +12,13 @@ from math import prod
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import listed_by_row
+from neuro.engine.models import has_kernel
 from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, is_depthwise, magnitude
 from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, MaxPool, SignedIntegrateAndFire, Source, UserNeuron
+from neuro.neurons import Neuron
 from neuro.projections import Conv2d, Dense, Projection, SumPool2d
 from neuro.windows import pair
 
@@ -74,7 +75,7 @@ def estimate(
     steps, neurons = network.steps(window), sum(p.size for p in network.populations)
     record = record if isinstance(record, str) else tuple(record)
     by_step = any(r.startswith(("raster", "packed", "traces")) for r in record)
-    each = sum(_block_bytes(p, window, steps, by_step or isinstance(p.neuron, UserNeuron)) for p in network.populations)
+    each = sum(_block_bytes(p, window, steps, by_step or not has_kernel(p.neuron)) for p in network.populations)
     if engine == "event":
         block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
         work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
@@ -115,18 +116,15 @@ def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:
     """Of one sample of a block, in the event engine."""
     on = min(steps, max(window, p.neuron.active_steps(window)))
     place = _PLACE_BYTES + (_PAYLOAD_BYTES if p.neuron.messages != (0, 1) else 0)
-    place += _SOURCE_BYTES if isinstance(p.neuron, Source) else 0
+    place += _SOURCE_BYTES if p.neuron.is_source else 0
     place_kept = _KEPT_BYTES * steps if kept else 0
     rows = p.shape[1] if len(p.shape) == 3 else 1
     return p.size * (place * on + place_kept + _STATE_BYTES * _variables(p.neuron) + 2) + rows * steps * _SEGMENT_BYTES
 
 
-def _variables(neuron: object) -> int:
-    if isinstance(neuron, Source):
-        return 0
-    if isinstance(neuron, UserNeuron | MaxPool):
-        return len(neuron.state) if isinstance(neuron, UserNeuron) else neuron.taps + 1
-    return 1 + isinstance(neuron, SignedIntegrateAndFire | CubaLif) + 2 * getattr(neuron, "hold_input", False)
+def _variables(neuron: Neuron) -> int:
+    """State variables of a neuron, and the second word of a held current."""
+    return len(neuron.variables) + neuron.hold_input
 
 
 def _packed(projection: Projection, network: Network) -> tuple[int, int]:

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.encoding import encode
+from neuro.encoding import encode, source_of
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
 from neuro.engine.estimate import BLOCK_BYTES, BLOCK_SAMPLES
 from neuro.engine.lanes import LANES
+from neuro.engine.models import has_kernel
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.store import Store, bytes_per_sample, list_messages, take_store
 from neuro.engine.user import compile_step
 from neuro.errors import EngineError
 from neuro.network import Network
-from neuro.neurons import Source, UserNeuron
 
 
 class Worker:
@@ -63,8 +63,7 @@ class Worker:
             rows,
             (*steps, store.base[0]),
         )
-        neuron = plan.members[index].neuron
-        if isinstance(neuron, UserNeuron):
+        if store.populations[index]["model"] == T.USER:
             self._advance_user(store, index, samples, rows, steps)
 
     def _advance_user(
@@ -72,11 +71,11 @@ class Worker:
     ) -> None:
         population = store.plan.members[index]
         neuron = population.neuron
-        assert isinstance(neuron, UserNeuron)
         bad = advance_user(
             compile_step(neuron, population.name),
             store.populations[index],
             neuron.parameters,
+            store.plan.bias,
             store.state,
             store.spikes,
             store.counts,
@@ -88,10 +87,11 @@ class Worker:
             (*steps, store.base[0]),
         )
         if bad:
+            lowest, highest = neuron.messages
             raise EngineError(
                 f"population {population.name!r}",
                 f"its step sent the message {bad}",
-                f"Stay within {neuron.lowest}..{neuron.highest}, or widen the bounds",
+                f"Stay within {lowest}..{highest}, or widen the bounds",
             )
 
 
@@ -107,7 +107,7 @@ def simulate(
     """Run every sample through the network and write what happens into `recorder`."""
     plan = plan_of(network, input_payloads(network, inputs), recorder.timesteps)
     traced = frozenset(
-        i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or isinstance(p.neuron, UserNeuron)
+        i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or not has_kernel(p.neuron)
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
@@ -141,12 +141,12 @@ def input_payloads(network: Network, inputs: Mapping[str, NDArray[Any]]) -> Payl
     """The payloads that sources will really send: plain where all are 0 or 1, else rounded out to a power of two."""
     found: Payloads = {}
     for p in network.sources:
-        values = inputs[p.name]
-        low, high = p.neuron.messages
-        if isinstance(p.neuron, Source) and (not p.neuron.on_chip or values.ndim == len(p.shape) + 2) and (low, high) != (0, 1):
-            scale = p.neuron.scale or 1.0
+        values, source = inputs[p.name], source_of(p)
+        low, high = source.messages
+        if (not source.on_chip or values.ndim == len(p.shape) + 2) and (low, high) != (0, 1):
+            scale = source.scale or 1.0
             least, most = float(values.min(initial=0)) / scale, float(values.max(initial=0)) / scale
-            if p.neuron.twin:
+            if source.twin:
                 least, most = 0.0, max(-least, most)
             low, high = max(low, _outward(least)), min(high, _outward(most))
         found[p.name] = (0, 1) if (low, high) == (0, 0) else (low, high)
@@ -215,13 +215,11 @@ class Job:
 
     def _send(self, store: Store, worker: Worker, index: int, start: int, samples: int) -> None:
         population = self.plan.members[index]
-        source = population.neuron
-        assert isinstance(source, Source)
         messages = encode(population, self.inputs[population.name][start : start + samples], self.recorder.timesteps)
         in_memory = self.plan.layouts[index].to_memory(messages)
         p, totals = store.populations[index], worker.totals[index]
-        list_messages(p, in_memory, 0, *store.spikes, store.counts, totals, source.start_step)
-        if source.on_chip:
+        list_messages(p, in_memory, 0, *store.spikes, store.counts, totals, population.neuron.start_step)
+        if population.neuron.on_chip:
             totals[2:, p["start"] : p["stop"]] += population.size * samples
 
     def _record(self, store: Store, start: int, samples: int) -> None:

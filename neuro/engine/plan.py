@@ -15,38 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.dynamics import initial_state
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
+from neuro.engine.models import describe, has_kernel
 from neuro.engine.pack import Packer, Sums, magnitude, sums
 from neuro.errors import EngineError
 from neuro.network import Network, Population
-from neuro.neurons import (
-    CubaLif,
-    Graded,
-    IntegrateAndFire,
-    MaxPool,
-    Neuron,
-    RadixIntegrateAndFire,
-    Readout,
-    SignedIntegrateAndFire,
-    Source,
-    UserNeuron,
-    WaitIntegrateAndFire,
-)
+from neuro.neurons import Neuron
 
-MODEL: dict[type[Neuron], int] = {
-    IntegrateAndFire: T.IF,
-    SignedIntegrateAndFire: T.SIGNED,
-    WaitIntegrateAndFire: T.WAIT,
-    RadixIntegrateAndFire: T.RADIX,
-    Graded: T.GRADED,
-    CubaLif: T.CUBA,
-    Readout: T.READOUT,
-    MaxPool: T.LEADER,
-    UserNeuron: T.USER,
-    Source: T.SOURCE,
-}
 INT16, INT32 = 2**15 - 1, 2**31 - 1
 PLAIN = ((0, 1), (0, 0))  # payloads of messages that need none
 BLOCK_LANES = 12288  # lanes of accumulators that stay in the first caches
@@ -160,7 +136,7 @@ def _forms(network: Network, payloads: Payloads, timesteps: int) -> tuple[Form, 
         reached = [s.bound(payloads[p.source]) for p, s in _into(network, population.name)]
         step = sum(bound.step for bound in reached)
         _check_charge(population, step)
-        wide = isinstance(population.neuron, UserNeuron) or any(bound.needs_wide for bound in reached)
+        wide = not has_kernel(population.neuron) or any(bound.needs_wide for bound in reached)
         narrow = T.NARROW if step <= INT16 else T.FLUSHED if all(bound.part <= INT16 for bound in reached) else T.WIDE
         hold = _hold(population.neuron, step, timesteps)
         forms.append(Form(T.WIDE if wide else narrow, hold, payloads[population.name] not in PLAIN))
@@ -169,10 +145,9 @@ def _forms(network: Network, payloads: Payloads, timesteps: int) -> tuple[Form, 
 
 def _hold(neuron: Neuron, step: int, timesteps: int) -> int:
     """How a current is stored that keeps up to `step` more at every step."""
-    if not getattr(neuron, "hold_input", False):
+    if not neuron.hold_input or not has_kernel(neuron):
         return 0
-    steps = neuron.gather if isinstance(neuron, WaitIntegrateAndFire) else neuron.active_steps(timesteps)
-    return T.HELD if step * steps <= INT32 else T.HELD_LONG
+    return T.HELD if step * neuron.integrated_steps(timesteps) <= INT32 else T.HELD_LONG
 
 
 def _all_payloads(network: Network, payloads: Payloads) -> Payloads:
@@ -207,7 +182,9 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
     found = 0
     for index, (population, form) in enumerate(zip(network.populations, forms, strict=True)):
         row, layout = populations[index], packed.layouts[index]
-        _describe(row, population, layout)
+        row["rows"], row["lanes"], row["size"] = layout.rows, layout.lanes, layout.size
+        row["width"], row["channels"] = layout.width, layout.channels
+        describe(row, population.neuron)
         row["halo"], row["acc_row"] = packed.halos[index]
         row["accumulator"], row["hold"], row["payload"] = form
         most = 1 if form.accumulator == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"])
@@ -218,42 +195,12 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
     projections["scaled"] = [forms[source].payload for source in projections["source"]]
     members, bias = network.populations, np.concatenate(biases)
     order = {p.name: i for i, p in enumerate(members)}
-    variables = tuple(
-        len(initial_state(p.neuron, p.shape)) + (form.hold == T.HELD_LONG) for p, form in zip(members, forms, strict=True)
-    )
+    variables = tuple(len(p.neuron.variables) + (form.hold == T.HELD_LONG) for p, form in zip(members, forms, strict=True))
     return Plan(members, packed.layouts, populations, projections, packed.arenas, bias, _order(network, order), variables)
 
 
-def _describe(row: Any, population: Population, layout: Layout) -> None:
-    neuron = population.neuron
-    row["rows"], row["lanes"], row["size"] = layout.rows, layout.lanes, layout.size
-    row["width"], row["channels"] = layout.width, layout.channels
-    row["model"] = MODEL[type(neuron)]
-    row["start"] = neuron.start_step
-    row["threshold"] = getattr(neuron, "threshold", 0)
-    row["subtract"] = getattr(neuron, "reset", "subtract") == "subtract"
-    row["limit"] = (1 << (getattr(neuron, "potential_bits", 24) - 1)) - 1
-    row["gather"] = getattr(neuron, "gather", None) or 0
-    row["digits"] = getattr(neuron, "digits", 0)
-    row["doubling"] = getattr(neuron, "doubling", False)
-    row["current_decay"], row["voltage_decay"] = getattr(neuron, "current_decay", 0), getattr(neuron, "voltage_decay", 0)
-    row["shift"] = getattr(neuron, "bias_exponent", 0)
-    minimum, maximum = getattr(neuron, "minimum", 0), getattr(neuron, "levels", getattr(neuron, "maximum", 1))
-    if isinstance(neuron, UserNeuron):
-        minimum, maximum = neuron.messages
-    if isinstance(neuron, MaxPool):
-        row["model"] = T.TURNS if neuron.code == "turns" else T.LEADER
-        row["gather"], row["digits"], row["subtract"] = neuron.taps, neuron.base, neuron.signed
-        row["threshold"] = neuron.base**neuron.taps // 2 if neuron.signed else 0
-        row["doubling"] = neuron.code == "digits"
-    row["minimum"] = -INT32 if minimum is None else minimum
-    row["maximum"] = INT32 if maximum is None else maximum
-    row["count_at"] = -1 if isinstance(neuron, Readout) else 0
-    row["trace_at"] = -1
-
-
 def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDArray[np.int32]]) -> None:
-    full = np.broadcast_to(np.asarray(getattr(population.neuron, "bias", 0), np.int32), population.shape)
+    full = np.broadcast_to(np.asarray(population.neuron.bias, np.int32), population.shape)
     lanes = layout.to_memory(full.reshape(1, -1))[0]
     rows = lanes.reshape(layout.rows, -1) if layout.size == layout.rows * layout.lanes else None
     row["bias_at"] = sum(map(len, biases))
@@ -271,7 +218,7 @@ def check_charges(network: Network, payloads: Payloads) -> None:
 
 
 def _check_charge(population: Population, total: int) -> None:
-    bias = magnitude(np.asarray(getattr(population.neuron, "bias", 0), np.int64))
+    bias = magnitude(np.asarray(population.neuron.bias, np.int64))
     if total + bias + (1 << 24) > INT32:
         raise EngineError(
             f"population {population.name!r}",

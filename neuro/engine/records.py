@@ -237,7 +237,7 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
     float32, or float64 where a potential is so large that float32 could make different ones equal.
     """
     neuron = population.neuron
-    assert isinstance(neuron, Readout)
+    assert isinstance(neuron, Readout)  # of which this reads scale and offset
     scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / (elapsed if neuron.average else 1)
     offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))

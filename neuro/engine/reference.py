@@ -8,19 +8,18 @@ dropped and visit no synapse.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.dynamics import STEP, Int64s, State, Step, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.pace import Progress
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError, NetworkError
 from neuro.network import Network, Population
-from neuro.neurons import Neuron, Source
+from neuro.neurons import Neuron, State, Step
+from neuro.neurons.integers import Int64s
 
 Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
 
@@ -32,14 +31,14 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
     fan_out = [np.bincount(_pre(network, i), minlength=network[p.source].size) for i, p in enumerate(network.projections)]
     for sample in range(recorder.samples):
         sent = _sources(network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder)
-        state = {p.name: initial_state(neurons[p.name], (p.size,)) for p in network.populations}
+        state = {p.name: neurons[p.name].initial_state((p.size,)) for p in network.populations}
         for t in range(recorder.steps):
             for population in network.populations:
                 neuron = neurons[population.name]
                 elapsed = t - neuron.start_step
                 if not 0 <= elapsed < neuron.active_steps(recorder.timesteps):
                     continue
-                if isinstance(neuron, Source):
+                if neuron.is_source:
                     _record_source(recorder, sample, t, population, sent[population.name][t])
                     continue
                 charge = np.zeros(population.size, np.int64)
@@ -53,28 +52,25 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 state[population.name], sent[population.name][t] = after, message
                 _record(recorder, sample, t, population, before, after, message, drive)
         for name, potentials in recorder.potentials.items():
-            if not isinstance(neurons[name], Source):
-                potentials[sample] = potential(neurons[name], state[name])
+            if not neurons[name].is_source:
+                potentials[sample] = state[name][neurons[name].potential]
         if progress:
             progress(sample + 1, recorder.samples)
 
 
 def _step(population: Population, neuron: Neuron, before: State, charge: Int64s, elapsed: int) -> Step:
-    """One step of a population; what its user's own function does wrong is told under the population's name."""
+    """One step of a population; what the model's own step does wrong is reported under the population's name."""
     try:
-        return STEP[type(neuron)](neuron, before, charge, elapsed)
+        return neuron.advance(before, charge, elapsed)
     except NetworkError as error:
         raise EngineError(f"population {population.name!r}", error.fact, error.remedy) from None
 
 
 def flat(population: Population) -> Neuron:
     """The population's neuron with per-neuron parameters spread over a flat axis."""
-    arrays = {
-        name: np.broadcast_to(np.asarray(getattr(population.neuron, name)), population.shape).ravel()
-        for name in ("bias", "initial_potential")
-        if np.ndim(getattr(population.neuron, name, 0))
-    }
-    return replace(population.neuron, **arrays) if arrays else population.neuron  # type: ignore[type-var]  # a dataclass
+    given = {"bias": population.neuron.bias, "initial_potential": population.neuron.initial_potential}
+    arrays = {name: np.broadcast_to(v, population.shape).ravel() for name, v in given.items() if np.ndim(v)}
+    return population.neuron.changed(**arrays) if arrays else population.neuron
 
 
 def _pre(network: Network, index: int) -> NDArray[np.int64]:
@@ -95,7 +91,7 @@ def _record_source(recorder: Recorder, sample: int, t: int, population: Populati
     counts.messages[t] += np.count_nonzero(messages)
     recorder.spikes[population.name][sample] += messages != 0
     recorder.keep("raster", population.name, (sample, t), messages)
-    if population.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+    if population.neuron.on_chip:
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[t] += population.size
 
@@ -107,7 +103,7 @@ def _record(
     counts.messages[t] += np.count_nonzero(message)
     counts.updates[t] += population.size
     counts.driven[t] += np.count_nonzero(drive)
-    counts.restless[t] += np.count_nonzero((drive != 0) | (potential(population.neuron, before) != 0))
+    counts.restless[t] += np.count_nonzero((drive != 0) | (before[population.neuron.potential] != 0))
     recorder.spikes[name][sample] += message != 0
     recorder.keep("raster", name, (sample, t), message)
-    recorder.keep("traces", name, (sample, t), potential(population.neuron, after))
+    recorder.keep("traces", name, (sample, t), after[population.neuron.potential])

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from neuro.compiled import compiled
 from neuro.encoding import as_numbers, named, stream_messages, value_shape
 from neuro.engine.event import Worker
+from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.records import Recorder, Run
 from neuro.engine.store import Store, list_messages, make_store
 from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network, Population
-from neuro.neurons import RadixIntegrateAndFire, Readout, Source, UserNeuron, WaitIntegrateAndFire
 from neuro.numbers import whole
 
 Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
@@ -42,12 +42,10 @@ class Session:
         expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", EngineError)
         most_steps = whole("session", "most_steps", most_steps, 1, error=InputError)
         for population in network.populations:
-            neuron = population.neuron
-            gathers = isinstance(neuron, Readout) and neuron.gather is not None
-            if isinstance(neuron, WaitIntegrateAndFire | RadixIntegrateAndFire) or gathers:
+            if population.neuron.phased:
                 raise EngineError(
                     f"population {population.name!r}",
-                    f"{type(neuron).__name__} works in phases of fixed length, a stream has none",
+                    f"{type(population.neuron).__name__} works in phases of fixed length, a stream has none",
                     'Convert with code="rate", "signed" or "graded"',
                 )
         self.network = network
@@ -61,7 +59,7 @@ class Session:
     def reset(self) -> None:
         """Back to the first step, as if nothing had been heard."""
         wanted = Recorder(self.network, 1, 1, self._record)
-        traced = [wanted.wants("traces", p.name) or isinstance(p.neuron, UserNeuron) for p in self.network.populations]
+        traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)
         self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._store.reset()
@@ -116,7 +114,7 @@ class Session:
             for t in range(0, steps, stride or max(steps, 1)):
                 part = (self.elapsed + t, self.elapsed + min(t + (stride or steps), steps))
                 for index in group:
-                    if not isinstance(self.network.populations[index].neuron, Source):
+                    if not self.network.populations[index].neuron.is_source:
                         worker.advance(store, index, (0, 1), (0, int(store.populations[index]["rows"])), part)
         run = self._finish(steps)
         self.elapsed += steps
@@ -165,7 +163,7 @@ class Session:
             name, layout, p = population.name, self._plan.layouts[index], store.populations[index]
             for row, field in enumerate(("synops", "messages", "updates", "driven", "restless")):
                 getattr(recorder.counts[name], field)[:] = self._worker.totals[index, row, first : first + steps]
-            if isinstance(population.neuron, Source):
+            if population.neuron.is_source:
                 for field in ("updates", "driven", "restless"):
                     getattr(recorder.counts[name], field)[:] += population.size if population.neuron.on_chip else 0
             if p["count_at"] >= 0:

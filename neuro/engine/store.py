@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.dynamics import initial_state
 from neuro.engine.fire import SLACK
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.tables import HELD_LONG
-from neuro.neurons import MaxPool, Neuron, UserNeuron
+from neuro.neurons import Neuron
 
 MOST_COUNTED = 2**16 - 1  # steps, with a message of each neuron in every one, that `counts` can hold
 
@@ -172,9 +171,8 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
 def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
     """Initial state variables in memory order, the potential first, a held current last, in one word or two."""
     population, layout = plan.members[index], plan.layouts[index]
-    state = initial_state(population.neuron, population.shape)
-    names = list(state) if isinstance(population.neuron, UserNeuron | MaxPool) else ["v", "u", "count", "current"]
-    found = [layout.to_memory(state[name].reshape(1, -1))[0] for name in names if name in state]
+    state = population.neuron.initial_state(population.shape)
+    found = [layout.to_memory(values.reshape(1, -1))[0] for values in state.values()]
     return [*found, np.zeros_like(found[-1])] if plan.populations[index]["hold"] == HELD_LONG else found
 
 

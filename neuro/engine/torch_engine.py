@@ -3,7 +3,7 @@
 Messages and weights are floats whose products and sums stay below 2^24 (float32) or 2^53 (float64), so that every charge is
 an exact integer in any order of addition; potentials are int64. float32 is used only where torch computes with all of its bits:
 CUDA may take fewer in convolutions, a process may allow fewer in products, and fast convolutions go through fractions.
-Knows the definitions in `neuro.neurons`, and restates them.
+What neurons do is computed by the definitions in `neuro.neurons`, on tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuro.dynamics import initial_state
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
@@ -24,32 +23,19 @@ from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
-from neuro.neurons import (
-    CubaLif,
-    Graded,
-    IntegrateAndFire,
-    MaxPool,
-    Neuron,
-    RadixIntegrateAndFire,
-    Readout,
-    SignedIntegrateAndFire,
-    Source,
-    UserNeuron,
-    WaitIntegrateAndFire,
-)
+from neuro.neurons import Neuron
 from neuro.projections import Dense, Projection
 
 Tensor = torch.Tensor
-State = dict[str, Tensor]
-Step = tuple[State, Tensor, Tensor]
 BATCH_BYTES = 1 << 29
 
 
 def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None = None) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
     for population in network.populations:
-        if isinstance(population.neuron, UserNeuron):
-            raise EngineError(f"population {population.name!r}", "torch cannot run a UserNeuron", 'Use engine="event"')
+        if not (population.neuron.on_tensors or population.neuron.is_source):
+            fact = f"torch cannot run a {type(population.neuron).__name__}"
+            raise EngineError(f"population {population.name!r}", fact, 'Use engine="event"')
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     payloads = {p.name: p.neuron.messages for p in network.populations} | input_payloads(network, inputs)
     links = [
@@ -126,9 +112,12 @@ def _simulate_batch(
     for p in network.sources:
         messages = torch.tensor(encode(p, inputs[p.name], recorder.timesteps), device=device).swapaxes(0, 1)
         sent[p.name][p.neuron.start_step : p.neuron.start_step + len(messages)] = messages
-    parameters = {p.name: _parameters(p, device) for p in network.populations}
+    neurons = {p.name: _on_device(p, device) for p in network.populations}
     state = {
-        p.name: {name: torch.tensor(np.tile(v.reshape(1, -1), (samples, 1)), device=device) for name, v in _initial(p).items()}
+        p.name: {
+            name: torch.tensor(np.tile(values.reshape(1, -1), (samples, 1)), device=device)
+            for name, values in p.neuron.initial_state(p.shape).items()
+        }
         for p in network.populations
     }
     for t in range(recorder.steps):
@@ -136,7 +125,7 @@ def _simulate_batch(
             elapsed = t - p.neuron.start_step
             if not 0 <= elapsed < p.neuron.active_steps(recorder.timesteps):
                 continue
-            if isinstance(p.neuron, Source):
+            if p.neuron.is_source:
                 _record_source(recorder, chosen, t, p, sent[p.name][t])
                 continue
             charge = torch.zeros((samples, p.size), dtype=torch.int64, device=device)
@@ -146,26 +135,20 @@ def _simulate_batch(
                     charge += link.charge(arriving)
                     recorder.counts[p.name].synops[t] += int(((arriving != 0) * link.fan_out).sum())
             before = state[p.name]
-            after, message, drive = STEP[type(p.neuron)](p.neuron, parameters[p.name], before, charge, elapsed)
+            after, message, drive = neurons[p.name].advance(before, charge, elapsed, torch)
             state[p.name], sent[p.name][t] = after, message.to(torch.int32)
-            _record(recorder, chosen, t, p, _potential(before), _potential(after), message, drive)
+            _record(recorder, chosen, t, p, before[p.neuron.potential], after[p.neuron.potential], message, drive)
     for name, potentials in recorder.potentials.items():
-        if not isinstance(network[name].neuron, Source):
-            potentials[chosen] = _potential(state[name]).cpu().numpy()
+        if not network[name].neuron.is_source:
+            potentials[chosen] = state[name][network[name].neuron.potential].cpu().numpy()
 
 
-def _potential(state: State) -> Tensor:
-    return state["v"] if "v" in state else next(iter(state.values()))
-
-
-def _initial(p: Population) -> dict[str, NDArray[np.int64]]:
-    return {} if isinstance(p.neuron, Source) else initial_state(p.neuron, p.shape)
-
-
-def _parameters(p: Population, device: torch.device) -> Tensor:
-    """The bias of every neuron."""
-    bias = np.broadcast_to(np.asarray(getattr(p.neuron, "bias", 0), np.int64), p.shape).ravel()
-    return torch.tensor(bias, device=device)
+def _on_device(p: Population, device: torch.device) -> Neuron:
+    """The population's neuron; a bias for each neuron lies on the device."""
+    if not np.ndim(p.neuron.bias):
+        return p.neuron
+    bias = np.broadcast_to(np.asarray(p.neuron.bias, np.int64), p.shape).ravel()
+    return p.neuron.with_arrays(bias=torch.tensor(bias, device=device))
 
 
 def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, messages: Tensor) -> None:
@@ -173,7 +156,7 @@ def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, mes
     counts.messages[t] += fired.sum()
     recorder.spikes[p.name][chosen] += fired
     recorder.keep("raster", p.name, (chosen, t), messages.cpu().numpy())
-    if p.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+    if p.neuron.on_chip:
         for name in ("updates", "driven", "restless"):
             getattr(counts, name)[t] += messages.numel()
 
@@ -189,103 +172,3 @@ def _record(
     recorder.spikes[p.name][chosen] += fired
     recorder.keep("raster", p.name, (chosen, t), message.cpu().numpy())
     recorder.keep("traces", p.name, (chosen, t), after.cpu().numpy())
-
-
-def _saturate(x: Tensor, bits: int) -> Tensor:
-    limit = (1 << (bits - 1)) - 1
-    return x.clamp(-limit, limit)
-
-
-def _driven(n: Any, bias: Tensor, state: State, charge: Tensor) -> tuple[State, Tensor]:
-    if not n.hold_input:
-        return {}, charge + bias
-    current = state["current"] + charge
-    return {"current": current}, current + bias
-
-
-def _integrate_and_fire(n: IntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    current, drive = _driven(n, bias, state, charge)
-    v = _saturate(state["v"] + drive, n.potential_bits)
-    fired = (v >= n.threshold).long()
-    return {**current, "v": v - n.threshold * fired if n.reset == "subtract" else v * (1 - fired)}, fired, drive
-
-
-def _signed(n: SignedIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    current, drive = _driven(n, bias, state, charge)
-    v, count = _saturate(state["v"] + drive, n.potential_bits), state["count"]
-    up, down = v >= n.threshold, v < 0
-    up = up if n.maximum is None else up & (count < n.maximum)
-    down = down if n.minimum is None else down & (count > n.minimum)
-    message = (up.long() - down.long()) * (elapsed >= n.gather - 1)
-    return {**current, "v": v - n.threshold * message, "count": count + message}, message, drive
-
-
-def _wait(n: WaitIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    current, drive = _driven(n, bias, state, charge)
-    if elapsed >= n.gather:
-        current, drive = {}, torch.zeros_like(charge)
-    v = _saturate(state["v"] + drive, n.potential_bits)
-    fired = (v >= n.threshold).long() * (elapsed >= n.gather - 1)
-    return {**state, **current, "v": v - n.threshold * fired}, fired, drive
-
-
-def _radix(n: RadixIntegrateAndFire, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    v, drive = state["v"], torch.zeros_like(charge)
-    if elapsed < n.gather:
-        drive = charge + (bias if elapsed == n.gather - 1 else 0)
-        v = _saturate(2 * v + drive, n.potential_bits)
-    if elapsed < n.gather - 1:
-        return {"v": v}, torch.zeros_like(v), drive
-    worth = n.threshold << (n.digits - 1 - (elapsed - n.gather + 1))
-    fired = (v >= worth).long()
-    return {"v": v - worth * fired}, fired, drive
-
-
-def _graded(n: Graded, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    current, drive = _driven(n, bias, state, charge)
-    message = torch.div(drive, n.threshold, rounding_mode="floor").clamp(n.minimum, n.levels)
-    return {**state, **current}, message, drive
-
-
-def _max_pool(n: MaxPool, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    if n.code == "turns":
-        largest, turn = torch.maximum(state["v"], charge), state["turn"] + 1
-        return {"v": largest, "turn": turn}, largest.clamp(max=n.levels) * (turn == n.taps), charge
-    shifted, doubling = charge + (n.base**n.taps // 2 if n.signed else 0), 2 if n.code == "digits" else 1
-    lags = [
-        doubling * state[f"behind{i}"] - (torch.div(shifted, n.base**i, rounding_mode="floor") % n.base - int(n.signed))
-        for i in range(n.taps)
-    ]
-    message = -torch.stack(lags).amin(0)
-    lags = [(lag + message).clamp(max=1) if n.code == "digits" else lag + message for lag in lags]
-    return {f"behind{i}": lag for i, lag in enumerate(lags)}, message, charge
-
-
-def _decay(x: Tensor, factor: int) -> Tensor:
-    return x.sign() * ((x.abs() * (4096 - factor)) >> 12)
-
-
-def _cuba(n: CubaLif, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    u = _decay(state["u"], n.current_decay + 1) + (charge << 6)
-    u = ((u + (1 << 23)) & 0xFFFFFF) - (1 << 23)
-    drive = u + (bias << n.bias_exponent)
-    v = _saturate(_decay(state["v"], n.voltage_decay) + drive, 24)
-    fired = (v > (n.threshold << 6)).long()
-    return {"u": u, "v": v * (1 - fired)}, fired, drive
-
-
-def _readout(n: Readout, bias: Tensor, state: State, charge: Tensor, elapsed: int) -> Step:
-    v = (2 * state["v"] if n.doubling else state["v"]) + charge
-    return {"v": _saturate(v, n.potential_bits)}, torch.zeros_like(v), charge
-
-
-STEP: dict[type[Neuron], Callable[[Any, Tensor, State, Tensor, int], Step]] = {
-    IntegrateAndFire: _integrate_and_fire,
-    SignedIntegrateAndFire: _signed,
-    WaitIntegrateAndFire: _wait,
-    RadixIntegrateAndFire: _radix,
-    Graded: _graded,
-    MaxPool: _max_pool,
-    CubaLif: _cuba,
-    Readout: _readout,
-}

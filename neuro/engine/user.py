@@ -1,4 +1,7 @@
-"""UserNeuron functions compiled for the event engine; those that are not plain integer functions are refused with a reason."""
+"""The scalar step of a neuron model, or of a user's own, compiled for the event engine.
+
+A step that is not a plain function on integers is refused with a reason.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from numba.core.errors import NumbaError
 from numba.cpython.unsafe.tuple import tuple_setitem
 
 from neuro.errors import EngineError
-from neuro.neurons import UserNeuron
+from neuro.neurons import Neuron
 
 
-def compile_step(neuron: UserNeuron, population: str) -> Callable[..., int]:
+def compile_step(neuron: Neuron, population: str) -> Callable[..., int]:
     """step(charge, parameters, state, at, stride) -> message; the state variables lie `stride` apart from `at` on."""
-    step, fault = _compile(neuron.step, len(neuron.state), len(neuron.parameters))
+    if neuron.step is None:
+        fact = f"{type(neuron).__name__} has no step for one neuron that could be compiled"
+        raise EngineError(f"population {population!r}", fact, 'Use engine="reference", or give the model a step')
+    step, fault = _compile(neuron.step, len(neuron.variables), len(neuron.parameters))
     if step is None:
-        names = ", ".join(name for name, _ in neuron.state)
+        names = ", ".join(neuron.variables)
         remedy = f"Return integers (message, {names}) from integer arithmetic on scalars: no arrays, lists or fractions"
         raise EngineError(f"population {population!r}", f"its step {fault}", remedy)
     return step

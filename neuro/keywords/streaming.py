@@ -7,18 +7,18 @@ delays. So each frame costs one frame's work, not a window's, and the logits are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from neuro.encoding import quantise, value_shape
+from neuro.encoding import quantise, source_of, value_shape
 from neuro.errors import UsageError
 from neuro.keywords.features import Floats
 from neuro.network import Network, Population
-from neuro.neurons import Graded, Neuron, Readout, Source
+from neuro.neurons import Neuron, Source
 from neuro.projections import Dense, OneToOne, Projection
 
 Kernel = dict[int, NDArray[np.int64]]  # delay in steps -> weights (source channels, target channels)
@@ -60,13 +60,12 @@ def stream(network: Network) -> StreamNetwork:
         projection = _only(network, population)
         kernel = _kernel(network, projection)
         summed = _differences(kernel)
-        accumulates = isinstance(population.neuron, Readout) or len(summed) < len(kernel)
+        accumulates = population.neuron.is_readout or len(summed) < len(kernel)
         populations.append(Population(population.name, (_shape(population)[0],), _neuron(population, accumulates)))
         for delay, weights in sorted((summed if accumulates else kernel).items()):
             projections.append(_projection(projection, weights, delay))
         latency += 1
-    assert isinstance(source.neuron, Source)
-    return StreamNetwork(Network(tuple(populations), tuple(projections)), source.neuron, value_shape(source)[1], latency)
+    return StreamNetwork(Network(tuple(populations), tuple(projections)), source_of(source), value_shape(source)[1], latency)
 
 
 def _only(network: Network, population: Population) -> Projection:
@@ -115,11 +114,12 @@ def _projection(window: Projection, weights: NDArray[np.int64], delay: int) -> P
 
 def _neuron(population: Population, accumulates: bool) -> Neuron:
     neuron = population.neuron
-    if isinstance(neuron, Graded) and not neuron.hold_input:
-        return replace(neuron, start_step=0, bias=_constant(population, neuron.bias), hold_input=accumulates)
-    if isinstance(neuron, Readout) and not neuron.doubling:
-        scale, offset = (_constant(population, value) for value in (neuron.scale, neuron.offset))
-        return replace(neuron, start_step=0, gather=None, average=False, scale=scale, offset=offset)
+    if neuron.memoryless:
+        return neuron.changed(start_step=0, bias=_constant(population, neuron.bias), hold_input=accumulates)
+    given = dict(neuron._values())
+    if neuron.is_readout and not given["doubling"]:
+        scale, offset = (_constant(population, given[name]) for name in ("scale", "offset"))
+        return neuron.changed(start_step=0, gather=None, average=False, scale=scale, offset=offset)
     raise _refusal(
         f"population {population.name!r} ({type(neuron).__name__}) takes more than a step a frame", 'Convert with code="graded"'
     )
@@ -144,10 +144,10 @@ def _shape(population: Population) -> tuple[int, int]:
 
 
 def _reach(source: Population) -> int:
-    assert isinstance(source.neuron, Source)
-    if source.neuron.code not in ("held", "once"):
-        raise _refusal(f"its source sends by code {source.neuron.code!r}", 'Convert with code="graded"')
-    return source.neuron.levels
+    neuron = source_of(source)
+    if neuron.code not in ("held", "once"):
+        raise _refusal(f"its source sends by code {neuron.code!r}", 'Convert with code="graded"')
+    return neuron.levels
 
 
 def _refusal(fact: str, remedy: str) -> UsageError:

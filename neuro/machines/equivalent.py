@@ -13,7 +13,6 @@ import numpy as np
 from neuro.errors import MachineError
 from neuro.graph import Graph, Layer
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Source
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
 
 MOST_WEIGHTS = 100_000_000  # of a sparse projection written out as a full matrix
@@ -26,11 +25,11 @@ def equivalent(network: Network) -> Graph:
     Raises MachineError for a network with loops, which one pass through layers cannot stand for.
     """
     layers: list[Layer] = []
-    constant = {p.name for p in network.populations if not isinstance(p.neuron, Source) and _sends_only(network, p.name)}
+    constant = {p.name for p in network.populations if not p.neuron.is_source and _sends_only(network, p.name)}
     for population in _in_order(network):
         if population.name in constant:
             continue
-        if isinstance(population.neuron, Source):
+        if population.neuron.is_source:
             layers.append(Layer(population.name, "input", (), population.shape))
             continue
         into = [(i, p) for i, p in enumerate(network.projections) if p.target == population.name and p.source not in constant]
@@ -39,7 +38,7 @@ def equivalent(network: Network) -> Graph:
             raise MachineError(f"population {population.name!r}", "nothing projects to it", "Connect it, or leave it out")
         if len(arriving) > 1:
             layers.append(Layer(f"{population.name}.sum", "add", tuple(arriving), population.shape))
-        op, options = ("identity", {}) if isinstance(population.neuron, Readout) else ("relu", {"ceiling": None})
+        op, options = ("identity", {}) if population.neuron.is_readout else ("relu", {"ceiling": None})
         layers.append(Layer(population.name, op, (layers[-1].name,), population.shape, {}, options))
     return Graph(tuple(layers), "the float network with the same connections")
 

@@ -95,7 +95,7 @@ def _drawn(population: Population, steps: int, timesteps: int, activity: float, 
     """Messages of one sample of a population, step by step."""
     neuron, size = population.neuron, population.size
     window = range(neuron.start_step, neuron.start_step + neuron.active_steps(timesteps))
-    fires = not isinstance(neuron, Readout)
+    fires = not neuron.is_readout
     sent = [np.flatnonzero(draw.random(size, np.float32) < activity) if t in window and fires else () for t in range(steps)]
     offsets = np.concatenate([[0], np.cumsum([len(s) for s in sent])]).astype(np.int64)
     return Messages(offsets, np.concatenate([np.asarray(s, np.int32) for s in sent]), None)

@@ -14,7 +14,6 @@ from neuro.chip.cutting.limits import compartments, encoding, state_words, weigh
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, even, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
-from neuro.neurons import Source
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 
 Floats = NDArray[np.float64]
@@ -37,7 +36,7 @@ class Candidates:
 
 def on_cores(population: Population) -> bool:
     """Whether the population's neurons live on cores; a source that the host drives does not."""
-    return not (isinstance(population.neuron, Source) and not population.neuron.on_chip)
+    return population.neuron.on_chip
 
 
 def candidates(network: Network, chip: Chip, population: Population, rates: Mapping[str, float]) -> Candidates:

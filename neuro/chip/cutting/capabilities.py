@@ -8,38 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cutting.limits import exponents, formats, subtracts
-from neuro.chip.spec import Chip, Program
+from neuro.chip.cutting.limits import exponents, formats
+from neuro.chip.spec import Chip
 from neuro.codes import CODES
+from neuro.encoding import source_of
 from neuro.errors import FitError
 from neuro.network import Network, Population
-from neuro.neurons import (
-    CubaLif,
-    Graded,
-    IntegrateAndFire,
-    MaxPool,
-    Neuron,
-    RadixIntegrateAndFire,
-    Readout,
-    SignedIntegrateAndFire,
-    Source,
-    UserNeuron,
-    WaitIntegrateAndFire,
-)
+from neuro.neurons import Neuron
 
-_PROGRAM: dict[type[Neuron], Program] = {
-    IntegrateAndFire: "if",
-    SignedIntegrateAndFire: "signed",
-    WaitIntegrateAndFire: "wait",
-    RadixIntegrateAndFire: "radix",
-    Graded: "graded",
-    CubaLif: "cuba_lif",
-    MaxPool: "user",
-    UserNeuron: "user",
-    Readout: "if",
-}
 _SPIKES = 'Convert with input="spikes"'
-_SOURCE_PROGRAM: dict[str, Program] = {"rate": "if", "signed": "signed", "radix": "radix"}
 
 
 def conversion_for(chip: Chip, code: str) -> dict[str, Any]:
@@ -100,18 +77,18 @@ def _exponent_span(population: Population, network: Network, chip: Chip) -> int:
 
 def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
     neuron, able = population.neuron, chip.neuron
-    if isinstance(neuron, Source) and not neuron.on_chip:
+    if not neuron.on_chip:
         yield from _payload(neuron, chip)
         return
-    program = _SOURCE_PROGRAM[neuron.code] if isinstance(neuron, Source) else _PROGRAM[type(neuron)]
-    if isinstance(neuron, MaxPool) and program not in able.programs:
-        yield "the chip has no program for the largest of several inputs", "Use average pooling, or another chip"
+    program = neuron.program
+    if neuron.purpose and program not in able.programs:
+        yield f"the chip has no program for {neuron.purpose}", neuron.instead
     elif program not in able.programs:
         code = "rate" if "if" in able.programs else able.programs[0]
         yield f"its neurons ({program}) have no program there", f'Convert with code="{code}", or use another chip'
-    if subtracts(neuron) and able.subtract == "none":
+    if neuron.subtracts and able.subtract == "none":
         yield "the chip cannot reset by subtraction", 'Use reset="zero", or another chip'
-    if getattr(neuron, "hold_input", False) and not able.hold_input:
+    if neuron.hold_input and not able.hold_input:
         yield "the chip cannot hold an input current", 'Convert with input="spikes"'
     yield from _payload(neuron, chip)
     yield from _widths(neuron, chip)
@@ -120,9 +97,7 @@ def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
 def check_inputs(network: Network, chip: Chip, inputs: Mapping[str, NDArray[Any]]) -> None:
     """Raise FitError where the host would send negative messages to a chip whose messages have no sign."""
     for population in network.sources:
-        neuron = population.neuron
-        assert isinstance(neuron, Source)
-        if not (chip.neuron.signed_payload or neuron.twin) and inputs[population.name].min() < 0:
+        if not (chip.neuron.signed_payload or source_of(population).twin) and inputs[population.name].min() < 0:
             raise FitError(
                 f"inputs for {population.name!r} on chip {chip.name!r}", "some are negative, messages have no sign", _SPIKES
             )
@@ -130,8 +105,8 @@ def check_inputs(network: Network, chip: Chip, inputs: Mapping[str, NDArray[Any]
 
 def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
     low, high = neuron.messages
-    remedy = _SPIKES if isinstance(neuron, Source) else 'Convert with code="rate"'
-    if low < 0 and not chip.neuron.signed_payload and not isinstance(neuron, Source):
+    remedy = _SPIKES if neuron.is_source else 'Convert with code="rate"'
+    if low < 0 and not chip.neuron.signed_payload and not neuron.is_source:
         yield f"messages of {low}..{high} need a sign, the chip's have none", remedy
     bits = max(high, -low).bit_length()
     if max(high, -low) > 1 and bits > chip.neuron.payload_bits:
@@ -141,14 +116,16 @@ def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
 
 def _widths(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
     able, reduce = chip.neuron, "Convert with fewer weight_bits, or scale thresholds and weights down"
-    bits = getattr(neuron, "potential_bits", 0)
+    bits = neuron.potential_bits or 0
     if bits > able.potential_bits:
         yield f"its potential has {bits} bits, the chip's has {able.potential_bits}", reduce
-    threshold = int(getattr(neuron, "threshold", 0))
-    if able.threshold_bits is not None and not isinstance(neuron, CubaLif) and threshold.bit_length() > able.threshold_bits:
+    if neuron.mantissas:
+        return
+    threshold = neuron.threshold or 0
+    if able.threshold_bits is not None and threshold.bit_length() > able.threshold_bits:
         yield f"its threshold {threshold} exceeds {able.threshold_bits} bits", reduce
-    if able.bias_bits is not None and not isinstance(neuron, CubaLif):
-        yield from _bias(getattr(neuron, "bias", 0), able.bias_bits, able.bias_exponent or 0, reduce)
+    if able.bias_bits is not None:
+        yield from _bias(neuron.bias, able.bias_bits, able.bias_exponent or 0, reduce)
 
 
 def _bias(bias: Any, bits: int, exponent: int, remedy: str) -> Iterator[tuple[str, str]]:

@@ -15,17 +15,6 @@ from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Encoding
 from neuro.errors import FitError
 from neuro.network import Network, Population
-from neuro.neurons import (
-    CubaLif,
-    IntegrateAndFire,
-    MaxPool,
-    Neuron,
-    RadixIntegrateAndFire,
-    SignedIntegrateAndFire,
-    Source,
-    UserNeuron,
-    WaitIntegrateAndFire,
-)
 from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
 
 
@@ -52,29 +41,13 @@ def limits(chip: Chip) -> dict[str, int]:
 
 def compartments(population: Population, chip: Chip) -> int:
     """Neuron compartments that one neuron takes: two where the chip subtracts the threshold with a second one."""
-    return 2 if chip.neuron.subtract == "two_compartment" and subtracts(population.neuron) else 1
-
-
-def subtracts(neuron: Neuron) -> bool:
-    """Whether a neuron subtracts its threshold when it fires."""
-    if isinstance(neuron, IntegrateAndFire):
-        return neuron.reset == "subtract"
-    return isinstance(neuron, Source | SignedIntegrateAndFire | WaitIntegrateAndFire | RadixIntegrateAndFire)
+    return 2 if chip.neuron.subtract == "two_compartment" and population.neuron.subtracts else 1
 
 
 def state_words(population: Population, network: Network) -> int:
     """Integers that one neuron keeps: state, bias, and an accumulator for each step of delay."""
-    neuron = population.neuron
     ring = max((p.delay for p in network.into(population.name)), default=0)
-    if isinstance(neuron, Source):
-        return 3 if neuron.code == "signed" else 2
-    if isinstance(neuron, UserNeuron):
-        return ring + len(neuron.state)
-    if isinstance(neuron, MaxPool):
-        return ring + (2 if neuron.code == "turns" else neuron.taps)
-    words = 2 if isinstance(neuron, CubaLif | SignedIntegrateAndFire) else 1
-    biased = bool(np.any(getattr(neuron, "bias", 0)))
-    return ring + words + biased + bool(getattr(neuron, "hold_input", False))
+    return ring + population.neuron.state_words
 
 
 def encoding(projection: Projection, chip: Chip) -> Encoding:

@@ -16,7 +16,6 @@ from neuro.chip.cutting.limits import encoding
 from neuro.chip.cutting.tilings import Fan, Ints, Labels, Tiling, fan
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.network import Network
-from neuro.neurons import Readout
 
 HOST = -1  # stands for the host's port among cores
 
@@ -42,7 +41,7 @@ def routing_tables(
     network: Network, chip: Chip, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints]
 ) -> dict[str, RoutingTable]:
     """The routing table of every population that fires, in the order of the network's populations."""
-    fire = [p for p in network.populations if not isinstance(p.neuron, Readout)]
+    fire = [p for p in network.populations if not p.neuron.is_readout]
     return {p.name: _routing_table(network, chip, p.name, tilings, cores) for p in fire}
 
 

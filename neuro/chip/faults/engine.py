@@ -7,8 +7,6 @@ placements and faults; knows nothing of energy or time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +19,6 @@ from neuro.chip.faults.memory import with_broken_weights
 from neuro.chip.faultspec import Faults
 from neuro.chip.placing.placement import Placement
 from neuro.compiled import compiled
-from neuro.dynamics import STEP, State, initial_state, potential
 from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
@@ -31,7 +28,7 @@ from neuro.engine.reference import flat
 from neuro.engine.run import run
 from neuro.errors import ChipError, EngineError
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, Source
+from neuro.neurons import Neuron, State
 
 MOST_SYNAPSES = 100_000_000  # that are listed one by one, 8 bytes each
 _BLOCK_BYTES = 64 << 20
@@ -117,23 +114,23 @@ class Broken:
         self.loss = loss_of(placement, faults)
         self.alive = {p.name: self._alive(p, placement) for p in network.populations}
         self.neurons = {p.name: self._neuron(p) for p in network.populations}
-        self.flips = {p.name: flips(bits, faults.potential_flips) for p in network.populations if (bits := _bits(p))}
+        widths = {p.name: p.neuron.potential_bits for p in network.populations}
+        self.flips = {name: flips(bits, faults.potential_flips) for name, bits in widths.items() if bits}
 
     def _alive(self, population: Population, placement: Placement) -> NDArray[np.bool_]:
         if not on_cores(population):
             return np.ones(population.size, np.bool_)
         return ~self.loss.dead[placement.core_map[population.name]]
 
-    def _neuron(self, population: Population) -> Any:
+    def _neuron(self, population: Population) -> Neuron:
         """The neuron's parameters, with a threshold for each neuron where thresholds are noisy."""
         neuron = flat(population)
-        if not self.faults.threshold_noise or not hasattr(neuron, "threshold"):
+        if not self.faults.threshold_noise or neuron.threshold is None:
             return neuron
         rng = np.random.default_rng(key_of(self.faults.seed, THRESHOLDS, self.number[population.name]))
         share = 1 + self.faults.threshold_noise * rng.standard_normal(population.size)
         noisy = np.maximum(1, np.rint(neuron.threshold * share)).astype(np.int64)
-        named = {f.name: getattr(neuron, f.name) for f in fields(neuron)}  # type: ignore[arg-type]  # a dataclass
-        return SimpleNamespace(**{**named, "threshold": noisy})
+        return neuron.with_arrays(threshold=noisy)
 
     def simulate(
         self,
@@ -167,7 +164,7 @@ class Broken:
             for p in self.network.populations:
                 if not 0 <= t - p.neuron.start_step < p.neuron.active_steps(recorder.timesteps):
                     continue
-                if isinstance(p.neuron, Source):
+                if p.neuron.is_source:
                     _count_source(recorder, p, t, samples, self.alive[p.name])
                 else:
                     state[p.name] = self._step(p, state[p.name], sent, recorder, chosen, t)
@@ -175,12 +172,12 @@ class Broken:
             recorder.spikes[p.name][chosen] = (sent[p.name] != 0).sum(axis=1)
             recorder.counts[p.name].messages[:] += (sent[p.name] != 0).sum(axis=(0, 2))
             recorder.keep("raster", p.name, chosen, sent[p.name])
-            if p.name in recorder.potentials and not isinstance(p.neuron, Source):
-                recorder.potentials[p.name][chosen] = potential(p.neuron, state[p.name])
+            if p.name in recorder.potentials and not p.neuron.is_source:
+                recorder.potentials[p.name][chosen] = state[p.name][p.neuron.potential]
         return sent
 
     def _initial(self, p: Population, samples: int) -> State:
-        state = initial_state(p.neuron, p.shape)
+        state = p.neuron.initial_state(p.shape)
         return {name: np.tile(values.ravel() * self.alive[p.name], (samples, 1)) for name, values in state.items()}
 
     def _step(
@@ -200,27 +197,22 @@ class Broken:
                 step, number = t - projection.delay, self.number[projection.source]
                 messages = np.ascontiguousarray(sent[projection.source][:, step])
                 counts.synops[t] += deliver(messages, number, chosen.start, step, lists, self.loss, charge)
-        after, message, drive = STEP[type(p.neuron)](self.neurons[p.name], before, charge, t - p.neuron.start_step)
+        after, message, drive = self.neurons[p.name].advance(before, charge, t - p.neuron.start_step)
         if not alive.all():
             after, message = {name: values * alive for name, values in after.items()}, message * alive
         sent[p.name][:, t] = message
         self._flip(p, after, chosen.start, t)
         counts.updates[t] += samples * np.count_nonzero(alive)
         counts.driven[t] += np.count_nonzero(drive[:, alive])
-        counts.restless[t] += np.count_nonzero(((drive != 0) | (potential(p.neuron, before) != 0))[:, alive])
-        recorder.keep("traces", p.name, (chosen, t), potential(p.neuron, after))
+        counts.restless[t] += np.count_nonzero(((drive != 0) | (before[p.neuron.potential] != 0))[:, alive])
+        recorder.keep("traces", p.name, (chosen, t), after[p.neuron.potential])
         return after
 
     def _flip(self, p: Population, state: State, first: int, t: int) -> None:
         if self.faults.potential_flips and p.name in self.flips:
             key = key_of(self.faults.seed, POTENTIALS, self.number[p.name], t)
-            _shake(state["v"], key, self.flips[p.name], first)
-            state["v"] *= self.alive[p.name]
-
-
-def _bits(p: Population) -> int:
-    """Width of the membrane potential; 0 for neurons that have none, or variables of their own."""
-    return 24 if isinstance(p.neuron, CubaLif) else getattr(p.neuron, "potential_bits", 0)
+            _shake(state[p.neuron.potential], key, self.flips[p.name], first)
+            state[p.neuron.potential] *= self.alive[p.name]
 
 
 def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
@@ -257,6 +249,6 @@ def run_broken(
 
 
 def _count_source(recorder: Recorder, p: Population, t: int, samples: int, alive: NDArray[np.bool_]) -> None:
-    if p.neuron.on_chip:  # type: ignore[attr-defined]  # a Source
+    if p.neuron.on_chip:
         for name in ("updates", "driven", "restless"):
             getattr(recorder.counts[p.name], name)[t] += samples * np.count_nonzero(alive)

@@ -1,0 +1,70 @@
+"""Which neuron models have a kernel of their own, written by hand, and how their parameters stand in the tables that it obeys.
+
+All other models are compiled from their own scalar step (`engine.user`). Knows neurons and tables; knows nothing of networks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neuro.engine import tables as T
+from neuro.neurons import (
+    CubaLif,
+    Graded,
+    IntegrateAndFire,
+    MaxPool,
+    Neuron,
+    RadixIntegrateAndFire,
+    Readout,
+    SignedIntegrateAndFire,
+    Source,
+    WaitIntegrateAndFire,
+)
+
+INT32 = 2**31 - 1
+_KERNEL: dict[type[Neuron], int] = {
+    Source: T.SOURCE,
+    IntegrateAndFire: T.IF,
+    SignedIntegrateAndFire: T.SIGNED,
+    WaitIntegrateAndFire: T.WAIT,
+    RadixIntegrateAndFire: T.RADIX,
+    Graded: T.GRADED,
+    CubaLif: T.CUBA,
+    Readout: T.READOUT,
+    MaxPool: T.LEADER,
+}
+_COLUMN = {  # of the table, by the name of a parameter
+    **{name: name for name in ("threshold", "gather", "digits", "doubling", "current_decay", "voltage_decay")},
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "levels": "maximum",
+    "bias_exponent": "shift",
+}
+_WITHOUT = {"gather": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
+
+
+def has_kernel(neuron: Neuron) -> bool:
+    """Whether a kernel was written for the model; otherwise its own step is compiled."""
+    return type(neuron) in _KERNEL
+
+
+def describe(row: Any, neuron: Neuron) -> None:
+    """Enter a neuron's parameters into its population's row of the table."""
+    row["model"] = _KERNEL.get(type(neuron), T.USER)
+    row["start"] = neuron.start_step
+    row["limit"] = (1 << ((neuron.potential_bits or 24) - 1)) - 1
+    row["subtract"] = neuron.subtracts
+    row["minimum"], row["maximum"] = (0, 1) if has_kernel(neuron) else neuron.messages
+    for name, value in neuron._values() if has_kernel(neuron) else ():
+        if name in _COLUMN:
+            row[_COLUMN[name]] = _WITHOUT[name] if value is None else value
+    if row["model"] == T.LEADER:
+        _describe_maximum(row, neuron)
+    row["count_at"] = -1 if neuron.is_readout else 0
+    row["trace_at"] = -1
+
+
+def _describe_maximum(row: Any, neuron: Any) -> None:
+    row["model"] = T.TURNS if neuron.code == "turns" else T.LEADER
+    row["gather"], row["digits"], row["subtract"] = neuron.taps, neuron.base, neuron.signed
+    row["threshold"], row["doubling"] = neuron.centre, neuron.code == "digits"
