@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
     | {"windows", "numbers", "locating", "pickles"},
-    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "dynamics", "projections", "forms", "encoding"},
+    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "dynamics", "projections", "encoding"},
     {"engine"},
     {"chip"},
     {"machines"},

@@ -37,7 +37,7 @@ from neuro.neurons import (
     UserNeuron,
     WaitIntegrateAndFire,
 )
-from neuro.projections import Dense, Projection
+from neuro.projections import Projection
 
 Tensor = torch.Tensor
 State = dict[str, Tensor]
@@ -86,8 +86,8 @@ class _Link:
                 return torch.nn.functional.conv2d(shaped, self.weights, *options).flatten(1)
 
         else:
-            if isinstance(projection, Dense):
-                self.weights = torch.tensor(projection.weights.T, dtype=self.dtype, device=device)
+            if projection.matrix is not None:
+                self.weights = torch.tensor(projection.matrix.T, dtype=self.dtype, device=device)
             else:
                 coo = projection.to_sparse(source, target).tocoo()
                 indices = torch.tensor(np.stack([coo.col, coo.row]))
