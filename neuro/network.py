@@ -14,6 +14,7 @@ import numpy as np
 from neuro.dynamics import STEP
 from neuro.errors import FormatError, NetworkError
 from neuro.neurons import Neuron, Readout, Source, UserNeuron
+from neuro.notebook import Shown, Table, abridged
 from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
@@ -57,7 +58,7 @@ class Population(Specification):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Network(Specification):
+class Network(Shown, Specification):
     """Populations and the projections between them. `timesteps` is the window T that the network was made for, if any."""
 
     populations: tuple[Population, ...]
@@ -97,6 +98,15 @@ class Network(Specification):
         if isinstance(source.neuron, Readout):
             raise NetworkError(f"projection {projection.name}", f"readout {source.name!r} sends nothing", "Project elsewhere")
         projection.check(source.shape, target.shape)
+
+    def _shown(self) -> Table:
+        rows = [
+            (p.name, "x".join(map(str, p.shape)), type(p.neuron).__name__, f"{p.size:,}", str(p.neuron.start_step))
+            for p in self.populations
+        ]
+        window = "" if self.timesteps is None else f"; T = {self.timesteps}"
+        title = f"Network of {self.neurons:,} neurons, {self.synapses:,} synapses{window}"
+        return title, ("population", "shape", "model", "neurons", "starts at"), abridged(rows)
 
     def _values(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in ("populations", "projections", "timesteps", "notes")]

@@ -305,12 +305,12 @@ def test_a_dilated_pool_costs_a_chip_what_its_convolution_costs_except_for_share
     assert dilated().synapses == dilated(Conv2d).synapses < 4 * 4 * 8 * 6
 
 
-def test_a_dilated_pool_survives_files_and_repr_and_becomes_a_float_convolution(tmp_path) -> None:
+def test_a_dilated_pool_survives_files_and_source_and_becomes_a_float_convolution(tmp_path) -> None:
     network = dilated()
     network.save(tmp_path / "n.safetensors")
     assert neuro.Network.load(tmp_path / "n.safetensors") == network
     names = {name: getattr(neuro, name) for name in neuro.__all__} | {"np": np}
-    assert eval(repr(network), names) == network
+    assert eval(network.to_source(), names) == network
     x = np.random.default_rng(0).integers(0, 5, (3, 4, 9, 10))
     got = logits(equivalent(network), x)
     assert np.array_equal(got.reshape(3, -1), neuro.run(network, x, timesteps=1).logits)

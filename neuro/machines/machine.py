@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
+from neuro.notebook import Shown, Table
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
-from neuro.specification import FrozenDict
+from neuro.specification import FrozenDict, Sourceable
 
 KINDS = {  # kind -> figures it cannot do without
     "gpu": ("memory.bandwidth", "core.units", "core.clock"),
@@ -58,8 +59,8 @@ _FIELDS = (*_NEEDED, "year", "devices", "runtime", "form", "dataflow", "validate
 _OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Machine:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Machine(Shown, Sourceable):
     """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there.
 
     `runtime` says how a network reaches it (host.py), `form` what a power reading of it includes, `dataflow` how an array works.
@@ -104,6 +105,10 @@ class Machine:
                 f"{self.precision!r} has no peak.{self.precision}",
                 f"Give that peak, or use one of {', '.join(self.precisions) or '(no peak is given)'}",
             )
+
+    def _shown(self) -> Table:
+        rows = [(name, f"{figure.value:g} {figure.unit}", figure.basis) for name, figure in self.figures.items()]
+        return f"Machine {self.name}: {self.title} ({self.year}), {self.precision}", ("figure", "value", "basis"), rows
 
     @property
     def precisions(self) -> tuple[str, ...]:
