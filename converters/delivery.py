@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from neuro.errors import ConversionError
-from neuro.forms import as_convolution
-from neuro.projections import Conv2d, Dense, OneToOne, Projection
+from neuro.projections import Conv2d, Projection
+from neuro.projections.forms import as_convolution
 from neuro.windows import Shape
 
 Tensor = torch.Tensor
@@ -50,9 +50,9 @@ def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -
 
 def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]] | None:
     """Weights, and a function of values (samples, *source) and such weights; None where synapses have to be listed."""
-    if isinstance(projection, Dense):
-        return _tensor(projection.weights), lambda values, weights: values.flatten(1) @ weights
-    if isinstance(projection, OneToOne) and not projection.offset and prod(source) == prod(target):
+    if projection.matrix is not None:
+        return _tensor(projection.matrix), lambda values, weights: values.flatten(1) @ weights
+    if projection.offset == 0 and prod(source) == prod(target):
         column = projection.stored_weights.reshape(-1, *[1] * (len(source) - 1))
         return _tensor(column), lambda values, weights: values * weights
     conv = as_convolution(projection, source, target)
@@ -67,7 +67,7 @@ def _tensor(weights: Any) -> Tensor:
 
 def _fan_in(projection: Projection, weights: Tensor) -> int:
     """Largest sum of absolute weights into one neuron."""
-    if isinstance(projection, Dense):
+    if projection.matrix is not None:
         return int(weights.abs().sum(0).max())
     return int(weights.abs().reshape(len(weights), -1).sum(1).max())
 
@@ -88,7 +88,7 @@ def largest(projections: Sequence[Projection], values: Tensor, target: Shape) ->
 
 
 def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
-    conv = None if isinstance(p, OneToOne) else as_convolution(p, tuple(values.shape[1:]), target)
+    conv = as_convolution(p, tuple(values.shape[1:]), target) if p.slides else None
     if conv is None or not (conv.groups == len(conv.weights) == values.shape[1]):
         listed = p.synapses(tuple(values.shape[1:]), target)
         pre, post = (torch.tensor(np.asarray(part, np.int64)) for part in (listed.pre, listed.post))
@@ -106,7 +106,7 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
 
 def fan_out(projection: Projection, source: Shape, target: Shape) -> Tensor:
     """Number of synapses of each source neuron (*source), int64."""
-    linear = None if isinstance(projection, OneToOne) else _linear(projection, source, target)
+    linear = _linear(projection, source, target) if projection.offset is None else None
     if linear is None:
         counts = np.bincount(projection.synapses(source, target).pre, minlength=prod(source))
         return torch.as_tensor(counts.reshape(source))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
-from neuro.forms import most_special
 from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
+from neuro.projections.forms import most_special
 
 Floats = NDArray[np.float64]
 _DENSE = 0.5  # share of non-zero weights from which a matrix is stored as dense rows

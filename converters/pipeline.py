@@ -83,14 +83,8 @@ class Conversion(Shown):
         return quantised.evaluate(self.network, inputs).logits
 
     def _shown(self) -> Table:
-        network = self.network
-        rows = [
-            (p.name, "x".join(map(str, p.shape)), type(p.neuron).__name__, f"{p.size:,}", str(p.neuron.start_step))
-            for p in network.populations
-        ]
-        size = f"Network of {network.neurons:,} neurons, {network.synapses:,} synapses; code {self.code}, T = {self.timesteps}"
-        title = f"{size}. Against the float network: {self.agreement}"
-        return title, ("population", "shape", "model", "neurons", "starts at"), rows
+        title, columns, rows = self.network._shown()
+        return f"{title}, code {self.code}. Against the float network: {self.agreement}", columns, rows
 
 
 def convert(

@@ -59,6 +59,7 @@ _WHERE = {
     **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
     "Sweep": "sweeping.found",
     "write_report": "report.study",
+    **dict.fromkeys(("Study", "study"), "studies.study"),
 }
 
 __all__ = ["__version__", "errors", *_WHERE]  # noqa: PLE0604  # names are strings
@@ -114,6 +115,8 @@ if TYPE_CHECKING:
     from neuro.projections import SumPool2d as SumPool2d
     from neuro.report.study import write_report as write_report
     from neuro.sourced import Sourced as Sourced
+    from neuro.studies.study import Study as Study
+    from neuro.studies.study import study as study
     from neuro.sweeping.found import Sweep as Sweep
     from neuro.sweeping.settings import Search as Search
     from neuro.sweeping.settings import Setting as Setting

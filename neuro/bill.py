@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any, Literal
 
+from neuro import units
 from neuro.errors import NeuroError
+from neuro.notebook import Shown, Table
+from neuro.specification import Sourceable
 
 Kind = Literal["dynamic", "static", "management"]
 
@@ -30,8 +33,8 @@ class Part:
             raise NeuroError(f"bill part {self.name!r}", f"energy is {self.energy_pj} pJ", "Give a price of 0 or more")
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+@dataclass(frozen=True, slots=True, repr=False)
+class Bill(Shown, Sourceable):
     """Energy (pJ per inference) by part, latency (ns per batch) and throughput (inferences per second) of one target.
 
     `energy_known` is False where no public figure allows an energy to be stated: `parts` is then empty. Where the latency is not
@@ -48,6 +51,15 @@ class Bill:
     times_ns: tuple[tuple[str, float], ...] = ()
     assumptions: tuple[str, ...] = ()
     energy_known: bool = True
+
+    def _shown(self) -> Table:
+        rows = [*self.energy_rows(), ("latency", units.time(self.latency_ns), f"of batch {self.batch}, {self.precision}")]
+        return f"One inference on {self.target}", ("", "", "kind, basis"), rows
+
+    def energy_rows(self) -> list[tuple[str, str, str]]:
+        """Each part with its energy, kind and basis, then dynamic and total energy, as words."""
+        rows = [(part.name, units.energy(part.energy_pj), f"{part.kind}, {part.basis}") for part in self.parts]
+        return [*rows, ("dynamic", units.energy(self.dynamic_pj), ""), ("total", units.energy(self.energy_pj), "")]
 
     @property
     def total_known(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import GraphError
+from neuro.notebook import Shown, Table, abridged
 from neuro.numbers import whole
 from neuro.ops import OPS, check_arrays, check_sources, output_shape, settled_options
 from neuro.specification import FrozenDict, Specification, frozen_array
@@ -105,7 +106,7 @@ def _frozen(value: Any, where: str, name: str) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Graph(Specification):
+class Graph(Shown, Specification):
     """Layers in an order in which each comes after its inputs; the last one is the output. `notes`: what its reader left out."""
 
     layers: tuple[Layer, ...]
@@ -134,6 +135,20 @@ class Graph(Specification):
         if not self.layers or self.layers[0].op != "input":
             raise GraphError(self.name, "the first layer is not an input", "Begin with an input layer")
         object.__setattr__(self, "_by_name", seen)
+
+    def _shown(self) -> Table:
+        rows = [
+            (
+                one.name,
+                one.op,
+                "x".join(map(str, one.shape)),
+                ", ".join(one.inputs),
+                f"{sum(a.size for a in one.arrays.values()):,}",
+            )
+            for one in self.layers
+        ]
+        title = f"Graph {self.name!r} of {len(self.layers)} layers, {self.parameters:,} parameters"
+        return title, ("layer", "op", "shape", "inputs", "values"), abridged(rows)
 
     def _values(self) -> list[tuple[str, Any]]:
         return [("layers", self.layers), ("name", self.name), ("notes", self.notes)]

@@ -1,8 +1,10 @@
 """The metrics of NeuroBench for a spiking network and a run of it. Knows networks and runs; knows nothing of chips or prices.
 
 Definitions: Yik et al., "The neurobench framework", Nature Communications 2025, and the package `neurobench` 2.3.0, which the
-tests compare with. Connections are weights between populations (dense, sparse, convolutions); pools and one-to-one copies are
-not, as in the package. Inputs and readouts are no activations.
+tests compare with. Connections are all synapses between populations, in whatever form their weights are stored: a sum over
+windows counts like the depthwise convolution that it is. Copies, one-to-one with weight 1, are none: the package has no layer
+for them. It has none for average pools either, which here are neurons with synapses of their own. Inputs and readouts are no
+activations.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from neuro.engine.records import Run
 from neuro.engine.run import run as run_network
 from neuro.errors import InputError
 from neuro.network import Network, Population
-from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
+from neuro.projections import Projection
+from neuro.projections.forms import as_convolution
 from neuro.windows import Shape
 
-_CONNECTIONS = (Dense, Sparse, Conv1d, Conv2d)
 _PARAMETER_BYTES = 4
 _PARAMETERS = {"threshold", "bias", "bias_exponent", "initial_potential", "current_decay", "voltage_decay", "start_step"}
 _PARAMETERS |= {"minimum", "maximum", "gather", "digits", "levels", "taps", "scale", "offset", "parameters"}
@@ -94,16 +96,16 @@ def neurobench(network: Network, run: Run, inputs: Any, *, labels: NDArray[np.in
 
 
 def _connections(network: Network) -> list[Projection]:
-    return [p for p in network.projections if isinstance(p, _CONNECTIONS)]
+    return [p for p in network.projections if p.offset is None or (p.stored_weights != 1).any()]
 
 
 def _zeros(network: Network) -> tuple[int, int]:
-    """Zero weights and all weights; shared ones once, a sparse projection among all its pairs."""
+    """Zero weights and all weights; those of a kernel once for each channel, a sparse projection among all its pairs."""
     zero = total = 0
     for p in _connections(network):
-        kept = int(np.count_nonzero(p.stored_weights))
-        size = network[p.source].size * network[p.target].size if isinstance(p, Sparse) else p.stored_weights.size
-        zero, total = zero + size - kept, total + size
+        weights = p.unshared_weights(network[p.source].shape)
+        size = network[p.source].size * network[p.target].size if p.storage == "sparse" else weights.size
+        zero, total = zero + size - int(np.count_nonzero(weights)), total + size
     return zero, total
 
 
@@ -119,20 +121,20 @@ def _operations(network: Network, run: Run, arrays: Mapping[str, NDArray[Any]]) 
             acs += effective
         else:
             macs += effective
-        pairs = source.size * target.size if isinstance(p, Sparse) else p.count(source.shape, target.shape)
+        pairs = source.size * target.size if p.storage == "sparse" else p.count(source.shape, target.shape)
         dense += pairs * _steps(source, run.timesteps)
     return macs, acs, dense
 
 
 def _fan_out(p: Projection, source: Shape, target: Shape) -> NDArray[np.int64]:
     """Weights other than zero that a message of each source neuron meets."""
-    if isinstance(p, Sparse):
-        pre, _, weight = p.weights
-        return np.asarray(np.bincount(pre[weight != 0], minlength=int(np.prod(source))), np.int64)
-    if isinstance(p, Dense):
-        return np.asarray(np.count_nonzero(p.weights, axis=1), np.int64)
-    window: Any = p.as_2d() if isinstance(p, Conv1d) else p
-    if isinstance(p, Conv1d):
+    if p.matrix is not None:
+        return np.asarray(np.count_nonzero(p.matrix, axis=1), np.int64)
+    window: Any = as_convolution(p, source, target)
+    if window is None:
+        listed = p.synapses(source, target)
+        return np.asarray(np.bincount(listed.pre[listed.weight != 0], minlength=int(np.prod(source))), np.int64)
+    if len(source) == 2:
         source, target = (source[0], 1, source[1]), (target[0], 1, target[1])
     out, per_group, *kernel = window.weights.shape
     kept = (window.weights != 0).reshape(window.groups, out // window.groups, per_group, *kernel).sum(axis=1)

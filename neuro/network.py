@@ -13,6 +13,7 @@ import numpy as np
 
 from neuro.errors import FormatError, NetworkError
 from neuro.neurons import MODELS, Neuron, stored_models
+from neuro.notebook import Shown, Table, abridged
 from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
@@ -55,7 +56,7 @@ class Population(Specification):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Network(Specification):
+class Network(Shown, Specification):
     """Populations and the projections between them. `timesteps` is the window T that the network was made for, if any."""
 
     populations: tuple[Population, ...]
@@ -95,6 +96,15 @@ class Network(Specification):
         if source.neuron.is_readout:
             raise NetworkError(f"projection {projection.name}", f"readout {source.name!r} sends nothing", "Project elsewhere")
         projection.check(source.shape, target.shape)
+
+    def _shown(self) -> Table:
+        rows = [
+            (p.name, "x".join(map(str, p.shape)), type(p.neuron).__name__, f"{p.size:,}", str(p.neuron.start_step))
+            for p in self.populations
+        ]
+        window = "" if self.timesteps is None else f"; T = {self.timesteps}"
+        title = f"Network of {self.neurons:,} neurons, {self.synapses:,} synapses{window}"
+        return title, ("population", "shape", "model", "neurons", "starts at"), abridged(rows)
 
     def _values(self) -> list[tuple[str, Any]]:
         return [(name, getattr(self, name)) for name in ("populations", "projections", "timesteps", "notes")]

@@ -24,6 +24,14 @@ class Shown:
         return html_table(*self._shown())
 
 
+def abridged(rows: Sequence[tuple[str, ...]], most: int = 12) -> list[tuple[str, ...]]:
+    """The first and the last of many rows, and how many are between them."""
+    if len(rows) <= most:
+        return list(rows)
+    first, last = rows[: most - 4], rows[-3:]
+    return [*first, (f"... {len(rows) - most + 1:,} more", *[""] * (len(rows[0]) - 1)), *last]
+
+
 def text_table(title: str, columns: Sequence[str], rows: Rows) -> str:
     """Aligned columns under a title; columns that hold numbers are flush right."""
     cells = [columns, *rows]

@@ -1,4 +1,4 @@
-"""What every frozen specification shares: arrays and tables that cannot be changed, equality, and a repr that can be evaluated.
+"""What every frozen specification shares: arrays and tables that cannot be changed, equality, and its source text.
 
 Knows nothing of what is specified.
 """
@@ -6,7 +6,8 @@ Knows nothing of what is specified.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+import math
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from neuro.errors import NeuroError
 
 IntArray = NDArray[np.integer[Any]]
 INT32 = np.iinfo(np.int32)
-_SHORT = 4096  # values that a repr still spells out
+_SHORT = 64  # values that a repr still spells out
 
 
 def frozen_array(values: Any, dtype: Any = None) -> NDArray[Any]:
@@ -70,8 +71,18 @@ def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
     return int(array) if array.ndim == 0 else frozen_array(array, np.int32)
 
 
-class Specification:
-    """Equality, hash and repr by value for frozen dataclasses whose fields may be arrays."""
+class Sourceable:
+    """For frozen dataclasses whose repr is a summary."""
+
+    __slots__ = ()
+
+    def to_source(self) -> str:
+        """Python source of an equal value, however long; it needs `np` and the names of the classes."""
+        return _spelt(self)
+
+
+class Specification(Sourceable):
+    """Equality, hash and repr by value for frozen dataclasses whose fields may be arrays; the repr leaves long arrays out."""
 
     __slots__ = ()
 
@@ -88,7 +99,7 @@ class Specification:
         return hash((type(self).__name__, *(_hashable(value) for _, value in self._values())))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={_spelt(value)}' for name, value in self._values())})"
+        return _spelt(self, _SHORT)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -109,14 +120,18 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-def _spelt(value: Any) -> str:
+def _spelt(value: Any, most: float = math.inf) -> str:
+    """A value as Python source; arrays of more than `most` values by their shape alone."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(_spelt, value))}{',' if len(value) == 1 else ''})"
+        return f"({', '.join(_spelt(one, most) for one in value)}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name!r}: {_spelt(one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{name!r}: {_spelt(one, most)}' for name, one in value.items())}}}"
+    if is_dataclass(value):
+        named = value._values() if isinstance(value, Specification) else [(f.name, getattr(value, f.name)) for f in fields(value)]
+        return f"{type(value).__name__}({', '.join(f'{name}={_spelt(one, most)}' for name, one in named)})"
     if not isinstance(value, np.ndarray):
         return repr(value)
-    if value.size > _SHORT:
+    if value.size > most:
         return f"<{value.dtype} array {value.shape}>"
     if not value.size:
         return f"np.zeros({value.shape}, dtype=np.{value.dtype})"

@@ -39,7 +39,7 @@ def pair(value: Any, where: str, name: str) -> Pair:
 def sides(padding: Any, where: str) -> Sides:
     """Padding as ((top, bottom), (left, right)), given so, as (height, width), or as one whole number; else NetworkError."""
     entries = tuple(padding) if isinstance(padding, tuple | list | np.ndarray) and len(padding) else (padding, padding)
-    if len(entries) != 2:
+    if len(entries) != 2 or len({isinstance(entry, tuple | list | np.ndarray) for entry in entries}) > 1:
         remedy = "Use whole numbers: one, (height, width) or ((top, bottom), (left, right))"
         raise NetworkError(where, f"padding = {padding!r}", remedy)
     return (pair(entries[0], where, "padding"), pair(entries[1], where, "padding"))

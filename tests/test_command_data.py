@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuro.cli.inputs import check_classes, read_data, read_inputs
+from neuro.cli.inputs import read_data, read_inputs
 from neuro.errors import InputError, NeuroError, UsageError, one_of
 from neuro.locating import locate
+from neuro.studies.data import check_classes
 from tests.commands import here
 from tests.test_command_files import NET
 

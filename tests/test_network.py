@@ -29,9 +29,9 @@ def small() -> neuro.Network:
     )
 
 
-def test_repr_evaluates_to_an_equal_network() -> None:
+def test_source_evaluates_to_an_equal_network() -> None:
     names = {name: getattr(neuro, name) for name in neuro.__all__} | {"np": np}
-    assert eval(repr(small()), names) == small()
+    assert eval(small().to_source(), names) == small()
     assert hash(small()) == hash(small())
 
 

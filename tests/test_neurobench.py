@@ -1,16 +1,20 @@
 """NeuroBench's metrics: equal to those of the neurobench package on a recorded network, and by hand on small ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import converters
 import neuro
+from neuro.projections.forms import most_special
 from tests.networks import cases
 from tests.test_conversion import Chain, settled
+from tests.test_special_forms import convolutions
 
 RECORDED = Path(__file__).parent / "data" / "neurobench"
 
@@ -106,12 +110,31 @@ def test_operations_are_those_of_the_listed_synapses(case) -> None:
     found = neuro.neurobench(network, run, inputs)
     listed = 0
     for p in network.projections:
-        if isinstance(p, neuro.Dense | neuro.Sparse | neuro.Conv1d | neuro.Conv2d):
+        if not isinstance(p, neuro.OneToOne) or np.any(p.weights != 1):
             s = p.synapses(network[p.source].shape, network[p.target].shape)
             listed += int(run.spikes[p.source].sum(axis=0)[s.pre[s.weight != 0]].sum())
     assert found.effective_macs + found.effective_acs == pytest.approx(listed / run.samples)
     assert 0 <= found.activation_sparsity <= 1
     assert 0 <= found.connection_sparsity <= 1
+
+
+@settings(max_examples=60)
+@given(case=convolutions(), seed=st.integers(0, 99))
+def test_operations_do_not_depend_on_the_form_of_the_weights(case, seed) -> None:
+    """A depthwise convolution of equal weights is stored as a sum over windows, or one to one: what is done is the same."""
+    conv, source, target = case
+    assume(np.any(conv.weights != 1))
+    populations = (
+        neuro.Population("in", source, neuro.Source(levels=1)),
+        neuro.Population("p", target, neuro.IntegrateAndFire(9)),
+    )
+    x = np.random.default_rng(seed).integers(0, 2, (2, *source))
+    found = []
+    for projection in (conv, most_special(conv)):
+        network = neuro.Network(populations, (projection,), timesteps=2)
+        found.append(replace(neuro.neurobench(network, neuro.run(network, x), x), footprint_bytes=0))
+    assert found[0] == found[1]
+    assert found[0].dense == 2 * conv.count(source, target)
 
 
 def test_a_network_of_readouts_alone_has_no_potential_to_update() -> None:

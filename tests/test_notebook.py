@@ -20,7 +20,9 @@ def results() -> dict[str, object]:
     placement = neuro.place(conversion.network, neuro.load_chip("loihi2"))
     chip_run = neuro.emulate(conversion.network, placement, x)
     table = neuro.compare(conversion.graph, chip_run, ("a100",), (1,))
-    return {"conversion": conversion, "placement": placement, "chip_run": chip_run, "table": table}
+    found = {"conversion": conversion, "placement": placement, "chip_run": chip_run, "table": table}
+    described = {"network": conversion.network, "graph": conversion.graph, "chip": placement.chip, "machine": table.machines[0]}
+    return found | described | {"run": chip_run.run, "counts": chip_run.counts, "bill": chip_run.bill}
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,13 @@ def results() -> dict[str, object]:
         ("placement", ("cores of loihi2", "in axons")),
         ("chip_run", ("synops", "latency", "dynamic")),
         ("table", ("a100", "loihi2", "total energy")),
+        ("network", ("Network of ", "72 synapses", "Readout")),
+        ("graph", ("linear", "83 parameters")),
+        ("run", ("Run of 40 samples", "messages", "all")),
+        ("counts", ("Counts of 40 samples", "synops, dense", "hops along x")),
+        ("bill", ("One inference on loihi2", "synapse", "latency", "of batch 1")),
+        ("chip", ("Chip loihi2", "8,192 neurons", "prices cover", "assumed")),
+        ("machine", ("Machine a100", "memory.bandwidth", "vendor")),
     ],
 )
 def test_results_show_themselves(results, name, words) -> None:
@@ -38,6 +47,15 @@ def test_results_show_themselves(results, name, words) -> None:
         assert word in text
         assert word in html
     assert len(ElementTree.fromstring(html).findall("tbody/tr")) == len(text.splitlines()) - 3
+
+
+def test_long_tables_are_abridged(results) -> None:
+    populations = [neuro.Population(f"p{i}", (2,), neuro.IntegrateAndFire(3)) for i in range(300)]
+    text = repr(neuro.Network(tuple(populations), ()))
+    assert len(text.splitlines()) <= 16
+    assert "... 289 more" in text
+    assert "p299" in text
+    assert max(len(repr(value).splitlines()) for value in results.values()) < 45
 
 
 def test_tables_align_and_escape() -> None:

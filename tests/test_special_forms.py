@@ -19,9 +19,9 @@ from converters.linear import Window
 from neuro.chip.files import load_chip
 from neuro.chip.placing.placement import place
 from neuro.errors import GraphError, NetworkError, NeuroError
-from neuro.forms import as_convolution, most_special
 from neuro.machines.equivalent import equivalent
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Sparse, SumPool2d
+from neuro.projections.forms import as_convolution, most_special
 from tests.laws import law
 from tests.networks import cases
 from tests.test_engines import RECORD, assert_same
@@ -130,7 +130,7 @@ def test_a_line_has_no_pool_and_a_long_window_keeps_its_kernel(monkeypatch: pyte
     assert type(most_special(Conv1d("in", "p", np.full((3, 1, 2), 4), groups=3))) is Conv1d
     assert type(most_special(Conv1d("in", "p", np.full((3, 1, 1), 4), groups=3))) is OneToOne
     assert type(most_special(Conv1d("in", "p", np.full((3, 1, 1), 4), 2, groups=3))) is Conv1d
-    monkeypatch.setattr("neuro.forms.MAX_WINDOW", 3)
+    monkeypatch.setattr("neuro.projections.forms.MAX_WINDOW", 3)
     assert type(most_special(Conv2d("in", "p", np.full((3, 1, 2, 2), 4), groups=3))) is Conv2d
 
 
@@ -293,7 +293,7 @@ def dilated(kind: type = SumPool2d) -> neuro.Network:
         neuro.Population("in", (4, 9, 10), neuro.Source()),
         neuro.Population("p", (4, 4, 8), neuro.Readout(start_step=1)),
     )
-    return neuro.Network(populations, (pool if kind is SumPool2d else pool.as_conv(4),))
+    return neuro.Network(populations, (pool if kind is SumPool2d else pool.convolution((4, 1, 1), (4, 1, 1)),))
 
 
 def test_a_dilated_pool_costs_a_chip_what_its_convolution_costs_except_for_shared_weights() -> None:
@@ -305,12 +305,12 @@ def test_a_dilated_pool_costs_a_chip_what_its_convolution_costs_except_for_share
     assert dilated().synapses == dilated(Conv2d).synapses < 4 * 4 * 8 * 6
 
 
-def test_a_dilated_pool_survives_files_and_repr_and_becomes_a_float_convolution(tmp_path) -> None:
+def test_a_dilated_pool_survives_files_and_source_and_becomes_a_float_convolution(tmp_path) -> None:
     network = dilated()
     network.save(tmp_path / "n.safetensors")
     assert neuro.Network.load(tmp_path / "n.safetensors") == network
     names = {name: getattr(neuro, name) for name in neuro.__all__} | {"np": np}
-    assert eval(repr(network), names) == network
+    assert eval(network.to_source(), names) == network
     x = np.random.default_rng(0).integers(0, 5, (3, 4, 9, 10))
     got = logits(equivalent(network), x)
     assert np.array_equal(got.reshape(3, -1), neuro.run(network, x, timesteps=1).logits)

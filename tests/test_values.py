@@ -48,6 +48,7 @@ def test_specifications_equal_their_own_kind_alone_and_tell_large_arrays_by_shap
     assert neuro.Readout() != neuro.Source()
     large = neuro.Dense("a", "b", np.ones((80, 80), int))
     assert "<int32 array (80, 80)>" in repr(large)
+    assert eval(large.to_source(), {"Dense": neuro.Dense, "np": np}) == large
     assert "np.array([[1, 1], [1, 1]], dtype=np.int32)" in repr(dense)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import FormatError
-from neuro.forms import as_convolution
 from neuro.network import Network, Population
 from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, Readout, Source
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.projections import Projection, SumPool2d
+from neuro.projections.forms import as_convolution
 from neuro.windows import Shape
 
 FORMAT = 1
@@ -84,9 +84,7 @@ class _Writer:
         source, target = self.network[p.source], self.network[p.target]
         if len(target.shape) == 1:
             return False
-        native = isinstance(p, Conv2d | Conv1d | SumPool2d) or (
-            isinstance(p, OneToOne) and source.shape == target.shape and p.offset == 0
-        )
+        native = p.slides or (p.offset == 0 and source.shape == target.shape)
         return not native or p.source in flat
 
     def _shape(self, p: Population) -> tuple[int, ...]:
@@ -137,12 +135,12 @@ class _Writer:
         key, source, target = f"synapses_{index}", self.network[p.source], self.network[p.target]
         chain, native = self._weights(key, p, source, target)
         bits, exponent = _mantissas(p.stored_weights.astype(np.int64))
-        listed = isinstance(p, Sparse)
+        listed = p.storage == "sparse"
         node = self.nodes[key]
         node.metadata = {"kind": type(p).__name__, "weight_bits": bits, **node.metadata}
         node.metadata |= {"weight_exponent": exponent} if exponent else {}
         node.metadata |= described(p, ("weights",) if native or listed else ())
-        if isinstance(p, Sparse) and p.weights[0].size:  # a matrix cannot tell a synapse of weight 0 from none
+        if listed and p.weights[0].size:  # a matrix cannot tell a synapse of weight 0 from none
             node.metadata |= dict(zip(("pre", "post", "listed"), p.weights, strict=True))
         late = p.delay - (target.neuron.start_step - source.neuron.start_step)
         if late > 0:
@@ -176,9 +174,9 @@ class _Writer:
         import nir
 
         before, where = self._shape(source), f"projection {p.name}"
-        if isinstance(p, Conv2d | Conv1d | SumPool2d) and target.name not in self.flat and source.name not in self.flat:
+        if p.slides and target.name not in self.flat and source.name not in self.flat:
             return self._window(key, p, source, target)
-        same = isinstance(p, OneToOne) and p.offset == 0 and source.size == target.size
+        same = p.offset == 0 and source.size == target.size
         chain = []
         if len(before) > 1 and not (same and before == self._shape(target)):
             self.nodes[f"{key}_flatten"] = nir.Flatten({"input": np.array(before)}, 0, -1)
@@ -194,16 +192,16 @@ class _Writer:
         if np.abs(matrix).max(initial=0) > 2**24:
             raise FormatError(where, "a weight exceeds 2^24, which NIR's floats cannot hold", "Scale the weights down")
         self.nodes[key] = nir.Linear(matrix.astype(np.float32))
-        return [*chain, key], isinstance(p, Dense)
+        return [*chain, key], p.matrix is not None
 
-    def _window(self, key: str, p: Any, source: Population, target: Population) -> tuple[list[str], bool]:
+    def _window(self, key: str, p: Projection, source: Population, target: Population) -> tuple[list[str], bool]:
         """A convolution or sum; returns the chain of its nodes, and whether our weights are those of the node."""
         nodes = window_nodes(key, p, source.shape, target.shape)
         self.nodes |= nodes
-        return list(nodes), not isinstance(p, SumPool2d)
+        return list(nodes), not p.one_kernel
 
 
-def window_nodes(key: str, p: Conv2d | Conv1d | SumPool2d, source: Shape, target: Shape) -> dict[str, Any]:
+def window_nodes(key: str, p: Projection, source: Shape, target: Shape) -> dict[str, Any]:
     """The nodes of a window between populations of these shapes, in order; the one named `key` is the last.
 
     A node of NIR's SumPool2d is written where it holds every option, and a convolution elsewhere. Padding that differs between
@@ -211,7 +209,7 @@ def window_nodes(key: str, p: Conv2d | Conv1d | SumPool2d, source: Shape, target
     """
     import nir
 
-    if isinstance(p, SumPool2d):
+    if isinstance(p, SumPool2d):  # the one kind that NIR has a node of its own for
         stride: Any = p.stride
         padding = [before for before, _ in p.padding]
         if SumPool2d(p.source, p.target, p.kernel, stride, padding, p.weight, p.delay) == p:
@@ -221,8 +219,8 @@ def window_nodes(key: str, p: Conv2d | Conv1d | SumPool2d, source: Shape, target
     two: Any = as_convolution(p, source, target)
     weights, sides, crop = symmetrical(two, f"projection {p.name}")
     zeros = np.zeros(len(weights), np.float32)
-    if isinstance(p, Conv1d):
-        node = nir.Conv1d(source[1], weights[:, :, 0], two.stride[1], sides[1], two.dilation[1], p.groups, zeros)
+    if len(source) == 2:
+        node = nir.Conv1d(source[1], weights[:, :, 0], two.stride[1], sides[1], two.dilation[1], two.groups, zeros)
     else:
         node = nir.Conv2d(source[1:], weights, two.stride, sides, two.dilation, two.groups, zeros)
     node.input_type, node.output_type = {"input": np.array(source)}, {"output": np.array(target)}
@@ -230,7 +228,7 @@ def window_nodes(key: str, p: Conv2d | Conv1d | SumPool2d, source: Shape, target
     return {key: node}
 
 
-def symmetrical(conv: Conv2d, where: str) -> tuple[NDArray[np.float32], tuple[int, int], list[list[int]]]:
+def symmetrical(conv: Any, where: str) -> tuple[NDArray[np.float32], tuple[int, int], list[list[int]]]:
     """Weights and padding of the same convolution with equal padding on both sides: a wider kernel with zeros.
 
     The crop is the place of our kernel in the wider one, ((first, last), ...) for height and width; empty where it is the same.

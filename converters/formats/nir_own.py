@@ -11,7 +11,7 @@ from converters.formats.nir_export import FORMAT, NONE, window_nodes
 from neuro.errors import FormatError, NeuroError
 from neuro.network import Network, Population
 from neuro.neurons import stored_models
-from neuro.projections import KINDS, Conv1d, Conv2d, OneToOne, Projection, SumPool2d
+from neuro.projections import KINDS, Projection
 
 _REMEDY = "Write it again with write_nir, or read it with writer='nir'"
 
@@ -88,11 +88,11 @@ def _projection(nodes: Any, key: str, populations: dict[str, Population]) -> Pro
         given["weights"] = metadata["weights"] if np.ndim(metadata["weights"]) else int(metadata["weights"])
     elif kind != "SumPool2d":
         given["weights"] = _weights(np.asarray(node.weight), kind, crop, where)
-    known = {f.name for f in fields(KINDS[kind])}  # type: ignore[arg-type]  # every kind is a dataclass
+    known = {f.name for f in fields(KINDS[kind])}
     if set(given) - known:
         raise FormatError(where, f"{kind} has no {sorted(set(given) - known)[0]!r}", _REMEDY)
     try:
-        made = KINDS[kind](source=metadata["source"], target=metadata["target"], **given)
+        made: Projection = KINDS[kind](source=metadata["source"], target=metadata["target"], **given)
         made.check(populations[made.source].shape, populations[made.target].shape)
     except NeuroError as error:
         raise FormatError(where, f"its metadata make no {kind}: {error.fact}", error.remedy) from None
@@ -118,10 +118,10 @@ def _check_same(made: Projection, nodes: Any, key: str, populations: dict[str, P
     source, target = populations[made.source], populations[made.target]
     node, where = nodes[key], f"node {key!r}"
     kind = type(node).__name__
-    if isinstance(made, Conv1d | Conv2d | SumPool2d) and kind not in ("Linear", "Affine"):
+    if made.slides and kind not in ("Linear", "Affine"):
         for name, expected in window_nodes(key, made, source.shape, target.shape).items():
             _check_node(nodes.get(name), expected, f"node {name!r}")
-    elif isinstance(made, OneToOne) and kind == "Scale":
+    elif made.offset is not None and kind == "Scale":
         factors = np.repeat(made.stored_weights, source.size // made.stored_weights.size)
         if not np.array_equal(factors, np.ravel(node.scale)):
             raise FormatError(where, "its scale differs from the weights of its metadata", _REMEDY)

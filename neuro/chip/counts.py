@@ -21,14 +21,15 @@ from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, Sums, tally
 from neuro.engine.records import Messages, Run
 from neuro.memory import check_fits
+from neuro.notebook import Shown, Table
 from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+@dataclass(frozen=True, slots=True, repr=False)
+class Counts(Shown):
     """Exact counts. Rows are `cores` (core numbers, the last one is the host's port, -1); totals add up all samples.
 
     spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is
@@ -61,6 +62,17 @@ class Counts:
     each: NDArray[np.signedinteger[Any]]
     heaviest: NDArray[np.signedinteger[Any]]
     far: NDArray[np.int32]
+
+    def _shown(self) -> Table:
+        counted = {"messages": self.spikes, "packets": self.packets_in}
+        counted |= {f"synops, {encoding}": synops for encoding, synops in self.synops.items()}
+        counted |= {"updates": self.updates, "driven": self.driven}
+        hops = zip(("hops along x", "hops along y", "packets within a tile", "chip crossings"), self.hops.T, strict=True)
+        rows = [(name, f"{int(values.sum()):,}") for name, values in (*counted.items(), *hops)]
+        title = (
+            f"Counts of {self.samples:,} samples on {len(self.cores) - 1:,} cores in {self.steps} steps; totals of all samples"
+        )
+        return title, ("", "total"), rows
 
     def of_samples(self, samples: Ints) -> Counts:
         """The same counts with only some of the samples kept apart."""

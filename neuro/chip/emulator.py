@@ -48,9 +48,7 @@ class ChipRun(Shown):
         run, bill = self.run, self.bill
         counted = {"messages": run.messages, "synops": run.synops, "updates": run.updates, "packets": self.counts.packets}
         rows = [(name, units.count(round(total / run.samples)), "") for name, total in counted.items()]
-        rows += [(part.name, units.energy(part.energy_pj), f"{part.kind}, {part.basis}") for part in bill.parts]
-        rows += [("dynamic", units.energy(bill.dynamic_pj), ""), ("total", units.energy(bill.energy_pj), "")]
-        rows += [("latency", units.time(bill.latency_ns), f"{run.steps} steps")]
+        rows += [*bill.energy_rows(), ("latency", units.time(bill.latency_ns), f"{run.steps} steps")]
         return f"One inference on {bill.target}, averaged over {run.samples:,} samples", ("", "", "kind, basis"), rows
 
     @property

@@ -6,12 +6,15 @@ checked nor priced, and results say so. Knows nothing of networks or files.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neuro.errors import ChipError
-from neuro.sourced import Basis, Sourced
+from neuro.notebook import Shown, Table
+from neuro.sourced import BASES, Basis, Sourced
+from neuro.specification import Sourceable
 
 Encoding = Literal["dense", "sparse", "conv"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
@@ -178,8 +181,8 @@ class Origin:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chip:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Chip(Shown, Sourceable):
     """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`; `chip.origin["core.neurons"]` says whence.
 
     `scope` tells what the prices cover and `caution` what they are not fit for.
@@ -200,6 +203,20 @@ class Chip:
     def __post_init__(self) -> None:
         for mistake in mistakes(self):
             raise ChipError(f"chip {self.name!r}, {mistake[0]}", mistake[1], mistake[2])
+
+    def _shown(self) -> Table:
+        known: Counter[str] = Counter(origin.basis for origin in self.origin.values())
+        rows = [
+            ("cores", f"{self.usable_cores:,} on {self.chips:,} chips"),
+            ("a core", f"{self.core.neurons:,} neurons, {self.core.synapse_bits:,} bits of synapses"),
+            ("weights", f"{', '.join(map(str, self.core.weight_bits))} bits, stored {', '.join(self.core.encodings)}"),
+            ("neurons", ", ".join(self.neuron.programs)),
+            ("payload", f"{self.neuron.payload_bits} bits"),
+            ("figures", ", ".join(f"{known[basis]} {basis}" for basis in BASES if known[basis])),
+            ("prices cover", self.scope),
+            ("not fit for", self.caution),
+        ]
+        return f"Chip {self.name}: {self.title}", ("", "value"), rows
 
     @property
     def chips(self) -> int:

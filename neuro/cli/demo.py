@@ -46,20 +46,20 @@ def demo(
         raise UsageError("--code", f"{code!r} is none that the demo shows", one_of(code, CODES))
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
-        from neuro.cli.inputs import Data
-        from neuro.cli.settings import Settings, other_codes
+        from neuro.studies.data import Data
+        from neuro.studies.settings import Settings, other_codes
 
         target, settings = load_chip(chip), Settings(code, timesteps, other_codes(code))
-        from neuro.cli.job import study
         from neuro.cli.tell import tell
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
+        from neuro.studies.study import study_model
 
         digits = load_digits(seed=seed)
         held_out = Data(digits.x_held_out, digits.y_held_out)
         work.step("training")
         model = train(digits, seed=seed, progress=work.advance)
-        outcome = study(model, digits.x_train[:256], target, held_out, settings, work=work)
+        outcome = study_model(model, digits.x_train[:256], target, held_out, settings, work=work)
     facts = (
         f"{len(digits.x_train):,} images of 8 x 8 pixels to train and calibrate on, {len(held_out):,} held out to test",
         "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",

@@ -28,9 +28,9 @@ from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     from neuro.chip.spec import Chip
-    from neuro.cli.inputs import Data
-    from neuro.cli.output import Work
+    from neuro.engine.pace import Work
     from neuro.network import Network
+    from neuro.studies.data import Data
 
 EXAMPLES = """
 Examples:
@@ -87,17 +87,19 @@ def faults(
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
-        from neuro.cli.settings import Settings
+        from neuro.cli.options import as_options
+        from neuro.studies.settings import Settings
 
         read = None if asked is None else read_named(asked)
         target = load_chip(chip) if read is None else read.chip
-        Settings(code or Settings().code, timesteps or Settings().timesteps)
+        with as_options():
+            Settings(code or Settings().code, timesteps or Settings().timesteps)
         from neuro.faultcurves import KINDS, Subject, curves
 
         kinds = kind or tuple(KINDS)
         _check_kinds(kinds, rate or (), tuple(KINDS))
-        from neuro.cli.job import try_network
         from neuro.report.outcome import Outcome
+        from neuro.studies.trials import try_network
 
         if asked is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
@@ -133,11 +135,11 @@ def _check_kinds(kinds: Sequence[str], rates: Sequence[float], known: Sequence[s
 
 def _digits(chip: Chip, code: str | None, timesteps: int | None, work: Work) -> tuple[Network, Data]:
     """The network of `neuro demo`, trained and converted, and some of its held-out images."""
-    from neuro.cli.inputs import Data
-    from neuro.cli.job import convert_for
-    from neuro.cli.settings import Settings
     from neuro.digits.data import load_digits
     from neuro.digits.model import train
+    from neuro.studies.data import Data
+    from neuro.studies.settings import Settings
+    from neuro.studies.trials import convert_for
 
     default, digits = Settings(), load_digits()
     work.step("training")

@@ -90,9 +90,11 @@ def _check_folder(folder: Path) -> None:
 
 def _chip(name: str, board: str) -> Chip:
     from neuro.chip.files import load_chip
-    from neuro.cli.settings import check_board
+    from neuro.cli.options import as_options
+    from neuro.studies.settings import Settings
 
-    check_board(board)
+    with as_options():
+        Settings(board=board)
     return load_chip(name)
 
 

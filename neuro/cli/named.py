@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from neuro.chip.spec import Chip
-    from neuro.cli.inputs import Data
-    from neuro.cli.output import Work
-    from neuro.cli.settings import Settings
+    from neuro.engine.pace import Work
     from neuro.network import Network
-    from neuro.report.outcome import Outcome
+    from neuro.studies.data import Data
+    from neuro.studies.settings import Settings
+    from neuro.studies.study import Study
 
 CALIBRATION_SAMPLES = 512
 INPUT_LEVELS = 255  # of values that are not integers, when they enter a network as messages
@@ -123,11 +123,11 @@ def read_named(asked: Asked) -> Read:
     return Read(chip, data, typical, network)
 
 
-def study_named(asked: Asked, *, work: Work) -> Outcome:
+def study_named(asked: Asked, *, work: Work) -> Study:
     """Read what was named, convert it if it is a float network, and study it on the chip."""
     settings = settings_of(asked)
     read = read_named(asked)
-    from neuro.cli.job import study, study_network
+    from neuro.studies.study import study_model, study_network
 
     chip, samples = read.chip, read.data
     if asked.saved:
@@ -136,7 +136,7 @@ def study_named(asked: Asked, *, work: Work) -> Outcome:
         facts = (*outcome.facts, *(network.notes if asked.nir else ()))  # what was assumed about another tool's file
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}", facts=facts)
     model = float_network(asked, samples)
-    outcome = study(model, read.typical, chip, samples, settings, work=work)
+    outcome = study_model(model, read.typical, chip, samples, settings, work=work)
     calibrated = f"calibrated on {len(read.typical):,} inputs of {(asked.calibration or asked.data).name}"
     name = Path(asked.model).name if asked.onnx else asked.model
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=(calibrated, *getattr(model, "notes", ())))
@@ -171,7 +171,7 @@ def network_of(asked: Asked, read: Read, *, work: Work) -> Network:
     """The spiking network that was named, converted if it is a float network."""
     if asked.saved:
         return _network(asked, read)
-    from neuro.cli.job import convert_for
+    from neuro.studies.trials import convert_for
 
     settings, model = settings_of(asked), float_network(asked, read.data)
     work.step(f"{settings.code}: converting")
@@ -227,17 +227,19 @@ def _check_model(asked: Asked) -> None:
 
 def settings_of(asked: Asked) -> Settings:
     """Settings with the defaults in place of what was left open."""
-    from neuro.cli.settings import Settings, other_codes
+    from neuro.cli.options import as_options
+    from neuro.studies.settings import Settings, other_codes
 
     default = Settings()
     code = asked.code or default.code
-    return Settings(
-        code,
-        asked.timesteps or default.timesteps,
-        other_codes(code) if asked.all_codes else (),
-        asked.machines or default.machines,
-        asked.batches or default.batches,
-        asked.board,
-        asked.diagnose,
-        asked.within_s,
-    )
+    with as_options():
+        return Settings(
+            code,
+            asked.timesteps or default.timesteps,
+            other_codes(code) if asked.all_codes else (),
+            asked.machines or default.machines,
+            asked.batches or default.batches,
+            asked.board,
+            asked.diagnose,
+            asked.within_s,
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuro.codes import CODES
-from neuro.engine.pace import Pace
+from neuro.engine.pace import Pace, Work
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,16 +76,6 @@ def write_out(path: Path, text: str) -> None:
         sys.stdout.write(text)
     else:
         write_text(path, text)
-
-
-class Work:
-    """What is being done, shown nowhere: `step` names a piece of work, `advance` says how much of it is done."""
-
-    def step(self, what: str) -> None:
-        """Begin a piece of work."""
-
-    def advance(self, done: int, total: int) -> None:
-        """So much of the piece is done."""
 
 
 class _Announced(Work):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuro.cli.named import CALIBRATION_SAMPLES
-from neuro.cli.output import Work, console, write_json, write_out
+from neuro.cli.output import console, write_json, write_out
+from neuro.engine.pace import Work
 from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
@@ -93,16 +94,18 @@ def _own_row(own: Own, work: Work) -> list[Bill]:
         return []
     from neuro.chip.files import load_chip
     from neuro.cli.inputs import read_data, read_inputs
-    from neuro.cli.settings import Settings
+    from neuro.cli.options import as_options
     from neuro.machines.spiking import resnet50_graph
+    from neuro.studies.settings import Settings
     from neuro.weights import read_weights
 
     chip, samples = load_chip(own.chip or BOARD), read_data(own.data)
     typical = (samples.x if own.calibration is None else read_inputs(own.calibration))[:CALIBRATION_SAMPLES]
-    settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
+    with as_options():
+        settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
     graph = resnet50_graph(read_weights(own.weights))
     work.step("converting ResNet-50")
-    from neuro.cli.job import convert_for, try_network
+    from neuro.studies.trials import convert_for, try_network
 
     network = convert_for(chip, graph, typical, settings.code, settings.timesteps).network
     work.step("placing ten million neurons, which takes minutes, and emulating")

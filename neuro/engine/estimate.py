@@ -5,9 +5,8 @@ Upper bounds from shapes alone, as if every neuron sent a message at every step:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from math import prod
 
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
@@ -19,7 +18,7 @@ from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
-from neuro.projections import Conv2d, Dense, Projection, SumPool2d
+from neuro.projections import Projection
 from neuro.windows import pair
 
 BLOCK_BYTES = 64 << 20  # worst-case memory of one block of samples of the event engine; most of it is never touched
@@ -104,10 +103,10 @@ def check_memory(needed: Estimate, samples: int, steps: int) -> None:
     )
 
 
-def check_placeable(network: Network) -> None:
-    """Refuse a network whose placement could not be held in memory."""
+def check_placeable(network: Network, listed: Collection[str]) -> None:
+    """Refuse a network whose placement could not be held in memory. `listed`: projections whose synapses a chip lists."""
     neurons = sum(p.size for p in network.populations)
-    stored = sum(_placing(p, network) for p in network.projections) * _PLACING_BYTES
+    stored = sum(_placing(p, network, p.name in listed) for p in network.projections) * _PLACING_BYTES
     what = f"tables of {neurons:,} neurons and {network.synapses:,} synapses"
     check_fits("placing the network", neurons * _PLACED_BYTES + stored, what, "Place a part of it, or use more memory")
 
@@ -139,8 +138,8 @@ def _packed(projection: Projection, network: Network) -> tuple[int, int]:
         return projection.stored_weights.size * _WEIGHT_BYTES + 2 * kept, kept
     kept = source.rows * source.lanes * target.rows * (_whole(target.lanes, HALF) * 2 + 4)
     small = magnitude(projection.stored_weights) <= MOST_NARROW
-    if isinstance(projection, Dense) and small:
-        return projection.weights.size * _WEIGHT_BYTES + 2 * kept, kept
+    if projection.matrix is not None and small:
+        return projection.stored_weights.size * _WEIGHT_BYTES + 2 * kept, kept
     synapses, room = (
         projection.count(network[projection.source].shape, network[projection.target].shape),
         source.size * target.size,
@@ -165,11 +164,7 @@ def _whole(lanes: int, of: int) -> int:
     return -(-lanes // of) * of
 
 
-def _placing(projection: Projection, network: Network) -> int:
-    """Weights or synapses of which something is held while a network is placed."""
+def _placing(projection: Projection, network: Network, listed: bool) -> int:
+    """Weights or, of projections whose synapses are listed, synapses of which something is held while a network is placed."""
     source, target = network[projection.source].shape, network[projection.target].shape
-    if isinstance(projection, SumPool2d):
-        return source[0] * prod(projection.window)
-    if isinstance(projection, Dense | Conv2d):
-        return projection.stored_weights.size
-    return projection.count(source, target)
+    return projection.count(source, target) if listed else projection.unshared_weights(source).size

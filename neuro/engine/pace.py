@@ -31,6 +31,16 @@ class Pace:
         return now - self._began + (total - done) * (now - began) / (done - before)
 
 
+class Work:
+    """What is being done, shown nowhere: `step` names a piece of work, `advance` says how much of it is done."""
+
+    def step(self, what: str) -> None:
+        """Begin a piece of work."""
+
+    def advance(self, done: int, total: int) -> None:
+        """So much of the piece is done."""
+
+
 def within(limit_s: float, progress: Progress | None = None) -> Progress:
     """A `progress(done, samples)` that raises TimeLimitError once it shows that all samples take longer than `limit_s`."""
     if not limit_s > 0:

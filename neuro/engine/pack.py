@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro import forms
 from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import fan_in, has_twins, in_memory, list_by_row, list_by_source, listed_by_row
 from neuro.network import Network
-from neuro.projections import Conv2d, Dense, Projection
+from neuro.projections import Conv2d, Projection, forms
 
 INT16, INT32 = 2**15 - 1, 2**31 - 1
 DENSE_BELOW = 12
@@ -69,8 +68,9 @@ def sums(projection: Projection, network: Network) -> Sums:
         rows = [_worst(*_signs(conv.weights[:, :, ky], (1, 2))) for ky in range(conv.weights.shape[2])]
         parts = (max(one for one, _ in rows), max(both for _, both in rows))
         return Sums(*_worst(*_signs(conv.weights, (1, 2, 3))), *parts, biggest, False)
-    if isinstance(projection, Dense):
-        step = _worst(*_signs(projection.weights, (0,)))
+    matrix = projection.matrix
+    if matrix is not None:
+        step = _worst(*_signs(matrix, (0,)))
         return Sums(*step, *step, biggest, True)
     source, target = network[projection.source], network[projection.target]
     synapses = projection.synapses(source.shape, target.shape)
@@ -192,11 +192,11 @@ class Packer:
         """The projection's record; its weights and tables go to the arenas. `halo`: lanes left of the target's accumulators."""
         row = np.zeros((), T.PROJECTION)
         row["delay"], row["groups_at"], row["fan_at"] = projection.delay, -1, -1
-        conv = as_convolution(projection, network)
+        conv, matrix = as_convolution(projection, network), projection.matrix
         if conv is not None:
             self._pack_convolution(row, conv, source, target, halo)
-        elif isinstance(projection, Dense) and magnitude(projection.weights) <= INT16:
-            self._pack_dense(row, projection.weights, source, target)
+        elif matrix is not None and magnitude(matrix) <= INT16:
+            self._pack_dense(row, matrix, source, target)
         else:
             self._pack_listed(row, projection, network, source, target, halo)
         return row

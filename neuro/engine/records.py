@@ -5,7 +5,7 @@ Knows populations and windows; knows nothing of how an engine computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from neuro.engine.layout import Layout
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout
+from neuro.notebook import Shown, Table, abridged
 
 FLOAT32_APART = 1 << 23  # below it, float32 rounds no two scaled integers to one number
 RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step")
@@ -41,8 +42,8 @@ class StepCounts:
         return StepCounts(*(np.zeros(steps, np.int64) for _ in range(5)))
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass(frozen=True, slots=True, repr=False)
+class Run(Shown):
     """What a network did with some samples.
 
     logits (samples, classes) float32, or float64 where float32 could not tell neighbouring potentials apart (2^23 and beyond);
@@ -66,6 +67,12 @@ class Run:
     logits_by_step: NDArray[np.floating[Any]] | None
     clipped: Mapping[str, int] = field(default_factory=dict)
 
+    def _shown(self) -> Table:
+        rows = [(name, *_totals((counts,))) for name, counts in self.counts.items()]
+        title = f"Run of {self.samples:,} samples in {self.steps} steps, T = {self.timesteps}; totals of all samples"
+        columns = ("population", "messages", "synops", "updates")
+        return title, columns, [*abridged(rows), ("all", *_totals(self.counts.values()))]
+
     @property
     def samples(self) -> int:
         return len(self.logits)
@@ -87,6 +94,10 @@ class Run:
     def messages(self) -> int:
         """Messages sent by all populations, sources included."""
         return sum(int(c.messages.sum()) for c in self.counts.values())
+
+
+def _totals(counts: Collection[StepCounts]) -> tuple[str, ...]:
+    return tuple(f"{sum(int(getattr(c, name).sum()) for c in counts):,}" for name in ("messages", "synops", "updates"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,10 @@ from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError
 from neuro.network import Network, Population
-from neuro.neurons import Neuron
-from neuro.projections import Dense, Projection
+from neuro.neurons import (
+    Neuron,
+)
+from neuro.projections import Projection
 
 Tensor = torch.Tensor
 BATCH_BYTES = 1 << 29
@@ -72,8 +74,8 @@ class _Link:
                 return torch.nn.functional.conv2d(shaped, self.weights, *options).flatten(1)
 
         else:
-            if isinstance(projection, Dense):
-                self.weights = torch.tensor(projection.weights.T, dtype=self.dtype, device=device)
+            if projection.matrix is not None:
+                self.weights = torch.tensor(projection.matrix.T, dtype=self.dtype, device=device)
             else:
                 coo = projection.to_sparse(source, target).tocoo()
                 indices = torch.tensor(np.stack([coo.col, coo.row]))

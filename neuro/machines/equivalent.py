@@ -5,7 +5,7 @@ One inference of the float network visits every synapse once. Knows shapes and w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from neuro.errors import MachineError
 from neuro.graph import Graph, Layer
 from neuro.network import Network, Population
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.projections import Projection
+from neuro.projections.forms import as_convolution
+from neuro.windows import Shape
 
 MOST_WEIGHTS = 100_000_000  # of a sparse projection written out as a full matrix
 
@@ -66,7 +68,7 @@ def _connect(network: Network, index: int, projection: Projection, layers: list[
     """Add the layers of one projection; returns the name of the last, which has the target's shape."""
     source, target = network[projection.source], network[projection.target]
     name = f"{projection.name} #{index}"
-    op, shape, arrays, options = _LAYER[type(projection)](projection, source.shape, target.shape)
+    op, shape, arrays, options = _layer(projection, source.shape, target.shape)
     before = source.name
     if op == "linear" and len(source.shape) > 1:
         layers.append(Layer(f"{name} flat", "reshape", (before,), (source.size,)))
@@ -77,17 +79,18 @@ def _connect(network: Network, index: int, projection: Projection, layers: list[
     return layers[-1].name
 
 
-Made = tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]
+Made = tuple[str, Shape, dict[str, Any], dict[str, Any]]
 
 
-def _dense(p: Dense, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
-    return "linear", (int(np.prod(target)),), {"weight": p.weights.T}, {}
-
-
-def _sparse(p: Sparse | OneToOne, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
-    rows, columns = int(np.prod(target)), int(np.prod(source))
-    if isinstance(p, OneToOne) and p.offset == 0 and source == target:
+def _layer(p: Projection, source: Shape, target: Shape) -> Made:
+    """The op of a projection between populations of these shapes, the shape that it yields, its arrays and options."""
+    if p.slides:
+        return _window(p, source, target)
+    if p.matrix is not None:
+        return "linear", (prod(target),), {"weight": p.matrix.T}, {}
+    if p.offset == 0 and source == target:
         return "scale", target, {"factor": np.asarray(p.weights, np.float32).reshape(-1, *(1,) * (len(target) - 1))}, {}
+    rows, columns = prod(target), prod(source)
     if rows * columns > MOST_WEIGHTS:
         raise MachineError(
             f"projection {p.name}", f"{rows * columns:,} weights as a full matrix", "Compare networks without such projections"
@@ -97,28 +100,16 @@ def _sparse(p: Sparse | OneToOne, source: tuple[int, ...], target: tuple[int, ..
     return "linear", (rows,), {"weight": weights}, {}
 
 
-def _conv2d(p: Conv2d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
-    options = {"stride": p.stride, "padding": p.padding, "dilation": p.dilation, "groups": p.groups}
-    return "conv", target, {"weight": p.weights}, options
-
-
-def _conv1d(p: Conv1d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
-    whole = p.as_2d()
-    stride, padding, dilation = ((value[1],) for value in (whole.stride, whole.padding, whole.dilation))  # type: ignore[index]
-    return "conv", target, {"weight": p.weights}, {"stride": stride, "padding": padding, "dilation": dilation, "groups": p.groups}
-
-
-def _sum_pool(p: SumPool2d, source: tuple[int, ...], target: tuple[int, ...]) -> Made:
-    if p.dilation != (1, 1):  # which a pool of a graph has not
-        return _conv2d(p.as_conv(source[0]), source, target)
-    return "avg_pool", target, {}, {"kernel": p.kernel, "stride": p.stride, "padding": p.padding, "divisor": 1}
-
-
-_LAYER: dict[type[Projection], Callable[..., Made]] = {
-    Dense: _dense,
-    Sparse: _sparse,
-    OneToOne: _sparse,
-    Conv2d: _conv2d,
-    Conv1d: _conv1d,
-    SumPool2d: _sum_pool,
-}
+def _window(p: Projection, source: Shape, target: Shape) -> Made:
+    """A convolution over the axes of the image; a sum over windows as a pool, which has no dilation."""
+    conv: Any = as_convolution(p, source, target)
+    if p.one_kernel and conv.dilation == (1, 1):
+        return (
+            "avg_pool",
+            target,
+            {},
+            {"kernel": conv.weights.shape[2:], "stride": conv.stride, "padding": conv.padding, "divisor": 1},
+        )
+    first = 2 - (len(source) - 1)  # a sequence has no height
+    options = {name: getattr(conv, name)[first:] for name in ("stride", "padding", "dilation")} | {"groups": conv.groups}
+    return "conv", target, {"weight": conv.weights.reshape(*conv.weights.shape[:2], *conv.weights.shape[2 + first :])}, options

@@ -21,10 +21,11 @@ from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
 from neuro.machines.device import BITS
 from neuro.machines.kinds import KINDS
 from neuro.machines.systolic import DATAFLOWS
+from neuro.notebook import Shown, Table
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
-from neuro.specification import FrozenDict
+from neuro.specification import FrozenDict, Sourceable
 
 RUNTIMES = ("graph", "framework", "usb")
 FORMS = ("card", "socket", "module", "kit", "stick", "dut")
@@ -51,8 +52,8 @@ _FIELDS = (*_NEEDED, "year", "devices", "runtime", "form", "dataflow", "validate
 _OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Machine:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Machine(Shown, Sourceable):
     """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there.
 
     `runtime` says how a network reaches it (host.py), `form` what a power reading of it includes, `dataflow` how an array works.
@@ -99,6 +100,10 @@ class Machine:
                 f"{self.precision!r} has no peak.{self.precision}",
                 f"Give that peak, or use one of {', '.join(self.precisions) or '(no peak is given)'}",
             )
+
+    def _shown(self) -> Table:
+        rows = [(name, f"{figure.value:g} {figure.unit}", figure.basis) for name, figure in self.figures.items()]
+        return f"Machine {self.name}: {self.title} ({self.year}), {self.precision}", ("figure", "value", "basis"), rows
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -22,10 +22,10 @@ from safetensors.torch import load_file, save_file
 
 import converters
 import neuro
-from neuro.cli.job import convert_for
 from neuro.digits.data import load_digits
 from neuro.digits.model import digits_cnn, train
 from neuro.keywords.spotter import shipped
+from neuro.studies.trials import convert_for
 from tests.chips import random_inputs, random_network, small
 
 HERE = Path(__file__).parent

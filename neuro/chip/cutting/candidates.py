@@ -14,7 +14,7 @@ from neuro.chip.cutting.limits import compartments, encoding, state_words, weigh
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, even, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
-from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Conv2d, Projection
 
 Floats = NDArray[np.float64]
 RATE = 0.1  # messages of a neuron in a step, where nothing is known of its activity
@@ -91,7 +91,7 @@ def _axon_share(chip: Chip) -> float:
 
 def _channel_bits(projection: Projection, chip: Chip) -> float:
     """The least synaptic memory for one output channel (first axis of the target)."""
-    if encoding(projection, chip) != "conv" or isinstance(projection, OneToOne | SumPool2d):
+    if encoding(projection, chip) != "conv" or not projection.slides or projection.one_kernel:
         return 0.0
     return float(weight_bits(projection, chip) * projection.stored_weights[0].size)
 
@@ -102,12 +102,12 @@ def _profile(projection: Projection, network: Network, options: list[Ints]) -> t
     size, grids = float(np.prod(source)), int(np.prod([len(o) for o in options]))
     largest = _outer([-(-n // counts) for n, counts in zip(target, options, strict=True)])
     window = as_window(projection, source)
-    if isinstance(projection, OneToOne):
+    if projection.offset is not None:
         return np.ones(grids), largest, largest
     if window is None:
         slices = _outer(options)
         fan_in = projection.count(source, target) / float(np.prod(target))
-        if isinstance(projection, Dense):
+        if projection.matrix is not None:
             return slices, np.full(grids, size), size * largest
         fan_out = projection.count(source, target) / size
         return np.minimum(slices, fan_out), np.minimum(size, fan_in * largest), fan_in * largest

@@ -15,7 +15,7 @@ from neuro.chip.cutting.limits import Needs, compartments, encoding, list_bits, 
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
-from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Conv2d, Projection
 
 Lengths = tuple[int, ...]  # of the different lists, or parts of lists, that a part holds
 
@@ -57,15 +57,15 @@ class CoreDemand:
         source, sizes = self.network[projection.source], tiling.sizes()
         if encoding(projection, self.chip) == "conv":
             bits = synapse_bits(projection, self.chip, int(sizes.max()), weight=self._bits[i])
-            if isinstance(projection, OneToOne):
+            if projection.offset is not None:
                 touched = np.bincount(
                     tiling.labels()[projection.offset : projection.offset + source.size], minlength=tiling.slices
                 )
-                lists = np.minimum(touched, np.size(projection.weights))
+                lists = np.minimum(touched, projection.stored_weights.size)
                 return touched.astype(np.int64), lists * int(list_bits(1, bits, self.chip))
             return self._kernels(i, projection, tiling, bits)
         each = np.array([synapse_bits(projection, self.chip, int(size), weight=self._bits[i]) for size in sizes])
-        if isinstance(projection, Dense):
+        if projection.matrix is not None:
             return np.full(tiling.slices, source.size), source.size * list_bits(sizes, each, self.chip)
         leads = fan(projection, self.network, tiling)
         members = np.bincount(leads.classes, minlength=len(leads.starts) - 1)
@@ -84,7 +84,6 @@ class CoreDemand:
         rows, columns = (self._axis(number, window, axis, with_rows(source)[1 + axis], tiling) for axis in (0, 1))
         channels = self._channel_lists(number, window, tiling)
         axons: Ints = np.multiply.outer(np.ones(tiling.grid[0], np.int64), np.multiply.outer(rows[0], columns[0])).ravel()
-        shared = isinstance(projection, SumPool2d)
         wide = list(dict.fromkeys(channels))
         down, along = list(dict.fromkeys(rows[1])), list(dict.fromkeys(columns[1]))
         table = np.zeros((len(wide), len(down), len(along)), np.int64)
@@ -92,7 +91,7 @@ class CoreDemand:
             widths, times = wide[i]
             taps = np.multiply.outer(down[j], along[k]).ravel()
             lists = list_bits(np.multiply.outer(taps, widths), bits, self.chip).sum(axis=0)
-            table[i, j, k] = int((lists * (1 if shared else times)).sum())
+            table[i, j, k] = int((lists * (1 if projection.one_kernel else times)).sum())
         chosen = [wide.index(x) for x in channels], [down.index(x) for x in rows[1]], [along.index(x) for x in columns[1]]
         return axons, table[np.ix_(*chosen)].ravel()
 
@@ -128,7 +127,7 @@ class CoreDemand:
         if window is not None and target.order is None and len(source.shape) == 3:
             along = [reach(window, axis, source.shape[1 + axis], target) for axis in (0, 1)]
             return tuple((table > 0).sum(axis=1) for table in (channel_reach(window, target), *along))
-        if isinstance(projection, Dense):
+        if projection.matrix is not None:
             return np.full(source.size, target.slices)
         leads = fan(projection, self.network, target)
         reached: Ints = np.diff(leads.starts)[leads.classes]

@@ -18,7 +18,6 @@ from neuro.chip.cutting.tilings import Ints, Tiling, as_window
 from neuro.chip.spec import Chip
 from neuro.errors import FitError
 from neuro.network import Network, Population
-from neuro.projections import Sparse
 
 _IMBALANCE = 0.03
 _MOST_PARTS = 1.5  # times those of the plain tiling, before that is kept
@@ -32,7 +31,7 @@ def by_hypergraph(
     found = dict(tilings)
     for population in network.populations:
         inputs = network.into(population.name)
-        listed = any(isinstance(p, Sparse) for p in inputs)
+        listed = any(p.storage == "sparse" for p in inputs)
         shaped = any(as_window(p, network[p.source].shape) is not None for p in inputs)
         if on_cores(population) and listed and not shaped and found[population.name].slices > 1:
             found[population.name] = _cut(network, chip, population, found, rates, seed)
@@ -59,7 +58,7 @@ def _cut(
 def _nets(network: Network, population: Population, rates: Mapping[str, Any]) -> tuple[Ints, Ints, Ints]:
     """For every source neuron with two targets or more: its targets, pins[starts[i]:starts[i + 1]], and its weight."""
     all_pins, all_counts, all_weights = [], [], []
-    for projection in (p for p in network.into(population.name) if isinstance(p, Sparse)):
+    for projection in (p for p in network.into(population.name) if p.storage == "sparse"):
         source = network[projection.source]
         synapses = projection.synapses(source.shape, population.shape)
         pairs = np.unique(synapses.pre * population.size + synapses.post)

@@ -15,7 +15,7 @@ from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Encoding
 from neuro.errors import FitError
 from neuro.network import Network, Population
-from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,8 @@ def state_words(population: Population, network: Network) -> int:
 
 def encoding(projection: Projection, chip: Chip) -> Encoding:
     """The form in which a projection's synapses are stored: sparse where the chip has none that fits better."""
-    best: Encoding = "dense" if isinstance(projection, Dense) else "sparse"
-    if isinstance(projection, OneToOne | SumPool2d | Conv2d) or hasattr(projection, "as_2d"):
-        best = "conv"
-    if best in chip.core.encodings:
-        return best
+    if projection.storage in chip.core.encodings:
+        return projection.storage
     if "sparse" in chip.core.encodings:
         return "sparse"
     raise FitError(

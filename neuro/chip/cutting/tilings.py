@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.forms import as_convolution
 from neuro.network import Network
-from neuro.projections import Conv2d, Dense, OneToOne, Projection
+from neuro.projections import Conv2d, Projection
+from neuro.projections.forms import as_convolution
 from neuro.specification import Specification, frozen_array
 
 Ints = NDArray[np.int64]
@@ -104,10 +104,10 @@ def fan(projection: Projection, network: Network, tiling: Tiling) -> Fan:
     window = as_window(projection, source.shape)
     if window is not None and tiling.order is None:
         return _window_fan(window, with_rows(source.shape), _with_rows(tiling))
-    if isinstance(projection, Dense):
+    if projection.matrix is not None:
         sizes = tiling.sizes()
         return Fan(np.zeros(source.size, np.int32), np.array([0, len(sizes)]), np.arange(len(sizes)), sizes)
-    if isinstance(projection, OneToOne):
+    if projection.offset is not None:
         labels = tiling.labels()[projection.offset : projection.offset + source.size]
         ones = np.ones(tiling.slices, np.int64)
         return Fan(labels, np.arange(tiling.slices + 1), np.arange(tiling.slices), ones)
@@ -120,7 +120,7 @@ def fan(projection: Projection, network: Network, tiling: Tiling) -> Fan:
 
 def as_window(projection: Projection, source: tuple[int, ...]) -> Conv2d | None:
     """Sliding windows as a two-dimensional convolution (a pooling as a depthwise one), else None."""
-    return None if isinstance(projection, OneToOne) else as_convolution(projection, source, source)
+    return as_convolution(projection, source, source) if projection.slides else None
 
 
 def with_rows(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
 from neuro.chip.chance import STUCK, WEIGHTS, Ints, flip_all, flips, key_of, strike_all
@@ -13,7 +9,7 @@ from neuro.chip.cutting.limits import common_shift, weight_bits
 from neuro.chip.faultspec import Faults
 from neuro.chip.spec import Chip
 from neuro.network import Network
-from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Projection, Sparse, SumPool2d
+from neuro.projections import Projection
 from neuro.specification import INT32
 
 
@@ -35,7 +31,7 @@ def _struck(projection: Projection, index: int, chip: Chip, faults: Faults) -> P
         strike_all(stuck, key_of(faults.seed, STUCK, index), faults.stuck_weights)
         value = {"zero": 0, "least": stored.min(initial=0), "most": stored.max(initial=0)}[faults.stuck_at]
         weights = np.where(stuck, value, weights)
-    return _LOADED[type(projection)](projection, weights.reshape(stored.shape).astype(np.int32))
+    return projection.with_weights(weights.reshape(stored.shape).astype(np.int32))
 
 
 def _flipped(weights: Ints, projection: Projection, chip: Chip, faults: Faults, key: int) -> Ints:
@@ -50,11 +46,3 @@ def _flipped(weights: Ints, projection: Projection, chip: Chip, faults: Faults, 
         masks &= (1 << bits) - 1
     sign = -1 if low < 0 == high else 1
     return np.clip(((words ^ masks) * sign) << shift, -INT32.max, INT32.max)
-
-
-_LOADED: dict[type[Projection], Callable[[Any, Any], Projection]] = {
-    **dict.fromkeys((Dense, Conv1d, Conv2d), lambda p, weights: replace(p, weights=weights)),
-    Sparse: lambda p, weights: replace(p, weights=(*p.weights[:2], weights)),
-    OneToOne: lambda p, weights: replace(p, weights=weights if np.ndim(p.weights) else int(weights[0])),
-    SumPool2d: lambda p, weights: replace(p, weight=int(weights[0])),
-}

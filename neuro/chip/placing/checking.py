@@ -18,7 +18,7 @@ from neuro.chip.cutting.routing import RoutingTable
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network
-from neuro.projections import Conv2d, Dense, OneToOne, Projection, SumPool2d
+from neuro.projections import Conv2d, Projection
 
 
 def fill(
@@ -91,10 +91,10 @@ def _into_slices(projection: Projection, network: Network, chip: Chip, tiling: T
     if encoding(projection, chip) != "conv":
         return _listed(projection, network, chip, labels, each)
     if window is None:
-        assert isinstance(projection, OneToOne)
+        assert projection.offset is not None
         touched = np.bincount(labels[projection.offset : projection.offset + source.size], minlength=tiling.slices)
         bits = [
-            min(int(t), int(np.size(projection.weights))) * int(list_bits(1, b, chip)) for t, b in zip(touched, each, strict=True)
+            min(int(t), projection.stored_weights.size) * int(list_bits(1, b, chip)) for t, b in zip(touched, each, strict=True)
         ]
         return touched, np.array(bits)
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(held)[:-1])
@@ -109,7 +109,7 @@ def _into_slices(projection: Projection, network: Network, chip: Chip, tiling: T
 def _listed(projection: Projection, network: Network, chip: Chip, labels: NDArray[Any], each: list[int]) -> tuple[Ints, Ints]:
     """The same for synapses that are stored one by one: a list for each source neuron and slice."""
     source, target = network[projection.source], network[projection.target]
-    if isinstance(projection, Dense):
+    if projection.matrix is not None:
         held = np.bincount(labels, minlength=len(each))
         bits = [source.size * int(list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)]
         return np.full(len(each), source.size), np.array(bits)
@@ -130,11 +130,10 @@ def _kernel_lists(
     out, per_group = window.weights.shape[:2]
     outputs = np.bincount(channels // (out // window.groups))
     outputs = outputs[outputs > 0]
-    sources = 1 if isinstance(projection, SumPool2d) else per_group
-    if isinstance(projection, SumPool2d):
+    if projection.one_kernel:
         outputs = outputs[:1]
     total = sum(
-        sources * int(list_bits(len(y) * len(x) * outputs, bits, chip).sum())
+        per_group * int(list_bits(len(y) * len(x) * outputs, bits, chip).sum())
         for y in set(taps[0].values())
         for x in set(taps[1].values())
     )

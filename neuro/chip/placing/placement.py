@@ -137,7 +137,7 @@ def place(
     seed = whole("place", "seed", seed, 0, error=FitError)
     if method not in METHODS or board not in ("given", "auto"):
         raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
-    check_placeable(network)
+    check_placeable(network, {p.name for p in network.projections if p.storage not in chip.core.encodings})
     check_capabilities(network, chip)
     dead = _dead(chip, faults or Faults(), board)
     free = len(np.setdiff1d(usable(chip), dead))

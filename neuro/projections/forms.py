@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
+from typing import cast
 
-import numpy as np
-
-from neuro.projections import MAX_WINDOW, Conv1d, Conv2d, OneToOne, Projection, SumPool2d
+from neuro.projections.base import Projection
+from neuro.projections.conv1d import Conv1d
+from neuro.projections.conv2d import Conv2d
+from neuro.projections.one_to_one import OneToOne
+from neuro.projections.sum_pool2d import MAX_WINDOW, SumPool2d
 from neuro.windows import Shape
 
 
@@ -22,37 +25,21 @@ def as_convolution(projection: Projection, source: Shape, target: Shape) -> Conv
     `source` and `target` are the shapes of the populations. Windows have this form, and one-to-one projections between equal
     shapes of two or three axes.
     """
-    if isinstance(projection, OneToOne) and (source != target or len(source) not in (2, 3) or projection.offset):
-        return None
-    return _general(projection, source[0])
+    return cast(Conv2d | None, projection.convolution(source, target))  # the base class of Conv2d cannot name it
 
 
 def most_special(conv: Conv2d | Conv1d) -> Projection:
     """The same synapses in the kind that stores the fewest weights: OneToOne, SumPool2d, or the convolution itself."""
-    general = conv.as_2d() if isinstance(conv, Conv1d) else conv
+    general = conv.convolution((), ())
     channels, per_group, *kernel = general.weights.shape
     if per_group != 1 or general.groups != channels:
         return conv
     dilation = tuple(d if k > 1 else 1 for d, k in zip(general.dilation, kernel, strict=True))  # type: ignore[arg-type]
     general = replace(general, dilation=dilation)  # type: ignore[arg-type]  # a kernel of one place has none
-    for special in _candidates(general, two=isinstance(conv, Conv2d)):
-        if _general(special, channels) == general:
+    for special in _candidates(general, two=conv.weights.ndim == 4):
+        if as_convolution(special, (channels, 1, 1), (channels, 1, 1)) == general:
             return special
     return conv
-
-
-def _general(projection: Projection, channels: int) -> Conv2d | None:
-    """As a convolution from so many source channels."""
-    if isinstance(projection, Conv2d):
-        return projection
-    if isinstance(projection, Conv1d):
-        return projection.as_2d()
-    if isinstance(projection, SumPool2d):
-        return projection.as_conv(channels)
-    if isinstance(projection, OneToOne):
-        weights = np.broadcast_to(projection.stored_weights, (channels,)).reshape(-1, 1, 1, 1)
-        return Conv2d(projection.source, projection.target, weights, groups=channels, delay=projection.delay)
-    return None
 
 
 def _candidates(conv: Conv2d, two: bool) -> Iterator[Projection]:

@@ -1,0 +1,116 @@
+"""What every kind of projection has: its list of synapses, which defines it, and the facts that engines and chips read.
+
+Knows nothing of neurons, engines or chips, and no kind of projection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from neuro.errors import NetworkError
+from neuro.numbers import settle
+from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
+from neuro.windows import Shape
+
+Storage = Literal["dense", "sparse", "conv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Synapses:
+    """Every synapse of a projection: source neuron, target neuron and weight, each (synapses,); zero weights included."""
+
+    pre: NDArray[np.int64]
+    post: NDArray[np.int64]
+    weight: IntArray
+
+
+class Projection(Specification):
+    """What every projection has. `source` and `target` are population names, `delay` is in steps and at least 1.
+
+    Facts of a kind: `storage`, how a chip stores it best: "dense" rows, "sparse" lists, or "conv", shared weights. `slides`: it
+    moves a kernel over an image. `one_kernel`: the stored kernel serves every channel. `offset`: each source neuron i has the one
+    target i + offset; None elsewhere.
+    """
+
+    __slots__ = ()
+    storage: ClassVar[Storage]
+    slides: ClassVar[bool] = False
+    one_kernel: ClassVar[bool] = False
+    source: str
+    target: str
+    delay: int
+    weights: Any
+    offset: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}->{self.target}"
+
+    def check(self, source: Shape, target: Shape) -> None:
+        """Refuse shapes of source and target that the weights do not fit."""
+        raise NotImplementedError
+
+    def synapses(self, source: Shape, target: Shape) -> Synapses:
+        """The list of synapses, which defines the projection."""
+        raise NotImplementedError
+
+    def count(self, source: Shape, target: Shape) -> int:
+        """Number of synapses; padding outside an image is none."""
+        raise NotImplementedError
+
+    @property
+    def stored_weights(self) -> IntArray:
+        """The weights as they are stored, shared ones once."""
+        stored: IntArray = self.weights
+        return stored
+
+    def with_weights(self, stored: IntArray) -> Self:
+        """The same projection with other weights, in the shape of `stored_weights`."""
+        return replace(self, weights=stored)  # type: ignore[type-var]  # every kind is a dataclass
+
+    def unshared_weights(self, source: Shape) -> IntArray:
+        """The stored weights, one that serves all channels of the source repeated for each of them (a view, not a copy)."""
+        return self.stored_weights
+
+    @property
+    def matrix(self) -> IntArray | None:
+        """Weights (pre, post) where every pair of neurons has a synapse; None elsewhere."""
+        return None
+
+    def convolution(self, source: Shape, target: Shape) -> Projection | None:
+        """What `neuro.projections.forms.as_convolution` returns, a Conv2d or None."""
+        return None
+
+    def to_sparse(self, source: Shape, target: Shape) -> sparse.csr_array[Any, tuple[int, int]]:
+        """(pre, post) matrix of weights in int64, duplicates added."""
+        s = self.synapses(source, target)
+        size = (int(np.prod(source)), int(np.prod(target)))
+        return sparse.csr_array((s.weight.astype(np.int64), (s.pre, s.post)), shape=size)
+
+
+def settle_projection(projection: Any, weights_ndim: int | None = None) -> None:
+    """The checks that every projection shares; freezes `weights` as int32 where they have a number of dimensions."""
+    where = projection.name
+    for name in ("source", "target"):
+        if not isinstance(getattr(projection, name), str):
+            raise NetworkError(where, f"{name} = {getattr(projection, name)!r} is not a name", "Name a population")
+    settle(projection, NetworkError, where, delay=(1, INT32.max))
+    if weights_ndim is None:
+        return
+    weights = settled_weights(where, projection.weights)
+    if weights.ndim != weights_ndim:
+        raise NetworkError(where, f"weights have shape {weights.shape}", f"Pass an array of {weights_ndim} dimensions")
+    object.__setattr__(projection, "weights", weights)
+
+
+def settled_weights(where: str, weights: Any) -> IntArray:
+    """Weights as a frozen int32 array whose values have negatives; NetworkError for others."""
+    array = np.asarray(integer_or_array(where, "weights", weights), np.int32)
+    if array.size and array.min() == INT32.min:
+        raise NetworkError(where, "a weight is -2^31", "Scale the weights down")
+    return frozen_array(array)

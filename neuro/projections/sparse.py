@@ -1,0 +1,62 @@
+"""Projections whose synapses are listed one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy import sparse
+
+from neuro.errors import NetworkError
+from neuro.projections.base import Projection, Synapses, settle_projection, settled_weights
+from neuro.specification import IntArray, frozen_array, integer_or_array
+from neuro.windows import Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sparse(Projection):
+    """Listed synapses: `weights` is a scipy sparse array (pre, post) of integers, or triples (pre, post, weight)."""
+
+    storage = "sparse"
+    source: str
+    target: str
+    weights: Any
+    delay: int = 1
+
+    def __post_init__(self) -> None:
+        settle_projection(self)
+        triple = self.weights
+        if sparse.issparse(triple):
+            coo = sparse.coo_array(triple)
+            triple = (coo.row, coo.col, coo.data)
+        if not isinstance(triple, tuple) or len(triple) != 3 or len({np.shape(part) for part in triple}) != 1:
+            raise NetworkError(self.name, "weights are neither a scipy sparse array nor (pre, post, weight)", "Pass one of them")
+        pre, post = (np.asarray(integer_or_array(self.name, "indices", part)).ravel() for part in triple[:2])
+        weight = np.atleast_1d(settled_weights(self.name, triple[2]))
+        order = np.lexsort((post, pre))
+        parts = tuple(frozen_array(part[order], np.int32) for part in (pre, post, weight))
+        object.__setattr__(self, "weights", parts)
+
+    def check(self, source: Shape, target: Shape) -> None:
+        for what, indices, shape in (("source", self.weights[0], source), ("target", self.weights[1], target)):
+            size = int(np.prod(shape))
+            if indices.size and not 0 <= indices.min() <= indices.max() < size:
+                raise NetworkError(
+                    self.name, f"{what} indices {indices.min()}..{indices.max()} leave its {size} neurons", "Mend the indices"
+                )
+
+    def synapses(self, source: Shape, target: Shape) -> Synapses:
+        pre, post, weight = self.weights
+        return Synapses(pre.astype(np.int64), post.astype(np.int64), weight)
+
+    def count(self, source: Shape, target: Shape) -> int:
+        return int(self.weights[0].size)
+
+    @property
+    def stored_weights(self) -> IntArray:
+        stored: IntArray = self.weights[2]
+        return stored
+
+    def with_weights(self, stored: IntArray) -> Self:
+        return replace(self, weights=(*self.weights[:2], stored))

@@ -1,0 +1,70 @@
+"""Networks converted for a chip, placed on it and run over all samples; prints nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import converters
+from converters.choosing import Goal
+from converters.pipeline import Conversion
+from neuro.chip.cutting.capabilities import able_codes, conversion_for
+from neuro.chip.emulator import emulate
+from neuro.chip.placing.placement import Board, place
+from neuro.chip.spec import Chip
+from neuro.codes import Code
+from neuro.engine.pace import Work
+from neuro.errors import NeuroError
+from neuro.network import Network
+from neuro.report.outcome import Trial
+from neuro.studies.data import Data, check_classes
+from neuro.studies.settings import Settings
+
+
+def try_network(
+    network: Network, chip: Chip, data: Data, settings: Settings, *, code: str, timesteps: int | None = None, work: Work
+) -> Trial:
+    """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
+    record = ("logits_by_step",) if network.readouts else ()
+    if network.readouts:
+        check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
+    placement = place(network, chip, board=cast(Board, settings.board))
+    how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
+    chip_run = emulate(network, placement, data.x, timesteps=timesteps, **how)
+    check_classes(data.name, data.y, chip_run.run.logits.shape[1])
+    return Trial(code, chip_run, data.y)
+
+
+def try_codes(
+    model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, work: Work
+) -> tuple[Conversion, Trial, tuple[Trial, ...], dict[str, str]]:
+    """The headline's conversion and trial, the other codes' trials, and why codes were refused."""
+    work.step(f"{settings.code}: converting")
+    conversion = convert_for(chip, model, calibration, settings.code, settings.timesteps)
+    work.step(f"{settings.code}: running {len(data):,} samples")
+    trial = _try_conversion(conversion, chip, data, settings, work)
+    others, refused = [], {}
+    for code in (code for code in settings.others if code != conversion.code):
+        work.step(f"{code}: converting and running {len(data):,} samples")
+        try:
+            made = convert_for(chip, conversion.graph, calibration, code, settings.timesteps)
+            others.append(_try_conversion(made, chip, data, settings, work))
+        except NeuroError as error:
+            refused[code] = str(error)
+    return conversion, trial, tuple(others), refused
+
+
+def _try_conversion(conversion: Conversion, chip: Chip, data: Data, settings: Settings, work: Work) -> Trial:
+    trial = try_network(conversion.network, chip, data, settings, code=conversion.code, work=work)
+    return replace(trial, agreement=conversion.agreement)
+
+
+def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: int) -> Conversion:
+    """Convert with the input that this chip can take, graded messages where it has them, else spikes, and its potentials.
+
+    Code "auto" chooses among those that the chip can run, and how many timesteps it takes.
+    """
+    how = conversion_for(chip, code)
+    if code == "auto":
+        return converters.convert(model, calibration, code="auto", goal=Goal(codes=able_codes(chip)), **how)
+    return converters.convert(model, calibration, code=cast(Code, code), timesteps=timesteps, **how)
