@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from converters import quantised
 from converters.advice import Cause, remedy
-from converters.building import Built, Recipe
+from converters.building import Built, CalibratedGraph
 from converters.calibration import Range
 from converters.coding import PathKept, Settings
 from converters.diagnosis import LayerDiagnosis, layers_of
@@ -73,7 +73,7 @@ class Agreement(Shown):
         return title, ("path", "energy kept by rounding"), rows
 
 
-def agreement(graph: Graph, recipe: Recipe, settings: Settings, built: Built) -> Agreement:
+def agreement(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built) -> Agreement:
     """The agreement of a built network with the float network `graph`."""
     samples = _chosen(recipe.samples, settings)
     truth = _outputs(graph, samples)
@@ -139,7 +139,7 @@ def _inputs(built: Built, samples: NDArray[np.float32]) -> tuple[PathKept, ...]:
     return tuple(kept)
 
 
-def _expected(recipe: Recipe, settings: Settings, built: Built, spread: float) -> float:
+def _expected(recipe: CalibratedGraph, settings: Settings, built: Built, spread: float) -> float:
     """The outputs' error that rounding explains, relative to their spread, as if the noise of all neurons were independent."""
     noise = 0.0
     for stage in recipe.stages:
@@ -177,7 +177,7 @@ def _fact(found: Agreement, settings: Settings) -> str | None:
     return f"{start} spread{same}: {told}"
 
 
-def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: Recipe, settings: Settings) -> str:
+def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: CalibratedGraph, settings: Settings) -> str:
     """The layer that adds most of the error, why, and what to change."""
     worst = min(found.paths, key=lambda path: path.kept)
     if worst.kept < _LOST:

@@ -1,4 +1,4 @@
-"""A calibrated float network, ready to be written in any code: Recipe; and the walk that writes it: build.
+"""A calibrated float network, ready to be written in any code: CalibratedGraph; and the walk that writes it: build.
 
 Knows stages, ranges and the order of work; each step itself is in `coding`, `pooling` and `correction`.
 """
@@ -31,7 +31,7 @@ _HELD = 2**26  # values of the float network that may be held at once
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CalibratedGraph:
     """A folded float network, checked calibration samples, and how thresholds are chosen and biases corrected."""
 
     graph: Graph
@@ -84,7 +84,7 @@ class Built:
     paths: tuple[PathKept, ...] = ()
 
 
-def build(recipe: Recipe, settings: Settings) -> Built:
+def build(recipe: CalibratedGraph, settings: Settings) -> Built:
     """The spiking network that a recipe gives with some settings."""
     corrector = _corrector(recipe, settings) if recipe.correct_bias else None
     made: dict[str, Made] = {}
@@ -116,7 +116,7 @@ def build(recipe: Recipe, settings: Settings) -> Built:
     return Built(network, units, tuple(path for one in made.values() for path in one.kept))
 
 
-def activity(recipe: Recipe, stage: Stage, settings: Settings) -> Activity:
+def activity(recipe: CalibratedGraph, stage: Stage, settings: Settings) -> Activity:
     """Thresholds of a rectified stage, and what its activations are like."""
     found, options = recipe.ranges[stage.name], stage.layer.options
     ceiling, tuned = options["ceiling"], options.get("threshold")
@@ -146,7 +146,7 @@ def _charge_extent(found: Range, stage: Stage) -> Floats:
     return np.maximum(extent, _extent(found))
 
 
-def _corrector(recipe: Recipe, settings: Settings) -> Corrector:
+def _corrector(recipe: CalibratedGraph, settings: Settings) -> Corrector:
     sizes = [int(np.prod(stage.shape)) for stage in recipe.stages]
     count = sample_count(len(recipe.samples), sizes, settings)
     chosen = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]

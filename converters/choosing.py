@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from converters import quantised
-from converters.building import Built, Recipe, build
+from converters.building import Built, CalibratedGraph, build
 from converters.codes import row_of
 from converters.coding import Settings
 from converters.evaluation import evaluate
@@ -73,7 +73,7 @@ class Choice:
     why: str
 
 
-def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
+def choose(recipe: CalibratedGraph, goal: Goal, make: Make) -> Choice:
     """The setting with the fewest synaptic operations among those that meet the goal; else the one that comes nearest.
 
     For each code T grows until the goal is met, the steps are too many, or another code has met it with less work.
@@ -81,7 +81,7 @@ def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
     tried: list[Candidate] = []
     best: Candidate | None = None
     for code in sorted(goal.codes, key=by_promise().index):
-        for candidate in climb(recipe, goal, code, make):
+        for candidate in raise_timesteps(recipe, goal, code, make):
             tried.append(candidate)
             if candidate.agreement >= goal.agreement and (best is None or candidate.synops < best.synops):
                 best = candidate
@@ -100,7 +100,7 @@ def choose(recipe: Recipe, goal: Goal, make: Make) -> Choice:
     )
 
 
-def climb(recipe: Recipe, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
+def raise_timesteps(recipe: CalibratedGraph, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
     """One code with growing T, until the goal is met or the steps are too many."""
     for timesteps in row_of(code).to_try:
         settings = make(code, timesteps)
@@ -114,7 +114,7 @@ def climb(recipe: Recipe, goal: Goal, code: str, make: Make) -> Iterator[Candida
             return
 
 
-def _tried(recipe: Recipe, settings: Settings, built: Built, steps: int) -> Candidate:
+def _tried(recipe: CalibratedGraph, settings: Settings, built: Built, steps: int) -> Candidate:
     samples, graph = recipe.samples[:SAMPLES], recipe.graph
     wanted = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (graph.output.name,))[graph.output.name]
     if settings.lossless:

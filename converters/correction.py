@@ -42,7 +42,7 @@ def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], ba
 
 @dataclass(slots=True)
 class Corrector:
-    """Walks through a network in order with calibration samples, and mends each population on the way."""
+    """Walks through a network in order with calibration samples, and corrects each population on the way."""
 
     samples: NDArray[np.float32]
     wanted: dict[str, Floats]  # mean per channel of each stage in the float network
@@ -61,9 +61,9 @@ class Corrector:
         charge = torch.zeros(1) if made.population.neuron.takes_maxima else charges(part)
         signal = respond(part, charge)
         if name in self.wanted:
-            mend = self._mend_readout if made.population.neuron.is_readout else self._mend
+            correct = self._correct_readout if made.population.neuron.is_readout else self._correct
             for _ in range(1 if made.population.neuron.is_readout else ROUNDS):
-                made = mend(made, signal)
+                made = correct(made, signal)
                 signal = respond(replace(part, population=made.population), charge)
         self._keep(made, signal)
         return made
@@ -72,16 +72,16 @@ class Corrector:
         self.signals[made.population.name] = signal
         self.neurons[made.population.name] = made.population.neuron
 
-    def _mend(self, made: Made, signal: Signal) -> Made:
+    def _correct(self, made: Made, signal: Signal) -> Made:
         unit = np.asarray(made.sender.unit).reshape(-1) / self.settings.counted_steps
         missing = self.wanted[made.population.name] / unit - _channel_means(signal)
         neuron: Any = made.population.neuron
         column = (-1, *[1] * (len(made.population.shape) - 1))
         extra = np.rint(missing * neuron.threshold).astype(np.int64).reshape(column)
-        mended = with_charge(neuron, extra, self.settings.timesteps)
-        return replace(made, population=replace(made.population, neuron=mended))
+        corrected = with_charge(neuron, extra, self.settings.timesteps)
+        return replace(made, population=replace(made.population, neuron=corrected))
 
-    def _mend_readout(self, made: Made, signal: Signal) -> Made:
+    def _correct_readout(self, made: Made, signal: Signal) -> Made:
         neuron = made.population.neuron
         assert isinstance(neuron, Readout)  # of which this reads scale and offset
         steps = self.settings.timesteps if neuron.average else 1
@@ -92,8 +92,8 @@ class Corrector:
         read = _channel_means(signal) * scale.reshape(-1) / steps
         offset = np.broadcast_to(np.asarray(neuron.offset), made.population.shape)
         missing = self.wanted[made.population.name] - read - offset.reshape(len(offset), -1).mean(axis=1)
-        mended = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))
-        return replace(made, population=replace(made.population, neuron=mended))
+        corrected = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))
+        return replace(made, population=replace(made.population, neuron=corrected))
 
 
 def _channel_means(signal: Signal) -> Floats:

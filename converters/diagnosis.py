@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.building import Built, Recipe
+from converters.building import Built, CalibratedGraph
 from converters.coding import Settings
 from converters.delivery import fan_out
 from converters.evaluation import evaluate
@@ -92,7 +92,7 @@ class Diagnosis(Shown):
         return title, ("layer", *numbers, "messages", "synops"), [*layers, *swaps]
 
 
-def diagnose(graph: Graph, recipe: Recipe, settings: Settings, built: Built) -> Diagnosis:
+def diagnose(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built) -> Diagnosis:
     """The diagnosis of a network on up to 64 calibration samples, against the float network `graph`."""
     count = min(SAMPLES, len(recipe.samples))
     samples = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from converters import quantised
 from converters.advice import MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
-from converters.building import Built, Recipe, build
+from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_array, check_samples
-from converters.choosing import Goal, choose, climb
+from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
 from converters.coding import Settings
 from converters.diagnosis import Diagnosis, diagnose
@@ -37,7 +37,7 @@ METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
-    "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not mend it "
+    "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
     "(two test networks fell from 98 to 84 % and from 97 to 34 % at 16 steps)"
 )
 
@@ -54,7 +54,7 @@ class Conversion(Shown):
     notes: tuple[str, ...]
     agreement: Agreement = field(compare=False)
     built: Built = field(compare=False)
-    recipe: Recipe = field(compare=False)
+    recipe: CalibratedGraph = field(compare=False)
     settings: Settings = field(compare=False)
 
     @cached_property
@@ -65,7 +65,7 @@ class Conversion(Shown):
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
         share of up to 128 calibration samples; None where none does."""
-        tried = list(climb(self.recipe, Goal(agreement), self.code, self._with))
+        tried = list(raise_timesteps(self.recipe, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
 
     def _with(self, code: str, timesteps: int) -> Settings:
@@ -135,7 +135,7 @@ def convert(
     samples = check_samples(graph, calibration)
     graph = lift_pools(graph, samples)
     if code == "auto":
-        return _automatic(graph, Recipe(graph, samples, threshold, correct_bias), bits, input, goal or Goal(), refine)
+        return _automatic(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, goal or Goal(), refine)
     if goal is not None:
         raise ConversionError("goal", f"it is for code='auto', the code is {code!r}", "Leave it out, or use code='auto'")
     settings, notes = _settings(samples, code, timesteps, bits, input)
@@ -143,12 +143,12 @@ def convert(
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
         warnings.warn(HARD_RESET, stacklevel=2)
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
-    recipe = Recipe(tuned, samples, threshold, correct_bias)
+    recipe = CalibratedGraph(tuned, samples, threshold, correct_bias)
     notes = (*graph.notes, *notes, *recipe.remarks)
     return _checked(graph, recipe, settings, build(recipe, settings), notes)
 
 
-def _checked(graph: Graph, recipe: Recipe, settings: Settings, built: Built, notes: tuple[str, ...]) -> Conversion:
+def _checked(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built, notes: tuple[str, ...]) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
     found = agreement(graph, recipe, settings, built)
     if found.warning:
@@ -158,7 +158,7 @@ def _checked(graph: Graph, recipe: Recipe, settings: Settings, built: Built, not
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, recipe, settings)
 
 
-def _automatic(graph: Graph, recipe: Recipe, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
+def _automatic(graph: Graph, recipe: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
     """The network that meets the goal with the least work."""
     if refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters.advice import Cause, remedy
-from converters.building import Built, Recipe, build
+from converters.building import Built, CalibratedGraph, build
 from converters.coding import Settings
 from converters.delivery import deliver, largest
 from converters.stepping import emulated, offset, rectified, source_signal, threshold_of
@@ -37,7 +37,9 @@ class Swap:
     remedy: str
 
 
-def swaps(truth: Floats, samples: NDArray[np.float32], recipe: Recipe, settings: Settings, built: Built) -> Iterator[Swap]:
+def swaps(
+    truth: Floats, samples: NDArray[np.float32], recipe: CalibratedGraph, settings: Settings, built: Built
+) -> Iterator[Swap]:
     """The network as it is, then each swap.
 
     Of a code that depends on timing, the other causes are swapped in the lossless network with the same levels: their gain is

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from docs.page import table
+from neuro.machines.blouw_claim import blouw_claim
 from neuro.machines.heldout import COLUMNS
-from neuro.machines.hundredfold import hundredfold
 from neuro.machines.machine import list_machines, load_machine
 from neuro.machines.parameters import calibrated
 from neuro.machines.ready import ready_workload
@@ -52,7 +52,7 @@ def blocks(found: Validation) -> dict[str, str]:
         "table 3": untitled(tables_machines.survey_three(table_three())),
         "rooflines": untitled(tables_machines.rooflines(roofline())),
         "what if": untitled(tables_machines.what_if(what_if(ready_workload("resnet50"), load_machine("a100"), batch=64))),
-        "hundredfold": untitled(tables_machines.hundredfold(hundredfold())),
+        "blouw_claim": untitled(tables_machines.blouw_claim(blouw_claim())),
         "catalogue": catalogue(),
     }
 

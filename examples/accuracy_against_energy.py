@@ -17,7 +17,7 @@ x, y = digits.x_held_out[:200], digits.y_held_out[:200]
 
 # %% [markdown]
 # Each combination is converted, placed and emulated by worker processes. The folder keeps a journal: name one of your own,
-# and `resume=True` goes on where a sweep was interrupted. A combination that cannot be had is told and stops nothing.
+# and `resume=True` goes on where a sweep was interrupted. A combination that is not possible is recorded and stops nothing.
 
 # %%
 space = neuro.Space(code=("rate", "signed", "wait", "radix", "graded"), timesteps=(2, 4, 8, 16))

@@ -1,4 +1,4 @@
-"""The errors a caller can cause; each says where, what is the case, and how to mend it.
+"""The errors a caller can cause; each says where it is, what the fact is, and what to change.
 
 Knows nothing of the rest of the house.
 """

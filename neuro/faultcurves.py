@@ -52,7 +52,7 @@ _SHARES = (0.05, 0.1, 0.2, 0.5)
 KINDS: dict[str, Kind] = {
     "dead_cores": Kind("of the cores in use", _SHARES, _cores),
     "dead_cores_avoided": Kind("of the cores in use, placed again without them", _SHARES, _cores, placed_again=True),
-    "dead_links": Kind("of all links, gone around", _SHARES, _links, placed_again=True),
+    "dead_links": Kind("of all links, routed around", _SHARES, _links, placed_again=True),
     "dropped_packets": Kind("of packets", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), _rate("dropped_packets")),
     "stuck_at_zero": Kind("of weights", (0.01, 0.03, 0.1, 0.3), _rate("stuck_weights", stuck_at="zero")),
     "stuck_at_most": Kind("of weights", (0.001, 0.003, 0.01, 0.03, 0.1), _rate("stuck_weights", stuck_at="most")),

@@ -87,7 +87,7 @@ def save_value(value: Any, path: Any, kind: str, parts: Parts) -> None:
     try:
         described = json.dumps({"format": FORMAT, "kind": kind, "value": _describe(value, tensors, parts)}, allow_nan=False)
     except ValueError:
-        raise FormatError(f"{kind} for {path}", "it holds NaN or infinity outside its arrays", "Mend that value") from None
+        raise FormatError(f"{kind} for {path}", "it holds NaN or infinity outside its arrays", "Use finite numbers") from None
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"neuro": described}))
 

@@ -105,7 +105,7 @@ def read_toml(path: Any) -> dict[str, Any]:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for numbers of thousands of digits
-        raise FormatError(str(path), f"it is not valid TOML ({reason(error)})", "Mend that line") from None
+        raise FormatError(str(path), f"it is not valid TOML ({reason(error)})", "Correct that line") from None
     _check_toml(str(path), tables)
     return tables
 

@@ -9,7 +9,7 @@ import neuro
 from neuro.chip.counts import Tables
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import Drained, drain
-from neuro.chip.packets.traffic import Keeper
+from neuro.chip.packets.traffic import PacketSampler
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
 
@@ -208,13 +208,13 @@ def test_as_many_evenly_spread_samples_are_kept_as_hold_the_packets_allowed(firs
         part = inputs[first : min((other for other in firsts if other > first), default=20)]
         neuro.run(network, part, threads=1, observe=lambda _, messages, first=first: blocks.append((first, messages)))
     tables = Tables(placement, 6)
-    whole = Keeper(tables, 1)
+    whole = PacketSampler(tables, 1)
     for block in blocks:
         whole.observe(*block)
     packets, every = [whole.kept[sample][0] for sample in range(20)], whole.finish()
     for share in (1, 3, 11, 10_000):
         most = sum(packets) // share
-        some = Keeper(tables, 1, most)
+        some = PacketSampler(tables, 1, most)
         for block in blocks:
             some.observe(*block)
         stride = next(k for k in (1, 2, 4, 8, 16, 32) if sum(packets[::k]) <= most or k == 32)

@@ -10,7 +10,7 @@ import pytest
 
 import neuro
 from neuro.errors import MachineError, UsageError
-from neuro.machines.hundredfold import hundredfold
+from neuro.machines.blouw_claim import blouw_claim
 from neuro.machines.ownership import SECONDS_PER_YEAR, Prices, cost_per_million
 from neuro.machines.points import shipped_points
 from neuro.machines.survey import emulated, roofline, table_one, table_three, table_two
@@ -190,17 +190,17 @@ def test_the_added_row_is_emulated_and_says_how() -> None:
 
 def test_a_ratio_to_what_was_not_measured_is_not_stated(monkeypatch) -> None:
     blank = [replace(point, power_w=None) if "K4000" in point.device else point for point in shipped_points()]
-    monkeypatch.setattr("neuro.machines.hundredfold.shipped_points", lambda: blank)
-    for row in hundredfold():
+    monkeypatch.setattr("neuro.machines.blouw_claim.shipped_points", lambda: blank)
+    for row in blouw_claim():
         assert (row["total_ratio"] is None) == ("K4000" in row["device"])
         assert row["dynamic_ratio"] > 0
 
 
 def test_the_hundredfold_claim_holds_at_batch_1_only() -> None:
     """Published ratios of the same logs: 109, 2.67 and 0.37."""
-    ratio = {(row["device"].split(" (")[0], row["batch"]): row["dynamic_ratio"] for row in hundredfold()}
+    ratio = {(row["device"].split(" (")[0], row["batch"]): row["dynamic_ratio"] for row in blouw_claim()}
     assert ratio["Quadro K4000", 1] == pytest.approx(109.1, abs=0.05)
     assert ratio["Quadro K4000", 64] == pytest.approx(2.67, abs=0.01)
     assert ratio["Jetson TX1", 64] == pytest.approx(0.37, abs=0.01)
-    total = {(row["device"], row["batch"]): row["total_ratio"] for row in hundredfold()}
+    total = {(row["device"], row["batch"]): row["total_ratio"] for row in blouw_claim()}
     assert total["Quadro K4000", 1] == pytest.approx(132.1, abs=0.1)

@@ -79,7 +79,7 @@ def test_front_is_what_nobody_beats(goals) -> None:
         Point(neuro.Setting(timesteps=i + 1), Measured(**{**blank, "accuracy": a, "energy_pj": e, "latency_ns": t}))
         for i, (a, e, t) in enumerate(goals)
     ]
-    front = front_of([*points, Point(neuro.Setting(code="wait"), None, "it could not be had")])
+    front = front_of([*points, Point(neuro.Setting(code="wait"), None, "it was not possible")])
     assert all(not other.beats(point) for point in front for other in points)
     assert all(any(other.beats(point) for other in front) for point in set(points) - set(front))
 
@@ -225,6 +225,6 @@ def test_a_sweep_of_nothing_but_failures_has_a_page_without_fronts(undisturbed) 
     found = sweep(undisturbed, resume=True)
     none = dataclasses.replace(found, points=found.failed)
     told = render(page(none))
-    assert "not to be had" in told
+    assert "not possible" in told
     assert "<svg" not in told
     assert f"0 of {len(none.points)} settings worth considering" in printed(none)

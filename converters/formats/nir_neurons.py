@@ -140,7 +140,7 @@ def _leak(node: Any) -> Floats:
 def _kept(tau: Floats, where: str, what: str, r: Reading) -> float:
     """What a step keeps, one number for all neurons of the node."""
     if not (tau > 0).all():
-        raise ConversionError(where, f"a time constant of {what} is not positive", "Mend the file")
+        raise ConversionError(where, f"a time constant of {what} is not positive", "Write a positive time constant")
     kept = np.unique(np.round(np.exp(-r.dt / tau) if r.exact else 1 - r.dt / tau, 9))
     if kept.size != 1:
         raise ConversionError(where, f"{what} has {kept.size} different time constants", "Split the node, one for each")
@@ -156,7 +156,7 @@ def _threshold(node: Any, where: str, r: Reading) -> Floats:
         raise ConversionError(where, "it subtracts, and has a v_reset", "Set v_reset to 0")
     above = np.asarray(node.v_threshold, np.float64) - reset
     if not (above > 0).all():
-        raise ConversionError(where, "a threshold is not above v_reset", "Mend the file")
+        raise ConversionError(where, "a threshold is not above v_reset", "Write a threshold above v_reset")
     return above
 
 

@@ -14,7 +14,7 @@ from neuro.chip.cutting.capabilities import check_inputs
 from neuro.chip.faults.engine import check_faults, run_broken
 from neuro.chip.faults.losses import loss_of, take_away, without_dead
 from neuro.chip.faultspec import Faults
-from neuro.chip.packets.traffic import Keeper, Sampled, Traffic, simulate
+from neuro.chip.packets.traffic import PacketSampler, Sampled, Traffic, simulate
 from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
@@ -134,7 +134,7 @@ def emulate(
     check_inputs(placement.network, placement.chip, arrays)
     tables = Tables(placement, check_timesteps(placement.network, arrays, timesteps), broken.dead_links)
     counter = Counter(tables, len(next(iter(arrays.values()))))
-    keeper = Keeper(tables, counter.stride) if noc == "packet" else None
+    sampler = PacketSampler(tables, counter.stride) if noc == "packet" else None
 
     one_at_a_time, loss = Lock(), loss_of(placement, broken)
 
@@ -142,16 +142,16 @@ def emulate(
         with one_at_a_time:  # an engine's threads may bring blocks at the same time, in any order
             counter.observe(first, messages)
             take_away(counter, loss, first, messages)
-            if keeper is not None:
-                keeper.observe(first, messages)
+            if sampler is not None:
+                sampler.observe(first, messages)
 
     progress = progress if within_s is None else within(within_s, progress)
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
     result = run_broken(placement, arrays, broken, timesteps=tables.timesteps, observe=observe, **how)
     counts, chip = without_dead(counter.finish(result), broken), placement.chip
-    if keeper is None:
+    if sampler is None:
         return ChipRun(placement, result, counts, price(counts, chip), noc, None, None, broken)
-    sampled = keeper.finish()
+    sampled = sampler.finish()
     traffic = simulate(tables, sampled, chip)
     return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic, broken)
 

@@ -106,7 +106,7 @@ def sweep(
 ) -> None:
     """Measure a network in many settings; find those that no other beats in accuracy, energy and latency.
 
-    A setting that cannot be had is told and stops nothing. Every finished point is on disk at once: --resume goes on from there.
+    A setting that is not possible stops nothing. Every finished point is on disk at once: --resume goes on from there.
     """
     if (model is None) != (data is None):
         raise UsageError("neuro sweep", "MODEL and --data go together", "Name both, or neither for the handwritten digits")

@@ -57,7 +57,7 @@ class Session:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first step, as if nothing had been heard."""
+        """Back to the first step, in the initial state."""
         wanted = Recorder(self.network, 1, 1, self._record)
         traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)

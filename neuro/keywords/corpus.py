@@ -50,7 +50,7 @@ class Corpus:
         if not clips == len(self.labels) == len(self.speakers) == len(self.words):
             raise InputError("corpus", "audio, labels, speakers and words differ in number", "Pass one of each per clip")
         if self.labels.min() < 0 or self.labels.max() >= len(self.classes):
-            raise InputError("corpus", f"a label leaves 0..{len(self.classes) - 1}", "Mend the labels")
+            raise InputError("corpus", f"a label leaves 0..{len(self.classes) - 1}", "Number the labels from 0")
 
     def __len__(self) -> int:
         return len(self.audio)

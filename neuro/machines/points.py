@@ -143,7 +143,7 @@ def setting_of(point: Point) -> Setting:
         raise MachineError(
             f"point {point.id!r}, macs",
             f"it says {point.macs:,}, {workload.name} has {workload.macs:,} (MAC, not FLOP)",
-            "Mend the count, or name another workload",
+            "Correct the count, or name another workload",
         )
     batch, stream = _scenario(point)
     return Setting(machine, count, capped, workload, _precision(point, machine), batch, stream)

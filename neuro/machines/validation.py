@@ -95,7 +95,7 @@ def validate(points: Sequence[Point] | None = None) -> Validation:
     shipped, _ = observations(shipped_points())
     targets, unused = (shipped, observations(shipped_points())[1]) if points is None else observations(points)
     if not targets:
-        raise FormatError("points", f"none can be used: {unused[0][0]}: {unused[0][1]}", "Add a machine file, or mend the rows")
+        raise FormatError("points", f"none can be used: {unused[0][0]}: {unused[0][1]}", "Add a machine, or correct the rows")
     known = {o.point.id for o in targets}
     data = (*targets, *(o for o in shipped if o.point.id not in known))
     predictions = held_out(targets, data, calibrate(data))

@@ -43,7 +43,9 @@ class Sparse(Projection):
             size = int(np.prod(shape))
             if indices.size and not 0 <= indices.min() <= indices.max() < size:
                 raise NetworkError(
-                    self.name, f"{what} indices {indices.min()}..{indices.max()} leave its {size} neurons", "Mend the indices"
+                    self.name,
+                    f"{what} indices {indices.min()}..{indices.max()} leave its {size} neurons",
+                    "Use indices that exist",
                 )
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:

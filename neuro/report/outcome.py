@@ -102,7 +102,7 @@ class Outcome:
     """Everything that a command has to tell.
 
     `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
-    that were tried and why they could not be had. `example` is a run of one sample with its raster. `diagnosis` is what was
+    that were tried and why they were refused. `example` is a run of one sample with its raster. `diagnosis` is what was
     noticed during conversion, `losses` what each layer loses. `facts` are lines such as where the data came from.
     """
 

@@ -66,7 +66,7 @@ def _colour(code: str) -> str:
 
 
 def terminal(found: Sweep) -> Group:
-    """The front as a table, and what could not be had."""
+    """The front as a table, and what was not possible."""
     rows = [words(point) for point in found.points]
     alike = [i for i in range(1, _SETTING) if len({row[i] for row in rows}) == 1]
     kept = [i for i in range(len(COLUMNS)) if i not in alike]
@@ -100,8 +100,8 @@ def write_sweep_page(path: Path, found: Sweep) -> None:
 
 
 def page(found: Sweep) -> Page:
-    """Headline, fronts, all points, and those that could not be had."""
-    cards = [Card("settings", str(len(found.points)), f"{len(found.failed)} of them not to be had")]
+    """Headline, fronts, all points, and those that were not possible."""
+    cards = [Card("settings", str(len(found.points)), f"{len(found.failed)} of them not possible")]
     if found.front:
         cards += list(_headline(found))
     lede = (
@@ -137,7 +137,7 @@ def _sections(found: Sweep) -> list[Section]:
     every = [_cells(point, point.measured) for point in found.points if point.measured is not None]
     made.append(Section("points", "Every setting", tables=(grid(COLUMNS, every, numbers=COLUMNS[_SETTING:], sortable=True),)))
     if found.failed:
-        made.append(Section("failed", "Not to be had", points=tuple(f"{_named(p)}: {p.error}" for p in found.failed)))
+        made.append(Section("failed", "Not possible", points=tuple(f"{_named(p)}: {p.error}" for p in found.failed)))
     told: Any = found.to_json()["versions"]
     made.append(Section("reproduce", "To reproduce", points=(", ".join(f"{k} {v}" for k, v in told.items()),)))
     return made

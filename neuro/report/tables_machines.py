@@ -133,8 +133,8 @@ def what_if(rows: Rows) -> Plain:
     return "What if; ratios to the machine as it is", ("switch", "throughput", "speed", "energy", "what it leaves out"), text
 
 
-def hundredfold(rows: Rows) -> Plain:
-    """Dynamic energy relative to Loihi's, from `hundredfold.hundredfold`: a row per device, a column per batch."""
+def blouw_claim(rows: Rows) -> Plain:
+    """Dynamic energy relative to Loihi's, from `blouw_claim.blouw_claim`: a row per device, a column per batch."""
     ratios: dict[str, dict[int, float]] = {}
     for row in rows:
         ratios.setdefault(row["device"], {})[row["batch"]] = row["dynamic_ratio"]

@@ -26,7 +26,7 @@ COLUMNS = ("code", "T", "threshold", "bits", "chip", "placed", "accuracy", "tota
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A setting and what it gave: measured, or the error why it could not be had."""
+    """A setting and what it gave: measured, or the error why it was not possible."""
 
     setting: Setting
     measured: Measured | None
@@ -72,7 +72,7 @@ class Sweep(Shown):
         return tuple(point for point in self.points if point.measured is None)
 
     def _shown(self) -> Table:
-        counted = f"{len(self.points)} settings on {self.samples:,} samples, {len(self.failed)} of them not to be had"
+        counted = f"{len(self.points)} settings on {self.samples:,} samples, {len(self.failed)} of them not possible"
         title = (
             f"{self.title}: {len(self.front)} worth considering of {counted}; float network {units.percent(self.accuracy_ann)}"
         )

@@ -16,7 +16,7 @@ Measure = Callable[[Sequence[Setting]], Mapping[Setting, Values | None]]
 def search(space: Space, wanted: Search, measure: Measure) -> tuple[Setting, ...]:
     """The settings that NSGA-II asked for, in order, each once.
 
-    `measure` tells (accuracy, energy, latency) of each setting of a generation, None for one that cannot be had. Everything is
+    `measure` tells (accuracy, energy, latency) of each setting of a generation, None for one that is not possible. Everything is
     asked before anything is told, and told in the order of asking: what is proposed depends on the seed and the values alone.
     """
     with _quiet() as optuna:

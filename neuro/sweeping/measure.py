@@ -47,7 +47,7 @@ _MEANS = ("accuracy", "energy_pj", "dynamic_pj", "latency_ns", "spikes", "synops
 
 
 def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chip) -> Placement:
-    """Convert and place. Raises ConversionError or FitError where the setting cannot be had."""
+    """Convert and place. Raises ConversionError or FitError where the setting is not possible."""
     import converters
     from converters.threads import one_thread
 

@@ -75,7 +75,7 @@ class Pool:
                 if content:
                     yield from _answers(worker, content)
                     continue
-                job, how = worker.job, self._bury(worker)
+                job, how = worker.job, self._reap(worker)
                 if job is None:
                     continue
                 died[job.key] = died.get(job.key, 0) + 1
@@ -89,7 +89,7 @@ class Pool:
             idle = next((worker for worker in self._workers if worker.job is None), None)
             if idle is None and len(self._workers) == self._most:
                 return
-            idle = idle or self._hire()
+            idle = idle or self._spawn()
             idle.job = waiting.popleft()
             try:
                 idle.asked.write(idle.job.line())
@@ -97,7 +97,7 @@ class Pool:
             except BrokenPipeError:
                 continue  # it died idle: the end of its output is about to say so
 
-    def _hire(self) -> _Worker:
+    def _spawn(self) -> _Worker:
         root = str(Path(neuro.__file__).parent.parent)
         paths = os.pathsep.join(dict.fromkeys(filter(None, [root, os.environ.get("PYTHONPATH")])))
         environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": paths}
@@ -110,7 +110,7 @@ class Pool:
         self._listen.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
 
-    def _bury(self, worker: _Worker) -> str:
+    def _reap(self, worker: _Worker) -> str:
         """Forget a worker that has ended; how it ended. Raises EngineError where no worker can even start."""
         self._workers.remove(worker)
         self._listen.unregister(worker.answers)
@@ -122,7 +122,7 @@ class Pool:
         with suppress(BrokenPipeError):  # what was left in the buffer was for a worker that has ended
             worker.asked.close()
         if status > 0 and not worker.ready:
-            raise EngineError("sweep", f"a worker could not start: {' '.join(last)}", "Mend that, then resume")
+            raise EngineError("sweep", f"a worker could not start: {' '.join(last)}", "Remove the cause, then resume")
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status} {' '.join(last)}".strip()
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Pool:
             worker.process.kill()
         for worker in tuple(self._workers):
             worker.ready = True
-            self._bury(worker)
+            self._reap(worker)
         self._listen.close()
 
 

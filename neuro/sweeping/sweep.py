@@ -86,7 +86,7 @@ def sweep(
     `inputs` when left out. folder: holds the journal and the results; `resume` continues what it holds. search: NSGA-II
     instead of the whole grid. workers: processes, one for each core when left out; cluster: the address of a Dask
     scheduler, or a `dask.distributed.Client`, instead. `progress(done, total)` is called after every point.
-    A setting that cannot be had is a point with an error. Raises UsageError where the folder holds another sweep.
+    A setting that is not possible is a point with an error. Raises UsageError where the folder holds another sweep.
     """
     subject = subject_of(model, inputs, labels, calibration=calibration)
     plan = Plan(Space() if space is None else space, search)

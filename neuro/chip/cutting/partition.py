@@ -45,7 +45,7 @@ def partition(
     """A tiling of every population, such that each slice fits a core. Raises FitError for a neuron that needs more than one.
 
     rates: messages of a neuron in a step, by population. cores: how many may be used (None: all of the chip's).
-    Considered are the tiling with the fewest slices and tilings whose busiest core is by and by quicker, as long as there are
+    Considered are the tiling with the fewest slices and tilings whose busiest core is faster each time, as long as there are
     cores for them; of those within a tenth of the least energy of a step, the one with the fewest slices is taken. Energies are
     estimates, static power and management included.
     """

@@ -61,7 +61,9 @@ class Detours:
                     queue.append(to)
         if end not in came:
             raise FitError(
-                "dead links", f"no way leads from tile {start} to tile {end}", "Place with the same faults, or mend a link"
+                "dead links",
+                f"no way leads from tile {start} to tile {end}",
+                "Place with the same faults",
             )
         links = []
         while end != start:
@@ -100,6 +102,6 @@ def out_of_reach(chip: Chip, dead_cores: Iterable[int], dead_links: Iterable[int
     if not dead_links:
         return dead
     tiles = np.arange(mesh.tiles)
-    lonely = np.setdiff1d(tiles, Detours(mesh, dead_links).connected(mesh.io_tile))
-    cores = (lonely[:, None] * mesh.cores_per_tile + np.arange(mesh.cores_per_tile)).ravel()
+    unreachable = np.setdiff1d(tiles, Detours(mesh, dead_links).connected(mesh.io_tile))
+    cores = (unreachable[:, None] * mesh.cores_per_tile + np.arange(mesh.cores_per_tile)).ravel()
     return np.union1d(dead, cores)

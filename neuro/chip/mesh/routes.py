@@ -1,6 +1,6 @@
 """Routes: the links that the packets of each class of neurons take across the mesh, first along x, then along y.
 
-Dead links are gone around. Knows tiles, links and cores; knows nothing of neurons, time or prices. Links are numbered
+Packets are routed around dead links. Knows tiles, links and cores; knows nothing of neurons, time or prices. Links are numbered
 tile * 4 + direction, the tile being the one that a packet leaves.
 """
 

@@ -45,7 +45,7 @@ def drain(grid: Grid, packets: Packets) -> Drained:
         ("work", packets.work, 0, 1 << 40),
     ):
         if len(values) and not least <= int(values.min()) <= int(values.max()) <= most:
-            raise ChipError("packet network", f"a packet's {name} is out of range {least}..{most}", "Mend the packets")
+            raise ChipError("packet network", f"a packet's {name} is out of range {least}..{most}", "Stay within it")
     sizes = (grid.buffer, grid.fabrics, grid.doors, grid.service, grid.across_service, grid.hop_x, grid.hop_y)
     if min(sizes) < 1 or min(grid.across_hop, grid.local) < 0:
         raise ChipError("packet network", f"{grid} has a size or time below 1", "Use finer ticks or larger buffers")

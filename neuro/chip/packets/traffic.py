@@ -57,7 +57,7 @@ class Traffic:
         return int(self.loads.sum())
 
 
-class Keeper:
+class PacketSampler:
     """Keeps the messages of evenly spread samples, as many as do not exceed a number of packets."""
 
     def __init__(self, tables: Tables, stride: int, most: int = MOST_PACKETS) -> None:

@@ -13,7 +13,7 @@ from neuro.machines.points import Point, shipped_points
 _LOIHI = "blouw_loihi_kws_b1"
 
 
-def hundredfold() -> list[dict[str, Any]]:
+def blouw_claim() -> list[dict[str, Any]]:
     """One row per device and batch: dynamic energy (mJ), its ratio to Loihi's, and the ratio of totals (running power / rate)."""
     points = {point.id: point for point in shipped_points()}
     loihi = points[_LOIHI]
