@@ -36,7 +36,7 @@ def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | Non
     if cause == "rounding":
         return [window, other, REFINE]
     if cause == "clipping":
-        return ["threshold='max'" if threshold != "max" else None, window]
+        return [window, "threshold='max'" if threshold != "max" else None]  # few levels clip to spend them well
     if cause == "inputs":
         return ["input='graded'" if settings.source.on_chip else None]
     bits = min(MOST_WEIGHT_BITS, settings.weight_bits + 2)

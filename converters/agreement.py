@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 SAMPLES, FEWEST_SAMPLES = 64, 8
 _SAMPLE_STEPS = 4096  # samples x timesteps that a code which needs every step is checked on
 DECISIONS = 0.95  # share of decisions below which a network with a visible error is warned about
+LARGE = 0.5  # error beyond which outputs say little, whatever the decisions
 VISIBLE = 0.1  # error of the outputs, relative to their spread
 _SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
 _LOST = 0.99  # share of a path's energy below which rounding has damaged it
@@ -168,7 +169,7 @@ def _fact(found: Agreement, settings: Settings) -> str | None:
     """What is wrong with the outputs, if anything is."""
     if found.error > found.promised:
         told = f"more than the {found.promised:.2f} that code={settings.code!r} with T = {settings.timesteps} promises"
-    elif found.decisions is not None and found.decisions < DECISIONS and found.error > VISIBLE:
+    elif found.error > LARGE or (found.decisions is not None and found.decisions < DECISIONS and found.error > VISIBLE):
         told = f"code={settings.code!r} with T = {settings.timesteps} promises at most {found.promised:.2f}"
     else:
         return None

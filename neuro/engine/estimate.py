@@ -83,7 +83,8 @@ def estimate(
         work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
     stored = [_packed(p, network) if engine == "event" else _plainly(p, network) for p in network.projections]
     kept = sum(bytes_kept for _, bytes_kept in stored)
-    states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in network.populations)
+    integrating = [p for p in network.populations if not p.neuron.is_source]  # sources have no first state to keep
+    states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in integrating)
     return Estimate(
         plan_bytes=kept + max(kept, *(working for working, _ in stored), 0) + states,
         work_bytes=work,
