@@ -17,11 +17,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/neuro demo
 
+# Files of tests side by side, one process and one thread for each processor.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # Lines and branches that the tests reach, kernels included.
 coverage: $(INSTALLED)
