@@ -41,28 +41,31 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
 
 
 def agreed(result: Result) -> Iterator[RenderableType]:
-    """`agreements` as lines."""
-    return (Padding(Text(line, style=style), (0, 0, 0, 2)) for line, style in agreements(result))
+    """`agreements` as lines, and an empty one behind them."""
+    lines = list(agreements(result))
+    yield from (Padding(Text(line, style=style), (0, 0, 0, 2)) for line, style in lines)
+    if lines:
+        yield Text()
 
 
 def agreements(result: Result) -> Iterator[tuple[str, str]]:
     """Each code against the float network on calibration samples, what is wrong with it, and inputs that were clipped."""
-    for row in result["codes"]:
-        if row["agreement"] is not None:
-            yield f"{row['code']}: {agreement(row['agreement'])}", "dim"
-            if row["agreement"]["warning"]:
-                yield f"Warning: {row['agreement']['warning']}.", "yellow"
+    checked = [row for row in result["codes"] if row["agreement"] is not None]
+    if checked:
+        samples = checked[0]["agreement"]["samples"]
+        yield f"Against the float network on {samples} calibration samples (error: of the outputs' spread):", "dim"
+    for row in checked:
+        yield f"{row['code']}: {agreement(row['agreement'])}", "dim"
+        if row["agreement"]["warning"]:
+            yield f"Warning: {row['agreement']['warning']}.", "yellow"
     if result["clipped_inputs"]:
         yield f"Warning: {result['clipped_inputs']:,} input values lay beyond the calibrated range and were clipped.", "yellow"
 
 
 def agreement(found: Result) -> str:
-    """How a network agrees with the float one, in one sentence."""
+    """How a network agrees with the float one, in a few words."""
     decisions = "" if found["decisions"] is None else f"{units.percent(found['decisions'])} of decisions, "
-    return (
-        f"{decisions}correlation {found['correlation']:.4f}, error {found['error']:.3f} of the outputs' spread "
-        f"against the float network on {found['samples']} calibration samples"
-    )
+    return f"{decisions}correlation {found['correlation']:.4f}, error {found['error']:.3f}"
 
 
 def _losses(losses: Result) -> Group:
