@@ -90,6 +90,8 @@ class Rounding:
             real = np.clip(real, 0, stage.layer.options["ceiling"])
             most = real.reshape(len(real), stage.shape[0], -1).max((0, 2))
             level = np.repeat(most / settings.levels, real.shape[1] // len(most))
+            # A channel may give up levels for the resolution of its weights; one that is never active rounds nothing.
+            level = np.where(level > 0, np.maximum(level, self.view.worth(stage.name)), 0)
             self.unit[stage.name] = float(most.max() / settings.levels)
             number = np.divide(rounded, level, out=np.zeros_like(rounded), where=level > 0)
             rounded, variance = np.clip(np.rint(number), 0, settings.levels) * level, variance + level**2 / 12
