@@ -145,8 +145,9 @@ def onnx(found: Any) -> str:
     for kind, counts in found["kinds"].items():
         wrong = counts.get("DIFFERS", 0)
         equal = counts.get("equal", 0)
-        rows.append((titles[kind], sum(counts.values()), equal, sum(counts.values()) - equal - wrong, wrong))
-    return table(("graphs", "number", "equal", "refused", "different"), rows)
+        skipped = counts.get("skipped", 0)  # onnxruntime's own quantiser could not quantise them
+        rows.append((titles[kind], sum(counts.values()), equal, counts.get("refused", 0), skipped, wrong))
+    return table(("graphs", "number", "equal", "refused", "not quantised", "different"), rows)
 
 
 def signals(found: Any) -> str:
