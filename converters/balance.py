@@ -36,13 +36,13 @@ def balance(
     most: Floats,
 ) -> Balance:
     """Least sum over channels of importance x error, where in units of the target's message the error variance of a channel is
-    raise^2 / 12 * (1 + sum of the variances of its inputs / Theta^2): rounded activations, and rounded weights. Weights of an
+    raise^2 / 12 * (1 + (sum of the spreads of its inputs + 1) / Theta^2): rounded activations, weights and bias. Weights of an
     operator with an exponent are multiples of a power of two, and their error grows with it. An error is never more than the
     power of a channel, which is lost when it no longer fires.
 
-    operators: in the target's units; spreads: variance of each source's total messages, (channels,) or one; importance and
-    power (channels,), in the target's units; room: largest integer weight of each operator, and largest threshold;
-    most (channels,): bound on each raise.
+    operators: in the target's units; spreads: variance of each source's total messages, or their mean square where nothing
+    corrects the bias, (channels,) or one; importance and power (channels,), of the target's total messages; room: largest
+    integer weight of each operator, and largest threshold; most (channels,): bound on each raise.
     """
     limits, ceiling = room
     largest = np.max([_by_channel([op], "largest") / n for op, n in zip(operators, limits, strict=True)], axis=0)
@@ -55,7 +55,7 @@ def balance(
     best, error = lowest, np.inf
     for candidate in np.clip(lowest * _STEPS, 1e-9, max(highest, lowest)):
         raised = np.maximum(1.0, largest * candidate)
-        found = float((importance * np.minimum(raised**2 / 12 * (1 + noise / candidate**2), power)).sum())
+        found = float((importance * np.minimum(raised**2 / 12 * (1 + (noise + 1) / candidate**2), power)).sum())
         if found < error * (1 - 1e-9):
             best, error = float(candidate), found
     threshold = max(1, int(best))

@@ -190,7 +190,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)
     exponents = _within_ceiling(operators, exponents, activity.most, settings.limit)
-    importance, power = activity.importance * unit**2, activity.square / unit**2
+    importance, power = activity.importance * unit**2, activity.square * (settings.levels / activity.theta) ** 2
     chosen = balance(operators, spreads, importance, power, ([settings.limit << e for e in exponents], room), activity.most)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
@@ -199,7 +199,8 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     charge = np.rint(stage.bias * chosen.threshold * settings.counted_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = settings.row.neuron(chosen.threshold, arrives.start, arrives.timing, settings)
     neuron = with_charge(neuron, charge, settings.timesteps)
-    spread = activity.variance * (settings.levels / (unit * divisor)) ** 2
+    varied = activity.square if evidence is None else activity.variance  # the correction of the bias takes the mean out
+    spread = varied * (settings.levels / (unit * divisor)) ** 2
     sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.timing.lag)
     return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 

@@ -167,7 +167,7 @@ def test_finetuning_helps_few_levels_without_labels(samples) -> None:
         expected = model(torch.as_tensor(samples)).numpy()
     error = []
     for refine in (0, 60):
-        conversion = converters.convert(model, samples, code="wait", timesteps=4, correct_bias=False, refine=refine)
+        conversion = converters.convert(model, samples, code="wait", timesteps=2, correct_bias=False, refine=refine)
         error.append(np.square(conversion.quantised(samples) - expected).mean())
     assert error[1] < 0.9 * error[0]
     tuned = converters.finetune(model, samples, levels=4, steps=2)
