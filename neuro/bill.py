@@ -15,7 +15,7 @@ from neuro.errors import NeuroError
 from neuro.notebook import Shown, Table
 from neuro.specification import Sourceable
 
-Kind = Literal["dynamic", "static", "management"]
+PartKind = Literal["dynamic", "static", "management"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Part:
 
     name: str
     energy_pj: float | None
-    kind: Kind = "dynamic"
+    kind: PartKind = "dynamic"
     basis: str = "assumed"
 
     def __post_init__(self) -> None:

@@ -10,8 +10,8 @@ import neuro
 from neuro.engine.event import Worker
 from neuro.engine.plan import kept_of, plan_of
 from neuro.engine.records import Messages, StepCounts, listed
-from neuro.engine.store import bytes_per_sample, make_store
 from neuro.engine.tables import FLUSHED
+from neuro.engine.workspace import bytes_per_sample, make_workspace
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
 
@@ -355,8 +355,16 @@ def test_a_block_takes_the_memory_that_is_reckoned(steps: int, timesteps: int, t
         tuple(neuro.OneToOne(a, b) for a, b in zip(models, list(models)[1:], strict=False)),
     )
     plan = plan_of(network, {"in": (-3, 3)})
-    store = make_store(plan, 7, steps, timesteps, traces=traces)
-    arenas = (store.lists, store.payloads, store.begins, store.ends, store.state, store.counts, store.traces)
+    workspace = make_workspace(plan, 7, steps, timesteps, traces=traces)
+    arenas = (
+        workspace.lists,
+        workspace.payloads,
+        workspace.begins,
+        workspace.ends,
+        workspace.state,
+        workspace.counts,
+        workspace.traces,
+    )
     unused = 0 if traces else 4  # an arena that nobody needs still has one place
     assert sum(arena.nbytes for arena in arenas) == 7 * bytes_per_sample(plan, steps, timesteps, traces=traces) + unused
 

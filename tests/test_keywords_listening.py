@@ -22,7 +22,7 @@ from neuro.errors import FormatError, NeuroError, UsageError
 from neuro.keywords.audio import microphone, write_wav
 from neuro.keywords.evaluation import posteriors
 from neuro.keywords.features import extract
-from neuro.keywords.listening import Account, Heard, Listener, listen
+from neuro.keywords.listening import Account, Chunk, Listener, listen
 from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
 from neuro.machines.points import shipped_points
@@ -53,7 +53,7 @@ def speech(seconds: int = 4) -> np.ndarray:
 
 
 @cache
-def whole() -> Heard:
+def whole() -> Chunk:
     return listen(spotter(), chip(), [speech()], keep_spikes=True)
 
 

@@ -18,7 +18,7 @@ from neuro.chip.cutting.tilings import Ints
 from neuro.chip.mesh.routes import crosses, routes, tile_of
 from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import ENCODINGS
-from neuro.chip.tally import ClassTable, Sums, tally
+from neuro.chip.tally import ClassTable, TallySums, tally
 from neuro.engine.records import Messages, Run
 from neuro.memory import check_fits
 from neuro.notebook import Shown, Table
@@ -161,7 +161,7 @@ class Counter:
             start = int(kept[0]) if len(kept) else 0
             loads = np.zeros((max(len(kept), 1), steps, self.link_count), self.kind)
             each, far = self.each[start : start + len(loads)], self.far[start : start + len(loads)]
-            sums = Sums(self.totals, self.hops, self.links, each, far, loads)
+            sums = TallySums(self.totals, self.hops, self.links, each, far, loads)
             for name, table in self.tables.of.items():
                 offsets = messages[name].offsets[some.start * steps : some.stop * steps + 1]
                 tally(offsets, messages[name].neurons, table, np.where(apart >= 0, apart - start, -1), sums)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.bill import Bill, Kind, Part
+from neuro.bill import Bill, Part, PartKind
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
 from neuro.chip.spec import ENCODINGS, Chip, barrier_ns
 
@@ -133,7 +133,7 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         yield Part(name, None if unknown else energy, "dynamic", _basis(chip, used))
     if not latency:
         return  # how long the chip is switched on is not known
-    always: list[tuple[str, str, Kind, float]] = [
+    always: list[tuple[str, str, PartKind, float]] = [
         ("static", "power.static", "static", counts.chips),
         ("management", "power.management", "management", 1),
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from neuro.chip.spec import Chip as EmulatedChip
     from neuro.keywords.listening import Account, Detection, Listener
-    from neuro.keywords.making import Heard
+    from neuro.keywords.making import PartResult
     from neuro.keywords.spotter import Spotter
 
 _MODELS = ("separable", "multilayer")
@@ -68,14 +68,14 @@ def train(
         raise UsageError(f"--data {data}", "there is no such file or folder", "Check the path")
     with working("loading", quiet=quiet):
         from neuro.keywords.making import gather, make
-        from neuro.keywords.training import Recipe
+        from neuro.keywords.training import TrainingSettings
 
-        recipe = Recipe(model, clips=shown, seed=seed)
+        training = TrainingSettings(model, clips=shown, seed=seed)
     with working("gathering clips", quiet=quiet) as work:
         parts = gather(word, data, clips=voices, seed=seed, stage=lambda what, done, of: work.advance(done, of))
     origin = "synthesised speech" if data is None else data.name
     with working("training", quiet=quiet) as work:
-        made = make(parts, recipe, card={"data": origin}, progress=lambda step, of, loss: work.advance(step, of))
+        made = make(parts, training, card={"data": origin}, progress=lambda step, of, loss: work.advance(step, of))
     made.spotter.save(out)
     shown_on = console(quiet=quiet or str(json) == "-")
     for line in _train_report(made.spotter, made.heard):
@@ -315,7 +315,7 @@ def _drawn(power_w: float | None) -> str:
     return units.energy(None if power_w is None else power_w * 1e12)
 
 
-def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]:
+def _train_report(spotter: Spotter, heard: Mapping[str, PartResult]) -> Iterator[Any]:
     from neuro.report.tables import table
     from neuro.units import percent
 
@@ -343,7 +343,7 @@ def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]
         yield f"Of texts made to sound almost as a keyword, {percent(test.near_false[1])} were taken for it."
 
 
-def _heard_rows(heard: Mapping[str, Heard]) -> dict[str, Any]:
+def _heard_rows(heard: Mapping[str, PartResult]) -> dict[str, Any]:
     return {
         part: {
             "clips": h.clips,

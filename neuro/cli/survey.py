@@ -96,13 +96,13 @@ def _own_row(own: Own, work: Work) -> list[Bill]:
     from neuro.cli.inputs import read_data, read_inputs
     from neuro.cli.options import as_options
     from neuro.machines.spiking import resnet50_graph
-    from neuro.studies.settings import Settings
+    from neuro.studies.settings import StudySettings
     from neuro.weights import read_weights
 
     chip, samples = load_chip(own.chip or BOARD), read_data(own.data)
     typical = (samples.x if own.calibration is None else read_inputs(own.calibration))[:CALIBRATION_SAMPLES]
     with as_options():
-        settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
+        settings = StudySettings(own.code or StudySettings().code, own.timesteps or StudySettings().timesteps)
     graph = resnet50_graph(read_weights(own.weights))
     work.step("converting ResNet-50")
     from neuro.studies.trials import convert_for, try_network

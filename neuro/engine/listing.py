@@ -73,9 +73,9 @@ def fan_in(post: Int64s, weight: NDArray[Any], targets: int) -> tuple[Int64s, In
     return up, down
 
 
-def has_twins(pre: Int64s, post: Int64s, targets: int, room: int) -> bool:
+def has_repeats(pre: Int64s, post: Int64s, targets: int, room: int) -> bool:
     """Whether two synapses lead from one neuron to one other; `room` pairs there are."""
-    return bool(_has_twins(pre, post, targets, np.zeros(room, np.bool_)))
+    return bool(_has_repeats(pre, post, targets, np.zeros(room, np.bool_)))
 
 
 def _sorted(pre: Int64s, post: Int64s, weight: NDArray[Any], sources: int, targets: int) -> tuple[Int64s, Int64s, NDArray[Any]]:
@@ -148,7 +148,7 @@ def _fan_in(post: Any, weight: Any, up: Any, down: Any) -> None:
 
 
 @compiled
-def _has_twins(pre: Any, post: Any, targets: int, seen: Any) -> bool:
+def _has_repeats(pre: Any, post: Any, targets: int, seen: Any) -> bool:
     for i in range(len(pre)):
         pair = pre[i] * targets + post[i]
         if seen[pair]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neuro.keywords.making import Made
+from neuro.keywords.making import TrainedSpotter
 
 
-def model_card(made: Made, title: str, how: str) -> str:
+def model_card(made: TrainedSpotter, title: str, how: str) -> str:
     """The card of a finished spotter, from its own measurements. how: the command that made it."""
     spotter, card, test = made.spotter, made.spotter.card, made.heard["test"]
     parts = (

@@ -74,7 +74,7 @@ def _both(one: float | None, other: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Chunk:
     """What one piece brought: smoothed posteriors (frames, classes), messages (frames, neurons) if kept, words, the account."""
 
     posteriors: Floats64
@@ -111,7 +111,7 @@ class Listener:
         for _ in self._ran(silence):
             pass
 
-    def hear(self, samples: NDArray[Any]) -> Heard:
+    def hear(self, samples: NDArray[Any]) -> Chunk:
         """Take samples (n,) at the spotter's rate, any number of them."""
         frames, self._tail = advance(self.spotter.features, self._tail, samples)
         shares = np.zeros((0, len(self.spotter.classes)))
@@ -125,9 +125,9 @@ class Listener:
         smooth = self._smoothed(shares)
         detections = self._detect(smooth)
         self._step += len(frames)
-        return Heard(smooth, np.concatenate(spikes) if spikes else np.zeros((len(frames), 0), np.uint8), detections, account)
+        return Chunk(smooth, np.concatenate(spikes) if spikes else np.zeros((len(frames), 0), np.uint8), detections, account)
 
-    def finish(self) -> Heard:
+    def finish(self) -> Chunk:
         """The end: as much silence as it takes to hear a word that has just been said."""
         hold = round(HOLD_S * self.spotter.features.frames_per_s)
         frames = self.hearing.window // 2 + self.hearing.latency + len(self._recent) + hold
@@ -208,13 +208,13 @@ def _priced(counts: Counts, chip: Chip) -> Account:
     )
 
 
-def listen(spotter: Spotter, chip: Chip, pieces: Sequence[NDArray[Any]], *, keep_spikes: bool = False) -> Heard:
+def listen(spotter: Spotter, chip: Chip, pieces: Sequence[NDArray[Any]], *, keep_spikes: bool = False) -> Chunk:
     """Everything that is heard in a recording handed over in pieces, the end included."""
     listener = Listener(spotter, chip, keep_spikes)
     parts = [listener.hear(piece) for piece in pieces]
     parts.append(listener.finish())
     whole = [part for part in parts if part.account.frames]
-    return Heard(
+    return Chunk(
         np.concatenate([part.posteriors for part in whole]),
         np.concatenate([part.spikes for part in whole]),
         tuple(detection for part in whole for detection in part.detections),

@@ -70,7 +70,7 @@ class Trial:
         return np.asarray((by_step.argmax(axis=2) == self.labels[:, None]).mean(axis=0), np.float64)
 
 
-class Swap(Protocol):
+class Ablation(Protocol):
     """The outputs' error and agreement with the float network when one cause of error is taken away, and what that gains."""
 
     @property
@@ -91,7 +91,7 @@ class Losses(Protocol):
     @property
     def samples(self) -> int: ...
     @property
-    def swaps(self) -> Sequence[Swap]: ...
+    def ablations(self) -> Sequence[Ablation]: ...
     @property
     def advice(self) -> str: ...
     def rows(self) -> list[dict[str, Any]]: ...

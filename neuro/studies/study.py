@@ -31,7 +31,7 @@ from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
 from neuro.report.study import write_study
 from neuro.studies.data import Data, checked_labels, checked_samples
-from neuro.studies.settings import Settings
+from neuro.studies.settings import StudySettings
 from neuro.studies.trials import try_codes, try_network
 
 CALIBRATION_SAMPLES = 512  # of the data, where no typical inputs are given
@@ -102,9 +102,9 @@ def study(
     inputs, the first 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
     `neuro.studies.settings.Settings`; `work` is told of each piece of work. Raises a NeuroError for what does not fit together.
     """
-    default, chosen = Settings(), load_chip(chip) if isinstance(chip, str) else chip
+    default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
     data = _data(x, labels)
-    settings = Settings(
+    settings = StudySettings(
         code or default.code,
         timesteps or default.timesteps,
         tuple(others),
@@ -135,7 +135,7 @@ def _data(x: Any, labels: Any) -> Data:
     return Data(samples, None if labels is None else checked_labels("data", samples, np.asarray(labels)))
 
 
-def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, work: Work) -> Study:
+def study_network(network: Network, chip: Chip, data: Data, settings: StudySettings, *, window: int | None, work: Work) -> Study:
     """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
     work.step(f"running {len(data):,} samples")
     with _told_by_the_study():
@@ -157,7 +157,7 @@ def study_network(network: Network, chip: Chip, data: Data, settings: Settings, 
     )
 
 
-def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, work: Work) -> Study:
+def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: StudySettings, *, work: Work) -> Study:
     """Convert a float network (torch module or Graph) in every wanted code, emulate, price and compare.
 
     `work` is told of each piece of work. A code that the chip or the network does not allow is named in

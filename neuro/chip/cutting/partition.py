@@ -30,7 +30,7 @@ _PJ_OF_WATT_NS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Partition:
     """Tilings of all populations and, by estimate, the busiest core's time (ns) and the energy (pJ) of a step."""
 
     tilings: dict[str, Tiling]
@@ -74,7 +74,7 @@ class Partitioner:
         self.demand = CoreDemand(network, chip)
         self.found = {p.name: candidates(network, chip, p, rates) for p in network.populations if on_cores(p)}
 
-    def fewest(self) -> Plan:
+    def fewest(self) -> Partition:
         """The fewest slices, counting the cores that the inputs of a population need for the axons that lead to them."""
 
         def cheapest(population: Population, _: dict[str, Tiling]) -> Iterable[tuple[int, ...]]:
@@ -83,7 +83,7 @@ class Partitioner:
 
         return self._plan(self.cut_all(cheapest))
 
-    def within(self, work_ns: float) -> Plan | None:
+    def within(self, work_ns: float) -> Partition | None:
         """The fewest packets, with no core estimated to work longer than `work_ns`; None where that cannot be."""
 
         def quickest(population: Population, tilings: dict[str, Tiling]) -> Iterable[tuple[int, ...]]:
@@ -131,7 +131,7 @@ class Partitioner:
         update = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, self.chip)
         return update + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
 
-    def _plan(self, tilings: dict[str, Tiling]) -> Plan:
+    def _plan(self, tilings: dict[str, Tiling]) -> Partition:
         chip, e = self.chip, self.chip.energy
         work, packets, slices = 0.0, 0.0, 0
         for name, table in self.found.items():
@@ -144,7 +144,7 @@ class Partitioner:
         tiles = -(-slices // chip.mesh.cores_per_tile)
         chips = -(-slices // chip.cores_per_chip)
         power = (chip.power.static or 0.0) * chips + (chip.power.management or 0.0)
-        return Plan(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * _PJ_OF_WATT_NS)
+        return Partition(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * _PJ_OF_WATT_NS)
 
 
 def _sorted(table: Candidates, cost: Floats, may: NDArray[np.bool_]) -> Iterable[tuple[int, ...]]:

@@ -18,7 +18,7 @@ from neuro.chip.cutting.tilings import Ints, Tiling
 from neuro.chip.mesh.routes import tile_of
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import drain
-from neuro.chip.packets.sending import Pace, Queues, count_packets, send
+from neuro.chip.packets.sending import CoreTimes, Queues, count_packets, send
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.engine.records import Messages
 from neuro.errors import ChipError
@@ -106,8 +106,10 @@ def simulate(tables: Tables, sampled: Sampled, chip: Chip) -> Traffic:
     tick = _tick_ns(chip)
     queues, starts = _queues(tables, sampled, chip)
     grid = _grid(tables, chip, tick)
-    doors = _doors(tables, grid)
-    packets = Packets(starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick))
+    local_ports = _local_ports(tables, grid)
+    packets = Packets(
+        starts, local_ports[queues.sender], local_ports[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick)
+    )
     drained = drain(grid, packets)
     shape = (len(sampled.samples), tables.steps)
     by_link = (grid.fabrics, grid.width * grid.height, 4)
@@ -144,7 +146,7 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     return Grid(
         width=mesh.columns,
         height=mesh.rows,
-        doors=mesh.cores_per_tile + int(driven),
+        local_ports=mesh.cores_per_tile + int(driven),
         fabrics=mesh.fabrics,
         buffer=mesh.buffer_packets,
         chip_width=mesh.width,
@@ -158,12 +160,12 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     )
 
 
-def _doors(tables: Tables, grid: Grid) -> Ints:
-    """The door of each row of the counts."""
+def _local_ports(tables: Tables, grid: Grid) -> Ints:
+    """The local port of each row of the counts."""
     mesh = tables.placement.chip.mesh
     place = np.where(tables.cores == HOST, mesh.cores_per_tile, tables.cores % mesh.cores_per_tile)
-    doors: Ints = tile_of(tables.cores, mesh) * grid.doors + np.minimum(place, grid.doors - 1)
-    return doors
+    local_ports: Ints = tile_of(tables.cores, mesh) * grid.local_ports + np.minimum(place, grid.local_ports - 1)
+    return local_ports
 
 
 def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]:
@@ -178,7 +180,7 @@ def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]
     queues = Queues(starts[:-1].copy(), sender, receiver, ready, work)
     clock, t = np.zeros((cells, len(tables.cores))), chip.time
     synops = np.array([getattr(t, f"synop_{form}") or 0.0 for form in ENCODINGS])
-    pace = Pace(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
+    pace = CoreTimes(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
     placement = tables.placement
     for name, table in tables.of.items():
         population, tiling = placement.network[name], placement.cuts[name]

@@ -23,8 +23,8 @@ MOST_COUNTED = 2**16 - 1  # steps, with a message of each neuron in every one, t
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """`populations` is the plan's table with this store's offsets filled in."""
+class Workspace:
+    """`populations` is the plan's table with this workspace's offsets filled in."""
 
     plan: Plan
     samples: int
@@ -61,7 +61,7 @@ class Store:
         return arena[p[field] : p[field] + samples * p["size"]].reshape(samples, -1)
 
     def sent(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[Any]:
-        """How many messages each neuron sent, (samples, neurons in memory order), in `steps` steps from the store's `first` on.
+        """How many messages each neuron sent, (samples, neurons in memory order), in `steps` steps from step `first` on.
 
         Of fewer steps than all only where nothing else was counted.
         """
@@ -84,7 +84,7 @@ class Store:
         return Messages(offsets, neurons, payloads if p["payload"] else None)
 
     def raster(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[np.int32]:
-        """Payloads (samples, steps, neurons in C order) of one population, in some steps from the store's step `first` on."""
+        """Payloads (samples, steps, neurons in C order) of one population, in some steps from the workspace's step `first` on."""
         p = self.populations[index]
         raster = np.zeros((samples, self.steps if steps is None else steps, int(p["size"])), np.int32)
         _unlist(p, *self.spikes, first, raster)
@@ -108,16 +108,16 @@ def _places(neuron: Neuron, steps: int, timesteps: int) -> int:
     return min(steps, max(timesteps, neuron.active_steps(timesteps)))
 
 
-def take_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
-    """A store of an earlier run of the same shape, or a new one."""
+def take_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Workspace:
+    """A workspace of an earlier run of the same shape, or a new one."""
     while plan.spare:
-        spare: Store = plan.spare.pop()
+        spare: Workspace = plan.spare.pop()
         if (spare.samples, spare.steps, spare.timesteps, spare.traced) == (samples, steps, timesteps, traces):
             return spare
-    return make_store(plan, samples, steps, timesteps, traces=traces)
+    return make_workspace(plan, samples, steps, timesteps, traces=traces)
 
 
-def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
+def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Workspace:
     """Arenas for blocks of up to `samples` samples of `steps` steps, populations being switched on for a window of
     `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
@@ -149,7 +149,7 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
                 constant = values[:1] if (values == values[0]).all() else values
                 fresh.append((at["state"], values.size * samples, constant))
                 at["state"] += values.size * samples
-    return Store(
+    return Workspace(
         plan,
         samples,
         steps,
