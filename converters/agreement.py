@@ -24,7 +24,7 @@ from converters.evaluation import evaluate
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 
 Floats = NDArray[np.float64]
 SAMPLES, FEWEST_SAMPLES = 64, 8
@@ -37,7 +37,7 @@ _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Agreement(Shown):
+class Agreement(TableRepr):
     """The converted network against the float one on `samples` calibration samples.
 
     decisions: share of samples with the float network's largest output; None where there is one output only.

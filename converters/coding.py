@@ -133,7 +133,7 @@ class EncodedPopulation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a stage's sources send in all, (samples, *source) each, and what they should amount to, (samples, *stage)."""
+    """What a stage's sources send in all, (samples, *source) each, and the charge they should give, (samples, *stage)."""
 
     totals: tuple[Tensor, ...]
     wanted: Tensor
@@ -187,7 +187,7 @@ def encode(
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     _check_reach(stage, reach / _MARGIN, settings)
-    # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
+    # A constant charge may saturate the potential: a neuron that it keeps firing, or silent, goes on doing so.
     room = min(settings.largest_potential / (reach * (2 if arrives.timing.hold else settings.levels)), _LARGEST_THRESHOLD)
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)

@@ -21,7 +21,7 @@ from converters.evaluation import evaluate
 from converters.stepping import Signal, emulated, rectified, sent, threshold_of
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.specification import renamed
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class LayerDiagnosis:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Diagnosis(Shown):
+class Diagnosis(TableRepr):
     """Every layer, and every ablation; the first is the network as it is. Drawn by `neuro.report.figures_conversion`."""
 
     layers: tuple[LayerDiagnosis, ...]

@@ -30,7 +30,7 @@ from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 from neuro.specification import renamed
 
@@ -44,7 +44,7 @@ HARD_RESET = (
 
 
 @dataclass(frozen=True, repr=False)
-class Conversion(Shown):
+class Conversion(TableRepr):
     """A spiking network, the float graph it came from (folded), what was noticed on the way, and how well the network agrees
     with the float one on calibration samples."""
 

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 
 class FaultKind(NamedTuple):
-    """A kind of fault: what its rate is a share of, the rates that are tried unless told otherwise, and how to break a
+    """A kind of fault: what its rate is a share of, the rates that are tried by default, and how to break a
     placement at a rate; `placed_again` is true where the network is placed in knowledge of the faults."""
 
     unit: str

@@ -98,7 +98,7 @@ class Specification(Sourceable):
     __slots__ = ()
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every heir is a dataclass
+        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every subclass is a dataclass
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

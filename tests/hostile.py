@@ -69,7 +69,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
 
 
 def refused(read: Callable[[Path], Any], path: Path, said: str) -> NeuroError:
-    """The reader's error, which must say where, what (`said`) and how to mend it, after little memory was taken."""
+    """The reader's error, which must say where, what (`said`) and what to change, after little memory was taken."""
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     tracemalloc.start()
     try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro.chip.counts import Tables
 from neuro.chip.packets.grid import Grid, Packets
-from neuro.chip.packets.noc import Drained, drain
+from neuro.chip.packets.noc import DrainResult, drain
 from neuro.chip.packets.traffic import PacketSampler
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
@@ -30,14 +30,14 @@ MESH = Grid(
 )
 
 
-def send(grid: Grid, sender, receiver, *, ready=None, work=None) -> Drained:
+def send(grid: Grid, sender, receiver, *, ready=None, work=None) -> DrainResult:
     count = len(sender)
     ready = np.zeros(count, np.int64) if ready is None else np.asarray(ready)
     work = np.full(count, grid.service) if work is None else np.asarray(work)
     return drain(grid, Packets(np.array([0, count]), np.asarray(sender), np.asarray(receiver), ready, work))
 
 
-def uniform(grid: Grid, each: int, seed: int) -> Drained:
+def uniform(grid: Grid, each: int, seed: int) -> DrainResult:
     rng = np.random.default_rng(seed)
     return send(grid, np.repeat(np.arange(64), each), rng.integers(0, 64, 64 * each), ready=np.tile(np.arange(each), 64))
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from neuro.chip.packets.grid import Grid, Packets
-from neuro.chip.packets.noc import Drained, drain
+from neuro.chip.packets.noc import DrainResult, drain
 
 ROW = Grid(4, 1, 1, 1, 16, 4, 1, hop_x=2, hop_y=3, service=5, across_hop=0, across_service=5, local=0)
 EAST, WEST, SOUTH, NORTH = range(4)
 
 
-def send(grid: Grid, *packets: tuple[int, ...]) -> Drained:
+def send(grid: Grid, *packets: tuple[int, ...]) -> DrainResult:
     """Packets (sender, receiver, ready, work)."""
     sender, receiver, ready, work = np.array(packets, np.int64).T
     return drain(grid, Packets(np.array([0, len(packets)]), sender, receiver, ready, work))

@@ -21,7 +21,7 @@ from neuro.chip.spec import ENCODINGS
 from neuro.chip.tally import ClassTable, TallySums, tally
 from neuro.engine.records import Messages, Run
 from neuro.memory import check_fits
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
@@ -29,7 +29,7 @@ SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Counts(Shown):
+class Counts(TableRepr):
     """Exact counts. Rows are `cores` (core numbers, the last one is the host's port, -1); totals add up all samples.
 
     spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is

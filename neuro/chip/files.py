@@ -79,7 +79,7 @@ def _tables(name: Any, depth: int) -> Tables:
         raise ChipError(f"chip {str(name)!r}, chip.base", f"{base!r} leads nowhere", remedy)
     below = _tables(base if base in list_chips() else Path(str(name)).parent / base, depth - 1)
     if not all(isinstance(entries, dict) for entries in tables.values()):
-        return tables  # which is told as a mistake
+        return tables  # which is reported as a mistake
     merged = {section: {**below.get(section, {}), **tables.get(section, {})} for section in {**below, **tables}}
     for section, entries in tables.items():
         for key in [key for key, value in entries.items() if value == {}]:

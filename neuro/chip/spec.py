@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neuro.errors import ChipError
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.sourced import BASES, Basis, Sourced
 from neuro.specification import Sourceable
 
@@ -182,10 +182,10 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Chip(Shown, Sourceable):
+class Chip(TableRepr, Sourceable):
     """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`; `chip.origin["core.neurons"]` says whence.
 
-    `scope` tells what the prices cover and `caution` what they are not fit for.
+    `scope` says what the prices cover and `caution` what they are not fit for.
     """
 
     name: str

@@ -68,9 +68,9 @@ def compare(
     results: dict[str, Path | None] = {"--json": json, "--csv": csv}
     if table is not None:
         _leave_out(f"--table {table}", {**chosen, "--figure": figure, **({} if table == 1 else own)})
-        from neuro.cli.survey import Own, show_table
+        from neuro.cli.survey import ResNetOptions, show_table
 
-        asked_for = Own(weights, data, calibration, chip, code, timesteps)
+        asked_for = ResNetOptions(weights, data, calibration, chip, code, timesteps)
         check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip})
         with working("costing", quiet=quiet) as work:
             show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)

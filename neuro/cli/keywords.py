@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neuro.chip.spec import Chip as EmulatedChip
-    from neuro.keywords.listening import Account, Detection, Listener
+    from neuro.keywords.listening import ChipUse, Detection, Listener
     from neuro.keywords.making import PartResult
     from neuro.keywords.spotter import Spotter
 
 _MODELS = ("separable", "multilayer")
 app = typer.Typer(
-    help="Keyword spotting: choose a word, hear it on the chip, know the joules.",
+    help="Keyword spotting: choose a word, detect it on the chip, see the energy.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -108,7 +108,7 @@ def listen(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Hear words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
+    """Detect words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
     if (file is None) == (not mic):
         raise UsageError("neuro keywords listen", "it needs one thing to listen to", "Name a WAV file, or pass --mic")
     for option, value in (("--figure", figure), ("--json", json)):
@@ -218,14 +218,14 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
     from neuro.files import write_text
     from neuro.keywords.audio import clipped_share, read_wav
-    from neuro.keywords.listening import Account
+    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
     audio = read_wav(file, rate)
     seconds, started = audio.size / rate, time.process_time()
     parts = [listener.hear(audio[at : at + 5 * rate]) for at in range(0, audio.size, 5 * rate)] + [listener.finish()]
     spent_s = time.process_time() - started
-    account = sum((part.account for part in parts), Account())
+    account = sum((part.account for part in parts), ChipUse())
     detections = [found for part in parts for found in part.detections]
     for found in detections:
         shown.print(_spelt(found))
@@ -251,10 +251,10 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
 def _at_the_microphone(listener: Listener, shown: Console) -> None:
     from neuro.keywords.audio import microphone
-    from neuro.keywords.listening import Account
+    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
-    account = Account()
+    account = ChipUse()
     shown.print(f"Listening for {', '.join(listener.spotter.keywords)}. Ctrl-C ends.")
     with suppress(KeyboardInterrupt):
         for block in microphone(rate, rate // 4):
@@ -270,7 +270,7 @@ def _spelt(found: Detection) -> str:
     return f"{found.at_s:8.2f} s  {found.word}  ({100 * found.share:.0f} %)"
 
 
-def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
+def _account_facts(account: ChipUse, listener: Listener) -> dict[str, Any]:
     """The account per inference (a frame) and per second of audio; what the chip draws when idle stands apart."""
     frames = max(1, account.frames)
     rate, power = listener.spotter.features.frames_per_s, listener.placement.chip.power
@@ -290,7 +290,7 @@ def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
     }
 
 
-def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
+def _account_lines(account: ChipUse, listener: Listener) -> Iterator[str]:
     from neuro import units
 
     facts = _account_facts(account, listener)

@@ -49,7 +49,7 @@ def run(
 ) -> None:
     """Emulate a network of your own on a chip: accuracy, energy, latency and a comparison.
 
-    A float network is converted first (code rate, 16 timesteps unless told otherwise); a saved spiking network runs as it is.
+    A float network is converted first (code rate, 16 timesteps by default); a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
     request = Request(

@@ -133,7 +133,7 @@ def sweep(
         read = None if request is None else _labelled(request)
         from neuro.chip.files import load_chip
         from neuro.sweeping.settings import Search
-        from neuro.sweeping.sweep import SUBJECT, Means, sweep_subject
+        from neuro.sweeping.sweep import SUBJECT, WorkerOptions, sweep_subject
 
         plan = _plan(axes, None if search is None else Search(search, seed=seed), out, resume=resume)
         for name in () if plan is None else plan.space.chip:
@@ -141,7 +141,7 @@ def sweep(
         known = resume and model is None and (out / SUBJECT).exists()
         subject = None if known else _subject(request, read, samples, work.advance)
         work.step("measuring")
-        found = sweep_subject(subject, plan, out, Means(workers, cluster, work.advance), resume=resume)
+        found = sweep_subject(subject, plan, out, WorkerOptions(workers, cluster, work.advance), resume=resume)
     from neuro.files import write_text
     from neuro.report.svg import alone
     from neuro.report.sweeping import accuracy_against, terminal, write_sweep_page

@@ -187,7 +187,7 @@ def live(
     p: Any, t: int, slot: int, sample: int, first: int, last: int, bias: Any, state: Any, counts: Any, traces: Any, totals: Any,
     narrow: Any, wide: Any, fired: Any, sent: Any,
 ) -> None:  # fmt: skip
-    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo in one go."""
+    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo together."""
     neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
     lane = U(sample * p.size + first * p.lanes)
     joined = p.acc_row == p.lanes

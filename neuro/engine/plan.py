@@ -83,7 +83,7 @@ class Packed:
     arenas: tuple[NDArray[Any], ...]
 
 
-class Kept:
+class NetworkCache:
     """What is kept of a network from run to run: sums of its weights, its weights packed, and the plans used last."""
 
     def __init__(self) -> None:
@@ -93,9 +93,9 @@ class Kept:
         self.plans: dict[tuple[Form, ...], Plan] = {}
 
 
-def kept_of(network: Network) -> Kept:
+def kept_of(network: Network) -> NetworkCache:
     """What is kept of this network."""
-    kept: Kept = network._plans.setdefault("event", Kept())
+    kept: NetworkCache = network._plans.setdefault("event", NetworkCache())
     return kept
 
 

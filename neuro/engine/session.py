@@ -23,7 +23,7 @@ from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network, Population
 from neuro.numbers import whole
 
-Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
+Frames = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
 
 
 def open_session(network: Network, *, record: Iterable[str] = (), most_steps: int = 64) -> Session:
@@ -98,7 +98,7 @@ class Session:
         if self._ended:
             raise EngineError("session", "its stream was ended by finish()", "Call reset() to begin another stream")
 
-    def _advance(self, frames: Messages, steps: int) -> Run:
+    def _advance(self, frames: Frames, steps: int) -> Run:
         check_steps(self.elapsed + steps)
         self._make_room(steps)
         workspace, worker = self._workspace, self._worker
@@ -122,7 +122,7 @@ class Session:
         self.elapsed += steps
         return run
 
-    def _frames(self, frame: Any) -> Messages:
+    def _frames(self, frame: Any) -> Frames:
         frames = {}
         for name, given in named(self.network, frame).items():
             population = self.network[name]

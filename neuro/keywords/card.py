@@ -1,4 +1,4 @@
-"""A spotter's model card as Markdown: what it was trained on, how well it hears speakers it never heard, its limits."""
+"""A spotter's model card as Markdown: what it was trained on, how well it does on new speakers, its limits."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def make(
 
 def convert(trained: Trained, *, code: str = "graded", threshold: float = 0.5) -> Spotter:
     """The spotter of a trained network. Code "graded" by default: one message a neuron and frame, the only code whose
-    neurons keep nothing between steps, so that the same weights hear a stream; "radix" for chips without payloads."""
+    neurons keep nothing between steps, so that the same weights work on a stream; "radix" for chips without payloads."""
     import converters
 
     samples = np.ascontiguousarray(trained.calibration.transpose(0, 2, 1))

@@ -1,6 +1,6 @@
 """From a corpus to a trained spotter's float network: augmented batches, normalised features, seeds. Knows no torch itself.
 
-Augmentation is drawn anew for every clip and epoch; the same settings, corpus and seed give the same batches.
+Augmentation is drawn again for every clip and epoch; the same settings, corpus and seed give the same batches.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
 from neuro.machines.device import BITS
 from neuro.machines.kinds import KINDS
 from neuro.machines.systolic import DATAFLOWS
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced
@@ -53,7 +53,7 @@ _OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Machine(Shown, Sourceable):
+class Machine(TableRepr, Sourceable):
     """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there.
 
     `runtime` says how a network reaches it (host.py), `form` what a power reading of it includes, `dataflow` how an array works.

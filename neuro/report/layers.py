@@ -1,4 +1,4 @@
-"""The dynamic energy of one inference, population by population. Adds up to the bill's parts; prices nothing anew.
+"""The dynamic energy of one inference, population by population. Adds up to the bill's parts; computes no new prices.
 
 Where several populations share a core, what was counted for the core is split by the populations' own totals.
 """

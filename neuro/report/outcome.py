@@ -86,7 +86,7 @@ class Ablation(Protocol):
 
 
 class Losses(Protocol):
-    """What each layer of a conversion loses and why, as `Conversion.diagnosis` tells it."""
+    """What each layer of a conversion loses and why, as `Conversion.diagnosis` holds it."""
 
     @property
     def samples(self) -> int: ...
@@ -99,7 +99,7 @@ class Losses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that a command has to tell.
+    """Everything that a command reports.
 
     `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
     that were tried and why they were refused. `example` is a run of one sample with its raster. `diagnosis` is what was

@@ -89,7 +89,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML. Text is escaped; only figures, which the house itself draws, are not."""
+    """The page as HTML. Text is escaped; only figures, which this package itself draws, are not."""
     room = resources.files("neuro.report")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(room.joinpath("page.html").read_text(encoding="utf-8"))

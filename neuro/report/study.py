@@ -31,7 +31,7 @@ from neuro.report.terminal import accuracy, agreements
 
 
 class Converted(Protocol):
-    """What the page tells of a conversion."""
+    """What the page shows of a conversion."""
 
     @property
     def code(self) -> str: ...

@@ -1,4 +1,4 @@
-"""A sweep told: its figures, its terminal table, its HTML page. Computes nothing but what lies on a front of two goals."""
+"""A sweep as text: its figures, its terminal table, its HTML page. Computes nothing but what lies on a front of two goals."""
 
 from __future__ import annotations
 

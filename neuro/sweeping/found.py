@@ -16,7 +16,7 @@ from typing import Any
 
 from neuro import __version__, units
 from neuro.files import write_text
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.sweeping.measure import Measured
 from neuro.sweeping.settings import Setting
 
@@ -53,7 +53,7 @@ def front_of(points: Iterable[SweepPoint]) -> tuple[SweepPoint, ...]:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Sweep(Shown):
+class Sweep(TableRepr):
     """All points in the order of the space, on so many samples; `accuracy_ann` is the float network's."""
 
     title: str

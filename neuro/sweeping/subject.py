@@ -54,7 +54,7 @@ def load_subject(path: Path) -> SweepSubject:
     }
     wrong = [name for name, kind in kinds.items() if not isinstance(parts.get(name), kind)]
     if wrong or parts.keys() != kinds.keys():
-        raise FormatError(str(path), f"it is no sweep's subject ({', '.join(wrong) or 'more'})", "Begin the sweep anew")
+        raise FormatError(str(path), f"it is no sweep's subject ({', '.join(wrong) or 'more'})", "Begin the sweep again")
     return SweepSubject(**parts)
 
 

@@ -1,6 +1,6 @@
 """sweep(model, inputs, labels, ...) -> Sweep: many settings measured, each kept as soon as it is known, and their front.
 
-Knows the order of things; how a setting is measured, by whom, and how it is kept, others know.
+Knows the order of steps; other files measure a setting, run workers and keep the journal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUBJECT, PLAN, JOURNAL = "subject.safetensors", "plan.json", "journal.jsonl"
 
 
 class Measurer(Protocol):
-    """Whoever measures jobs: processes of this machine, or a cluster."""
+    """What measures jobs: processes of this machine, or a cluster."""
 
     def measure(self, jobs: Sequence[Job]) -> Iterator[Record]: ...
 
@@ -58,8 +58,8 @@ class SweepPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """By whom a sweep is worked on: so many worker processes, or a Dask cluster; `progress(done, total)` hears of each point."""
+class WorkerOptions:
+    """What measures a sweep: so many worker processes, or a Dask cluster; `progress(done, total)` is called for each point."""
 
     workers: int | None = None
     cluster: Any = None
@@ -90,11 +90,16 @@ def sweep(
     """
     subject = subject_of(model, inputs, labels, calibration=calibration)
     plan = SweepPlan(Space() if space is None else space, search)
-    return sweep_subject(subject, plan, Path(folder), Means(workers, cluster, progress), resume=resume)
+    return sweep_subject(subject, plan, Path(folder), WorkerOptions(workers, cluster, progress), resume=resume)
 
 
 def sweep_subject(
-    subject: SweepSubject | None, plan: SweepPlan | None, folder: Path, means: Means = Means(), *, resume: bool = False
+    subject: SweepSubject | None,
+    plan: SweepPlan | None,
+    folder: Path,
+    options: WorkerOptions = WorkerOptions(),
+    *,
+    resume: bool = False,
 ) -> Sweep:
     """The same for a subject that is ready; None for the subject or the plan that the folder holds already."""
     try:
@@ -106,9 +111,9 @@ def sweep_subject(
     about = {"subject": _keep_subject(subject, folder), "versions": versions()}
     plan = SweepPlan.read(folder / PLAN) if plan is None else plan
     known = load_subject(folder / SUBJECT)
-    with open_journal(folder / JOURNAL, about) as journal, _measurer(means, known, folder) as measurer:
+    with open_journal(folder / JOURNAL, about) as journal, _measurer(options, known, folder) as measurer:
         write_text(folder / PLAN, plan.to_json())
-        work = _Work(journal, measurer, plan, means.progress)
+        work = _Work(journal, measurer, plan, options.progress)
         settings = plan.space.settings() if plan.search is None else search(plan.space, plan.search, work.values)
         work.measure(settings)
         points = tuple(work.point(setting) for setting in settings)
@@ -133,12 +138,12 @@ def _keep_subject(subject: SweepSubject | None, folder: Path) -> str:
 
 
 @contextmanager
-def _measurer(means: Means, subject: SweepSubject, folder: Path) -> Iterator[Measurer]:
-    if means.cluster is not None:
-        with _on_cluster(means.cluster, subject) as measurer:
+def _measurer(options: WorkerOptions, subject: SweepSubject, folder: Path) -> Iterator[Measurer]:
+    if options.cluster is not None:
+        with _on_cluster(options.cluster, subject) as measurer:
             yield measurer
     else:
-        with pool(folder / SUBJECT, means.workers) as local:
+        with pool(folder / SUBJECT, options.workers) as local:
             yield local
 
 

@@ -49,7 +49,7 @@ class DrainLayout(NamedTuple):
     receiver: int
     ready: int
     work: int
-    delivered: int  # (packets) tick at which it was dealt with
+    delivered: int  # (packets) tick at which it was consumed
     arrivals: int  # (wheel) first packet of each bucket
     wakes: int  # (wheel) first output of each bucket
     later_arrivals: int  # (turns) first packet of each later turn

@@ -20,8 +20,8 @@ from neuro.errors import ChipError
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
-    """What became of the packets: makespan (steps,) ticks until the last one was dealt with; delivered (packets,) the tick at
+class DrainResult:
+    """Times of the packets: makespan (steps,) ticks until the last one was consumed; delivered (packets,) the tick at
     which each was; loads and peaks (fabrics * tiles * 4,): packets over each link and most packets held behind it."""
 
     makespan: Ints
@@ -35,7 +35,7 @@ class Drained:
         return int(self.loads.sum())
 
 
-def drain(grid: Grid, packets: Packets) -> Drained:
+def drain(grid: Grid, packets: Packets) -> DrainResult:
     """Send the packets of every step through an empty mesh."""
     local_ports = grid.width * grid.height * grid.local_ports
     for name, values, least, most in (
@@ -57,4 +57,4 @@ def drain(grid: Grid, packets: Packets) -> Drained:
     makespan = np.zeros(len(packets.starts) - 1, np.int64)
     loads, peaks = np.zeros((2, grid.fabrics * grid.width * grid.height * 4), np.int64)
     drain_steps(grid, packets, makespan, delivered, loads, peaks)
-    return Drained(makespan, delivered, loads, peaks)
+    return DrainResult(makespan, delivered, loads, peaks)

@@ -29,7 +29,7 @@ _TICKS = 100  # in the shortest time of the network
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledMessages:
     """Messages of the samples whose packets are simulated: `samples` (numbers of the run), messages of each population."""
 
     samples: Ints
@@ -38,8 +38,8 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was dealt with;
-    latency_ns (packets,) from standing before the router to being dealt with; loads and peaks (fabrics, tiles, 4) as in
+    """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was consumed;
+    latency_ns (packets,) from reaching its router to being consumed; loads and peaks (fabrics, tiles, 4) as in
     `neuro.chip.packets.noc.Drained`; `packets` and `hops` simulated."""
 
     samples: Ints
@@ -83,11 +83,11 @@ class PacketSampler:
             count_packets(m.offsets, m.neurons, self.tables.of[name], counts)
         return int(counts.sum())
 
-    def finish(self) -> Sampled:
+    def finish(self) -> SampledMessages:
         """The messages kept."""
         samples = sorted(self.kept)
         joined = {name: _joined([self.kept[s][1][name] for s in samples]) for name in self.tables.of}
-        return Sampled(np.array(samples, np.int64), joined)
+        return SampledMessages(np.array(samples, np.int64), joined)
 
 
 def _part(messages: Messages, low: int, high: int) -> Messages:
@@ -101,7 +101,7 @@ def _joined(parts: list[Messages]) -> Messages:
     return Messages(offsets, np.concatenate([part.neurons for part in parts]), None)
 
 
-def simulate(tables: Tables, sampled: Sampled, chip: Chip) -> Traffic:
+def simulate(tables: Tables, sampled: SampledMessages, chip: Chip) -> Traffic:
     """Send the packets of the sampled messages through the mesh of the placement, at the pace that `chip` sets."""
     tick = _tick_ns(chip)
     queues, starts = _queues(tables, sampled, chip)
@@ -168,7 +168,7 @@ def _local_ports(tables: Tables, grid: Grid) -> Ints:
     return local_ports
 
 
-def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]:
+def _queues(tables: Tables, sampled: SampledMessages, chip: Chip) -> tuple[Queues, Ints]:
     cells = len(sampled.samples) * tables.steps
     counts = np.zeros(cells, np.int64)
     for name, table in tables.of.items():
