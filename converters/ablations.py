@@ -125,5 +125,4 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
 def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
     n = p.neuron
     assert isinstance(n, Readout)  # of which this reads scale and offset
-    steps = timesteps if n.average else 1
-    return np.asarray(total.double().numpy() * np.asarray(n.scale) / steps + np.asarray(n.offset))
+    return np.asarray(total.double().numpy() * np.asarray(n.scale) / n.divisor(timesteps) + np.asarray(n.offset))

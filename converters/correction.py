@@ -84,12 +84,11 @@ class Corrector:
     def _correct_readout(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
         neuron = made.population.neuron
         assert isinstance(neuron, Readout)  # of which this reads scale and offset
-        steps = self.settings.timesteps if neuron.average else 1
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(
             np.asarray(neuron.scale), np.broadcast_shapes(np.shape(neuron.scale), (made.population.shape[0], *column[1:]))
         )
-        read = _channel_means(signal) * scale.reshape(-1) / steps
+        read = _channel_means(signal) * scale.reshape(-1) / neuron.divisor(self.settings.timesteps)
         offset = np.broadcast_to(np.asarray(neuron.offset), made.population.shape)
         missing = self.wanted[made.population.name] - read - offset.reshape(len(offset), -1).mean(axis=1)
         corrected = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))

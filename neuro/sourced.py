@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,6 +10,12 @@ from neuro.errors import NeuroError
 
 Basis = Literal["measured", "fitted", "simulated", "derived", "vendor", "assumed"]
 BASES: tuple[str, ...] = get_args(Basis)
+_STRONGEST_FIRST = ("measured", "vendor", "fitted", "simulated", "derived", "assumed")
+
+
+def weakest(bases: Iterable[str]) -> str:
+    """The basis that can be relied on least; "unknown" where there is none."""
+    return max(bases, key=_STRONGEST_FIRST.index, default="unknown")
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,16 +308,16 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     neuro.run(network, frames[:1], threads=4)
     assert len(plan.spare) == 1  # threads that share a sample share its block
     for most_bytes, expected in ((3 * each, [3, 6, 9, 10]), (4 * each - 1, [3, 6, 9, 10]), (1, list(range(1, 11)))):
-        monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", most_bytes)
+        monkeypatch.setattr("neuro.engine.estimate.BLOCK_BYTES", most_bytes)
         assert blocks(1) == expected
-    monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", 100 * each)
-    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 4)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_BYTES", 100 * each)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 4)
     assert blocks(1) == [4, 8, 10]
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_messages_are_heard_as_the_raster_has_them(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 2)  # of three
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 2)  # of three
     driven, low, high = SOURCES[source]
     populations = (
         neuro.Population("in", SHAPE, driven),

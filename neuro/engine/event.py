@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neuro.encoding import encode, source_of
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
-from neuro.engine.estimate import BLOCK_BYTES, BLOCK_SAMPLES
+from neuro.engine.estimate import block_samples
 from neuro.engine.lanes import LANES
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import Payloads, Plan, plan_of
@@ -113,25 +113,25 @@ def simulate(
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
-    block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
+    block = block_samples(int(each), recorder.samples, threads)
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [Worker(plan, recorder.steps) for _ in range(threads)]
     kept = range(threads if by_sample else 1)
-    stores = [take_workspace(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
+    workspaces = [take_workspace(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
     with ThreadPoolExecutor(threads) as pool:
         job = BlockJob(plan, inputs, recorder, observe)
         if by_sample and threads > 1:
-            free = list(zip(workers, stores, strict=True))
+            free = list(zip(workers, workspaces, strict=True))
             for done in pool.map(lambda start: job.with_free(free, start, block), starts):
                 if progress:
                     progress(done, recorder.samples)
         else:
             for start in starts:
-                done = job.block(stores[0], workers, pool if threads > 1 else None, start, block)
+                done = job.block(workspaces[0], workers, pool if threads > 1 else None, start, block)
                 if progress:
                     progress(done, recorder.samples)
-    plan.spare[:] = stores
+    plan.spare[:] = workspaces
     total = np.sum([worker.totals for worker in workers], axis=0)
     for index, p in enumerate(network.populations):
         counts = recorder.counts[p.name]

@@ -249,7 +249,7 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
     """
     neuron = population.neuron
     assert isinstance(neuron, Readout)  # of which this reads scale and offset
-    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / (elapsed if neuron.average else 1)
+    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / neuron.divisor(elapsed)
     offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
     return np.asarray(potentials * scale + offset, np.float32 if largest < FLOAT32_APART else np.float64)

@@ -144,7 +144,7 @@ def _emulated() -> tuple[Bill, float, float, float, float]:
     samples = np.random.default_rng(0).standard_normal((64, 26, 15)).astype(np.float32)
     made = converters.convert(build("multilayer", 26, 15, 29, 0), samples, code="rate", timesteps=STEPS, input="spikes")
     chip = load_chip(CHIP)
-    ran = emulate(made.network, place(made.network, chip), samples)
+    ran = emulate(place(made.network, chip), samples)
     updates = float(ran.counts.updates.sum()) / len(samples)
     access, update = chip.energy.neuron_access or 0.0, chip.energy.neuron_update or 0.0
     synapse = (

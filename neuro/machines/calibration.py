@@ -115,7 +115,7 @@ def held_out(targets: Sequence[Observation], data: Sequence[Observation], found:
 
 
 def _without(mine: Sequence[tuple[int, Observation]], rest: Sequence[Observation], kinds: set[str], found: Bases) -> Bases:
-    """Parameters by kind where every task that concerns `mine` is fitted on `rest`; what that does not determine takes its prior."""
+    """Parameters by kind where every task that concerns `mine` is fitted on `rest`; what that leaves open takes its prior."""
     without = {section: dict(values) for section, values in found.items()}
     base = bases(kinds, without)
     for task in TASKS:

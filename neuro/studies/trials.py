@@ -30,7 +30,7 @@ def try_network(
         check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
     placement = place(network, chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
-    chip_run = emulate(network, placement, data.x, timesteps=timesteps, **how)
+    chip_run = emulate(placement, data.x, timesteps=timesteps, **how)
     check_classes(data.name, data.y, chip_run.run.logits.shape[1])
     return Trial(code, chip_run, data.y)
 

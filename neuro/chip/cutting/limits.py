@@ -44,6 +44,11 @@ def compartments(population: Population, chip: Chip) -> int:
     return 2 if chip.neuron.subtract == "two_compartment" and population.neuron.subtracts else 1
 
 
+def updates(population: Population, chip: Chip) -> int:
+    """Updates of compartments that one neuron takes in a step."""
+    return compartments(population, chip) * population.neuron.passes
+
+
 def state_words(population: Population, network: Network) -> int:
     """Integers that one neuron keeps: state, bias, and an accumulator for each step of delay."""
     ring = max((p.delay for p in network.into(population.name)), default=0)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
 from neuro.chip.cutting.demand import CoreDemand
-from neuro.chip.cutting.limits import compartments, limits
+from neuro.chip.cutting.limits import limits, updates
 from neuro.chip.cutting.tilings import Tiling, even
-from neuro.chip.spec import Chip, barrier_ns
+from neuro.chip.spec import WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 
@@ -26,7 +26,6 @@ _LEVERS = {
 }
 _QUICKER = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # times as fast as the tiling with fewest slices
 _HOPS = 2.0  # that an average packet is taken to travel
-_PJ_OF_WATT_NS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class Partitioner:
         t, rate = self.chip.time, self.rates.get(population.name, RATE)
         leads = [p for p in self.network.out_of(population.name) if p.target in tilings]
         reached = sum(mean_reach(p, self.network, tilings[p.target]) for p in leads)
-        update = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, self.chip)
+        update = neuron_ns(self.chip) * updates(population, self.chip)
         return update + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
 
     def _plan(self, tilings: dict[str, Tiling]) -> Partition:
@@ -143,8 +142,8 @@ class Partitioner:
         moving = packets * ((e.axon_out or 0.0) + (e.axon_in or 0.0) + _HOPS * hop)
         tiles = -(-slices // chip.mesh.cores_per_tile)
         chips = -(-slices // chip.cores_per_chip)
-        power = (chip.power.static or 0.0) * chips + (chip.power.management or 0.0)
-        return Partition(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * _PJ_OF_WATT_NS)
+        power = sum(power_w or 0.0 for power_w in always_on_w(chip, chips).values())
+        return Partition(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * WATT_NS_IN_PJ)
 
 
 def _sorted(table: Candidates, cost: Floats, may: NDArray[np.bool_]) -> Iterable[tuple[int, ...]]:
