@@ -8,7 +8,7 @@ import torch
 
 import converters
 import neuro
-from tests.test_conversion import Branches, Pools, settled
+from tests.convertible import Branches, Pools, settled
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from converters.evaluation import evaluate
 from converters.stepping import emulated
 from neuro.codes import CODES
 from neuro.errors import ConversionError
-from tests.test_conversion import settled
+from tests.convertible import settled
 
 
 class Joined(nn.Module):

@@ -26,7 +26,7 @@ from neuro.keywords.listening import ChipUse, Chunk, Listener, listen
 from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
 from neuro.machines.points import shipped_points
-from tests.test_keywords_spotter import CLASSES, tones
+from tests.spotters import CLASSES, tones
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")

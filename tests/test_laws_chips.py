@@ -12,7 +12,7 @@ from neuro.chip.pricing import price
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
 from tests.laws import law
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 LAW = law(10)
 SEEDS = st.integers(0, 10_000)
