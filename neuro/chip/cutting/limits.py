@@ -17,6 +17,14 @@ from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.projections import Projection
 
+REMEDIES = {  # where one neuron alone needs more than a core has
+    "neurons": "Stride or pool the layer, or use a chip with larger cores",
+    "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
+    "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
+    "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
+    "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:

@@ -11,19 +11,12 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
 from neuro.chip.cutting.demand import CoreDemand
-from neuro.chip.cutting.limits import limits, updates
+from neuro.chip.cutting.limits import REMEDIES, limits, updates
 from neuro.chip.cutting.tilings import Tiling, even
 from neuro.chip.spec import WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 
-_LEVERS = {
-    "neurons": "Stride or pool the layer, or use a chip with larger cores",
-    "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
-    "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
-    "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
-    "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
-}
 _QUICKER = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # times as fast as the tiling with fewest slices
 _HOPS = 2.0  # that an average packet is taken to travel
 
@@ -161,5 +154,5 @@ def _refusal(demand: CoreDemand, population: Population, tilings: Mapping[str, T
     return FitError(
         f"population {population.name!r} on chip {chip.name!r}",
         f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {limits(chip)[limit]:,}",
-        _LEVERS[limit],
+        REMEDIES[limit],
     )
