@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuro.chip.cutting.tilings import Ints
-from neuro.chip.spec import Chip, Encoding
+from neuro.chip.spec import Chip, Encoding, neuron_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.projections import Projection
@@ -55,6 +55,11 @@ def compartments(population: Population, chip: Chip) -> int:
 def updates(population: Population, chip: Chip) -> int:
     """Updates of compartments that one neuron takes in a step."""
     return compartments(population, chip) * population.neuron.passes
+
+
+def update_ns(population: Population, chip: Chip) -> float:
+    """Time of an update of one neuron, all its passes; messages are not in it."""
+    return neuron_ns(chip) * updates(population, chip)
 
 
 def state_words(population: Population, network: Network) -> int:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
 from neuro.chip.cutting.demand import CoreDemand
-from neuro.chip.cutting.limits import REMEDIES, limits, updates
+from neuro.chip.cutting.limits import REMEDIES, limits, update_ns
 from neuro.chip.cutting.tilings import Tiling, even
-from neuro.chip.spec import WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
+from neuro.chip.spec import WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 
@@ -120,8 +120,7 @@ class Partitioner:
         t, rate = self.chip.time, self.rates.get(population.name, RATE)
         leads = [p for p in self.network.out_of(population.name) if p.target in tilings]
         reached = sum(mean_reach(p, self.network, tilings[p.target]) for p in leads)
-        update = neuron_ns(self.chip) * updates(population, self.chip)
-        return update + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
+        return update_ns(population, self.chip) + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
 
     def _plan(self, tilings: dict[str, Tiling]) -> Partition:
         chip, e = self.chip, self.chip.energy
