@@ -18,6 +18,7 @@ from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.tables import HELD_LONG
 from neuro.neurons import Neuron
+from neuro.specification import IntArray
 
 MOST_COUNTED = 2**16 - 1  # steps, with a message of each neuron in every one, that `counts` can hold
 
@@ -91,7 +92,7 @@ class Workspace:
         return self.plan.layouts[index].to_user(raster)
 
 
-def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Any:
+def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> int:
     """The most memory that one sample of a block can need: every neuron firing at every step."""
     total = 0
     for index, p in enumerate(plan.populations):
@@ -178,8 +179,9 @@ def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
 
 @compiled
 def list_messages(
-    p: Any, messages: Any, base: int, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, totals: Any, first: int
-) -> None:
+    p: Any, messages: IntArray, base: int, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray,
+    counts: IntArray, totals: IntArray, first: int,
+) -> None:  # fmt: skip
     """Enter a source's messages (samples, steps, neurons in memory order), sent from step `first` on, into its lists."""
     for sample in range(messages.shape[0]):
         for y in range(p.rows):
@@ -205,7 +207,7 @@ def list_messages(
 
 
 @compiled
-def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
+def _count(p: Any, begins: IntArray, ends: IntArray, samples: int, steps: int) -> int:
     total = 0
     for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
         total += ends[s] - begins[s]
@@ -213,7 +215,7 @@ def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
 
 
 @compiled
-def _count_each(p: Any, lists: Any, begins: Any, ends: Any, first: int, steps: int, counted: Any) -> None:
+def _count_each(p: Any, lists: IntArray, begins: IntArray, ends: IntArray, first: int, steps: int, counted: IntArray) -> None:
     for sample in range(counted.shape[0]):
         for y in range(p.rows):
             for t in range(first, first + steps):
@@ -223,7 +225,7 @@ def _count_each(p: Any, lists: Any, begins: Any, ends: Any, first: int, steps: i
 
 
 @compiled
-def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: int, raster: Any) -> None:
+def _unlist(p: Any, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray, first: int, raster: IntArray) -> None:
     for sample in range(raster.shape[0]):
         for y in range(p.rows):
             for t in range(raster.shape[1]):
@@ -235,8 +237,8 @@ def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: in
 
 @compiled
 def _collect(
-    p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, samples: int, steps: int, memory: Any, scratch: Any,
-    offsets: Any, neurons: Any, values: Any,
+    p: Any, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray, samples: int, steps: int, memory: IntArray,
+    scratch: IntArray, offsets: IntArray, neurons: IntArray, values: IntArray,
 ) -> None:  # fmt: skip
     """Messages in C order: mark those of one step in memory order, then walk the neurons in the user's order."""
     found = 0
