@@ -26,8 +26,8 @@ from neuro.chip.packets.noc import drain
 Row = dict[str, Any]
 Result = TypeVar("Result")
 MESH = Grid(
-    width=8, height=8, doors=1, fabrics=1, buffer=16, chip_width=8, chip_height=8, hop_x=4, hop_y=4, service=1, across_hop=0,
-    across_service=1, local=0,
+    width=8, height=8, local_ports=1, fabrics=1, buffer=16, chip_width=8, chip_height=8, hop_x=4, hop_y=4, service=1,
+    across_hop=0, across_service=1, local=0,
 )  # fmt: skip
 
 

@@ -10,16 +10,16 @@ import neuro
 from neuro.compiled import compiled
 from neuro.encoding import by_source
 from neuro.engine.advance import deliver
-from neuro.engine.event import Job, Worker, input_payloads
+from neuro.engine.event import BlockJob, Worker, input_payloads
 from neuro.engine.plan import plan_of
 from neuro.engine.records import Recorder
-from neuro.engine.store import make_store
+from neuro.engine.workspace import make_workspace
 
 
 @compiled
-def deliver_all(p, projections, populations, arenas, store, accumulators, samples, steps):
+def deliver_all(p, projections, populations, arenas, workspace, accumulators, samples, steps):
     """Every delivery into one population."""
-    lists, payloads, begins, ends = store
+    lists, payloads, begins, ends = workspace
     synops = 0
     for sample in range(samples):
         for first in range(0, p.rows, p.block_rows):
@@ -51,16 +51,16 @@ def delivery_seconds(network: neuro.Network, inputs: np.ndarray, repeats: int) -
     arrays = by_source(network, inputs)
     plan = plan_of(network, input_payloads(network, arrays), steps)
     recorder = Recorder(network, samples, steps)
-    store, worker = make_store(plan, samples, recorder.steps, steps), Worker(plan, recorder.steps)
-    Job(plan, arrays, recorder, None).block(store, [worker], None, 0, samples)
+    workspace, worker = make_workspace(plan, samples, recorder.steps, steps), Worker(plan, recorder.steps)
+    BlockJob(plan, arrays, recorder, None).block(workspace, [worker], None, 0, samples)
     least, synops = float("inf"), 0
     for _ in range(repeats + 1):
         start = time.thread_time()
         synops = sum(
             deliver_all(
-                p, plan.projections, store.populations, plan.arenas, store.spikes, worker.scratch, samples, recorder.steps
+                p, plan.projections, workspace.populations, plan.arenas, workspace.spikes, worker.scratch, samples, recorder.steps
             )
-            for p in store.populations
+            for p in workspace.populations
             if p["projections"]
         )
         least = min(least, time.thread_time() - start)

@@ -22,11 +22,11 @@ from neuro.keywords import making
 from neuro.keywords.card import model_card
 from neuro.keywords.features import MLPERF_KWS, FeatureSettings, extract
 from neuro.keywords.listening import listen
-from neuro.keywords.making import Heard, Made
+from neuro.keywords.making import PartResult, TrainedSpotter
 from neuro.keywords.speech import variants
 from neuro.keywords.spotter import SHIPPED, Normalisation, Spotter, shipped
 from neuro.keywords.synthesis import Script, distractors, synthesise
-from neuro.keywords.training import Recipe
+from neuro.keywords.training import TrainingSettings
 
 ROOT = Path(__file__).parent.parent
 CARD = {
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 def ten_words(data: Path, write: bool) -> list[Row]:
     """Train the spotter of ten command words on the train speakers."""
     parts = making.gather((), data / "speech_commands")
-    made = making.make(parts, Recipe(clips=240_000), card=CARD, progress=_told)
+    made = making.make(parts, TrainingSettings(clips=240_000), card=CARD, progress=_told)
     if write:
         place = ROOT / "neuro" / "keywords" / SHIPPED
         made.spotter.save(place)
@@ -58,7 +58,9 @@ def mixed(data: Path, write: bool) -> list[Row]:
     parts = making.gather((), data / "speech_commands")
     words = [name for name in parts["train"].classes if not name.startswith("_")]
     script = Script(100, variants(), distractors(), silence=0.5)
-    made = making.make({**parts, "train": parts["train"] + synthesise(words, script)}, Recipe(clips=240_000), progress=_told)
+    made = making.make(
+        {**parts, "train": parts["train"] + synthesise(words, script)}, TrainingSettings(clips=240_000), progress=_told
+    )
     return _heard("ten words, recordings and 100 synthesised clips a word", made)
 
 
@@ -89,14 +91,14 @@ def dscnn(data: Path, write: bool) -> list[Row]:
 
 def aloha(data: Path, write: bool) -> list[Row]:
     """A word that exists only as synthesised speech, on voices and phrases never heard in training."""
-    made = making.make(making.gather(("aloha",)), Recipe(clips=60_000), progress=_told)
+    made = making.make(making.gather(("aloha",)), TrainingSettings(clips=60_000), progress=_told)
     return _heard("aloha, synthesised", made)
 
 
 def gap(data: Path, write: bool) -> list[Row]:
     """From synthesised voices to people: trained on the former alone, heard on both."""
     words = ("yes", "no", "stop", "go")
-    made = making.make(making.gather(words), Recipe(clips=100_000), progress=_told)
+    made = making.make(making.gather(words), TrainingSettings(clips=100_000), progress=_told)
     real = making.gather(words, data / "speech_commands")
     rows = _heard("yes, no, stop, go, synthesised", made)
     return [*rows, _row("yes, no, stop, go, synthesised", "real test speakers", making.listen_to(made.spotter, real["test"]))]
@@ -171,11 +173,11 @@ PARTS: dict[str, Callable[[Path, bool], list[Row]]] = {
 }
 
 
-def _heard(case: str, made: Made) -> list[Row]:
+def _heard(case: str, made: TrainedSpotter) -> list[Row]:
     return [_row(case, part, heard) for part, heard in made.heard.items()]
 
 
-def _row(case: str, part: str, heard: Heard) -> Row:
+def _row(case: str, part: str, heard: PartResult) -> Row:
     row: Row = {"case": case, "part": part, "clips": heard.clips, "speakers": heard.speakers}
     for name in ("accuracy_ann", "accuracy_spikes", "spikes", "synops"):
         row[name] = round(getattr(heard, name), 5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from converters.codes import named
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from neuro.codes import CODES
 
 Cause = Literal["timing", "rounding", "clipping", "weights", "inputs"]
@@ -16,7 +16,7 @@ MOST_WEIGHT_BITS = 8
 REFINE = "refine=150"
 
 
-def remedy(cause: Cause, threshold: str, settings: Settings) -> str:
+def remedy(cause: Cause, threshold: str, settings: CodeSettings) -> str:
     """What to convert with instead, in order of how much it should help; never what the settings have already."""
     given = [option for option in _options(cause, threshold, settings) if option is not None]
     if given:
@@ -28,7 +28,7 @@ def remedy(cause: Cause, threshold: str, settings: Settings) -> str:
     return "Scale the inputs of this layer to similar ranges"
 
 
-def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | None]:
+def _options(cause: Cause, threshold: str, settings: CodeSettings) -> list[str | None]:
     finer, window = settings.row.finer, _window(settings)
     other = f"code={named(finer)}" if finer else None
     if cause == "timing":
@@ -43,7 +43,7 @@ def _options(cause: Cause, threshold: str, settings: Settings) -> list[str | Non
     return [f"weight_bits={bits}" if bits > settings.weight_bits else other or REFINE]
 
 
-def _window(settings: Settings) -> str | None:
+def _window(settings: CodeSettings) -> str | None:
     """More timesteps, or digits, where the code can have them."""
     more = min(CODES[settings.code].most_timesteps, 2 * settings.timesteps)
     return f"timesteps={more}" if more > settings.timesteps else None

@@ -18,13 +18,13 @@ from converters import quantised
 from converters.advice import Cause, remedy
 from converters.building import Built, CalibratedGraph
 from converters.calibration import Range
-from converters.coding import PathKept, Settings
+from converters.coding import CodeSettings, PathKept
 from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 
 Floats = NDArray[np.float64]
 SAMPLES, FEWEST_SAMPLES = 64, 8
@@ -37,7 +37,7 @@ _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Agreement(Shown):
+class Agreement(TableRepr):
     """The converted network against the float one on `samples` calibration samples.
 
     decisions: share of samples with the float network's largest output; None where there is one output only.
@@ -74,16 +74,16 @@ class Agreement(Shown):
         return title, ("path", "energy kept by rounding"), rows
 
 
-def agreement(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built) -> Agreement:
+def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Agreement:
     """The agreement of a built network with the float network `graph`."""
-    samples = _chosen(recipe.samples, settings)
+    samples = _chosen(calibrated.samples, settings)
     truth = _outputs(graph, samples)
     found = _emulated(built, samples, settings)
     spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
     error = float(np.sqrt(np.square(found - truth).mean())) / spread
     decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
     paths = (*_inputs(built, samples), *built.paths)
-    expected = _expected(recipe, settings, built, spread * np.sqrt(truth.shape[1]))
+    expected = _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
     result = Agreement(len(samples), decisions, _correlation(found, truth), error, expected, paths)
     fact = _fact(result, settings)
     if fact is None:
@@ -96,11 +96,11 @@ def agreement(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: 
         error,
         expected,
         paths,
-        f"{fact}. {_cause(result, layers, recipe, settings)}",
+        f"{fact}. {_cause(result, layers, calibrated, settings)}",
     )
 
 
-def _chosen(samples: NDArray[np.float32], settings: Settings) -> NDArray[np.float32]:
+def _chosen(samples: NDArray[np.float32], settings: CodeSettings) -> NDArray[np.float32]:
     count = SAMPLES if settings.lossless else min(SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // settings.timesteps))
     chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
     return chosen
@@ -112,7 +112,7 @@ def _outputs(graph: Graph, samples: NDArray[np.float32]) -> Floats:
     return np.asarray(values.reshape(len(samples), -1).double().numpy())
 
 
-def _emulated(built: Built, samples: NDArray[np.float32], settings: Settings) -> Floats:
+def _emulated(built: Built, samples: NDArray[np.float32], settings: CodeSettings) -> Floats:
     logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, samples).logits
     return np.asarray(logits, np.float64).reshape(len(samples), -1)
 
@@ -140,20 +140,20 @@ def _inputs(built: Built, samples: NDArray[np.float32]) -> tuple[PathKept, ...]:
     return tuple(kept)
 
 
-def _expected(recipe: CalibratedGraph, settings: Settings, built: Built, spread: float) -> float:
+def _expected(calibrated: CalibratedGraph, settings: CodeSettings, built: Built, spread: float) -> float:
     """The outputs' error that rounding explains, relative to their spread, as if the noise of all neurons were independent."""
     noise = 0.0
-    for stage in recipe.stages:
+    for stage in calibrated.stages:
         if stage.kind == "relu":
             unit = np.broadcast_to(np.asarray(built.units[stage.name], np.float64).reshape(-1), (stage.shape[0],))
-            each = _neuron_noise(recipe.ranges[stage.name], unit, settings)
-            noise += float((recipe.importances[stage.name] * each).sum()) * int(np.prod(stage.shape[1:]))
-    depth = sum(stage.kind in ("relu", "readout") for stage in recipe.stages)
+            each = _neuron_noise(calibrated.ranges[stage.name], unit, settings)
+            noise += float((calibrated.importances[stage.name] * each).sum()) * int(np.prod(stage.shape[1:]))
+    depth = sum(stage.kind in ("relu", "readout") for stage in calibrated.stages)
     weights = 0.52 * depth / settings.limit**2  # weights whose root mean square is 0.4 of the largest one
     return float(np.sqrt(noise / spread**2 + weights))
 
 
-def _neuron_noise(found: Range, unit: Floats, settings: Settings) -> Floats:
+def _neuron_noise(found: Range, unit: Floats, settings: CodeSettings) -> Floats:
     """Variance of one neuron's error per channel (channels,): of rounding and timing, and of clipping at the highest level."""
     used = np.flatnonzero(found.counts.any(axis=0))
     share = found.counts[:, used] / max(found.seen, 1)
@@ -165,7 +165,7 @@ def _neuron_noise(found: Range, unit: Floats, settings: Settings) -> Floats:
     return noise
 
 
-def _fact(found: Agreement, settings: Settings) -> str | None:
+def _fact(found: Agreement, settings: CodeSettings) -> str | None:
     """What is wrong with the outputs, if anything is."""
     if found.error > found.promised:
         told = f"more than the {found.promised:.2f} that code={settings.code!r} with T = {settings.timesteps} promises"
@@ -178,12 +178,12 @@ def _fact(found: Agreement, settings: Settings) -> str | None:
     return f"{start} spread{same}: {told}"
 
 
-def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: CalibratedGraph, settings: Settings) -> str:
+def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], calibrated: CalibratedGraph, settings: CodeSettings) -> str:
     """The layer that adds most of the error, why, and what to change."""
     worst = min(found.paths, key=lambda path: path.kept)
     if worst.kept < _LOST:
         cause: Cause = "inputs" if worst.source == "samples" else "weights"
-        return f"{_path_cause(worst)}. {remedy(cause, recipe.threshold, settings)}"
+        return f"{_path_cause(worst)}. {remedy(cause, calibrated.threshold, settings)}"
     parts: list[tuple[float, str, Cause]] = []
     for layer in layers:
         parts += [
@@ -194,7 +194,7 @@ def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], recipe: Calibra
     if not parts:
         return "The network has no layer that rounds: compare its weights with the float ones."
     _, name, cause = max(parts)
-    return f"{_CAUSES[cause].format(layer=repr(name))}. {remedy(cause, recipe.threshold, settings)}"
+    return f"{_CAUSES[cause].format(layer=repr(name))}. {remedy(cause, calibrated.threshold, settings)}"
 
 
 _CAUSES: dict[Cause, str] = {

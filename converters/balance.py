@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.integers import largest_by_channel
 from converters.linear import Matrix, Operator
 
 Floats = NDArray[np.float64]
@@ -45,11 +46,10 @@ def balance(
     integer weight of each operator, and largest threshold; most (channels,): bound on each raise.
     """
     limits, ceiling = room
-    largest = np.max([_by_channel([op], "largest") / n for op, n in zip(operators, limits, strict=True)], axis=0)
-    largest = np.maximum(largest, 1e-30)
+    largest = np.maximum(largest_by_channel(operators, limits), 1e-30)
     coarseness = np.square(np.asarray(limits, np.float64) / min(limits))
     parts = zip(operators, spreads, coarseness, strict=True)
-    noise = sum(_by_channel([op], "spread", spread) * coarse for op, spread, coarse in parts)
+    noise = sum(_spread(op, spread) * coarse for op, spread, coarse in parts)
     lowest = min(1 / float(largest.max()), ceiling)
     highest = min(float((most / largest).min()), ceiling)
     best, error = lowest, np.inf
@@ -63,30 +63,14 @@ def balance(
     return Balance(threshold, np.maximum(1.0, largest * threshold))
 
 
-def _by_channel(operators: Sequence[Operator], what: str, spread: Floats | None = None) -> Floats:
-    """Per target channel (first axis): the largest absolute weight, or the sum of source variances over non-zero weights."""
-    found = []
-    for op in operators:
-        if isinstance(op, Matrix):
-            by_neuron = _matrix_largest(op) if spread is None else _matrix_spread(op, spread)
-            found.append(by_neuron.reshape(op.target[0], -1).max(axis=1))
-        elif spread is None:
-            found.append(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1))
-        else:
-            out, per_group = op.weight.shape[:2]
-            group = np.arange(out) // (out // op.groups)
-            variance = np.broadcast_to(spread, (op.source[0],))[group[:, None] * per_group + np.arange(per_group)]
-            taps = (op.weight != 0).reshape(out, per_group, -1).sum(axis=2)
-            found.append((taps * variance).sum(axis=1))
-    result: Floats = np.max(found, axis=0)
-    return result
-
-
-def _matrix_largest(op: Matrix) -> Floats:
-    return np.asarray(abs(op.weight).max(axis=0).toarray(), np.float64).ravel()
-
-
-def _matrix_spread(op: Matrix, spread: Floats) -> Floats:
-    channels = np.broadcast_to(spread, (op.source[0],))
-    by_neuron = np.repeat(channels, int(np.prod(op.source[1:])))
-    return np.asarray((op.weight != 0).astype(np.float64).T @ by_neuron)
+def _spread(op: Operator, spread: Floats) -> Floats:
+    """Per target channel (first axis): the sum of source variances over non-zero weights, (channels,)."""
+    if isinstance(op, Matrix):
+        by_neuron = np.repeat(np.broadcast_to(spread, (op.source[0],)), int(np.prod(op.source[1:])))
+        sums = np.asarray((op.weight != 0).astype(np.float64).T @ by_neuron)
+        return np.asarray(sums.reshape(op.target[0], -1).max(axis=1))
+    out, per_group = op.weight.shape[:2]
+    group = np.arange(out) // (out // op.groups)
+    variance = np.broadcast_to(spread, (op.source[0],))[group[:, None] * per_group + np.arange(per_group)]
+    taps = (op.weight != 0).reshape(out, per_group, -1).sum(axis=2)
+    return np.asarray((taps * variance).sum(axis=1))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converters import coding
 from converters.calibration import Range, calibrate, moments, thresholds
-from converters.coding import Activity, Evidence, Made, PathKept, Sender, Settings
+from converters.coding import Activity, CodeSettings, EncodedPopulation, Evidence, PathKept, Sender
 from converters.correction import Corrector, means, sample_count
 from converters.evaluation import evaluate
 from converters.importance import importances
@@ -84,17 +84,17 @@ class Built:
     paths: tuple[PathKept, ...] = ()
 
 
-def build(recipe: CalibratedGraph, settings: Settings) -> Built:
-    """The spiking network that a recipe gives with some settings."""
-    corrector = _corrector(recipe, settings) if recipe.correct_bias else None
-    made: dict[str, Made] = {}
+def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
+    """The spiking network that a calibrated gives with some settings."""
+    corrector = _corrector(calibrated, settings) if calibrated.correct_bias else None
+    made: dict[str, EncodedPopulation] = {}
 
-    def keep(one: Made) -> None:
+    def keep(one: EncodedPopulation) -> None:
         made[one.population.name] = corrector.visit(one) if corrector else one
 
-    for stage in recipe.stages:
+    for stage in calibrated.stages:
         if stage.kind == "input":
-            keep(coding.source_population(stage, float(recipe.samples.var(dtype=np.float64)), settings))
+            keep(coding.source_population(stage, float(calibrated.samples.var(dtype=np.float64)), settings))
             continue
         senders = [made[path.source].sender for path in stage.paths]
         if settings.counts and any(s.once for s in senders) and not all(s.once for s in senders):
@@ -105,10 +105,10 @@ def build(recipe: CalibratedGraph, settings: Settings) -> Built:
             for one in encode_pool(stage, senders[0], settings):
                 keep(one)
         elif stage.kind == "readout":
-            extent = _charge_extent(recipe.ranges[stage.name], stage)
+            extent = _charge_extent(calibrated.ranges[stage.name], stage)
             keep(coding.encode_readout(stage, senders, extent, settings, _evidence(stage, senders, corrector)))
         else:
-            found = activity(recipe, stage, settings)
+            found = activity(calibrated, stage, settings)
             keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, corrector)))
     projections = tuple(p for one in made.values() for p in one.projections)
     network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
@@ -116,14 +116,14 @@ def build(recipe: CalibratedGraph, settings: Settings) -> Built:
     return Built(network, units, tuple(path for one in made.values() for path in one.kept))
 
 
-def activity(recipe: CalibratedGraph, stage: Stage, settings: Settings) -> Activity:
+def activity(calibrated: CalibratedGraph, stage: Stage, settings: CodeSettings) -> Activity:
     """Thresholds of a rectified stage, and what its activations are like."""
-    found, options = recipe.ranges[stage.name], stage.layer.options
+    found, options = calibrated.ranges[stage.name], stage.layer.options
     ceiling, tuned = options["ceiling"], options.get("threshold")
-    theta = thresholds(found, recipe.threshold, settings.levels, ceiling) if tuned is None else np.asarray(tuned, np.float64)
+    theta = thresholds(found, calibrated.threshold, settings.levels, ceiling) if tuned is None else np.asarray(tuned, np.float64)
     square, variance = moments(found, theta)
     most = np.full(theta.shape, np.inf) if ceiling is None else ceiling / theta
-    return Activity(theta, square, variance, _extent(found), most, recipe.importances[stage.name])
+    return Activity(theta, square, variance, _extent(found), most, calibrated.importances[stage.name])
 
 
 def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) -> Evidence | None:
@@ -146,16 +146,16 @@ def _charge_extent(found: Range, stage: Stage) -> Floats:
     return np.maximum(extent, _extent(found))
 
 
-def _corrector(recipe: CalibratedGraph, settings: Settings) -> Corrector:
-    sizes = [int(np.prod(stage.shape)) for stage in recipe.stages]
-    count = sample_count(len(recipe.samples), sizes, settings)
-    chosen = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]
+def _corrector(calibrated: CalibratedGraph, settings: CodeSettings) -> Corrector:
+    sizes = [int(np.prod(stage.shape)) for stage in calibrated.stages]
+    count = sample_count(len(calibrated.samples), sizes, settings)
+    chosen = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
     layers = {
-        s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in recipe.stages if s.kind in ("relu", "readout")
+        s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in calibrated.stages if s.kind in ("relu", "readout")
     }
-    total = sum(int(np.prod(s.shape)) for s in recipe.stages if s.name in layers)
+    total = sum(int(np.prod(s.shape)) for s in calibrated.stages if s.name in layers)
     some = chosen[: max(16, _HELD // total)]
-    before = {s.name: s.pre_activation for s in recipe.stages if s.name in layers}
-    values = evaluate(recipe.graph, {recipe.graph.inputs[0].name: torch.as_tensor(some)}, set(before.values()))
+    before = {s.name: s.pre_activation for s in calibrated.stages if s.name in layers}
+    values = evaluate(calibrated.graph, {calibrated.graph.inputs[0].name: torch.as_tensor(some)}, set(before.values()))
     truth = {key: values[name] for key, name in before.items()}
-    return Corrector(chosen, means(recipe.graph, layers, chosen), truth, settings, {}, {})
+    return Corrector(chosen, means(calibrated.graph, layers, chosen), truth, settings, {}, {})

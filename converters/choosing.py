@@ -14,7 +14,7 @@ import torch
 from converters import quantised
 from converters.building import Built, CalibratedGraph, build
 from converters.codes import row_of
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from converters.evaluation import evaluate
 from neuro.codes import CODES
 from neuro.engine.run import run
@@ -22,7 +22,7 @@ from neuro.errors import ConversionError
 from neuro.numbers import real, whole
 
 SAMPLES = 128
-Make = Callable[[str, int], Settings]
+Make = Callable[[str, int], CodeSettings]
 
 
 def by_promise() -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class Goal:
 class Candidate:
     """A setting that was tried: its agreement with the float network, chip steps, and synaptic operations per sample."""
 
-    settings: Settings
+    settings: CodeSettings
     built: Built
     agreement: float
     steps: int
@@ -73,7 +73,7 @@ class Choice:
     why: str
 
 
-def choose(recipe: CalibratedGraph, goal: Goal, make: Make) -> Choice:
+def choose(calibrated: CalibratedGraph, goal: Goal, make: Make) -> Choice:
     """The setting with the fewest synaptic operations among those that meet the goal; else the one that comes nearest.
 
     For each code T grows until the goal is met, the steps are too many, or another code has met it with less work.
@@ -81,7 +81,7 @@ def choose(recipe: CalibratedGraph, goal: Goal, make: Make) -> Choice:
     tried: list[Candidate] = []
     best: Candidate | None = None
     for code in sorted(goal.codes, key=by_promise().index):
-        for candidate in raise_timesteps(recipe, goal, code, make):
+        for candidate in raise_timesteps(calibrated, goal, code, make):
             tried.append(candidate)
             if candidate.agreement >= goal.agreement and (best is None or candidate.synops < best.synops):
                 best = candidate
@@ -100,22 +100,22 @@ def choose(recipe: CalibratedGraph, goal: Goal, make: Make) -> Choice:
     )
 
 
-def raise_timesteps(recipe: CalibratedGraph, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
+def raise_timesteps(calibrated: CalibratedGraph, goal: Goal, code: str, make: Make) -> Iterator[Candidate]:
     """One code with growing T, until the goal is met or the steps are too many."""
     for timesteps in row_of(code).to_try:
         settings = make(code, timesteps)
-        built = build(recipe, settings)
+        built = build(calibrated, settings)
         steps = built.network.steps(settings.timesteps)
         if goal.steps is not None and steps > goal.steps:
             return
-        candidate = _tried(recipe, settings, built, steps)
+        candidate = _tried(calibrated, settings, built, steps)
         yield candidate
         if candidate.agreement >= goal.agreement:
             return
 
 
-def _tried(recipe: CalibratedGraph, settings: Settings, built: Built, steps: int) -> Candidate:
-    samples, graph = recipe.samples[:SAMPLES], recipe.graph
+def _tried(calibrated: CalibratedGraph, settings: CodeSettings, built: Built, steps: int) -> Candidate:
+    samples, graph = calibrated.samples[:SAMPLES], calibrated.graph
     wanted = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (graph.output.name,))[graph.output.name]
     if settings.lossless:
         exact = quantised.evaluate(built.network, samples)

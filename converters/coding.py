@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters import integers, linear
 from converters.balance import balance
 from converters.codes import row_of
-from converters.codes.row import CodeRow, Timing
+from converters.codes.row import CodeRow, CodeTiming
 from converters.linear import Operator
 from converters.reconstruction import reconstruct, round_with
 from converters.stages import Stage
@@ -42,7 +42,7 @@ _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need n
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
     `gather`: steps that a population looks ahead, its own step included.
@@ -104,7 +104,7 @@ class Sender:
     start: int
     lag: int = 0
     once: bool = False
-    halves: bool = False
+    split_sign: bool = False
 
     @property
     def ready(self) -> int:
@@ -122,7 +122,7 @@ class PathKept:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EncodedPopulation:
     """One population with the projections into it, and what rounding their weights keeps."""
 
     population: Population
@@ -133,7 +133,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a stage's sources send in all, (samples, *source) each, and what they should amount to, (samples, *stage)."""
+    """What a stage's sources send in all, (samples, *source) each, and the charge they should give, (samples, *stage)."""
 
     totals: tuple[Tensor, ...]
     wanted: Tensor
@@ -152,7 +152,7 @@ class Activity:
     importance: Floats
 
 
-def source_population(stage: Stage, variance: float, settings: Settings) -> Made:
+def source_population(stage: Stage, variance: float, settings: CodeSettings) -> EncodedPopulation:
     """The input as a population; `variance` is that of its values."""
     source = settings.source
     shape = (2 * stage.shape[0], *stage.shape[1:]) if source.twin else stage.shape
@@ -160,11 +160,11 @@ def source_population(stage: Stage, variance: float, settings: Settings) -> Made
     once = source.code == "once"
     whole_window = not once or settings.row.timing(settings, True).hold
     spread = variance / unit**2 * (settings.counted_steps**2 if whole_window else 1)
-    sender = Sender(stage.name, np.array(unit), np.array(spread), 0, once=once, halves=source.twin)
-    return Made(Population(stage.name, shape, source), (), sender)
+    sender = Sender(stage.name, np.array(unit), np.array(spread), 0, once=once, split_sign=source.twin)
+    return EncodedPopulation(Population(stage.name, shape, source), (), sender)
 
 
-def relay(made: Made) -> Made:
+def relay(made: EncodedPopulation) -> EncodedPopulation:
     """A population that repeats a graded input at every step, in 8 bits, for targets which also receive spikes."""
     before, source = made.sender, source_of(made.population)
     name, start = f"{before.name}.relay", before.ready + 1
@@ -173,10 +173,12 @@ def relay(made: Made) -> Made:
     neuron = Graded(step, levels, -levels, bias=step // 2, start_step=start, hold_input=True)
     population = Population(name, made.population.shape, neuron)
     sender = replace(before, name=name, unit=before.unit * step, spread=before.spread / step**2, start=start, once=False)
-    return Made(population, (OneToOne(before.name, name),), sender)
+    return EncodedPopulation(population, (OneToOne(before.name, name),), sender)
 
 
-def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Settings, evidence: Evidence | None = None) -> Made:
+def encode(
+    stage: Stage, senders: list[Sender], activity: Activity, settings: CodeSettings, evidence: Evidence | None = None
+) -> EncodedPopulation:
     """One rectified stage as a population; its weights are fitted to `evidence` where there is any."""
     arrives = arrival(senders, settings)
     divisor = 1 if settings.counts else settings.levels
@@ -185,7 +187,7 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     _check_reach(stage, reach / _MARGIN, settings)
-    # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
+    # A constant charge may saturate the potential: a neuron that it keeps firing, or silent, goes on doing so.
     room = min(settings.largest_potential / (reach * (2 if arrives.timing.hold else settings.levels)), _LARGEST_THRESHOLD)
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)
@@ -202,12 +204,12 @@ def encode(stage: Stage, senders: list[Sender], activity: Activity, settings: Se
     varied = activity.square if evidence is None else activity.variance  # the correction of the bias takes the mean out
     spread = varied * (settings.levels / (unit * divisor)) ** 2
     sender = Sender(stage.name, _column(unit, stage.shape), spread, arrives.start, arrives.timing.lag)
-    return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
+    return EncodedPopulation(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 
 
 def encode_readout(
-    stage: Stage, senders: list[Sender], extent: Floats, settings: Settings, evidence: Evidence | None = None
-) -> Made:
+    stage: Stage, senders: list[Sender], extent: Floats, settings: CodeSettings, evidence: Evidence | None = None
+) -> EncodedPopulation:
     """The last stage as a readout. extent (channels,): largest absolute charge seen in calibration, in units of the output."""
     arrives = arrival(senders, settings)
     arrives = replace(arrives, timing=replace(arrives.timing, repeats=1))  # a readout reads what it was sent
@@ -230,7 +232,7 @@ def encode_readout(
         potential_bits=settings.potential_bits,
     )
     sender = Sender(stage.name, np.ones(1), np.ones(1), arrives.start)
-    return Made(Population(stage.name, stage.shape, neuron), projections, sender, kept)
+    return EncodedPopulation(Population(stage.name, stage.shape, neuron), projections, sender, kept)
 
 
 def with_charge(neuron: Neuron, extra: NDArray[np.int64], timesteps: int) -> Neuron:
@@ -248,7 +250,7 @@ class Arrival:
     """When messages reach a stage: its first step, and the code's timing there; `all_once`: each source sends one message."""
 
     start: int
-    timing: Timing
+    timing: CodeTiming
     all_once: bool
 
     def delay(self, sender: Sender) -> int:
@@ -256,7 +258,7 @@ class Arrival:
         return self.start - sender.ready + (self.timing.last if sender.once else 0)
 
 
-def arrival(senders: list[Sender], settings: Settings) -> Arrival:
+def arrival(senders: list[Sender], settings: CodeSettings) -> Arrival:
     """When the messages of some senders reach a stage."""
     all_once = all(s.once for s in senders)
     start = 1 + max(s.ready for s in senders if all_once or not s.once)
@@ -264,12 +266,12 @@ def arrival(senders: list[Sender], settings: Settings) -> Arrival:
 
 
 def _fitted(
-    stage: Stage, senders: list[Sender], arrives: Arrival, settings: Settings, evidence: Evidence | None
+    stage: Stage, senders: list[Sender], arrives: Arrival, settings: CodeSettings, evidence: Evidence | None
 ) -> tuple[list[Operator], list[Floats | None]]:
     """The stage's operators on the senders' messages, and the covariances of those where they are known."""
     operators: list[Operator] = []
     for path, sender in zip(stage.paths, senders, strict=True):
-        operator = integers.twin(path.operator) if sender.halves else path.operator
+        operator = integers.split_sign(path.operator) if sender.split_sign else path.operator
         operators.append(linear.times(operator, sender.unit * arrives.timing.repeats, 1.0))
     if evidence is None:
         return operators, [None] * len(operators)
@@ -291,7 +293,7 @@ def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
     return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
 
 
-def _check_reach(stage: Stage, reach: float, settings: Settings) -> None:
+def _check_reach(stage: Stage, reach: float, settings: CodeSettings) -> None:
     """Refuse a layer whose values reach so far beyond its threshold that potentials of the code cannot hold them."""
     room = settings.largest_potential / settings.levels if settings.row.gathers else _FARTHEST
     if reach > room:
@@ -312,7 +314,7 @@ def _within_ceiling(operators: list[Operator], exponents: list[int], most: Float
 
 def _projections(
     stage: Stage, senders: list[Sender], operators: list[Operator], covariances: list[Floats | None], exponents: list[int],
-    arrives: Arrival, settings: Settings,
+    arrives: Arrival, settings: CodeSettings,
 ) -> tuple[tuple[Projection, ...], tuple[PathKept, ...]]:  # fmt: skip
     """Operators in the target's integers, rounded and stored; and what share of each one's energy that keeps."""
     made, kept = [], []

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.coding import Made, Settings, with_charge
+from converters.coding import CodeSettings, EncodedPopulation, with_charge
 from converters.evaluation import evaluate
 from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.graph import Graph
@@ -22,7 +22,7 @@ ROUNDS = 3
 _VALUES = 2**25  # charges that may be held at once
 
 
-def sample_count(samples: int, sizes: list[int], settings: Settings) -> int:
+def sample_count(samples: int, sizes: list[int], settings: CodeSettings) -> int:
     """How many samples to correct on: all, or as many as fit in memory for codes that need every step."""
     steps = 1 if settings.lossless else settings.timesteps
     return max(1, min(samples, max(16, _VALUES // (steps * max(sizes)))))
@@ -47,11 +47,11 @@ class Corrector:
     samples: NDArray[np.float32]
     wanted: dict[str, Floats]  # mean per channel of each stage in the float network
     truth: dict[str, torch.Tensor]  # pre-activations of each stage there, of the first samples
-    settings: Settings
+    settings: CodeSettings
     signals: dict[str, Signal]
     neurons: dict[str, Neuron]
 
-    def visit(self, made: Made) -> Made:
+    def visit(self, made: EncodedPopulation) -> EncodedPopulation:
         """The population with its biases corrected; its signal is kept for the ones behind it."""
         name, steps = made.population.name, self.settings.timesteps
         if made.population.neuron.is_source:
@@ -68,11 +68,11 @@ class Corrector:
         self._keep(made, signal)
         return made
 
-    def _keep(self, made: Made, signal: Signal) -> None:
+    def _keep(self, made: EncodedPopulation, signal: Signal) -> None:
         self.signals[made.population.name] = signal
         self.neurons[made.population.name] = made.population.neuron
 
-    def _correct(self, made: Made, signal: Signal) -> Made:
+    def _correct(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
         unit = np.asarray(made.sender.unit).reshape(-1) / self.settings.counted_steps
         missing = self.wanted[made.population.name] / unit - _channel_means(signal)
         neuron: Any = made.population.neuron
@@ -81,15 +81,14 @@ class Corrector:
         corrected = with_charge(neuron, extra, self.settings.timesteps)
         return replace(made, population=replace(made.population, neuron=corrected))
 
-    def _correct_readout(self, made: Made, signal: Signal) -> Made:
+    def _correct_readout(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
         neuron = made.population.neuron
         assert isinstance(neuron, Readout)  # of which this reads scale and offset
-        steps = self.settings.timesteps if neuron.average else 1
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(
             np.asarray(neuron.scale), np.broadcast_shapes(np.shape(neuron.scale), (made.population.shape[0], *column[1:]))
         )
-        read = _channel_means(signal) * scale.reshape(-1) / steps
+        read = _channel_means(signal) * scale.reshape(-1) / neuron.divisor(self.settings.timesteps)
         offset = np.broadcast_to(np.asarray(neuron.offset), made.population.shape)
         missing = self.wanted[made.population.name] - read - offset.reshape(len(offset), -1).mean(axis=1)
         corrected = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))

@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from converters.ablations import Ablation, ablations
 from converters.building import Built, CalibratedGraph
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from converters.delivery import fan_out
 from converters.evaluation import evaluate
 from converters.stepping import Signal, emulated, rectified, sent, threshold_of
-from converters.swapping import Swap, swaps
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
+from neuro.specification import renamed
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
@@ -57,22 +58,24 @@ class LayerDiagnosis:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Diagnosis(Shown):
-    """Every layer, and every swap; the first swap is the network as it is. Drawn by `neuro.report.figures_conversion`."""
+class Diagnosis(TableRepr):
+    """Every layer, and every ablation; the first is the network as it is. Drawn by `neuro.report.figures_conversion`."""
 
     layers: tuple[LayerDiagnosis, ...]
-    swaps: tuple[Swap, ...]
+    ablations: tuple[Ablation, ...]
     samples: int
 
+    swaps = renamed("swaps", "ablations")
+
     @property
-    def best(self) -> Swap:
+    def best(self) -> Ablation:
         """The one change that would recover most."""
-        return max(self.swaps[1:], key=lambda swap: swap.gain)
+        return max(self.ablations[1:], key=lambda one: one.gain)
 
     @property
     def advice(self) -> str:
         """What to do first, in one sentence."""
-        now, best = self.swaps[0].error, self.best
+        now, best = self.ablations[0].error, self.best
         if best.gain < 0.1 * now:
             return f"No single change recovers much of the error of {now:.2g}."
         return f"{best.cause.capitalize()} makes {best.gain:.2g} of the outputs' error of {now:.2g}. {best.remedy}."
@@ -87,22 +90,24 @@ class Diagnosis(Shown):
             (a.name, *(f"{getattr(a, n):.4f}" for n in numbers), f"{a.messages:,.0f}", f"{a.synops:,.0f}") for a in self.layers
         ]
         blank = ("",) * (len(numbers) + 1)
-        swaps = [(f"outputs {'' if i == 0 else 'without '}{s.cause}", f"{s.error:.5f}", *blank) for i, s in enumerate(self.swaps)]
+        ablations = [
+            (f"outputs {'' if i == 0 else 'without '}{s.cause}", f"{s.error:.5f}", *blank) for i, s in enumerate(self.ablations)
+        ]
         title = f"Relative squared errors on {self.samples} samples. {self.advice}"
-        return title, ("layer", *numbers, "messages", "synops"), [*layers, *swaps]
+        return title, ("layer", *numbers, "messages", "synops"), [*layers, *ablations]
 
 
-def diagnose(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built) -> Diagnosis:
+def diagnose(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Diagnosis:
     """The diagnosis of a network on up to 64 calibration samples, against the float network `graph`."""
-    count = min(SAMPLES, len(recipe.samples))
-    samples = recipe.samples[np.linspace(0, len(recipe.samples) - 1, count).astype(int)]
+    count = min(SAMPLES, len(calibrated.samples))
+    samples = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
     output = graph.output.name
     truth = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (output,))[output].double().numpy()
     layers = layers_of(graph, samples, settings, built)
-    return Diagnosis(layers, tuple(swaps(truth, samples, recipe, settings, built)), count)
+    return Diagnosis(layers, tuple(ablations(truth, samples, calibrated, settings, built)), count)
 
 
-def layers_of(graph: Graph, samples: NDArray[np.float32], settings: Settings, built: Built) -> tuple[LayerDiagnosis, ...]:
+def layers_of(graph: Graph, samples: NDArray[np.float32], settings: CodeSettings, built: Built) -> tuple[LayerDiagnosis, ...]:
     """What each rectified layer of a network loses on samples, against the float network `graph`."""
     wanted = [p.name for p in built.network.populations if rectified(p)]
     tensors = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, wanted)
@@ -116,7 +121,7 @@ def layers_of(graph: Graph, samples: NDArray[np.float32], settings: Settings, bu
 
 
 def _layer(
-    built: Built, p: Population, seen: tuple[Floats, Any, Any], traffic: tuple[float, float], settings: Settings
+    built: Built, p: Population, seen: tuple[Floats, Any, Any], traffic: tuple[float, float], settings: CodeSettings
 ) -> LayerDiagnosis:
     truth, received, total = seen
     unit, levels = np.asarray(built.units[p.name], np.float64), settings.levels
@@ -151,7 +156,7 @@ def _layer(
     )
 
 
-def _traffic(network: Network, p: Population, signal: Signal, settings: Settings) -> tuple[float, float]:
+def _traffic(network: Network, p: Population, signal: Signal, settings: CodeSettings) -> tuple[float, float]:
     """Messages sent and synaptic operations caused, per sample."""
     messages = _messages(p, signal, settings)
     each = messages.reshape(len(messages), -1).double().mean(0)
@@ -159,7 +164,7 @@ def _traffic(network: Network, p: Population, signal: Signal, settings: Settings
     return float(each.sum()), synops
 
 
-def _messages(p: Population, signal: Signal, settings: Settings) -> Tensor:
+def _messages(p: Population, signal: Signal, settings: CodeSettings) -> Tensor:
     if not settings.lossless:
         return (signal.frames != 0).sum(0)
     return torch.as_tensor(sent(p.neuron, signal.total.numpy(), settings.timesteps).astype(np.int64))

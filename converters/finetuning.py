@@ -31,7 +31,7 @@ _TRAINED = ("conv", "linear")
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class LearningRates:
     """Adam's learning rates: thresholds (of their logarithm), biases (relative to their layer's threshold) and weights."""
 
     thresholds: float = 5e-3
@@ -46,7 +46,7 @@ def finetune(
     levels: int = 8,
     steps: int = 150,
     labels: NDArray[Any] | None = None,
-    rates: Rates | None = None,
+    rates: LearningRates | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Graph:
@@ -66,12 +66,18 @@ def finetune(
         raise ConversionError("labels", f"their shape is {np.shape(labels)}, samples are {len(samples)}", "Pass one per sample")
     student = _Student(graph, samples, levels)
     x, y = torch.as_tensor(samples), None if labels is None else torch.as_tensor(np.asarray(labels, np.int64))
-    _train(student, x, y, steps, rates or Rates(), torch.Generator().manual_seed(seed), progress)
+    _train(student, x, y, steps, rates or LearningRates(), torch.Generator().manual_seed(seed), progress)
     return student.graph()
 
 
 def _train(
-    student: _Student, x: Tensor, y: Tensor | None, steps: int, rates: Rates, draw: torch.Generator, progress: Progress | None
+    student: _Student,
+    x: Tensor,
+    y: Tensor | None,
+    steps: int,
+    rates: LearningRates,
+    draw: torch.Generator,
+    progress: Progress | None,
 ) -> None:
     optimiser = torch.optim.Adam(student.parameters(rates))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
@@ -112,7 +118,7 @@ class _Student:
                 return float(self.theta[consumer.name].detach().exp().mean())
         return float(np.abs(layer.arrays["weight"]).mean()) * 10
 
-    def parameters(self, rates: Rates) -> list[dict[str, Any]]:
+    def parameters(self, rates: LearningRates) -> list[dict[str, Any]]:
         weights = [self.arrays[name]["weight"] for name in self.shift]
         return [
             {"params": [*self.theta.values()], "lr": rates.thresholds},

@@ -70,7 +70,7 @@ def _energy(weight: Any) -> float:
     return float((weight * weight).sum())
 
 
-def twin(operator: Operator) -> Operator:
+def split_sign(operator: Operator) -> Operator:
     """The operator for a source split into a positive and a negative half along its first axis."""
     shape = (2 * operator.source[0], *operator.source[1:])
     if isinstance(operator, Window) and operator.groups == 1:

@@ -94,7 +94,7 @@ def _call(name: str, found: Any) -> Any:
         inspect.signature(found).bind()
     except TypeError as error:
         raise UsageError(f"model {name!r}", f"it needs arguments ({error})", "Name what can be called without any") from None
-    except ValueError:  # of a callable that does not tell its arguments
+    except ValueError:  # of a callable whose arguments are not known
         pass
     try:
         return found()

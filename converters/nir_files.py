@@ -1,4 +1,4 @@
-"""NIR files in and out: HDF5 with the graph of the `nir` package. Knows what of a file to believe; knows no neurons.
+"""NIR files in and out: HDF5 with the graph of the `nir` package. Checks every part of a file before use; knows no neurons.
 
 A file is not trusted: links that leave it are not followed, declared sizes are compared with what is stored, nothing is executed.
 """

@@ -1,4 +1,4 @@
-"""ONNX file -> Graph. Knows the file's parts and what of them to believe; which operator becomes which layer: `onnx_operators`.
+"""ONNX file -> Graph. Knows the file's parts and checks them before use; which operator becomes which layer: `onnx_operators`.
 
 The file is not trusted: sizes it declares are checked against the bytes that are there before anything is allocated, and data
 outside the file is read only from the model's own folder.

@@ -18,7 +18,7 @@ from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_array, check_samples
 from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import finetune
 from converters.folding import fold
@@ -30,8 +30,9 @@ from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
+from neuro.specification import renamed
 
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
@@ -43,7 +44,7 @@ HARD_RESET = (
 
 
 @dataclass(frozen=True, repr=False)
-class Conversion(Shown):
+class Conversion(TableRepr):
     """A spiking network, the float graph it came from (folded), what was noticed on the way, and how well the network agrees
     with the float one on calibration samples."""
 
@@ -54,25 +55,27 @@ class Conversion(Shown):
     notes: tuple[str, ...]
     agreement: Agreement = field(compare=False)
     built: Built = field(compare=False)
-    recipe: CalibratedGraph = field(compare=False)
-    settings: Settings = field(compare=False)
+    calibrated: CalibratedGraph = field(compare=False)
+    settings: CodeSettings = field(compare=False)
+
+    recipe = renamed("recipe", "calibrated")
 
     @cached_property
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
-        return diagnose(self.graph, self.recipe, self.settings, self.built)
+        return diagnose(self.graph, self.calibrated, self.settings, self.built)
 
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
         share of up to 128 calibration samples; None where none does."""
-        tried = list(raise_timesteps(self.recipe, Goal(agreement), self.code, self._with))
+        tried = list(raise_timesteps(self.calibrated, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
 
-    def _with(self, code: str, timesteps: int) -> Settings:
+    def _with(self, code: str, timesteps: int) -> CodeSettings:
         """This conversion's settings with another window."""
         how = {"held": "ideal", "once": "graded"}.get(self.settings.source.code, "spikes")
         bits = (self.settings.weight_bits, self.settings.potential_bits)
-        made, _ = _settings(self.recipe.samples, cast(Code, code), timesteps, bits, how)
+        made, _ = _settings(self.calibrated.samples, cast(Code, code), timesteps, bits, how)
         return replace(made, reset=self.settings.reset)
 
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
@@ -143,30 +146,32 @@ def convert(
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
         warnings.warn(HARD_RESET, stacklevel=2)
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
-    recipe = CalibratedGraph(tuned, samples, threshold, correct_bias)
-    notes = (*graph.notes, *notes, *recipe.remarks)
-    return _checked(graph, recipe, settings, build(recipe, settings), notes)
+    calibrated = CalibratedGraph(tuned, samples, threshold, correct_bias)
+    notes = (*graph.notes, *notes, *calibrated.remarks)
+    return _checked(graph, calibrated, settings, build(calibrated, settings), notes)
 
 
-def _checked(graph: Graph, recipe: CalibratedGraph, settings: Settings, built: Built, notes: tuple[str, ...]) -> Conversion:
+def _checked(
+    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built, notes: tuple[str, ...]
+) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
-    found = agreement(graph, recipe, settings, built)
+    found = agreement(graph, calibrated, settings, built)
     if found.warning:
         notes = (*notes, found.warning)
         warnings.warn(found.warning, AccuracyWarning, stacklevel=3)
     built = replace(built, network=replace(built.network, notes=notes))
-    return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, recipe, settings)
+    return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings)
 
 
-def _automatic(graph: Graph, recipe: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
+def _automatic(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
     """The network that meets the goal with the least work."""
     if refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
     if how == "spikes":
         goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
-    remarks = recipe.remarks
-    choice = choose(recipe, goal, lambda c, t: _settings(recipe.samples, cast(Code, c), t, bits, how)[0])
-    return _checked(graph, recipe, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why))
+    remarks = calibrated.remarks
+    choice = choose(calibrated, goal, lambda c, t: _settings(calibrated.samples, cast(Code, c), t, bits, how)[0])
+    return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why))
 
 
 def float_graph(model: Any, calibration: Any) -> Graph:
@@ -181,11 +186,13 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConversionError(name, f"{value!r} is not known here", f"Use {' or '.join(allowed)}")
 
 
-def _settings(samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str) -> tuple[Settings, tuple[str, ...]]:
+def _settings(
+    samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str
+) -> tuple[CodeSettings, tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     row, most = row_of(code), CODES[code].most_timesteps
     if timesteps > most and row.shortened:
         notes = (row.shortened.format(asked=timesteps, most=most),)
     timesteps = min(timesteps, most)
     source = input_source(samples, code, timesteps, how)
-    return Settings(code, timesteps, bits[0], source, row.look_ahead(timesteps), potential_bits=bits[1]), notes
+    return CodeSettings(code, timesteps, bits[0], source, row.look_ahead(timesteps), potential_bits=bits[1]), notes

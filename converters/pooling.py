@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from converters.codes import named, row_of
-from converters.coding import Made, Sender, Settings
+from converters.coding import CodeSettings, EncodedPopulation, Sender
 from converters.integers import projection
 from converters.linear import Window, to_matrix
 from converters.stages import Stage
@@ -21,7 +21,7 @@ from neuro.projections import Projection, Sparse
 from neuro.windows import Shape, Sides
 
 
-def encode_pool(stage: Stage, sender: Sender, settings: Settings) -> tuple[Made, ...]:
+def encode_pool(stage: Stage, sender: Sender, settings: CodeSettings) -> tuple[EncodedPopulation, ...]:
     """A max pool as one population, or as rows and then columns where the taps of the whole window exceed the weight bits."""
     window = _window(stage)
     taps = int(np.prod(window.weight.shape[2:]))
@@ -72,7 +72,7 @@ def _separate(window: Window) -> tuple[Window, Window]:
     return rows, columns
 
 
-def _pool(name: str, window: Window, sender: Sender, settings: Settings) -> Made:
+def _pool(name: str, window: Window, sender: Sender, settings: CodeSettings) -> EncodedPopulation:
     kernel = window.weight.shape[2:]
     taps, start = int(np.prod(kernel)), sender.ready + 1
     neuron, base = settings.row.pool(taps, start, settings), settings.row.pool_base
@@ -80,10 +80,10 @@ def _pool(name: str, window: Window, sender: Sender, settings: Settings) -> Made
     powers = float(base) ** np.arange(taps).reshape(kernel)
     weight = np.array(np.broadcast_to(powers, window.weight.shape))
     made = projection(sender.name, name, replace(window, weight=weight), start - sender.ready)
-    return Made(Population(name, window.target, neuron), (made,), replace(sender, name=name, start=start, lag=0))
+    return EncodedPopulation(Population(name, window.target, neuron), (made,), replace(sender, name=name, start=start, lag=0))
 
 
-def _in_turns(name: str, window: Window, sender: Sender, settings: Settings) -> Made:
+def _in_turns(name: str, window: Window, sender: Sender, settings: CodeSettings) -> EncodedPopulation:
     """Payloads: tap i of every window arrives i steps after the first."""
     taps = list(np.ndindex(*window.weight.shape[2:]))
     start = sender.ready + 1
@@ -97,4 +97,6 @@ def _in_turns(name: str, window: Window, sender: Sender, settings: Settings) -> 
         projections.append(Sparse(sender.name, name, parts, start - sender.ready + i))
     neuron = settings.row.pool(len(taps), start, settings)
     lag = len(taps) - 1
-    return Made(Population(name, window.target, neuron), tuple(projections), replace(sender, name=name, start=start, lag=lag))
+    return EncodedPopulation(
+        Population(name, window.target, neuron), tuple(projections), replace(sender, name=name, start=start, lag=lag)
+    )

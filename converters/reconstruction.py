@@ -112,7 +112,7 @@ def _moments(operator: Operator, values: Tensor, missing: Tensor) -> Moments | N
     groups = 1 if isinstance(operator, Matrix) else operator.groups
     a, b = _observed(operator, values, missing, groups)
     power = float(a.square().mean())
-    if not power:  # a source that sends nothing tells nothing of its weights
+    if not power:  # a source that sends nothing says nothing of its weights
         return None
     a, b = a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True)
     count = a.shape[2]

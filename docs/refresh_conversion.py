@@ -100,8 +100,8 @@ def diagnosed() -> str:
     (DOCS / "conversion_rates.svg").write_text(alone(rates(found.rows())))
     names = ("error", "inherited", "clipping", "rounding", "timing", "over", "under", "cosine")
     layers = table(("layer", *names), [(f"`{r['name']}`", *(f"{r[n]:.4f}" for n in names)) for r in found.rows()])
-    swaps = [(s.cause, f"{s.error:.5f}", f"{s.gain:.5f}", f"{100 * s.agreement:.1f} %") for s in found.swaps]
-    return f"{layers}\n\n{table(('taken away', 'error of the outputs', 'gain', 'same decision'), swaps)}\n\n{found.advice}"
+    ablations = [(s.cause, f"{s.error:.5f}", f"{s.gain:.5f}", f"{100 * s.agreement:.1f} %") for s in found.ablations]
+    return f"{layers}\n\n{table(('taken away', 'error of the outputs', 'gain', 'same decision'), ablations)}\n\n{found.advice}"
 
 
 def main() -> None:

@@ -15,10 +15,10 @@ from neuro.keywords.spotter import shipped
 
 def spoken() -> np.ndarray:
     """Some command words, said one after the other."""
-    from neuro.keywords.speech import Manner, Synthesiser
+    from neuro.keywords.speech import Synthesiser, Voice
 
     with Synthesiser() as synthesiser:
-        words = [synthesiser.say(word, Manner(variant="f3", speed_wpm=130)) for word in ("left", "stop", "yes", "go")]
+        words = [synthesiser.say(word, Voice(variant="f3", speed_wpm=130)) for word in ("left", "stop", "yes", "go")]
     return np.concatenate([np.pad(word, 8_000) for word in words])
 
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from neuro import units
 from neuro.errors import NeuroError
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.specification import Sourceable
 
-Kind = Literal["dynamic", "static", "management"]
+PartKind = Literal["dynamic", "static", "management"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Part:
 
     name: str
     energy_pj: float | None
-    kind: Kind = "dynamic"
+    kind: PartKind = "dynamic"
     basis: str = "assumed"
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Bill(Shown, Sourceable):
+class Bill(TableRepr, Sourceable):
     """Energy (pJ per inference) by part, latency (ns per batch) and throughput (inferences per second) of one target.
 
     `energy_known` is False where no public figure allows an energy to be stated: `parts` is then empty. Where the latency is not

@@ -18,7 +18,7 @@ from neuro.machines.costing import cost
 from neuro.machines.heldout import held_out_error
 from neuro.machines.machine import Machine, load_machine
 from neuro.machines.workload import Workload, weigh
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 
 MACHINES = ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon")
@@ -79,7 +79,7 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison(Shown):
+class Comparison(TableRepr):
     """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
 
     `crossings` are the same in numbers, machine by machine. `refused` names the machines that no model can cost for this

@@ -20,7 +20,6 @@ from neuro.neurons import Source
 from neuro.numbers import whole
 from neuro.specification import INT32
 
-Messages = NDArray[np.int32]
 FAR = 1.5  # times the calibrated range: inputs beyond that are of another scale
 MANY = 0.01  # share of values: more than that are not beyond the range by chance
 
@@ -156,7 +155,7 @@ def _scaled(source: Source, values: NDArray[Any]) -> NDArray[np.int64] | NDArray
     return values.astype(np.int64, copy=False)
 
 
-def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> Messages:
+def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> NDArray[np.int32]:
     """Messages (samples, steps, neurons) that a source sends for checked inputs from its first step on; then it is silent."""
     source = source_of(population)
     samples, size = len(inputs), population.size
@@ -192,7 +191,7 @@ def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64
     return quantise(source, inputs)
 
 
-def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
+def stream_messages(population: Population, inputs: NDArray[Any]) -> NDArray[np.int32]:
     """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled."""
     source = source_of(population)
     scaled = _scaled(source, inputs) if source.scale is not None or inputs.dtype.kind == "f" else inputs
@@ -205,7 +204,7 @@ def stream_messages(population: Population, inputs: NDArray[Any]) -> Messages:
     return scaled.reshape(*inputs.shape[:2], population.size).astype(np.int32)
 
 
-def _fire(source: Source, values: NDArray[np.int64], messages: Messages) -> None:
+def _fire(source: Source, values: NDArray[np.int64], messages: NDArray[np.int32]) -> None:
     """Bias currents -> spikes, those of a SignedIntegrateAndFire whose threshold is `levels`, and whose potential begins at half
     of it and has as many bits as it needs: `levels` is one spike a step; the first comes early by half a period."""
     half = source.levels // 2

@@ -1,6 +1,6 @@
 """The errors a caller can cause; each says where it is, what the fact is, and what to change.
 
-Knows nothing of the rest of the house.
+Imports nothing of the package.
 """
 
 from __future__ import annotations

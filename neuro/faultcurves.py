@@ -22,8 +22,8 @@ from neuro.errors import EngineError, FitError, InputError, UsageError
 Progress = Callable[[int, int], None]
 
 
-class Kind(NamedTuple):
-    """A kind of fault: what its rate is a share of, the rates that are tried unless told otherwise, and how to break a
+class FaultKind(NamedTuple):
+    """A kind of fault: what its rate is a share of, the rates that are tried by default, and how to break a
     placement at a rate; `placed_again` is true where the network is placed in knowledge of the faults."""
 
     unit: str
@@ -49,21 +49,21 @@ def _rate(name: str, **more: Any) -> Callable[[Placement, float, int], Faults]:
 
 
 _SHARES = (0.05, 0.1, 0.2, 0.5)
-KINDS: dict[str, Kind] = {
-    "dead_cores": Kind("of the cores in use", _SHARES, _cores),
-    "dead_cores_avoided": Kind("of the cores in use, placed again without them", _SHARES, _cores, placed_again=True),
-    "dead_links": Kind("of all links, routed around", _SHARES, _links, placed_again=True),
-    "dropped_packets": Kind("of packets", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), _rate("dropped_packets")),
-    "stuck_at_zero": Kind("of weights", (0.01, 0.03, 0.1, 0.3), _rate("stuck_weights", stuck_at="zero")),
-    "stuck_at_most": Kind("of weights", (0.001, 0.003, 0.01, 0.03, 0.1), _rate("stuck_weights", stuck_at="most")),
-    "weight_flips": Kind("of stored bits", (1e-4, 1e-3, 3e-3, 0.01, 0.03), _rate("weight_flips")),
-    "potential_flips": Kind("of bits in each step", (1e-6, 1e-5, 1e-4, 1e-3, 0.01), _rate("potential_flips")),
-    "threshold_noise": Kind("of the threshold, standard deviation", (0.05, 0.1, 0.2, 0.5, 1.0), _rate("threshold_noise")),
+KINDS: dict[str, FaultKind] = {
+    "dead_cores": FaultKind("of the cores in use", _SHARES, _cores),
+    "dead_cores_avoided": FaultKind("of the cores in use, placed again without them", _SHARES, _cores, placed_again=True),
+    "dead_links": FaultKind("of all links, routed around", _SHARES, _links, placed_again=True),
+    "dropped_packets": FaultKind("of packets", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3), _rate("dropped_packets")),
+    "stuck_at_zero": FaultKind("of weights", (0.01, 0.03, 0.1, 0.3), _rate("stuck_weights", stuck_at="zero")),
+    "stuck_at_most": FaultKind("of weights", (0.001, 0.003, 0.01, 0.03, 0.1), _rate("stuck_weights", stuck_at="most")),
+    "weight_flips": FaultKind("of stored bits", (1e-4, 1e-3, 3e-3, 0.01, 0.03), _rate("weight_flips")),
+    "potential_flips": FaultKind("of bits in each step", (1e-6, 1e-5, 1e-4, 1e-3, 0.01), _rate("potential_flips")),
+    "threshold_noise": FaultKind("of the threshold, standard deviation", (0.05, 0.1, 0.2, 0.5, 1.0), _rate("threshold_noise")),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class FaultPoint:
     """One kind of fault at one rate: an accuracy for each seed that could be run, their mean energy and latency of one
     inference (NaN if none could), and why others could not."""
 
@@ -105,14 +105,14 @@ class Curves:
     chip: str
     samples: int
     measure: str
-    points: tuple[Point, ...]
+    points: tuple[FaultPoint, ...]
 
     @property
-    def healthy(self) -> Point:
+    def healthy(self) -> FaultPoint:
         """The point without faults."""
         return self.points[0]
 
-    def of(self, kind: str) -> tuple[Point, ...]:
+    def of(self, kind: str) -> tuple[FaultPoint, ...]:
         """The points of one kind."""
         return tuple(point for point in self.points if point.kind == kind)
 
@@ -123,7 +123,7 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class PlacedSamples:
     """A placed network, the samples it is asked about (samples, *shape), their classes if known, and its window."""
 
     placement: Placement
@@ -137,7 +137,7 @@ class Subject:
 
 
 def curves(
-    subject: Subject,
+    subject: PlacedSamples,
     kinds: Sequence[str] = tuple(KINDS),
     *,
     rates: Sequence[float] = (),
@@ -157,7 +157,7 @@ def curves(
     if labels.shape != (healthy.run.samples,):
         raise InputError("labels", f"shape {labels.shape} for {healthy.run.samples} samples", "Pass one class for each sample")
     asked = [(kind, float(rate)) for kind in kinds for rate in sorted({*(rates or KINDS[kind].rates)} - {0.0})]
-    points: dict[str, tuple[Point, ...]] = dict.fromkeys(kinds, ())
+    points: dict[str, tuple[FaultPoint, ...]] = dict.fromkeys(kinds, ())
     for done, (kind, rate) in enumerate(asked, start=1):
         points[kind] += (_point(subject, labels, kind, rate, seeds),)
         if progress:
@@ -168,7 +168,7 @@ def curves(
     return Curves(subject.placement.chip.name, healthy.run.samples, measure, tuple(made))
 
 
-def _point(subject: Subject, labels: NDArray[np.int64], kind: str, rate: float, seeds: Sequence[int]) -> Point:
+def _point(subject: PlacedSamples, labels: NDArray[np.int64], kind: str, rate: float, seeds: Sequence[int]) -> FaultPoint:
     runs, refused = [], []
     for seed in seeds:
         placement, faults = subject.placement, KINDS[kind].broken(subject.placement, rate, seed)
@@ -183,8 +183,8 @@ def _point(subject: Subject, labels: NDArray[np.int64], kind: str, rate: float, 
     return _mean(kind, rate, runs, labels, tuple(refused))
 
 
-def _mean(kind: str, rate: float, runs: Sequence[ChipRun], labels: NDArray[np.int64], refused: tuple[str, ...]) -> Point:
+def _mean(kind: str, rate: float, runs: Sequence[ChipRun], labels: NDArray[np.int64], refused: tuple[str, ...]) -> FaultPoint:
     accuracies = tuple(float((run.run.predictions == labels).mean()) for run in runs)
     costs = np.array([(run.bill.energy_pj, run.bill.latency_ns) for run in runs]).reshape(-1, 2)
     energy_pj, latency_ns = costs.mean(axis=0) if runs else (float("nan"), float("nan"))
-    return Point(kind, rate, accuracies, float(energy_pj), float(latency_ns), refused)
+    return FaultPoint(kind, rate, accuracies, float(energy_pj), float(latency_ns), refused)

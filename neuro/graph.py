@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import GraphError
-from neuro.notebook import Shown, Table, abridged
+from neuro.notebook import Table, TableRepr, abridged
 from neuro.numbers import whole
 from neuro.ops import OPS, check_arrays, check_sources, output_shape, settled_options
 from neuro.specification import FrozenDict, Specification, frozen_array
@@ -106,7 +106,7 @@ def _frozen(value: Any, where: str, name: str) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Graph(Shown, Specification):
+class Graph(TableRepr, Specification):
     """Layers in an order in which each comes after its inputs; the last one is the output. `notes`: what its reader left out."""
 
     layers: tuple[Layer, ...]

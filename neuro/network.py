@@ -13,7 +13,7 @@ import numpy as np
 
 from neuro.errors import FormatError, NetworkError
 from neuro.neurons import MODELS, Neuron, stored_models
-from neuro.notebook import Shown, Table, abridged
+from neuro.notebook import Table, TableRepr, abridged
 from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
 from neuro.specification import INT32, Specification
@@ -56,7 +56,7 @@ class Population(Specification):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Network(Shown, Specification):
+class Network(TableRepr, Specification):
     """Populations and the projections between them. `timesteps` is the window T that the network was made for, if any."""
 
     populations: tuple[Population, ...]

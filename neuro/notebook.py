@@ -9,7 +9,7 @@ Rows = Sequence[Sequence[str]]
 Table = tuple[str, Sequence[str], Rows]  # title, columns, rows
 
 
-class Shown:
+class TableRepr:
     """What a result needs to be shown: a title, the names of columns, and rows of words."""
 
     __slots__ = ()

@@ -24,7 +24,7 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class PickledObject:
     """An object of which only the name of its class, or of what makes it, is kept."""
 
     name: str
@@ -117,7 +117,7 @@ class _Reader:
 
 def _made(how: Any, given: Any) -> Any:
     """What a call stands for; it is not made."""
-    name = how.name if isinstance(how, Named | Made) else type(how).__name__
+    name = how.name if isinstance(how, Named | PickledObject) else type(how).__name__
     if name == _ORDERED and given == ():
         return {}
     if name == _PARAMETER:
@@ -130,9 +130,9 @@ def _made(how: Any, given: Any) -> Any:
         if not isinstance(row, Stored) or not whole or len(size) != len(stride):
             raise ValueError("a tensor is described as torch describes none")
         if any(isinstance(more, dict) and more for more in rest[2:]):  # conjugated or negated when it is read
-            return Made("a tensor with a pending operation")
+            return PickledObject("a tensor with a pending operation")
         return Strided(row, offset, tuple(size), tuple(stride))
-    return Made(name)
+    return PickledObject(name)
 
 
 def _stored(key: Any, rows: dict[str, Stored]) -> Stored | Any:
@@ -163,12 +163,12 @@ _STEPS: dict[str, Callable[[_Reader, Any], Any]] = {
     "EMPTY_TUPLE": lambda reader, _: reader.stack.append(()),
     "EMPTY_LIST": lambda reader, _: reader.stack.append([]),
     "EMPTY_DICT": lambda reader, _: reader.stack.append({}),
-    "EMPTY_SET": lambda reader, _: reader.stack.append(Made("set")),
+    "EMPTY_SET": lambda reader, _: reader.stack.append(PickledObject("set")),
     "TUPLE": lambda reader, _: _push(reader, tuple(reader.marked())),
     "TUPLE1": lambda reader, _: _push(reader, tuple(reader.popped(1))),
     "TUPLE2": lambda reader, _: _push(reader, tuple(reader.popped(2))),
     "TUPLE3": lambda reader, _: _push(reader, tuple(reader.popped(3))),
-    "FROZENSET": lambda reader, _: reader.make(Made("frozenset"), reader.marked()),
+    "FROZENSET": lambda reader, _: reader.make(PickledObject("frozenset"), reader.marked()),
     "APPEND": lambda reader, _: reader.extend(reader.popped(1)),
     "APPENDS": lambda reader, _: reader.extend(reader.marked()),
     "ADDITEMS": lambda reader, _: reader.marked(),

@@ -1,4 +1,4 @@
-"""Files from strangers: opened only if they are regular, read up to a size, and checked before memory is taken for them.
+"""Untrusted files: opened only if they are regular, read up to a size, and checked before memory is taken for them.
 
 Knows TOML, npz and the outside of safetensors; knows nothing of what they describe. Nothing is unpickled or executed.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -37,6 +38,16 @@ def _settled(array: NDArray[Any]) -> bool:
             return False
         owner = owner.base
     return array.flags.c_contiguous and (owner is None or isinstance(owner, bytes))
+
+
+def renamed(old: str, new: str) -> Any:
+    """A property that reads the attribute by its earlier name, with a DeprecationWarning."""
+
+    def read(self: Any) -> Any:
+        warnings.warn(f"{type(self).__name__}.{old} is called {new} now", DeprecationWarning, stacklevel=2)
+        return getattr(self, new)
+
+    return property(read, doc=f"Deprecated: use `{new}`.")
 
 
 class FrozenDict(dict[str, Any]):
@@ -87,7 +98,7 @@ class Specification(Sourceable):
     __slots__ = ()
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every heir is a dataclass
+        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every subclass is a dataclass
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

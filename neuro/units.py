@@ -1,4 +1,4 @@
-"""Numbers as people read them: 1.23 µJ, 45 µs, 12,345. The house keeps pJ and ns; only for people do they change."""
+"""Numbers as people read them: 1.23 µJ, 45 µs, 12,345. All other files keep pJ and ns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNKNOWN = "not public"
 
 
 def energy(pj: float | None) -> str:
-    """Picojoules with a fitting prefix, three digits; None and NaN are told as unknown, here and below."""
+    """Picojoules with a fitting prefix, three digits; None and NaN are shown as unknown, here and below."""
     return _scaled(pj, -12, "J")
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuro.errors import FormatError, NeuroError
 from neuro.files import Tensors, read_tensors
 from neuro.memory import check_fits
-from neuro.pickles import Made, Stored, Strided, parse_pickle
+from neuro.pickles import PickledObject, Stored, Strided, parse_pickle
 from neuro.reading import PICKLES, ZIP, check_members, check_safetensors, opened, reason
 
 PICKLE_BYTES = 4 << 20  # of the description of tensors in a zip archive
@@ -148,7 +148,7 @@ def _legacy(where: str, file: BinaryIO) -> Tensors:
 
 def _table(where: str, value: Any) -> dict[str, Strided]:
     """The one table of tensors in what was saved."""
-    if isinstance(value, Made):
+    if isinstance(value, PickledObject):
         fact = f"it holds a pickled {value.name}, which only its own code can read, not weights alone"
         raise FormatError(where, fact, REMEDY)
     inner = {key: value[key] for key in _NESTED if isinstance(value.get(key), dict)} if isinstance(value, dict) else {}
@@ -157,12 +157,12 @@ def _table(where: str, value: Any) -> dict[str, Strided]:
     if inner:
         [(_, value)] = inner.items()
     if not isinstance(value, dict) or not value:
-        under = [key for key in _NESTED if isinstance(value, dict) and isinstance(value.get(key), Made)]
+        under = [key for key in _NESTED if isinstance(value, dict) and isinstance(value.get(key), PickledObject)]
         fact = f"it holds a pickled {value[under[0]].name} under {under[0]!r}" if under else "it holds no table of weights"
         raise FormatError(where, fact, REMEDY)
     for name, tensor in value.items():
         if not isinstance(name, str) or not isinstance(tensor, Strided):
-            kind = tensor.name if isinstance(tensor, Made) else type(tensor).__name__
+            kind = tensor.name if isinstance(tensor, PickledObject) else type(tensor).__name__
             raise FormatError(where, f"{name!r} is no tensor but {kind}", REMEDY)
     return value
 

@@ -31,7 +31,7 @@ from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings
 from neuro.keywords.model import load_mlperf_dscnn
 from neuro.keywords.spotter import Spotter
-from neuro.machines.points import Point, read_points
+from neuro.machines.points import PublishedPoint, read_points
 from neuro.sweeping.journal import open_journal
 from neuro.weights import read_weights as read_any_weights
 
@@ -69,7 +69,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
 
 
 def refused(read: Callable[[Path], Any], path: Path, said: str) -> NeuroError:
-    """The reader's error, which must say where, what (`said`) and how to mend it, after little memory was taken."""
+    """The reader's error, which must say where, what (`said`) and what to change, after little memory was taken."""
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     tracemalloc.start()
     try:
@@ -147,7 +147,7 @@ def write_spotter(path: Path) -> None:
 
 
 def points() -> str:
-    text, wanted = io.StringIO(), [field.name for field in fields(Point)]
+    text, wanted = io.StringIO(), [field.name for field in fields(PublishedPoint)]
     row = dict.fromkeys(wanted, "") | {
         "id": "a", "family": "New", "device": "2x T4", "workload": "ResNet-50", "macs": "4089184256", "precision": "int8",
         "batch_or_scenario": "offline", "throughput_per_s": "11000", "source": "here",

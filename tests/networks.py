@@ -1,9 +1,11 @@
 """Random networks for hypothesis: any topology, projection, neuron model and delay, extreme weights, any input."""
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 import neuro
+from neuro.projections import Conv1d, Conv2d
 
 
 @st.composite
@@ -172,3 +174,31 @@ def leaky(charge, parameters, v, refractory):
 def echo(charge, parameters, total):
     """Another: sends what arrived, cut to a byte."""
     return min(max(charge, -128), 127), total + charge
+
+
+SIDE = st.tuples(st.integers(0, 2), st.integers(0, 2))
+
+
+def axes(strategy, dims: int):
+    return st.tuples(*[strategy] * dims)
+
+
+@st.composite
+def convolutions(draw):
+    """A convolution of any option over one or two axes, often one that a special form could hold; source and target shapes."""
+    dims = draw(st.integers(1, 2))
+    kernel, stride, dilation = (draw(axes(st.integers(1, n), dims)) for n in (3, 3, 3))
+    padding, size = draw(axes(SIDE, dims)), draw(axes(st.integers(1, 8), dims))
+    rooms = [n + sum(p) - d * (k - 1) for n, p, d, k in zip(size, padding, dilation, kernel, strict=True)]
+    assume(min(rooms) >= 1)
+    groups, per_in, per_out = draw(st.sampled_from([(1, 1, 1), (3, 1, 1), (2, 1, 2), (2, 2, 1), (1, 2, 3)]))
+    shape = (groups * per_out, per_in, *kernel)
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    weights = rng.integers(-5, 6, shape)
+    weights = draw(st.sampled_from([weights, np.broadcast_to(weights[:1, :1, :1], shape), np.full(shape, weights.flat[0])]))
+    delay = draw(st.integers(1, 3))
+    source = (groups * per_in, *size)
+    target = (groups * per_out, *((room - 1) // s + 1 for room, s in zip(rooms, stride, strict=True)))
+    if dims == 2:
+        return Conv2d("in", "p", weights, stride, padding, dilation, groups, delay), source, target
+    return Conv1d("in", "p", weights, stride[0], padding[0], dilation[0], groups, delay), source, target

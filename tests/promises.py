@@ -102,8 +102,8 @@ def check(net: torch.nn.Module, x: NDArray[np.float32], how: Mapping[str, Any]) 
     )
     view = View(made, x)
     _engines(view, found)
-    if not made.recipe.correct_bias:
-        for stage in made.recipe.stages:
+    if not made.calibrated.correct_bias:
+        for stage in made.calibrated.stages:
             if stage.kind != "input":
                 _stage(view, stage, found)
     found.warned = made.agreement.warning or ""
@@ -125,7 +125,7 @@ class View:
     def __init__(self, made: converters.Conversion, x: NDArray[np.float32]) -> None:
         self.made, self.x, self.network, self.graph = made, x, made.network, made.graph
         self.settings = made.settings
-        self.stages = {stage.name: stage for stage in made.recipe.stages}
+        self.stages = {stage.name: stage for stage in made.calibrated.stages}
         self.run = neuro.run(self.network, x, threads=1)
         signals, _ = emulated(self.network, x, made.timesteps, self.settings.lossless)
         self.totals = {name: signal.total.numpy().reshape(len(x), -1).astype(np.float64) for name, signal in signals.items()}
@@ -260,7 +260,7 @@ def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findi
     wanted = np.minimum(np.clip(arrived, 0, ceiling), np.maximum(top, 0))
     slack = loose + 0.5 * unit + 1e-6 * np.abs(arrived)
     found.note("values", np.abs(view.totals[stage.name] * unit - wanted), slack, f"values of {stage.name!r} are off")
-    if view.made.recipe.threshold == "max":
+    if view.made.calibrated.threshold == "max":
         shape = (len(view.x), stage.shape[0], -1)
         real = exact(view.graph, {view.graph.inputs[0].name: torch.as_tensor(view.x, dtype=torch.float64)}, stage.name)
         most = real.reshape(shape).amax((0, 2)).numpy()
@@ -274,7 +274,7 @@ def _values(view: View, stage: Any, arrived: Floats, loose: Floats, found: Findi
 
 def _outputs(view: View, wanted: Floats, found: Findings) -> None:
     """Root mean square error of the outputs against that of independent roundings, and of the plainest rounding there is."""
-    last = view.made.recipe.stages[-1].name
+    last = view.made.calibrated.stages[-1].name
     rounding = _rounded(view)
     spread = float(np.sqrt(((wanted - wanted.mean(0)) ** 2).mean()))
     expected = float(np.hypot(np.sqrt(rounding.variance[last].mean()), rms(rounding.rounded[last] - rounding.real[last])))
@@ -293,7 +293,7 @@ def _outputs(view: View, wanted: Floats, found: Findings) -> None:
 def _rounded(view: View, random: np.random.Generator | None = None) -> Rounding:
     """The values of all stages, rounded to what is promised; and at random, if there is a generator."""
     rounding = Rounding({}, {}, {}, {}, view, random=random)
-    for stage in view.made.recipe.stages:
+    for stage in view.made.calibrated.stages:
         if stage.kind == "input":
             rounding.start(stage, view.x.reshape(len(view.x), -1).astype(np.float64), input_step(view))
         elif stage.kind == "max_pool":

@@ -5,7 +5,7 @@ import pytest
 
 import neuro
 from neuro.chip import counts
-from neuro.chip.tally import ClassTable, Sums, tally
+from neuro.chip.tally import ClassTable, TallySums, tally
 from tests.chips import small
 
 
@@ -32,9 +32,9 @@ def table() -> ClassTable:
     )
 
 
-def nothing(steps: int) -> Sums:
+def nothing(steps: int) -> TallySums:
     """No counts yet, on three rows and eight links, one sample kept apart."""
-    return Sums(
+    return TallySums(
         totals=np.zeros((steps, 3, 6), np.int64),
         hops=np.zeros((steps, 4), np.int64),
         links=np.zeros(8, np.int64),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro.chip.counts import Tables
 from neuro.chip.packets.grid import Grid, Packets
-from neuro.chip.packets.noc import Drained, drain
+from neuro.chip.packets.noc import DrainResult, drain
 from neuro.chip.packets.traffic import PacketSampler
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
@@ -16,7 +16,7 @@ from tests.chips import random_inputs, random_network, small
 MESH = Grid(
     width=8,
     height=8,
-    doors=1,
+    local_ports=1,
     fabrics=1,
     buffer=16,
     chip_width=8,
@@ -30,14 +30,14 @@ MESH = Grid(
 )
 
 
-def send(grid: Grid, sender, receiver, *, ready=None, work=None) -> Drained:
+def send(grid: Grid, sender, receiver, *, ready=None, work=None) -> DrainResult:
     count = len(sender)
     ready = np.zeros(count, np.int64) if ready is None else np.asarray(ready)
     work = np.full(count, grid.service) if work is None else np.asarray(work)
     return drain(grid, Packets(np.array([0, count]), np.asarray(sender), np.asarray(receiver), ready, work))
 
 
-def uniform(grid: Grid, each: int, seed: int) -> Drained:
+def uniform(grid: Grid, each: int, seed: int) -> DrainResult:
     rng = np.random.default_rng(seed)
     return send(grid, np.repeat(np.arange(64), each), rng.integers(0, 64, 64 * each), ready=np.tile(np.arange(each), 64))
 
@@ -95,17 +95,19 @@ def test_a_chip_boundary_adds_its_own_time_and_service() -> None:
 @settings(max_examples=60, deadline=None)
 def test_no_packet_is_lost_doubled_or_faster_than_light(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    width, height, doors, fabrics, buffer = (int(n) for n in rng.integers(1, (6, 6, 4, 3, 5)))
-    grid = Grid(width, height, doors, fabrics, buffer, 2, 3, *(int(n) for n in rng.integers(1, 9, 5)), int(rng.integers(0, 5)))
+    width, height, local_ports, fabrics, buffer = (int(n) for n in rng.integers(1, (6, 6, 4, 3, 5)))
+    grid = Grid(
+        width, height, local_ports, fabrics, buffer, 2, 3, *(int(n) for n in rng.integers(1, 9, 5)), int(rng.integers(0, 5))
+    )
     steps, count = 3, int(rng.integers(1, 400))
     starts = np.sort(np.concatenate([[0, count], rng.integers(0, count + 1, steps - 1)]))
-    spots = rng.integers(0, width * height * doors, (2, count))
+    spots = rng.integers(0, width * height * local_ports, (2, count))
     ready = np.zeros(count, np.int64)
     for low, high in zip(starts[:-1], starts[1:], strict=True):
         ready[low:high] = np.sort(rng.integers(0, 200, high - low))
     packets = Packets(starts, spots[0], spots[1], ready, rng.integers(0, 20, count))
     drained = drain(grid, packets)
-    here, there = spots // doors
+    here, there = spots // local_ports
     hops_x, hops_y = np.abs(here % width - there % width), np.abs(here // width - there // width)
     least = ready + hops_x * grid.hop_x + hops_y * grid.hop_y + grid.local + packets.work
     assert (drained.delivered >= least).all()
@@ -138,7 +140,7 @@ def test_packets_out_of_range_are_refused() -> None:
 
 
 def test_meshes_without_room_or_time_are_refused() -> None:
-    for name in ("buffer", "fabrics", "doors", "service", "across_service", "hop_x", "hop_y"):
+    for name in ("buffer", "fabrics", "local_ports", "service", "across_service", "hop_x", "hop_y"):
         with pytest.raises(ChipError, match="below 1"):
             send(MESH._replace(**{name: 0}), [], [])
     for name in ("across_hop", "local"):
@@ -147,13 +149,13 @@ def test_meshes_without_room_or_time_are_refused() -> None:
             send(MESH._replace(**{name: -1}), [0], [0])
 
 
-@pytest.mark.parametrize(("fabrics", "doors"), [(1, 58), (2, 27)])
-def test_as_many_doors_as_an_integer_has_bits_are_one_too_many(fabrics: int, doors: int) -> None:
-    grid = MESH._replace(width=2, height=1, fabrics=fabrics, doors=doors)
-    last = 2 * doors - 1  # the last door of the second tile to its neighbour, the last of the first, and itself
-    assert send(grid, [last, last, last, 0], [last - 1, doors - 1, last, last]).delivered.tolist() == [1, 5, 1, 5]
-    with pytest.raises(ChipError, match=f"{doors + 1} doors a tile on {fabrics} meshes"):
-        send(grid._replace(doors=doors + 1), [0], [1])
+@pytest.mark.parametrize(("fabrics", "local_ports"), [(1, 58), (2, 27)])
+def test_as_many_local_ports_as_an_integer_has_bits_are_one_too_many(fabrics: int, local_ports: int) -> None:
+    grid = MESH._replace(width=2, height=1, fabrics=fabrics, local_ports=local_ports)
+    last = 2 * local_ports - 1  # the last local port of the second tile to its neighbour, the last of the first, and itself
+    assert send(grid, [last, last, last, 0], [last - 1, local_ports - 1, last, last]).delivered.tolist() == [1, 5, 1, 5]
+    with pytest.raises(ChipError, match=f"{local_ports + 1} local ports a tile on {fabrics} meshes"):
+        send(grid._replace(local_ports=local_ports + 1), [0], [1])
 
 
 def test_packets_that_wait_for_turns_of_the_wheel_lose_no_time() -> None:

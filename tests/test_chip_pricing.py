@@ -8,8 +8,9 @@ import pytest
 
 import neuro
 from neuro.chip.counts import Counts
+from neuro.chip.cutting.limits import update_ns
 from neuro.chip.pricing import StepTimes, assumptions, price, step_times
-from neuro.chip.spec import Chip, Energy, Origin, Power, Time
+from neuro.chip.spec import Chip, Energy, Origin, Power, Time, neuron_ns
 
 ENERGY = {
     "synop_dense": 1.0, "synop_sparse": 10.0, "synop_conv": 100.0, "neuron_access": 3.0, "neuron_update": 1000.0, "spike": 6.0,
@@ -175,3 +176,16 @@ def test_what_no_price_is_known_for_has_no_bill() -> None:
         assert {part.kind for part in bill.parts} == {"dynamic"}
         assert bill.dynamic_pj >= 0
         assert bill.energy_by_part()["neuron"] is bill.energy_by_part()["barrier"] is None  # they happened at no known price
+
+
+def test_each_pass_of_a_program_costs_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    populations = (neuro.Population("in", (4,), neuro.Source()), neuro.Population("a", (6,), neuro.IntegrateAndFire(9)))
+    network = neuro.Network(populations, (neuro.Dense("in", "a", np.full((4, 6), 3)),), timesteps=5)
+    placement = neuro.place(network, neuro.load_chip("loihi2"))
+    once = neuro.emulate(placement, np.ones((2, 4), int))
+    monkeypatch.setattr(neuro.IntegrateAndFire, "passes", 3)
+    more = neuro.emulate(placement, np.ones((2, 4), int))
+    assert np.array_equal(more.run.spikes["a"], once.run.spikes["a"])
+    assert np.array_equal(more.counts.updates, 3 * once.counts.updates)
+    assert np.array_equal(more.counts.driven, 3 * once.counts.driven)
+    assert update_ns(network["a"], placement.chip) == 3 * neuron_ns(placement.chip) > 0

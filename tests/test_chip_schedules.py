@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from neuro.chip.packets.grid import Grid, Packets
-from neuro.chip.packets.noc import Drained, drain
+from neuro.chip.packets.noc import DrainResult, drain
 
 ROW = Grid(4, 1, 1, 1, 16, 4, 1, hop_x=2, hop_y=3, service=5, across_hop=0, across_service=5, local=0)
 EAST, WEST, SOUTH, NORTH = range(4)
 
 
-def send(grid: Grid, *packets: tuple[int, ...]) -> Drained:
+def send(grid: Grid, *packets: tuple[int, ...]) -> DrainResult:
     """Packets (sender, receiver, ready, work)."""
     sender, receiver, ready, work = np.array(packets, np.int64).T
     return drain(grid, Packets(np.array([0, len(packets)]), sender, receiver, ready, work))
@@ -22,8 +22,8 @@ def at(grid: Grid, *packets: tuple[int, ...]) -> list[int]:
 
 def test_a_link_takes_a_packet_each_service_time_and_a_door_each_work_time() -> None:
     assert at(ROW, (0, 1, 0, 1), (0, 1, 0, 1), (0, 1, 0, 1)) == [3, 8, 13]  # 2 ticks of hop, 1 of work, 5 apart
-    assert at(ROW, (0, 1, 0, 9), (0, 1, 0, 9), (0, 1, 0, 1)) == [11, 20, 21]  # the door is slower than the link
-    assert at(ROW._replace(local=4), (0, 1, 0, 9), (0, 1, 0, 9)) == [15, 24]  # the way through a door keeps nobody waiting
+    assert at(ROW, (0, 1, 0, 9), (0, 1, 0, 9), (0, 1, 0, 1)) == [11, 20, 21]  # the local port is slower than the link
+    assert at(ROW._replace(local=4), (0, 1, 0, 9), (0, 1, 0, 9)) == [15, 24]  # the way through a local port keeps nobody waiting
     assert at(ROW, (2, 2, 7, 1), (2, 2, 7, 1), (2, 2, 8, 1)) == [8, 9, 10]
     assert at(ROW, (0, 1, 0, 1), (0, 1, 4, 1), (0, 1, 30, 1)) == [3, 8, 33]
 
@@ -59,9 +59,9 @@ def test_ports_are_served_in_turn() -> None:
 
 
 def test_senders_of_one_tile_take_turns() -> None:
-    grid = ROW._replace(doors=3)
+    grid = ROW._replace(local_ports=3)
     assert at(grid, (0, 3, 0, 1), (0, 3, 0, 1), (1, 3, 0, 1), (2, 3, 0, 1)) == [3, 18, 8, 13]
-    assert at(grid, (0, 3, 0, 9), (1, 4, 0, 9), (2, 5, 0, 9)) == [11, 16, 21]  # doors of their own work side by side
+    assert at(grid, (0, 3, 0, 9), (1, 4, 0, 9), (2, 5, 0, 9)) == [11, 16, 21]  # local ports of their own work side by side
 
 
 @pytest.mark.parametrize("buffer", [1, 2])
@@ -70,7 +70,7 @@ def test_a_packet_enters_a_link_only_when_the_next_port_has_room(buffer: int) ->
     drained = send(grid, *[(0, 3, 0, 100)] * 8)
     assert drained.delivered.tolist() == [103 + 100 * i for i in range(8)]
     assert drained.peaks[[0, 4, 8]].tolist() == [buffer] * 3
-    # one is in the door of tile 3, `buffer` wait in each of tiles 3, 2 and 1, one in tile 0 with the packet to tile 1 behind it:
+    # one is in the port of tile 3, `buffer` wait in each of tiles 3, 2 and 1, one in tile 0 with the packet to tile 1 behind it:
     # at 103 all move up by one, at 203 the last enters the first link
     behind = send(grid, *[(0, 3, 0, 100)] * (3 * buffer + 2), (0, 1, 0, 1))
     assert behind.delivered[-1] == 205
@@ -91,11 +91,11 @@ def test_two_meshes_share_the_packets_of_a_sender_and_meet_at_the_door() -> None
     assert sorted(drained.delivered.tolist()) == [3, 4, 8, 9, 13]
     assert drained.loads[[0, 16]].tolist() == [3, 2]
     assert drained.loads.sum() == 5
-    both = grid._replace(doors=2)
+    both = grid._replace(local_ports=2)
     drained = send(both, (6, 3, 0, 10), (6, 3, 0, 10), (7, 3, 0, 10), (7, 3, 0, 10), (2, 3, 0, 10), (3, 3, 0, 10))
     assert sorted(drained.delivered.tolist()) == [10, 20, 30, 40, 50, 60]
     assert np.flatnonzero(drained.loads).tolist() == [9, 13, 25, 29]
-    # at 10 the door of tile 1 has served its own first packet, on mesh 0; next in turn is the link of mesh 1, then that of
+    # at 10 the local port of tile 1 has served its own first packet, on mesh 0; next in turn is the link of mesh 1, then that of
     # mesh 0, and then only its own second packet, though mesh 1 had it from the beginning
     assert at(grid, (1, 1, 0, 10), (1, 1, 0, 10), (0, 1, 0, 1), (0, 1, 0, 1)) == [10, 22, 12, 11]
 

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from converters.codes import lossless_codes, named, row_of
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from neuro.chip.spec import Program
 from neuro.codes import CODES, LONGEST, Code
 from neuro.neurons import MaxPool, Neuron, Source
@@ -14,9 +14,9 @@ from neuro.neurons import MaxPool, Neuron, Source
 FILES = Path(__file__).parent.parent / "converters" / "codes"
 
 
-def settings(code: str, timesteps: int | None = None) -> Settings:
+def settings(code: str, timesteps: int | None = None) -> CodeSettings:
     window = row_of(code).to_try[-1] if timesteps is None else timesteps
-    return Settings(code, window, 8, Source(), row_of(code).look_ahead(window))  # type: ignore[arg-type]
+    return CodeSettings(code, window, 8, Source(), row_of(code).look_ahead(window))  # type: ignore[arg-type]
 
 
 def neuron(code: str, all_once: bool = False) -> Neuron:

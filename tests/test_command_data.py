@@ -13,8 +13,7 @@ from neuro.cli.inputs import read_data, read_inputs
 from neuro.errors import InputError, NeuroError, UsageError, one_of
 from neuro.locating import locate
 from neuro.studies.data import check_classes
-from tests.commands import here
-from tests.test_command_files import NET
+from tests.commands import NET, here
 
 ROOT = Path(__file__).parent.parent
 X = np.ones((4, 3), np.float32)

@@ -10,9 +10,8 @@ import neuro
 from neuro.cli.paths import check_files
 from neuro.errors import FormatError, UsageError
 from neuro.files import write_text
-from tests.commands import here
+from tests.commands import NET, here
 
-NET = "import torch\ndef net():\n    return torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 5))\n"
 MODEL = ("mymodel.py:net", "--data", "data.npz", "--weights", "w.pt", "--calibration", "typical.npz")
 READ = {  # command: its arguments, the files that it reads, and the options of its results
     "run": (("run", *MODEL, "--chip", "chip.toml"), "data.npz w.pt typical.npz chip.toml mymodel.py", "--json --report"),

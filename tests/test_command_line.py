@@ -4,31 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 
 import neuro
-
-ROOT = Path(__file__).parent.parent
-NEURO = (sys.executable, "-m", "neuro")
-
-
-def call(*arguments: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"}
-    return subprocess.run(
-        [*NEURO, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Status 2 and one paragraph that holds these words, no traceback."""
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stderr.startswith("neuro: ")
-    assert result.stderr.count("\n") == 1
-    for word in words:
-        assert word in result.stderr
+from tests.commands import NEURO, ROOT, call, refused
 
 
 def test_help_loads_nothing_heavy() -> None:

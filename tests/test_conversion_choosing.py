@@ -6,7 +6,7 @@ import torch
 
 import converters
 import neuro
-from tests.test_conversion import Branches, settled
+from tests.convertible import Branches, settled
 
 
 @pytest.fixture(scope="module")

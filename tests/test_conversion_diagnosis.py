@@ -8,7 +8,7 @@ import torch
 
 import converters
 import neuro
-from tests.test_conversion import Branches, Pools, settled
+from tests.convertible import Branches, Pools, settled
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_advice_helps(samples) -> None:
         truth = model(torch.as_tensor(samples)).numpy()
     coarse, fine = (converters.convert(model, samples, code="graded", weight_bits=bits) for bits in (3, 8))
     assert "weight_bits=" in coarse.diagnosis.advice
-    assert np.square(fine.quantised(samples) - truth).mean() / truth.var() < 0.3 * coarse.diagnosis.swaps[0].error
+    assert np.square(fine.quantised(samples) - truth).mean() / truth.var() < 0.3 * coarse.diagnosis.ablations[0].error
 
 
 def test_it_is_shown_and_drawn(samples) -> None:

@@ -11,14 +11,14 @@ from torch import nn
 import converters
 import neuro
 from converters import calibration, quantised
+from converters.ablations import Ablation
 from converters.calibration import OCTAVES, PER_OCTAVE, Histogram, thresholds
 from converters.diagnosis import Diagnosis
 from converters.evaluation import evaluate
 from converters.stepping import emulated
-from converters.swapping import Swap
 from neuro.codes import CODES
 from neuro.errors import ConversionError
-from tests.test_conversion import settled
+from tests.convertible import settled
 
 
 class Joined(nn.Module):
@@ -76,7 +76,7 @@ def test_networks_that_join_or_end_otherwise_follow_the_float_network(model, fit
     assert np.abs(run.logits - expected).max() < (0.15 if code == "rate" else 0.08) * np.abs(expected).max()
     if code in ("wait", "radix", "graded"):
         assert np.array_equal(conversion.quantised(samples[:6]), run.logits)
-    assert conversion.diagnosis.swaps[0].error < 0.05
+    assert conversion.diagnosis.ablations[0].error < 0.05
 
 
 @pytest.mark.parametrize("code", ["signed", "radix"])
@@ -261,5 +261,5 @@ def test_a_potential_that_saturates_is_refused_with_the_number() -> None:
 
 
 def test_advice_says_so_where_no_change_helps() -> None:
-    swaps = (Swap("as it is", 1.0, 0.0, 0.5, ""), Swap("rounding", 0.95, 0.05, 0.5, "Use more bits"))
-    assert Diagnosis((), swaps, 4).advice == "No single change recovers much of the error of 1."
+    ablations = (Ablation("as it is", 1.0, 0.0, 0.5, ""), Ablation("rounding", 0.95, 0.05, 0.5, "Use more bits"))
+    assert Diagnosis((), ablations, 4).advice == "No single change recovers much of the error of 1."

@@ -11,7 +11,7 @@ from neuro.engine import tables as T
 from neuro.engine.layout import LONGEST_ROW, Layout
 from neuro.engine.pack import Bound, Packer, as_convolution, bounds, is_depthwise
 from neuro.engine.plan import make_plan
-from tests.test_engine_small import same
+from tests.runs import same
 
 BIG = 2**15 - 1
 

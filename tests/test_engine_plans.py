@@ -13,7 +13,7 @@ from neuro.engine import tables as T
 from neuro.engine.estimate import estimate
 from neuro.engine.plan import kept_of, make_plan, plan_of, sums_of
 from tests.laws import law
-from tests.test_engine_small import same
+from tests.runs import same
 
 
 def dense(neuron: neuro.neurons.Neuron) -> neuro.Network:

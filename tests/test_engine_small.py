@@ -10,35 +10,11 @@ import neuro
 from neuro.engine.event import Worker
 from neuro.engine.plan import kept_of, plan_of
 from neuro.engine.records import Messages, StepCounts, listed
-from neuro.engine.store import bytes_per_sample, make_store
 from neuro.engine.tables import FLUSHED
+from neuro.engine.workspace import bytes_per_sample, make_workspace
 from neuro.errors import EngineError
 from tests.networks import echo, leaky
-
-SHAPE = (2, 3, 3)
-EACH = np.arange(18).reshape(SHAPE) % 4 - 1  # a bias of its own for every neuron
-NEURONS = {
-    "if": neuro.IntegrateAndFire(5),
-    "if, biased": neuro.IntegrateAndFire(4, bias=np.array([[[1]], [[-2]]]), initial_potential=3, start_step=1),
-    "if, hard, held": neuro.IntegrateAndFire(9, "zero", EACH, hold_input=True),
-    "if, few bits": neuro.IntegrateAndFire(6, bias=2, potential_bits=4),
-    "signed": neuro.SignedIntegrateAndFire(4, bias=-1, initial_potential=2),
-    "signed, unbounded": neuro.SignedIntegrateAndFire(3, EACH, minimum=None, gather=2, hold_input=True),
-    "signed, bounded": neuro.SignedIntegrateAndFire(2, minimum=-1, maximum=2, bias=1),
-    "wait": neuro.WaitIntegrateAndFire(3, 3, EACH, hold_input=True),
-    "wait, late": neuro.WaitIntegrateAndFire(4, 2, initial_potential=5, start_step=2),
-    "radix": neuro.RadixIntegrateAndFire(2, 3, 3, EACH),
-    "graded": neuro.Graded(3, levels=7, bias=1),
-    "graded, signed": neuro.Graded(2, 5, -5, EACH, hold_input=True),
-    "cuba": neuro.CubaLif(1200, 300, 4, EACH, 2),
-    "cuba, leaking": neuro.CubaLif(4095, 4095, 1),
-    "maximum of counts": neuro.MaxPool(3),
-    "maximum of signed counts": neuro.MaxPool(2, signed=True),
-    "maximum of digits": neuro.MaxPool(3, "digits"),
-    "maximum in turns": neuro.MaxPool(3, "turns", levels=4),
-    "user, leaky": neuro.UserNeuron(leaky, (("v", 1), ("refractory", 0)), (6, 1)),
-    "user, echo": neuro.UserNeuron(echo, (("total", 0),), lowest=-128, highest=127),
-}
+from tests.runs import NEURONS, SHAPE, same, stream
 
 
 def _weights(*shape: int, scale: int = 4) -> np.ndarray:
@@ -77,31 +53,6 @@ SOURCES = {
     "graded": (neuro.Source(), -3, 4),
     "large": (neuro.Source(), -40_000, 40_001),
 }
-
-
-def same(network: neuro.Network, inputs: np.ndarray, timesteps: int, *, by: tuple[int, ...] = (1, 2)) -> None:
-    """Both engines give the same bits, counts included, alone and in threads (`by`)."""
-    record = ("raster", "traces", "potentials", "logits_by_step") if network.readouts else ("raster", "traces", "potentials")
-    expected = neuro.run(network, inputs, timesteps=timesteps, engine="reference", record=record)
-    for threads in by:
-        found = neuro.run(network, inputs, timesteps=timesteps, threads=threads, record=record)
-        assert np.array_equal(found.logits, expected.logits)
-        for population in network.populations:
-            name = population.name
-            assert np.array_equal(found.raster[name], expected.raster[name]), name
-            assert np.array_equal(found.spikes[name], expected.spikes[name]), name
-            for field in ("synops", "messages", "updates", "driven", "restless"):
-                counted = getattr(found.counts[name], field), getattr(expected.counts[name], field)
-                assert np.array_equal(*counted), (name, field)
-        for name, potentials in expected.potentials.items():
-            assert np.array_equal(found.potentials[name], potentials), name
-        for name, traces in expected.traces.items():
-            assert np.array_equal(found.traces[name], traces), name
-
-
-def stream(low: int, high: int, samples: int = 3, steps: int = 6, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    rng = np.random.default_rng(high)
-    return rng.integers(low, high, (samples, steps, *shape)) * (rng.random((samples, steps, *shape)) < 0.5)
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -308,16 +259,16 @@ def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.M
     neuro.run(network, frames[:1], threads=4)
     assert len(plan.spare) == 1  # threads that share a sample share its block
     for most_bytes, expected in ((3 * each, [3, 6, 9, 10]), (4 * each - 1, [3, 6, 9, 10]), (1, list(range(1, 11)))):
-        monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", most_bytes)
+        monkeypatch.setattr("neuro.engine.estimate.BLOCK_BYTES", most_bytes)
         assert blocks(1) == expected
-    monkeypatch.setattr("neuro.engine.event.BLOCK_BYTES", 100 * each)
-    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 4)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_BYTES", 100 * each)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 4)
     assert blocks(1) == [4, 8, 10]
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_messages_are_heard_as_the_raster_has_them(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neuro.engine.event.BLOCK_SAMPLES", 2)  # of three
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 2)  # of three
     driven, low, high = SOURCES[source]
     populations = (
         neuro.Population("in", SHAPE, driven),
@@ -355,8 +306,16 @@ def test_a_block_takes_the_memory_that_is_reckoned(steps: int, timesteps: int, t
         tuple(neuro.OneToOne(a, b) for a, b in zip(models, list(models)[1:], strict=False)),
     )
     plan = plan_of(network, {"in": (-3, 3)})
-    store = make_store(plan, 7, steps, timesteps, traces=traces)
-    arenas = (store.lists, store.payloads, store.begins, store.ends, store.state, store.counts, store.traces)
+    workspace = make_workspace(plan, 7, steps, timesteps, traces=traces)
+    arenas = (
+        workspace.lists,
+        workspace.payloads,
+        workspace.begins,
+        workspace.ends,
+        workspace.state,
+        workspace.counts,
+        workspace.traces,
+    )
     unused = 0 if traces else 4  # an arena that nobody needs still has one place
     assert sum(arena.nbytes for arena in arenas) == 7 * bytes_per_sample(plan, steps, timesteps, traces=traces) + unused
 

@@ -10,19 +10,7 @@ import neuro
 from neuro.errors import EngineError
 from tests.laws import law
 from tests.networks import cases
-from tests.test_engine_small import NEURONS, SHAPE, stream
-
-RECORD = ("raster", "potentials", "traces")
-
-
-def assert_same(a: neuro.Run, b: neuro.Run) -> None:
-    assert np.array_equal(a.logits, b.logits)
-    for name, counts in b.counts.items():
-        for field in counts.__slots__:
-            assert np.array_equal(getattr(a.counts[name], field), getattr(counts, field)), (name, field)
-    for kind in ("spikes", "raster", "traces", "potentials"):
-        for name, values in getattr(b, kind).items():
-            assert np.array_equal(getattr(a, kind)[name], values), (kind, name)
+from tests.runs import NEURONS, RECORD, SHAPE, assert_same, stream
 
 
 @law(100)

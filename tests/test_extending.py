@@ -15,7 +15,7 @@ import neuro
 from converters.nir_files import read_nir, write_nir
 from neuro.errors import EngineError, FitError, NetworkError
 from neuro.neurons import MODELS, Neuron
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text()
 

@@ -21,7 +21,7 @@ from neuro.errors import ChipError, EngineError, FitError, NeuroError
 from tests.chips import random_inputs, random_network, small
 from tests.laws import law
 from tests.networks import cases
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 RATES = ("dropped_packets", "stuck_weights", "weight_flips", "potential_flips", "threshold_noise")
 ALL = law(15)

@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 import neuro
 from neuro.cli import app
 from neuro.errors import ChipError, InputError, UsageError
-from neuro.faultcurves import KINDS, Subject, curves
+from neuro.faultcurves import KINDS, PlacedSamples, curves
 from neuro.report.faults import fault_section, fault_values
 from tests.chips import random_inputs, random_network, small
 
 
-def subject(seed: int = 4, samples: int = 6) -> Subject:
+def subject(seed: int = 4, samples: int = 6) -> PlacedSamples:
     network = random_network(seed)
     chip = small(neurons=30, mesh={"width": 5, "height": 4}, memory_bits=None)
     inputs = random_inputs(network, samples, seed)
     labels = neuro.run(network, inputs).predictions
-    return Subject(neuro.place(network, chip), inputs, labels)
+    return PlacedSamples(neuro.place(network, chip), inputs, labels)
 
 
 def test_every_kind_at_its_own_rates() -> None:
@@ -41,7 +41,7 @@ def test_every_kind_at_its_own_rates() -> None:
 
 def test_without_labels_the_agreement_with_the_healthy_run_is_told() -> None:
     whole = subject()
-    found = curves(Subject(whole.placement, whole.inputs), ["dropped_packets"], rates=[0.0, 1.0], seeds=(0,))
+    found = curves(PlacedSamples(whole.placement, whole.inputs), ["dropped_packets"], rates=[0.0, 1.0], seeds=(0,))
     assert found.measure == "agreement"
     assert found.healthy.accuracy == 1
     assert [p.rate for p in found.points] == [0, 1]
@@ -50,7 +50,7 @@ def test_without_labels_the_agreement_with_the_healthy_run_is_told() -> None:
 
 def test_what_cannot_be_placed_is_said() -> None:
     full = neuro.place(whole := random_network(4), small(neurons=30, mesh={"width": 5, "height": 4}, memory_bits=None))
-    found = curves(Subject(full, random_inputs(whole, 2, 0)), ["dead_links"], rates=[1.0], seeds=(0, 1))
+    found = curves(PlacedSamples(full, random_inputs(whole, 2, 0)), ["dead_links"], rates=[1.0], seeds=(0, 1))
     point = found.points[1]
     assert (point.accuracies, len(point.refused)) == ((), 2)
     assert "cores" in point.refused[0]
@@ -76,7 +76,7 @@ def test_nonsense_is_refused(how: dict, error: type, said: str) -> None:
 def test_labels_must_be_those_of_the_samples() -> None:
     whole = subject()
     with pytest.raises(InputError, match="5,"):
-        curves(Subject(whole.placement, whole.inputs, np.zeros(5, int)), ["weight_flips"])
+        curves(PlacedSamples(whole.placement, whole.inputs, np.zeros(5, int)), ["weight_flips"])
 
 
 def test_the_command_tells_the_same_as_the_curves(tmp_path) -> None:
@@ -90,7 +90,7 @@ def test_the_command_tells_the_same_as_the_curves(tmp_path) -> None:
     told = json.loads((tmp_path / "out.json").read_text())
     placement = neuro.place(whole.placement.network, neuro.load_chip("loihi2"))
     found = curves(
-        Subject(placement, whole.inputs, whole.labels), ["weight_flips", "dead_cores_avoided"], rates=[0.1], seeds=(0, 1)
+        PlacedSamples(placement, whole.inputs, whole.labels), ["weight_flips", "dead_cores_avoided"], rates=[0.1], seeds=(0, 1)
     )
     assert told["points"] == fault_values(found)["points"]
     assert "weight flips" in done.output

@@ -31,6 +31,18 @@ CHIP_FLOORS = [
     {"packets", "faults"},
     {"emulator"},
 ]
+CONVERTER_FLOORS = [
+    {"codes", "delivery", "evaluation", "folding", "linear", "modules", "naming", "threads", "tracing"},
+    {"calibration", "inputs", "integers", "reconstruction", "stages", "stepping"},
+    {"balance", "formats", "frontend", "importance", "lifting", "quantised"},
+    {"coding", "finetuning", "nir_files", "onnx_files"},
+    {"advice", "correction", "pooling"},
+    {"building"},
+    {"ablations", "choosing"},
+    {"diagnosis"},
+    {"agreement"},
+    {"pipeline"},
+]
 TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")
 
 
@@ -70,6 +82,7 @@ def file_of(imported: str, known: Collection[str]) -> str:
 def test_every_room_has_a_floor() -> None:
     assert rooms_of(ROOT / "neuro") == set().union(*FLOORS)
     assert rooms_of(ROOT / "neuro" / "chip") == set().union(*CHIP_FLOORS)
+    assert rooms_of(ROOT / "converters") == set().union(*CONVERTER_FLOORS)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
@@ -86,6 +99,9 @@ def test_imports_go_downward(path: Path) -> None:
                 assert floor(parts[2], CHIP_FLOORS) <= floor(inner, CHIP_FLOORS), f"{name} imports {imported}, above it"
         if name.startswith("converters/") and parts[0] == "neuro" and len(parts) > 1:
             assert parts[1] in FLOORS[0] | FLOORS[1] | FLOORS[2], f"{name} imports {imported}"
+        if name.startswith("converters/") and parts[0] == "converters" and name != "converters/__init__.py":
+            inner = path.relative_to(ROOT / "converters").parts[0].removesuffix(".py")
+            assert floor(parts[1], CONVERTER_FLOORS) <= floor(inner, CONVERTER_FLOORS), f"{name} imports {imported}, above it"
         if name.startswith("neuro/") and parts[0] == "converters":
             assert name.startswith(("neuro/cli", "neuro/studies/", "neuro/sweeping/", "neuro/keywords/")), (
                 f"{name} imports {imported}"
@@ -94,6 +110,12 @@ def test_imports_go_downward(path: Path) -> None:
             assert name.startswith(TORCH), f"{name} imports torch"
         if parts[0] == "matplotlib":
             assert name.startswith("neuro/report/"), f"{name} imports matplotlib"
+
+
+def test_tests_share_no_test_module() -> None:
+    """What several test modules need lies in a module of helpers: importing a test module collects its tests twice."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        assert not any(imported.startswith("tests.test_") for imported in imports(path)), path
 
 
 def test_imports_make_no_circle() -> None:

@@ -82,7 +82,7 @@ def test_broken_arithmetic_is_noticed(kind, monkeypatch) -> None:
 def test_lost_resolution_is_noticed(monkeypatch) -> None:
     """A network whose integers are all consistent, only far too coarse: what weights of 3 bits do to a promise of 8."""
     assert outcome(SMALL)[0].startswith("passed")
-    monkeypatch.setattr(coding.Settings, "limit", property(lambda settings: 127))
+    monkeypatch.setattr(coding.CodeSettings, "limit", property(lambda settings: 127))
     monkeypatch.setattr(coding, "_LARGEST_THRESHOLD", 3.0)
     monkeypatch.setattr(converters.pipeline, "agreement", lambda *_: SimpleNamespace(warning=None))
     assert outcome(SMALL)[0].startswith("FAILED outputs")

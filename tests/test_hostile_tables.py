@@ -199,7 +199,7 @@ MACHINES = {
     "NaN": ('[power]\nbusy = {value = nan, unit = "W", basis = "vendor", source = "x"}', "power.busy"),
     "minus infinity": ('[power]\nbusy = {value = -inf, unit = "W", basis = "vendor", source = "x"}', "power.busy"),
     "a unit that is another": ('[power]\nbusy = {value = 1, unit = "kW", basis = "vendor", source = "x"}', "unit"),
-    "a figure that is text": ('[power]\nbusy = "a lot"', "missing or unknown"),
+    "a figure that is text": ('[power]\nbusy = "a lot"', "not a value with its source"),
     "a section that is a number": ("power = 3", "no such field|not valid TOML"),
     "an unknown figure": ('[power]\n"\\u001b[31m" = {value = 1, unit = "W", basis = "vendor", source = "x"}', "no such figure"),
     "a share of 2": ('[peak]\nsparse = {value = 2, unit = "share", basis = "vendor", source = "x"}', "peak"),

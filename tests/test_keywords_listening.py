@@ -22,11 +22,11 @@ from neuro.errors import FormatError, NeuroError, UsageError
 from neuro.keywords.audio import microphone, write_wav
 from neuro.keywords.evaluation import posteriors
 from neuro.keywords.features import extract
-from neuro.keywords.listening import Account, Heard, Listener, listen
+from neuro.keywords.listening import ChipUse, Chunk, Listener, listen
 from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
 from neuro.machines.points import shipped_points
-from tests.test_keywords_spotter import CLASSES, tones
+from tests.spotters import CLASSES, tones
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
@@ -53,7 +53,7 @@ def speech(seconds: int = 4) -> np.ndarray:
 
 
 @cache
-def whole() -> Heard:
+def whole() -> Chunk:
     return listen(spotter(), chip(), [speech()], keep_spikes=True)
 
 
@@ -95,7 +95,7 @@ def test_spikes_are_those_of_one_run_over_everything() -> None:
 
 def test_account_adds_up_and_is_plausible() -> None:
     account = whole().account
-    assert account + Account() == account
+    assert account + ChipUse() == account
     assert (account + account).synops == 2 * account.synops
     assert account.frames == len(whole().posteriors) == len(whole().spikes)
     assert account.spikes == np.count_nonzero(whole().spikes)

@@ -12,35 +12,21 @@ from hypothesis import strategies as st
 
 import neuro
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
-from neuro.keywords.corpus import Corpus, classes_for, silence
+from neuro.keywords.corpus import Corpus, silence
 from neuro.keywords.evaluation import accuracy, choose_threshold, confusion, operating_curve, posteriors
 from neuro.keywords.spotter import Normalisation, Spotter
 from neuro.keywords.streaming import stream
-from neuro.keywords.training import Recipe, train
+from neuro.keywords.training import TrainingSettings, train
+from tests.spotters import CLASSES, tones
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-CLASSES = classes_for(["low", "high"])
-
-
-def tones(clips: int, seed: int) -> Corpus:
-    """Words that are low and high tones, noise in between."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(clips) % 4
-    at = np.arange(16_000) / 16_000
-    audio = rng.standard_normal((clips, 16_000)) * 100
-    for clip, label in zip(audio, labels, strict=True):
-        if label != 2:
-            hz = (300, 2_000, 0, 800)[label] * rng.uniform(0.9, 1.1)
-            clip[4_000:12_000] += 8_000 * np.sin(2 * np.pi * hz * at[4_000:12_000])
-    spoken = tuple(("low", "high", "_silence_", "middle")[label] for label in labels)
-    return Corpus(audio.astype(np.int16), labels, tuple(f"s{i}" for i in range(clips)), spoken, CLASSES)
 
 
 @cache
 def made(kind: str) -> Spotter:
     from neuro.keywords.making import convert
 
-    return convert(train(tones(64, 0), Recipe(kind, clips=800, batch=32, mixup=0.0)))
+    return convert(train(tones(64, 0), TrainingSettings(kind, clips=800, batch=32, mixup=0.0)))
 
 
 @pytest.fixture(params=["separable", "multilayer"])
@@ -62,8 +48,8 @@ def test_training_learns_and_spikes_agree(spotter: Spotter) -> None:
 def test_training_is_seeded() -> None:
     from neuro.keywords.making import convert
 
-    same = [convert(train(tones(16, 0), Recipe("multilayer", clips=64, batch=16, seed=3))).graph for _ in range(2)]
-    other = convert(train(tones(16, 0), Recipe("multilayer", clips=64, batch=16, seed=4))).graph
+    same = [convert(train(tones(16, 0), TrainingSettings("multilayer", clips=64, batch=16, seed=3))).graph for _ in range(2)]
+    other = convert(train(tones(16, 0), TrainingSettings("multilayer", clips=64, batch=16, seed=4))).graph
     assert same[0] == same[1]
     assert same[0] != other
 
@@ -215,7 +201,7 @@ def test_making_a_spotter_measures_it_and_writes_its_card() -> None:
     stages: list[tuple[str, int, int]] = []
     made = make(
         parts,
-        Recipe("multilayer", clips=320, batch=32, masked=False),
+        TrainingSettings("multilayer", clips=320, batch=32, masked=False),
         card={"data": "tones", "licence": "CC0", "limits": "toy"},
         stage=lambda *told: stages.append(told),
     )
@@ -233,7 +219,7 @@ def test_recipes_and_models_are_checked() -> None:
 
     for bad in ({"kind": "big"}, {"batch": 1}, {"clips": 3}, {"mixup": 2.0}):
         with pytest.raises(NeuroError):
-            Recipe(**bad)  # type: ignore[arg-type]  # nonsense on purpose
+            TrainingSettings(**bad)  # type: ignore[arg-type]  # nonsense on purpose
     with pytest.raises(UsageError, match="no.* of that name"):
         build("big", 40, 49, 3, 0)
     with pytest.raises(UsageError, match="29 frames"):

@@ -1,6 +1,6 @@
 """Laws of placing, counting and pricing: placement changes no spike, prices change no count, bills are linear in prices."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import neuro
 from neuro.chip.pricing import price
+from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
 from tests.laws import law
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 LAW = law(10)
 SEEDS = st.integers(0, 10_000)
@@ -143,11 +144,15 @@ def test_counts_of_cores_add_over_samples(seed: int) -> None:
     network, placement, inputs = case(seed)
     whole = neuro.emulate(network, placement, inputs).counts
     alone = [neuro.emulate(network, placement, inputs[i : i + 1]).counts for i in range(len(inputs))]
-    for name in ("spikes", "packets_out", "packets_in", "updates", "driven", "restless", "hops", "links"):
-        assert np.array_equal(sum(getattr(one, name) for one in alone), getattr(whole, name)), name
-    for form, table in whole.synops.items():
-        assert np.array_equal(sum(one.synops[form] for one in alone), table)
-    assert np.array_equal(np.concatenate([one.each for one in alone]), whole.each)
+    added = sum(alone, whole.zero())
+    for name in (field.name for field in fields(whole)):
+        if name == "synops":
+            assert all(np.array_equal(added.synops[form], table) for form, table in whole.synops.items())
+        else:
+            assert np.array_equal(getattr(added, name), getattr(whole, name)), name
+    assert price(added, placement.chip) == price(whole, placement.chip)
+    with pytest.raises(ChipError, match="of other steps or cores"):
+        whole + replace(whole, steps=whole.steps + 1)
 
 
 @LAW

@@ -11,7 +11,7 @@ import converters
 import neuro
 from converters import evaluation
 from converters.calibration import PER_OCTAVE, calibrate
-from tests.test_conversion import Branches, Chain, settled
+from tests.convertible import Branches, Chain, settled
 
 LOSSLESS = ("wait", "radix", "graded")
 DRAWS = 100_000

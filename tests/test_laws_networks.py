@@ -10,7 +10,7 @@ import neuro
 from tests.chips import random_inputs, random_network
 from tests.laws import law
 from tests.networks import cases
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 LAW = law(20)
 SEEDS = st.integers(0, 10_000)

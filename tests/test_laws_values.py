@@ -18,7 +18,7 @@ from neuro.machines.workload import Op
 from neuro.sourced import BASES, Sourced
 from tests.laws import law
 from tests.networks import cases, neurons
-from tests.test_engines import RECORD, assert_same
+from tests.runs import RECORD, assert_same
 
 LAW = law(25)
 NAMES = {name: getattr(neuro, name) for name in neuro.__all__} | {"np": np}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro import memory
 from neuro.cli.output import working
-from neuro.engine import event, pace, torch_engine
+from neuro.engine import pace, torch_engine
 from neuro.engine.estimate import estimate
 from neuro.engine.records import Recorder, recorded_bytes
 from neuro.errors import InputError, MemoryLimitError, TimeLimitError
@@ -170,7 +170,7 @@ def test_a_log_is_told_once_what_takes_long(monkeypatch: pytest.MonkeyPatch, cap
 def test_a_run_that_takes_too_long_is_ended_with_the_numbers(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "brian2":
         pytest.importorskip("brian2", exc_type=ImportError)
-    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 1)
     monkeypatch.setattr(torch_engine, "BATCH_BYTES", 1)
     monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))
     network, inputs, heard = big(4), np.ones((100, 4), np.uint8), []
@@ -183,7 +183,7 @@ def test_a_run_that_takes_too_long_is_ended_with_the_numbers(engine: str, monkey
 
 
 def test_blocks_that_were_to_come_are_not_run_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 1)
     monkeypatch.setattr(pace, "CLOCK", Clock(0, 1, 10))
     network, seen = big(5_000), []
     with pytest.raises(TimeLimitError):
@@ -198,7 +198,7 @@ def test_a_time_limit_is_a_positive_number(limit: float) -> None:
 
 
 def test_a_placed_run_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 1)
     monkeypatch.setattr(pace, "CLOCK", Clock(0, 5, 2))
     network = big(4)
     with pytest.raises(TimeLimitError, match="200 s are allowed"):
@@ -208,7 +208,7 @@ def test_a_placed_run_has_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_command_has_a_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(event, "BLOCK_SAMPLES", 1)
+    monkeypatch.setattr("neuro.engine.estimate.BLOCK_SAMPLES", 1)
     prepare_run(tmp_path)
     asked = ("run", "net.safetensors", "--data", "data.npz", "--quiet", "--json", "found.json", "--within")
     status, out, errors = here(monkeypatch, capsys, tmp_path, *asked, "1e-9")

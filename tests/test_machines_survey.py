@@ -15,8 +15,8 @@ from neuro.machines.ownership import SECONDS_PER_YEAR, Prices, cost_per_million
 from neuro.machines.points import shipped_points
 from neuro.machines.survey import emulated, roofline, table_one, table_three, table_two
 from neuro.machines.whatif import near_memory, slowed, sparse, what_if
-from neuro.report.figures_machines import energy_by_batch, validation
 from neuro.report.figures_machines import roofline as roofline_figure
+from neuro.report.figures_machines import validation
 
 RESNET = neuro.ready_workload("resnet50")
 
@@ -165,17 +165,6 @@ def test_cost_of_ownership_by_hand() -> None:
         Prices(1, 1, 0, 1, 1)
     with pytest.raises(UsageError, match="energy is not known"):
         cost_per_million(neuro.cost(RESNET, neuro.load_machine("inferentia-1")), prices)
-
-
-def test_the_batch_figure_draws_chip_and_machines() -> None:
-    rows = [
-        {"machine": "loihi2", "batch": 1, "energy_pj": 1e6},
-        *({"machine": "a100", "batch": b, "energy_pj": 1e8 / b} for b in (1, 8, 64)),
-        {"machine": "inferentia-1", "batch": 1, "energy_pj": None},
-    ]
-    drawn = energy_by_batch(rows, "loihi2")
-    assert "loihi2" in drawn
-    assert "inferentia" not in drawn
 
 
 def test_the_added_row_is_emulated_and_says_how() -> None:

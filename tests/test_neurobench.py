@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 import converters
 import neuro
 from neuro.projections.forms import most_special
-from tests.networks import cases
-from tests.test_conversion import Chain, settled
-from tests.test_special_forms import convolutions
+from tests.convertible import Chain, settled
+from tests.networks import cases, convolutions
 
 RECORDED = Path(__file__).parent / "data" / "neurobench"
 

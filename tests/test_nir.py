@@ -17,8 +17,8 @@ from benchmarks.conversion_networks import mnist_cnn, resnet20, spoken
 from neuro.digits.model import digits_cnn
 from neuro.keywords.model import DsCnn
 from tests.commands import here
+from tests.convertible import Branches, Chain, Pools, settled
 from tests.networks import cases
-from tests.test_conversion import Branches, Chain, Pools, settled
 
 RECORDED = Path(__file__).parent / "data" / "nir"
 NAMES = sorted(path.stem for path in RECORDED.glob("*.nir") if path.stem != "written")

@@ -18,8 +18,8 @@ from benchmarks.conversion_networks import mnist_cnn, spoken
 from converters.evaluation import logits
 from neuro.digits.model import digits_cnn
 from tests.commands import here
+from tests.convertible import Branches, Chain, Pools, settled
 from tests.onnx_models import exported, renamed, saved, value
-from tests.test_conversion import Branches, Chain, Pools, settled
 
 ROOT = Path(__file__).parent.parent
 RECORDED = Path(__file__).parent / "data" / "onnx"

@@ -4,7 +4,7 @@ import pytest
 
 import neuro
 from neuro.report.sweeping import write_sweep_page
-from neuro.sweeping.found import Point, Sweep
+from neuro.sweeping.found import Sweep, SweepPoint
 from neuro.sweeping.measure import Measured
 from tests.browser import CHROMIUM, look, printed
 
@@ -34,13 +34,13 @@ def test_dark_and_light_differ(demo, tmp_path) -> None:
 def test_a_sweep_shows_well(tmp_path, width, dark) -> None:
     blank = dict.fromkeys(Measured.__dataclass_fields__, 100)
     points = [
-        Point(
+        SweepPoint(
             neuro.Setting(code, t), Measured(**{**blank, "accuracy": 0.8 + t / 100, "energy_pj": 1e6 * t, "latency_ns": 1e4 * t})
         )
         for code in ("rate", "wait")
         for t in (2, 4, 8, 16)
     ]
-    failed = Point(neuro.Setting(chip="<truenorth>"), None, "it has <no> program")
+    failed = SweepPoint(neuro.Setting(chip="<truenorth>"), None, "it has <no> program")
     write_sweep_page(tmp_path / "sweep.html", Sweep("A network", (*points, failed), 100, 0.99))
     seen = look(tmp_path / "sweep.html", tmp_path, width=width, dark=dark)
     assert (seen.console, seen.requests, len(seen.figures)) == ([], [], 2)

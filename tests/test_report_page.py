@@ -12,7 +12,7 @@ import neuro
 from neuro.errors import UsageError
 from neuro.report import figures, figures_chip
 from neuro.report.losses import losses_section
-from neuro.report.page import Card, Cell, Figure, Page, Section, grid, render
+from neuro.report.page import Card, Cell, Figure, Page, Section, page_table, render
 
 RNG = np.random.default_rng(0)
 DRAWN = {
@@ -29,7 +29,7 @@ DRAWN = {
 
 def page() -> Page:
     drawn = tuple(Figure(Markup(svg), name) for name, svg in DRAWN.items())
-    table = grid(("machine", "energy"), [("a100", Cell("3 µJ", 3e6, "win")), ("<b>", "x")], numbers=("energy",), own=0)
+    table = page_table(("machine", "energy"), [("a100", Cell("3 µJ", 3e6, "win")), ("<b>", "x")], numbers=("energy",), own=0)
     section = Section("all", "All & everything", ("A <script>alert(1)</script>.",), drawn, (table,), ("one point",))
     return Page("Digits <on> a chip", ("first line",), (Card("accuracy", "99 %"),), ("the chip loses",), (section,))
 
@@ -106,7 +106,7 @@ def test_losses_of_a_network_without_hidden_layers_have_no_figures() -> None:
     made = losses_section({"layers": [], "swaps": [], "samples": 40, "advice": "Nothing is lost."})
     assert made.figures == ()
     assert "Nothing is lost." in made.text[0]
-    assert [grid.rows for grid in made.tables] == [(), ()]
+    assert [page_table.rows for page_table in made.tables] == [(), ()]
 
 
 def test_labels_that_do_not_match_are_refused_before_a_report_is_written(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""What is not public of a chip is told as such on the terminal, the page and in JSON; nothing fails and nothing is NaN."""
+"""What is not public of a chip is shown as such on the terminal, the page and in JSON; nothing fails and nothing is NaN."""
 
 import csv
 import dataclasses

@@ -23,35 +23,8 @@ from neuro.machines.equivalent import equivalent
 from neuro.projections import Conv1d, Conv2d, Dense, OneToOne, Sparse, SumPool2d
 from neuro.projections.forms import as_convolution, most_special
 from tests.laws import law
-from tests.networks import cases
-from tests.test_engines import RECORD, assert_same
-
-SIDE = st.tuples(st.integers(0, 2), st.integers(0, 2))
-
-
-def axes(strategy, dims: int):
-    return st.tuples(*[strategy] * dims)
-
-
-@st.composite
-def convolutions(draw):
-    """A convolution of any option over one or two axes, often one that a special form could hold; source and target shapes."""
-    dims = draw(st.integers(1, 2))
-    kernel, stride, dilation = (draw(axes(st.integers(1, n), dims)) for n in (3, 3, 3))
-    padding, size = draw(axes(SIDE, dims)), draw(axes(st.integers(1, 8), dims))
-    rooms = [n + sum(p) - d * (k - 1) for n, p, d, k in zip(size, padding, dilation, kernel, strict=True)]
-    assume(min(rooms) >= 1)
-    groups, per_in, per_out = draw(st.sampled_from([(1, 1, 1), (3, 1, 1), (2, 1, 2), (2, 2, 1), (1, 2, 3)]))
-    shape = (groups * per_out, per_in, *kernel)
-    rng = np.random.default_rng(draw(st.integers(0, 999)))
-    weights = rng.integers(-5, 6, shape)
-    weights = draw(st.sampled_from([weights, np.broadcast_to(weights[:1, :1, :1], shape), np.full(shape, weights.flat[0])]))
-    delay = draw(st.integers(1, 3))
-    source = (groups * per_in, *size)
-    target = (groups * per_out, *((room - 1) // s + 1 for room, s in zip(rooms, stride, strict=True)))
-    if dims == 2:
-        return Conv2d("in", "p", weights, stride, padding, dilation, groups, delay), source, target
-    return Conv1d("in", "p", weights, stride[0], padding[0], dilation[0], groups, delay), source, target
+from tests.networks import axes, cases, convolutions
+from tests.runs import RECORD, assert_same
 
 
 def matrix(conv, source, target) -> np.ndarray:

@@ -20,7 +20,7 @@ from neuro.errors import ChipError, FormatError, NeuroError, UsageError
 from neuro.report.page import render
 from neuro.report.sweeping import accuracy_against, page, terminal
 from neuro.sweeping import settings
-from neuro.sweeping.found import Point, front_of
+from neuro.sweeping.found import SweepPoint, front_of
 from neuro.sweeping.genetic import search
 from neuro.sweeping.measure import Measured, measure_block, together
 from neuro.sweeping.subject import KIND, load_subject, subject_of
@@ -76,10 +76,10 @@ whole = st.integers(0, 4)
 def test_front_is_what_nobody_beats(goals) -> None:
     blank = dict.fromkeys(Measured.__dataclass_fields__, 0)
     points = [
-        Point(neuro.Setting(timesteps=i + 1), Measured(**{**blank, "accuracy": a, "energy_pj": e, "latency_ns": t}))
+        SweepPoint(neuro.Setting(timesteps=i + 1), Measured(**{**blank, "accuracy": a, "energy_pj": e, "latency_ns": t}))
         for i, (a, e, t) in enumerate(goals)
     ]
-    front = front_of([*points, Point(neuro.Setting(code="wait"), None, "it was not possible")])
+    front = front_of([*points, SweepPoint(neuro.Setting(code="wait"), None, "it was not possible")])
     assert all(not other.beats(point) for point in front for other in points)
     assert all(any(other.beats(point) for other in front) for point in set(points) - set(front))
 

@@ -13,9 +13,8 @@ import pytest
 from safetensors.torch import save_file
 
 from neuro.digits import model
-from tests.commands import here
+from tests.commands import NEURO, call, here, refused
 from tests.sweeps import RESULTS, ROOT, alive, lines, pool_here, subject, wait_for
-from tests.test_command_line import NEURO, call, refused
 
 
 @pytest.fixture

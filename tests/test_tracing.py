@@ -11,7 +11,7 @@ from torch import nn
 import converters
 from converters.evaluation import logits
 from neuro.errors import ConversionError
-from tests.test_conversion_refusals import Module, after
+from tests.modules import Module, after
 
 IMAGE = (4, 6, 6)
 C = torch.tensor([1.0, -2.0, 3.0, 0.5]).reshape(4, 1, 1)

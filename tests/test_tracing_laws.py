@@ -16,7 +16,7 @@ from converters.evaluation import logits
 from converters.folding import fold
 from neuro.errors import ConversionError
 from tests.laws import law
-from tests.test_conversion_refusals import Module
+from tests.modules import Module
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 

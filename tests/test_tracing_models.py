@@ -17,7 +17,7 @@ from converters.folding import fold
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 from tests.graphs import conv, graph, row
-from tests.test_conversion_refusals import Module
+from tests.modules import Module
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from neuro.engine.plan import FOREVER, make_plan
 from neuro.engine.tables import HELD, HELD_LONG
 from neuro.errors import EngineError, InputError, NeuroError
 from tests.laws import law
-from tests.test_engines import assert_same
+from tests.runs import assert_same
 
 INT32 = 2**31 - 1
 RECORD = ("raster", "potentials", "traces")

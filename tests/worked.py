@@ -4,6 +4,7 @@ A block behind a line that ends in "`path`:" is a new file (python) or a change 
 """
 
 import re
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "extending.md"
@@ -39,7 +41,7 @@ def install(heading: str, patch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     """Apply a section to the code in use until the patch is undone; its modules by path."""
     made: dict[str, ModuleType] = {}
     for path, kind, text in blocks(heading):
-        name = path.removesuffix(".py").replace("/", ".")
+        name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         if kind == "python":
             made[path] = _executed(name, text, path)
             patch.setitem(sys.modules, name, made[path])
@@ -47,6 +49,15 @@ def install(heading: str, patch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
         else:
             _extend(import_module(name), _executed(name, changed(path, text), path), patch)
     return made
+
+
+def copied(heading: str, folder: Path) -> list[str]:
+    """Write the package with a section applied into a folder; the paths of the section's files."""
+    shutil.copytree(ROOT / "neuro", folder / "neuro", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "tests").mkdir()
+    for path, kind, text in blocks(heading):
+        (folder / path).write_text(text if kind == "python" else changed(path, text), encoding="utf-8")
+    return [path for path, _, _ in blocks(heading)]
 
 
 def _executed(name: str, text: str, path: str) -> ModuleType:
@@ -71,3 +82,5 @@ def _extend(used: ModuleType, new: ModuleType, patch: pytest.MonkeyPatch) -> Non
             held: dict[Any, Any] = getattr(used, name)
             for key in table.keys() - held.keys():
                 patch.setitem(held, key, table[key])
+        elif isinstance(table, typer.Typer):
+            patch.setattr(used, name, table)

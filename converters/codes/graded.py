@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from converters.codes.row import Chosen, CodeRow, Timing
+from converters.codes.row import Chosen, CodeRow, CodeTiming
 from neuro.neurons import Graded, MaxPool, Neuron
 
 
-def _timing(settings: Chosen, all_once: bool) -> Timing:
-    return Timing(gather=1 if all_once else settings.timesteps)
+def _timing(settings: Chosen, all_once: bool) -> CodeTiming:
+    return CodeTiming(gather=1 if all_once else settings.timesteps)
 
 
-def _neuron(threshold: int, start: int, timing: Timing, settings: Chosen) -> Neuron:
+def _neuron(threshold: int, start: int, timing: CodeTiming, settings: Chosen) -> Neuron:
     return Graded(threshold, settings.levels, bias=threshold // 2, start_step=start)
 
 

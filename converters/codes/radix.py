@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.codes.row import Chosen, CodeRow, Timing
+from converters.codes.row import Chosen, CodeRow, CodeTiming
 from neuro.neurons import MaxPool, Neuron, RadixIntegrateAndFire, Source
 
 
-def _timing(settings: Chosen, all_once: bool) -> Timing:
+def _timing(settings: Chosen, all_once: bool) -> CodeTiming:
     """A single message joins the last digit, which counts once."""
     gather = 1 if all_once else settings.timesteps
-    return Timing(gather, lag=gather - 1, last=0 if all_once else settings.timesteps - 1)
+    return CodeTiming(gather, lag=gather - 1, last=0 if all_once else settings.timesteps - 1)
 
 
-def _neuron(threshold: int, start: int, timing: Timing, settings: Chosen) -> Neuron:
+def _neuron(threshold: int, start: int, timing: CodeTiming, settings: Chosen) -> Neuron:
     how: dict[str, Any] = {"start_step": start, "potential_bits": settings.potential_bits}
     return RadixIntegrateAndFire(threshold, settings.timesteps, timing.gather, bias=threshold // 2, **how)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.codes.row import ROUNDING, Chosen, CodeRow, Timing, rate_source
+from converters.codes.row import ROUNDING, Chosen, CodeRow, CodeTiming, rate_source
 from neuro.neurons import IntegrateAndFire, MaxPool, Neuron
 
 
-def _timing(settings: Chosen, all_once: bool) -> Timing:
-    return Timing(gather=1 if all_once else settings.timesteps, hold=all_once)
+def _timing(settings: Chosen, all_once: bool) -> CodeTiming:
+    return CodeTiming(gather=1 if all_once else settings.timesteps, hold=all_once)
 
 
-def _neuron(threshold: int, start: int, timing: Timing, settings: Chosen) -> Neuron:
+def _neuron(threshold: int, start: int, timing: CodeTiming, settings: Chosen) -> Neuron:
     how: dict[str, Any] = {"start_step": start, "potential_bits": settings.potential_bits}
     return IntegrateAndFire(threshold, settings.reset, 0, threshold // 2, hold_input=timing.hold, **how)
 

@@ -32,7 +32,7 @@ class Chosen(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class CodeTiming:
     """When a population whose first message arrives at some step takes its messages and sends its own.
 
     gather: steps whose messages it adds up before it answers. lag: steps from its first step to its first message. hold: a charge
@@ -66,8 +66,8 @@ class CodeRow:
     """
 
     levels: Callable[[int], int]
-    timing: Callable[[Chosen, bool], Timing]
-    neuron: Callable[[int, int, Timing, Chosen], Neuron]
+    timing: Callable[[Chosen, bool], CodeTiming]
+    neuron: Callable[[int, int, CodeTiming, Chosen], Neuron]
     pool: Callable[[int, int, Chosen], Neuron]
     pool_base: int | None = 2
     source: Callable[[float, bool, int], Source] | None = None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.codes.row import POWERS_OF_TWO, ROUNDING, SPIKE_LEVELS, Chosen, CodeRow, Timing
+from converters.codes.row import POWERS_OF_TWO, ROUNDING, SPIKE_LEVELS, Chosen, CodeRow, CodeTiming
 from neuro.neurons import MaxPool, Neuron, SignedIntegrateAndFire, Source
 
 _LOOK_AHEAD = 4  # a population looks ahead by T / 4 steps
 
 
-def _timing(settings: Chosen, all_once: bool) -> Timing:
+def _timing(settings: Chosen, all_once: bool) -> CodeTiming:
     gather = 1 if all_once else settings.gather
-    return Timing(gather, lag=gather - 1, hold=all_once)
+    return CodeTiming(gather, lag=gather - 1, hold=all_once)
 
 
-def _neuron(threshold: int, start: int, timing: Timing, settings: Chosen) -> Neuron:
+def _neuron(threshold: int, start: int, timing: CodeTiming, settings: Chosen) -> Neuron:
     how: dict[str, Any] = {"start_step": start, "potential_bits": settings.potential_bits, "maximum": settings.timesteps}
     return SignedIntegrateAndFire(threshold, 0, threshold // 2, hold_input=timing.hold, gather=timing.gather, **how)
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from converters.codes.row import POWERS_OF_TWO, Chosen, CodeRow, Timing, rate_source
+from converters.codes.row import POWERS_OF_TWO, Chosen, CodeRow, CodeTiming, rate_source
 from neuro.neurons import IntegrateAndFire, Neuron, WaitIntegrateAndFire
 
 
-def _timing(settings: Chosen, all_once: bool) -> Timing:
+def _timing(settings: Chosen, all_once: bool) -> CodeTiming:
     """Values are counts over T steps: an input that arrives once, at a population that gathers once, counts T times."""
     gather = 1 if all_once else settings.timesteps
-    return Timing(gather, lag=gather - 1, repeats=settings.timesteps if all_once else 1)
+    return CodeTiming(gather, lag=gather - 1, repeats=settings.timesteps if all_once else 1)
 
 
-def _neuron(threshold: int, start: int, timing: Timing, settings: Chosen) -> Neuron:
+def _neuron(threshold: int, start: int, timing: CodeTiming, settings: Chosen) -> Neuron:
     how: dict[str, Any] = {"start_step": start, "potential_bits": settings.potential_bits}
     return WaitIntegrateAndFire(threshold, timing.gather, initial_potential=threshold // 2, **how)
 

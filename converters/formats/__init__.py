@@ -1,1 +1,1 @@
-"""Files of other tools, node by node: ONNX operators, NIR nodes and neurons. The doors are `onnx_files` and `nir_files`."""
+"""Files of other tools, node by node: ONNX operators, NIR nodes and neurons. The entries are `onnx_files` and `nir_files`."""

@@ -30,7 +30,7 @@ _BIAS = "bias"  # the population that fires at every step, for neurons without a
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Connection:
     """A linear way from a population's spikes to a neuron node, and how many steps later than they come they act."""
 
     source: str
@@ -94,7 +94,7 @@ class _Importer:
             sources.sort(key=place.__getitem__)
         self.shapes: dict[str, Shape] = {}
         self.zeros: dict[str, torch.Tensor] = {}  # values where no spike arrives
-        self.paths_of: dict[str, list[Path]] = {}
+        self.paths_of: dict[str, list[Connection]] = {}
         self.visiting: set[str] = set()
         self.populations: dict[str, Population] = {}
         self.projections: list[Projection] = []
@@ -143,7 +143,7 @@ class _Importer:
 
     def _seen(self, name: str) -> None:
         self.zeros[name] = torch.zeros((1, *self.shapes[name]))
-        self.paths_of[name] = [Path(name, linear.identity(self.shapes[name]), 0)]
+        self.paths_of[name] = [Connection(name, linear.identity(self.shapes[name]), 0)]
 
     def _source(self, name: str, node: Any) -> None:
         shape = tuple(int(n) for n in np.ravel(node.input_type["input"]))
@@ -169,7 +169,7 @@ class _Importer:
         paths = [p for s in sources for p in self.paths_of[s]]
         if len(paths) > _MOST_PATHS:
             raise ConversionError(self.where(name), f"{len(paths):,} ways lead to it", "Write a simpler graph")
-        self.paths_of[name] = [Path(p.source, linear.follow(p.operator, layer), p.late + late) for p in paths]
+        self.paths_of[name] = [Connection(p.source, linear.follow(p.operator, layer), p.late + late) for p in paths]
 
     def _inputs(self, name: str) -> list[str]:
         """The nodes before a node, all of them visited and of one shape."""
@@ -285,7 +285,7 @@ class _Importer:
         self.worst = max(self.worst, *(error / (largest * scale) for error in errors))
         return scale
 
-    def _project(self, name: str, paths: list[Path], operators: list[Operator], scale: float) -> None:
+    def _project(self, name: str, paths: list[Connection], operators: list[Operator], scale: float) -> None:
         start = self.populations[name].neuron.start_step
         for path, operator in zip(paths, operators, strict=True):
             whole = integers.rounded(linear.times(operator, 1.0, scale), 2**24)

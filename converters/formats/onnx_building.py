@@ -62,7 +62,7 @@ class Builder:
         self.bounds: dict[str, Bounds] = {}
         self.names = Names()
         self.reads: Counter[str] = Counter()  # how often a layer is read, by all the names of its value
-        self.kept: Counter[str] = Counter()  # ranges of quantisers, by what became of them
+        self.kept: Counter[str] = Counter()  # ranges of quantisers, by what they were replaced by
         outputs = [value.name for value in graph.output]
         self.uses = Counter([*(name for node in graph.node for name in node.input), *outputs])
 

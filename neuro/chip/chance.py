@@ -83,6 +83,6 @@ def flip_all(words: Ints, key: int, how: Flips) -> None:
 
 @compiled
 def strike_all(struck: NDArray[np.bool_], key: int, rate: float) -> None:
-    """Decide for each of some things (things,) whether it is struck; those struck at one rate are at every higher one."""
+    """Decide for each part (parts,) whether it is faulty; parts that are faulty at one rate are so at every higher one."""
     for i in range(len(struck)):
         struck[i] = drawn(mixed(key, i)) <= rate

@@ -12,24 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.limits import updates as updates_of
 from neuro.chip.cutting.routing import HOST
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.mesh.routes import crosses, routes, tile_of
 from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import ENCODINGS
-from neuro.chip.tally import ClassTable, Sums, tally
+from neuro.chip.tally import ClassTable, TallySums, tally
 from neuro.engine.records import Messages, Run
+from neuro.errors import ChipError
 from neuro.memory import check_fits
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
+_TOTALS = (
+    *("samples", "spikes", "packets_out", "packets_in", "updates"),
+    *("driven", "restless", "hops", "links", "host_reads"),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Counts(Shown):
+class Counts(TableRepr):
     """Exact counts. Rows are `cores` (core numbers, the last one is the host's port, -1); totals add up all samples.
 
     spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is
@@ -78,6 +83,23 @@ class Counts(Shown):
         """The same counts with only some of the samples kept apart."""
         rows = np.searchsorted(self.timed, samples)
         return replace(self, timed=samples, each=self.each[rows], heaviest=self.heaviest[rows], far=self.far[rows])
+
+    def __add__(self, other: Counts) -> Counts:
+        """The counts of the samples of both, those of `other` numbered after these, in the same steps on the same cores."""
+        same = (self.steps, self.tiles, self.chips) == (other.steps, other.tiles, other.chips)
+        if not (same and np.array_equal(self.cores, other.cores)):
+            raise ChipError("counts", "they are of other steps or cores", "Add counts of one placement and number of timesteps")
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _TOTALS}
+        synops = {form: table + other.synops[form] for form, table in self.synops.items()}
+        apart = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("each", "heaviest", "far")}
+        timed = np.concatenate([self.timed, other.timed + self.samples])
+        return replace(self, **sums, **apart, synops=synops, timed=timed)
+
+    def zero(self) -> Counts:
+        """The counts of no samples on the same cores: adding them changes nothing."""
+        nothing = {name: 0 * getattr(self, name) for name in _TOTALS}
+        synops = {form: 0 * table for form, table in self.synops.items()}
+        return replace(self.of_samples(self.timed[:0]), **nothing, synops=synops)
 
     @property
     def packets(self) -> int:
@@ -161,7 +183,7 @@ class Counter:
             start = int(kept[0]) if len(kept) else 0
             loads = np.zeros((max(len(kept), 1), steps, self.link_count), self.kind)
             each, far = self.each[start : start + len(loads)], self.far[start : start + len(loads)]
-            sums = Sums(self.totals, self.hops, self.links, each, far, loads)
+            sums = TallySums(self.totals, self.hops, self.links, each, far, loads)
             for name, table in self.tables.of.items():
                 offsets = messages[name].offsets[some.start * steps : some.stop * steps + 1]
                 tally(offsets, messages[name].neurons, table, np.where(apart >= 0, apart - start, -1), sums)
@@ -176,7 +198,7 @@ class Counter:
         updates = np.zeros(self.totals.shape[:2], np.int64)
         driven, restless = np.zeros((2, tables.steps), np.int64)
         for p in (p for p in network.populations if on_cores(p)):
-            share = compartments(p, placement.chip)
+            share = updates_of(p, placement.chip)
             end = p.neuron.start_step + p.neuron.active_steps(tables.timesteps)
             cores = tables.row_of(placement.cores[p.name])
             updates[p.neuron.start_step : end, cores] += placement.cuts[p.name].sizes() * share * self.samples

@@ -14,7 +14,7 @@ from neuro.chip.cutting.capabilities import check_inputs
 from neuro.chip.faults.engine import check_faults, run_broken
 from neuro.chip.faults.losses import loss_of, take_away, without_dead
 from neuro.chip.faultspec import Faults
-from neuro.chip.packets.traffic import PacketSampler, Sampled, Traffic, simulate
+from neuro.chip.packets.traffic import PacketSampler, SampledMessages, Traffic, simulate
 from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
@@ -23,16 +23,16 @@ from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
 from neuro.errors import ChipError, FitError, expect
 from neuro.network import Network
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 
 Noc = Literal["analytic", "packet"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ChipRun(Shown):
+class ChipRun(TableRepr):
     """What a placed network did with some samples, and what that costs on its chip: `run`, `counts`, `bill`.
 
-    With noc="packet", `traffic` tells what the packets of the samples `sampled.samples` did; the latency is theirs.
+    With noc="packet", `traffic` says what the packets of the samples `sampled.samples` did; the latency is theirs.
     """
 
     placement: Placement
@@ -40,7 +40,7 @@ class ChipRun(Shown):
     counts: Counts
     bill: Bill
     noc: Noc
-    sampled: Sampled | None
+    sampled: SampledMessages | None
     traffic: Traffic | None
     faults: Faults = field(default_factory=Faults)
 

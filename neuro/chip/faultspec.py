@@ -27,8 +27,8 @@ class Faults:
     stuck_weights: share of stored weights that are stuck (`stuck_at`) at 0, or at the least or most of 0 and the projection's
     weights. weight_flips: chance of each stored bit of each weight to be wrong. potential_flips: chance of each bit of each
     membrane potential to flip in each step (MaxPool, Graded and UserNeuron have none). threshold_noise: standard deviation of
-    each neuron's threshold, as a share of it. `seed` decides what is struck.
-    A kernel that several cores share is struck where all of them load it from.
+    each neuron's threshold, as a share of it. `seed` decides what is faulty.
+    A kernel that several cores share is faulty where all of them load it from.
     """
 
     dead_cores: tuple[int, ...] = ()

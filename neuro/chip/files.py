@@ -11,12 +11,11 @@ from typing import Any, get_args, get_origin
 from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
 from neuro.errors import ChipError, FormatError, expect, one_of
 from neuro.reading import read_toml
-from neuro.sourced import BASES
+from neuro.sourced import entry_mistakes, is_text
 
 Mistake = tuple[str, str, str]  # field, fact, remedy
 Tables = dict[str, dict[str, Any]]
 _META = ("name", "title", "scope", "caution")
-_ENTRY = {"value", "unit", "basis", "source"}
 _DEPTH = 4  # files that may build upon each other
 
 
@@ -79,7 +78,7 @@ def _tables(name: Any, depth: int) -> Tables:
         raise ChipError(f"chip {str(name)!r}, chip.base", f"{base!r} leads nowhere", remedy)
     below = _tables(base if base in list_chips() else Path(str(name)).parent / base, depth - 1)
     if not all(isinstance(entries, dict) for entries in tables.values()):
-        return tables  # which is told as a mistake
+        return tables  # which is reported as a mistake
     merged = {section: {**below.get(section, {}), **tables.get(section, {})} for section in {**below, **tables}}
     for section, entries in tables.items():
         for key in [key for key, value in entries.items() if value == {}]:
@@ -112,7 +111,7 @@ def _mistakes(tables: Tables) -> list[Mistake]:
     if found:
         return found
     meta = tables.get("chip", {})
-    found.extend((f"chip.{k}", "it is missing", f'Write {k} = "..." under [chip]') for k in _META if not _text(meta.get(k)))
+    found.extend((f"chip.{k}", "it is missing", f'Write {k} = "..." under [chip]') for k in _META if not is_text(meta.get(k)))
     found.extend(
         (f"chip.{k}", "there is no such field", f"Use {', '.join(_META)}, base") for k in meta if k not in (*_META, "base")
     )
@@ -129,25 +128,13 @@ def _mistakes(tables: Tables) -> list[Mistake]:
     return found
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
 def _entry_mistakes(key: str, entry: Any) -> list[tuple[str, str]]:
     info = about(key)
-    shape = f'{{ value = ..., unit = "{info["unit"]}", basis = "...", source = "..." }}'
+    found = entry_mistakes(entry, info["unit"])
     if entry is None:
-        return [] if info["optional"] else [("it is missing", f"Write it as {shape}: {info['doc']}")]
-    if not isinstance(entry, dict) or not _ENTRY - {"unit"} <= set(entry) <= _ENTRY:
-        return [("it is not a value with its source", f"Write it as {shape}")]
-    found = []
-    if entry["basis"] not in BASES:
-        found.append((f"basis {entry['basis']!r} is not known", f"Use one of {', '.join(BASES)}"))
-    if not _text(entry["source"]):
-        found.append(("it has no source", "Say where the value comes from"))
-    if entry.get("unit", "") != info["unit"]:
-        found.append((f"its unit is {entry.get('unit', '')!r}", f"Give it in {info['unit'] or 'no unit'!r}"))
-    return found + _value_mistakes(kind_of(key), entry["value"], info["least"])
+        return [] if info["optional"] else [("it is missing", f"{found[0][1]}: {info['doc']}")]
+    valued = isinstance(entry, dict) and "value" in entry
+    return found + (_value_mistakes(kind_of(key), entry["value"], info["least"]) if valued else [])
 
 
 def _value_mistakes(kind: Any, value: Any, least: float) -> list[tuple[str, str]]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.bill import Bill, Kind, Part
+from neuro.bill import Bill, Part
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
-from neuro.chip.spec import ENCODINGS, Chip, barrier_ns
+from neuro.chip.spec import ENCODINGS, WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
+from neuro.sourced import weakest
 
 Floats = NDArray[np.float64]
-_WATT_NS_IN_PJ = 1000.0
 _UNQUEUED = ('Network: the busiest link and the longest way; queues are not seen (noc="packet" simulates them).',)
 
 
@@ -84,9 +84,8 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
     """Times of every timed sample and step."""
     t, shape = chip.time, counts.far.shape[:2]
     each = counts.each
-    neuron = (t.neuron_access or 0.0) + (t.neuron_update or 0.0)
     send = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
-    send += counts.updates / counts.samples * neuron
+    send += counts.updates / counts.samples * neuron_ns(chip)
     send[..., -1] = each[..., -1, OUT] * (t.link_service or 0.0)
     receive = each[..., IN] * (t.axon_in or 0.0)
     for i, form in enumerate(ENCODINGS):
@@ -133,14 +132,9 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         yield Part(name, None if unknown else energy, "dynamic", _basis(chip, used))
     if not latency:
         return  # how long the chip is switched on is not known
-    always: list[tuple[str, str, Kind, float]] = [
-        ("static", "power.static", "static", counts.chips),
-        ("management", "power.management", "management", 1),
-    ]
-    for name, key, kind, times in always:
-        power_w = chip.value(key)
-        energy_pj = None if power_w is None else power_w * times * latency * _WATT_NS_IN_PJ
-        yield Part(name, energy_pj, kind, _basis(chip, [key]))
+    for name, power_w in always_on_w(chip, counts.chips).items():
+        energy_pj = None if power_w is None else power_w * latency * WATT_NS_IN_PJ
+        yield Part(name, energy_pj, name, _basis(chip, [f"power.{name}"]))
 
 
 _HOPS = ("energy.hop_x", "energy.hop_y", "energy.local", "energy.chip_link")
@@ -185,6 +179,4 @@ def _spelt(value: object) -> str:
 
 def _basis(chip: Chip, keys: Iterable[str]) -> str:
     """The weakest basis among some constants, "unknown" if none is known."""
-    order = ("measured", "vendor", "fitted", "simulated", "derived", "assumed")
-    bases = [chip.origin[key].basis for key in keys if key in chip.origin and chip.value(key) is not None]
-    return max(bases, key=order.index) if bases else "unknown"
+    return weakest(chip.origin[key].basis for key in keys if key in chip.origin and chip.value(key) is not None)

@@ -12,10 +12,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neuro.errors import ChipError
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.sourced import BASES, Basis, Sourced
 from neuro.specification import Sourceable
 
+WATT_NS_IN_PJ = 1000.0
 Encoding = Literal["dense", "sparse", "conv"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "user"]
@@ -182,10 +183,10 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Chip(Shown, Sourceable):
+class Chip(TableRepr, Sourceable):
     """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`; `chip.origin["core.neurons"]` says whence.
 
-    `scope` tells what the prices cover and `caution` what they are not fit for.
+    `scope` says what the prices cover and `caution` what they are not fit for.
     """
 
     name: str
@@ -292,6 +293,17 @@ def mistakes(chip: Chip) -> list[tuple[str, str, str]]:
 def choices(kind: Any) -> tuple[Any, ...]:
     """The allowed words of a Literal field, else ()."""
     return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def neuron_ns(chip: Chip) -> float:
+    """Time of one update of one compartment."""
+    return (chip.time.neuron_access or 0.0) + (chip.time.neuron_update or 0.0)
+
+
+def always_on_w(chip: Chip, chips: int) -> dict[Literal["static", "management"], float | None]:
+    """Power that flows as long as `chips` chips of a board are switched on, whatever they do; None where it is not public."""
+    static = chip.power.static
+    return {"static": None if static is None else static * chips, "management": chip.power.management}
 
 
 def barrier_ns(chip: Chip, tiles: int) -> float:

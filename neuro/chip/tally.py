@@ -30,7 +30,7 @@ class ClassTable(NamedTuple):
     loads: Ints
 
 
-class Sums(NamedTuple):
+class TallySums(NamedTuple):
     """Tables that the loop adds to: over all samples, and apart for some."""
 
     totals: Ints  # (steps, rows, 6) spikes, packets out, packets in, synops by encoding
@@ -42,7 +42,7 @@ class Sums(NamedTuple):
 
 
 @compiled
-def _add_all(k: int, n: int, t: int, table: ClassTable, sums: Sums) -> None:
+def _add_all(k: int, n: int, t: int, table: ClassTable, sums: TallySums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.totals[t, table.rows[k], 0] += n
     sums.totals[t, table.rows[k], 1] += n * table.sent[k]
@@ -55,7 +55,7 @@ def _add_all(k: int, n: int, t: int, table: ClassTable, sums: Sums) -> None:
 
 
 @compiled
-def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> None:
+def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: TallySums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.each[s, t, table.rows[k], 0] += n
     sums.each[s, t, table.rows[k], 1] += n * table.sent[k]
@@ -69,7 +69,7 @@ def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> 
 
 
 @compiled
-def _add_visits(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -> None:
+def _add_visits(k: int, n: int, s: int, t: int, table: ClassTable, sums: TallySums) -> None:
     """Synops count in `totals` at the step of their arrival, in `each` at the step of sending, when the core does the work."""
     for j in range(table.packet_starts[k], table.packet_starts[k + 1]):
         row = table.packet_rows[j]
@@ -83,7 +83,7 @@ def _add_visits(k: int, n: int, s: int, t: int, table: ClassTable, sums: Sums) -
 
 
 @compiled
-def tally(offsets: Ints, neurons: NDArray[np.int32], table: ClassTable, apart: Ints, sums: Sums) -> None:
+def tally(offsets: Ints, neurons: NDArray[np.int32], table: ClassTable, apart: Ints, sums: TallySums) -> None:
     """Add one population's messages to the sums.
 
     offsets (samples * steps + 1,) and neurons: its `Messages`; apart (samples,): row in the tables of single samples, or -1.

@@ -32,7 +32,7 @@ Examples:
   neuro sweep mine:net --data test.npz --code rate,graded --timesteps 4,8,16 --out found
       many settings, and which of them are worth considering; --resume goes on after an interruption
 
-Exit status: 0 done; 2 a mistake in what was asked for, told in one paragraph; 130 interrupted with Ctrl-C.
+Exit status: 0 done; 2 a mistake in the request, explained in one paragraph; 130 interrupted with Ctrl-C.
 """
 
 app = typer.Typer(

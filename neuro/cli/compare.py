@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Asked, Calibration, Code, NirWriter, Timesteps, Weights, study_named
+from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Calibration, Code, NirWriter, Request, Timesteps, Weights, study_named
 from neuro.cli.output import Json, Quiet, chip_names, console, machine_names, working, write_json, write_out
 from neuro.cli.paths import check_files
 from neuro.errors import UsageError
@@ -68,9 +68,9 @@ def compare(
     results: dict[str, Path | None] = {"--json": json, "--csv": csv}
     if table is not None:
         _leave_out(f"--table {table}", {**chosen, "--figure": figure, **({} if table == 1 else own)})
-        from neuro.cli.survey import Own, show_table
+        from neuro.cli.survey import ResNetOptions, show_table
 
-        asked_for = Own(weights, data, calibration, chip, code, timesteps)
+        asked_for = ResNetOptions(weights, data, calibration, chip, code, timesteps)
         check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip})
         with working("costing", quiet=quiet) as work:
             show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)
@@ -86,7 +86,7 @@ def compare(
     if model is None or data is None:
         raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
     _leave_out("a comparison of MODEL", {"--figure": figure})
-    named = Asked(
+    named = Request(
         model,
         data,
         chip or DEFAULT_CHIP,
@@ -124,8 +124,8 @@ def _leave_out(what: str, options: Mapping[str, object]) -> None:
 
 
 def _check_one(model: str | None, table: int | None, roofline: bool) -> None:
-    asked = [
+    questions = [
         name for name, given in (("MODEL", model is not None), ("--table", table is not None), ("--roofline", roofline)) if given
     ]
-    if len(asked) > 1:
-        raise UsageError("neuro compare", f"{' and '.join(asked)} are different questions", "Ask one of them")
+    if len(questions) > 1:
+        raise UsageError("neuro compare", f"{' and '.join(questions)} are different questions", "Ask one of them")

@@ -47,9 +47,9 @@ def demo(
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.studies.data import Data
-        from neuro.studies.settings import Settings, other_codes
+        from neuro.studies.settings import StudySettings, other_codes
 
-        target, settings = load_chip(chip), Settings(code, timesteps, other_codes(code))
+        target, settings = load_chip(chip), StudySettings(code, timesteps, other_codes(code))
         from neuro.cli.tell import tell
         from neuro.digits.data import load_digits
         from neuro.digits.model import train

@@ -11,10 +11,10 @@ import typer
 from neuro.cli.named import (
     MODEL,
     SAMPLES,
-    Asked,
     Calibration,
     Code,
     NirWriter,
+    Request,
     Timesteps,
     Weights,
     check_auto,
@@ -79,35 +79,35 @@ def faults(
             given = " and ".join(option for option, value in own.items() if value is not None)
             fact = f"{given}: a model and its data belong together"
             raise UsageError("neuro faults", fact, "Write `neuro faults MODEL --data FILE.npz`")
-        asked = None
+        request = None
         check_files(results, {"--chip": chip})
     else:
-        asked = Asked(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
-        check_files(results, asked.inputs(), code=asked.code_files())
+        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
+        check_files(results, request.inputs(), code=request.code_files())
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.cli.options import as_options
-        from neuro.studies.settings import Settings
+        from neuro.studies.settings import StudySettings
 
-        read = None if asked is None else read_named(asked)
+        read = None if request is None else read_named(request)
         target = load_chip(chip) if read is None else read.chip
         with as_options():
-            Settings(code or Settings().code, timesteps or Settings().timesteps)
-        from neuro.faultcurves import KINDS, Subject, curves
+            StudySettings(code or StudySettings().code, timesteps or StudySettings().timesteps)
+        from neuro.faultcurves import KINDS, PlacedSamples, curves
 
         kinds = kind or tuple(KINDS)
         _check_kinds(kinds, rate or (), tuple(KINDS))
         from neuro.report.outcome import Outcome
         from neuro.studies.trials import try_network
 
-        if asked is None or read is None:
+        if request is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            network, samples = network_of(asked, read, work=work), read.data
-        trial = try_network(network, target, samples, Settings(), code=code or "-", timesteps=timesteps, work=work)
+            network, samples = network_of(request, read, work=work), read.data
+        trial = try_network(network, target, samples, StudySettings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
-        subject = Subject(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)
+        subject = PlacedSamples(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)
         found = curves(subject, kinds, rates=rate or (), seeds=range(seeds), progress=work.advance)
     from neuro.report.faults import fault_figure, fault_table, fault_values
     from neuro.report.study import write_study
@@ -138,10 +138,10 @@ def _digits(chip: Chip, code: str | None, timesteps: int | None, work: Work) -> 
     from neuro.digits.data import load_digits
     from neuro.digits.model import train
     from neuro.studies.data import Data
-    from neuro.studies.settings import Settings
+    from neuro.studies.settings import StudySettings
     from neuro.studies.trials import convert_for
 
-    default, digits = Settings(), load_digits()
+    default, digits = StudySettings(), load_digits()
     work.step("training")
     model = train(digits, progress=work.advance)
     conversion = convert_for(chip, model, digits.x_train[:256], code or default.code, timesteps or default.timesteps)

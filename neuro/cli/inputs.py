@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from neuro.studies.data import Data, checked_labels, checked_samples
 
 _REMEDY = "Write it with numpy.savez(path, x=x, y=y)"
 _NPY = b"\x93NUMPY"
+FORMATS: dict[str, Callable[[Path], Mapping[str, NDArray[Any]]]] = {  # by how a file's name ends; any other end: .npz
+    ".npz": lambda path: read_npz(path, _REMEDY),
+}
 
 
 def read_data(path: Path) -> Data:
@@ -32,7 +35,7 @@ def read_inputs(path: Path) -> NDArray[Any]:
     return checked_samples(str(path), _arrays(path)["x"])
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
     with opened(path) as file:
         head = file.read(len(_NPY))
     if head == _NPY:
@@ -40,7 +43,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise FormatError(str(path), "it is one array (.npy), not an .npz file", f"Write {line} and pass data.npz")
     if not head:
         raise FormatError(str(path), "it is empty", _REMEDY)
-    arrays = read_npz(path, _REMEDY)
+    arrays = FORMATS.get(path.suffix, FORMATS[".npz"])(path)
     if "x" not in arrays:
         held = ", ".join(arrays) or "nothing"
         raise FormatError(str(path), f"it has no array 'x' (it holds {held})", _renamed(path, arrays))

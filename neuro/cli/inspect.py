@@ -91,10 +91,10 @@ def _check_folder(folder: Path) -> None:
 def _chip(name: str, board: str) -> Chip:
     from neuro.chip.files import load_chip
     from neuro.cli.options import as_options
-    from neuro.studies.settings import Settings
+    from neuro.studies.settings import StudySettings
 
     with as_options():
-        Settings(board=board)
+        StudySettings(board=board)
     return load_chip(name)
 
 

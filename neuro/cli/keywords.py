@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from neuro.chip.spec import Chip as EmulatedChip
-    from neuro.keywords.listening import Account, Detection, Listener
-    from neuro.keywords.making import Heard
+    from neuro.keywords.listening import ChipUse, Detection, Listener
+    from neuro.keywords.making import PartResult
     from neuro.keywords.spotter import Spotter
 
 _MODELS = ("separable", "multilayer")
 app = typer.Typer(
-    help="Keyword spotting: choose a word, hear it on the chip, know the joules.",
+    help="Keyword spotting: choose a word, detect it on the chip, see the energy.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -68,14 +68,14 @@ def train(
         raise UsageError(f"--data {data}", "there is no such file or folder", "Check the path")
     with working("loading", quiet=quiet):
         from neuro.keywords.making import gather, make
-        from neuro.keywords.training import Recipe
+        from neuro.keywords.training import TrainingSettings
 
-        recipe = Recipe(model, clips=shown, seed=seed)
+        training = TrainingSettings(model, clips=shown, seed=seed)
     with working("gathering clips", quiet=quiet) as work:
         parts = gather(word, data, clips=voices, seed=seed, stage=lambda what, done, of: work.advance(done, of))
     origin = "synthesised speech" if data is None else data.name
     with working("training", quiet=quiet) as work:
-        made = make(parts, recipe, card={"data": origin}, progress=lambda step, of, loss: work.advance(step, of))
+        made = make(parts, training, card={"data": origin}, progress=lambda step, of, loss: work.advance(step, of))
     made.spotter.save(out)
     shown_on = console(quiet=quiet or str(json) == "-")
     for line in _train_report(made.spotter, made.heard):
@@ -108,7 +108,7 @@ def listen(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Hear words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
+    """Detect words in a recording or at the microphone, on the emulated chip, with a running account of spikes and energy."""
     if (file is None) == (not mic):
         raise UsageError("neuro keywords listen", "it needs one thing to listen to", "Name a WAV file, or pass --mic")
     for option, value in (("--figure", figure), ("--json", json)):
@@ -218,14 +218,14 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
     from neuro.files import write_text
     from neuro.keywords.audio import clipped_share, read_wav
-    from neuro.keywords.listening import Account
+    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
     audio = read_wav(file, rate)
     seconds, started = audio.size / rate, time.process_time()
     parts = [listener.hear(audio[at : at + 5 * rate]) for at in range(0, audio.size, 5 * rate)] + [listener.finish()]
     spent_s = time.process_time() - started
-    account = sum((part.account for part in parts), Account())
+    account = sum((part.account for part in parts), ChipUse())
     detections = [found for part in parts for found in part.detections]
     for found in detections:
         shown.print(_spelt(found))
@@ -251,10 +251,10 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
 def _at_the_microphone(listener: Listener, shown: Console) -> None:
     from neuro.keywords.audio import microphone
-    from neuro.keywords.listening import Account
+    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
-    account = Account()
+    account = ChipUse()
     shown.print(f"Listening for {', '.join(listener.spotter.keywords)}. Ctrl-C ends.")
     with suppress(KeyboardInterrupt):
         for block in microphone(rate, rate // 4):
@@ -270,7 +270,7 @@ def _spelt(found: Detection) -> str:
     return f"{found.at_s:8.2f} s  {found.word}  ({100 * found.share:.0f} %)"
 
 
-def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
+def _account_facts(account: ChipUse, listener: Listener) -> dict[str, Any]:
     """The account per inference (a frame) and per second of audio; what the chip draws when idle stands apart."""
     frames = max(1, account.frames)
     rate, power = listener.spotter.features.frames_per_s, listener.placement.chip.power
@@ -290,7 +290,7 @@ def _account_facts(account: Account, listener: Listener) -> dict[str, Any]:
     }
 
 
-def _account_lines(account: Account, listener: Listener) -> Iterator[str]:
+def _account_lines(account: ChipUse, listener: Listener) -> Iterator[str]:
     from neuro import units
 
     facts = _account_facts(account, listener)
@@ -315,7 +315,7 @@ def _drawn(power_w: float | None) -> str:
     return units.energy(None if power_w is None else power_w * 1e12)
 
 
-def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]:
+def _train_report(spotter: Spotter, heard: Mapping[str, PartResult]) -> Iterator[Any]:
     from neuro.report.tables import table
     from neuro.units import percent
 
@@ -343,7 +343,7 @@ def _train_report(spotter: Spotter, heard: Mapping[str, Heard]) -> Iterator[Any]
         yield f"Of texts made to sound almost as a keyword, {percent(test.near_false[1])} were taken for it."
 
 
-def _heard_rows(heard: Mapping[str, Heard]) -> dict[str, Any]:
+def _heard_rows(heard: Mapping[str, PartResult]) -> dict[str, Any]:
     return {
         part: {
             "clips": h.clips,

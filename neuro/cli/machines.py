@@ -63,14 +63,14 @@ def machines(
 def _validate(points: Path | None, json: Path | None, quiet: bool) -> None:
     from neuro.machines.points import read_points
     from neuro.machines.validation import validate
-    from neuro.report.tables import Wide
+    from neuro.report.tables import WideTable
     from neuro.report.tables_machines import errors, unused
 
     found = validate(None if points is None else read_points(points))
     shown = console(quiet=quiet or str(json) == "-")
-    shown.print(Wide(*errors(found)))
+    shown.print(WideTable(*errors(found)))
     if found.unused:
-        shown.print(Wide(*unused(found)))
+        shown.print(WideTable(*unused(found)))
     write_json(json, found.to_json())
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neuro.engine.pace import Work
     from neuro.network import Network
     from neuro.studies.data import Data
-    from neuro.studies.settings import Settings
+    from neuro.studies.settings import StudySettings
     from neuro.studies.study import Study
 
 CALIBRATION_SAMPLES = 512
@@ -46,7 +46,7 @@ Calibration = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """What was asked for, as it was written on the command line."""
 
     model: str
@@ -96,7 +96,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class Loaded:
     """What was named, read and checked as far as that can be done without the libraries that take seconds to load."""
 
     chip: Chip
@@ -105,44 +105,44 @@ class Read:
     network: Network | None  # the spiking network, where one of ours was named
 
 
-def read_named(asked: Asked) -> Read:
+def read_named(request: Request) -> Loaded:
     """Read the chip, the data, and the network where that is quick; refuse what cannot be right before anything is loaded."""
-    _check(asked)
+    _check(request)
     from neuro.chip.files import load_chip
     from neuro.cli.inputs import read_data, read_inputs
 
-    chip = load_chip(asked.chip)
-    _check_model(asked)
-    data = read_data(asked.data)
-    typical = (data.x if asked.calibration is None else read_inputs(asked.calibration))[:CALIBRATION_SAMPLES]
+    chip = load_chip(request.chip)
+    _check_model(request)
+    data = read_data(request.data)
+    typical = (data.x if request.calibration is None else read_inputs(request.calibration))[:CALIBRATION_SAMPLES]
     network = None
-    if asked.saved and not asked.nir:
+    if request.saved and not request.nir:
         from neuro.network import Network
 
-        network = Network.load(asked.model)
-    return Read(chip, data, typical, network)
+        network = Network.load(request.model)
+    return Loaded(chip, data, typical, network)
 
 
-def study_named(asked: Asked, *, work: Work) -> Study:
+def study_named(request: Request, *, work: Work) -> Study:
     """Read what was named, convert it if it is a float network, and study it on the chip."""
-    settings = settings_of(asked)
-    read = read_named(asked)
+    settings = settings_of(request)
+    read = read_named(request)
     from neuro.studies.study import study_model, study_network
 
     chip, samples = read.chip, read.data
-    if asked.saved:
-        network = _network(asked, read)
-        outcome = study_network(network, chip, samples, settings, window=asked.timesteps, work=work)
-        facts = (*outcome.facts, *(network.notes if asked.nir else ()))  # what was assumed about another tool's file
-        return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}", facts=facts)
-    model = float_network(asked, samples)
+    if request.saved:
+        network = _network(request, read)
+        outcome = study_network(network, chip, samples, settings, window=request.timesteps, work=work)
+        facts = (*outcome.facts, *(network.notes if request.nir else ()))  # what was assumed about another tool's file
+        return replace(outcome, title=f"{Path(request.model).name} on {chip.name}", facts=facts)
+    model = float_network(request, samples)
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
-    calibrated = f"calibrated on {len(read.typical):,} inputs of {(asked.calibration or asked.data).name}"
-    name = Path(asked.model).name if asked.onnx else asked.model
+    calibrated = f"calibrated on {len(read.typical):,} inputs of {(request.calibration or request.data).name}"
+    name = Path(request.model).name if request.onnx else request.model
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=(calibrated, *getattr(model, "notes", ())))
 
 
-def _network(asked: Asked, read: Read) -> Network:
+def _network(request: Request, read: Loaded) -> Network:
     """The spiking network in a file."""
     if read.network is not None:
         return read.network
@@ -153,27 +153,27 @@ def _network(asked: Asked, read: Read) -> Network:
     x = read.data.x
     fractions = x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
     scale = float(np.abs(x).max()) / INPUT_LEVELS if fractions else None
-    return read_nir(asked.model, writer=asked.nir_writer, input_scale=scale)
+    return read_nir(request.model, writer=request.nir_writer, input_scale=scale)
 
 
-def float_network(asked: Asked, samples: Data) -> Any:
+def float_network(request: Request, samples: Data) -> Any:
     """The module or graph that was named."""
-    if not asked.onnx:
+    if not request.onnx:
         from converters.modules import load_module
 
-        return load_module(asked.model, weights=asked.weights)
+        return load_module(request.model, weights=request.weights)
     from converters.onnx_files import read_onnx
 
-    return read_onnx(asked.model, shape=samples.x.shape[1:])
+    return read_onnx(request.model, shape=samples.x.shape[1:])
 
 
-def network_of(asked: Asked, read: Read, *, work: Work) -> Network:
+def network_of(request: Request, read: Loaded, *, work: Work) -> Network:
     """The spiking network that was named, converted if it is a float network."""
-    if asked.saved:
-        return _network(asked, read)
+    if request.saved:
+        return _network(request, read)
     from neuro.studies.trials import convert_for
 
-    settings, model = settings_of(asked), float_network(asked, read.data)
+    settings, model = settings_of(request), float_network(request, read.data)
     work.step(f"{settings.code}: converting")
     return convert_for(read.chip, model, read.typical, settings.code, settings.timesteps).network
 
@@ -184,21 +184,21 @@ def check_auto(code: str | None, timesteps: int | None) -> None:
         raise UsageError("--timesteps", "--code auto chooses them too", "Leave --timesteps out, or name a code")
 
 
-def _check(asked: Asked) -> None:
-    if asked.nir_writer is not None and not asked.nir:
-        raise UsageError("--nir-writer", f"{asked.model!r} is not a .nir file", "Leave --nir-writer out")
-    if asked.nir_writer is not None and asked.nir_writer not in WRITERS:
-        raise UsageError("--nir-writer", f"{asked.nir_writer!r} is not known", one_of(asked.nir_writer, WRITERS))
-    check_auto(asked.code, asked.timesteps)
-    given = (("--code", asked.code), ("--weights", asked.weights), ("--calibration", asked.calibration))
-    for name, value in (*given, ("--all-codes", asked.all_codes or None)):
-        if asked.saved and value is not None:
-            raise UsageError(name, f"{asked.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
-    if asked.saved and asked.diagnose:
-        fact = f"{asked.model!r} is a saved spiking network: the float network to measure it against is not in it"
+def _check(request: Request) -> None:
+    if request.nir_writer is not None and not request.nir:
+        raise UsageError("--nir-writer", f"{request.model!r} is not a .nir file", "Leave --nir-writer out")
+    if request.nir_writer is not None and request.nir_writer not in WRITERS:
+        raise UsageError("--nir-writer", f"{request.nir_writer!r} is not known", one_of(request.nir_writer, WRITERS))
+    check_auto(request.code, request.timesteps)
+    given = (("--code", request.code), ("--weights", request.weights), ("--calibration", request.calibration))
+    for name, value in (*given, ("--all-codes", request.all_codes or None)):
+        if request.saved and value is not None:
+            raise UsageError(name, f"{request.model!r} is a saved spiking network, which has these already", f"Leave {name} out")
+    if request.saved and request.diagnose:
+        fact = f"{request.model!r} is a saved spiking network: the float network to measure it against is not in it"
         raise UsageError("--diagnose", fact, "Name the float network, package.module:callable or an .onnx file")
-    if asked.onnx and asked.weights is not None:
-        raise UsageError("--weights", f"{asked.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
+    if request.onnx and request.weights is not None:
+        raise UsageError("--weights", f"{request.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
 
 
 def check_name(model: str) -> Place:
@@ -211,35 +211,35 @@ def check_name(model: str) -> Place:
     return locate(model)
 
 
-def _check_model(asked: Asked) -> None:
+def _check_model(request: Request) -> None:
     """Refuse a model or weights that are not there, or plainly of another kind, before anything is loaded to read them."""
-    if asked.saved or asked.onnx:
+    if request.saved or request.onnx:
         from neuro.reading import opened
 
-        with opened(asked.model):
+        with opened(request.model):
             return
-    check_name(asked.model)
-    if asked.weights is not None:
+    check_name(request.model)
+    if request.weights is not None:
         from neuro.weights import check_weights
 
-        check_weights(asked.weights)
+        check_weights(request.weights)
 
 
-def settings_of(asked: Asked) -> Settings:
-    """Settings with the defaults in place of what was left open."""
+def settings_of(request: Request) -> StudySettings:
+    """The settings with the defaults in place of what was left open."""
     from neuro.cli.options import as_options
-    from neuro.studies.settings import Settings, other_codes
+    from neuro.studies.settings import StudySettings, other_codes
 
-    default = Settings()
-    code = asked.code or default.code
+    default = StudySettings()
+    code = request.code or default.code
     with as_options():
-        return Settings(
+        return StudySettings(
             code,
-            asked.timesteps or default.timesteps,
-            other_codes(code) if asked.all_codes else (),
-            asked.machines or default.machines,
-            asked.batches or default.batches,
-            asked.board,
-            asked.diagnose,
-            asked.within_s,
+            request.timesteps or default.timesteps,
+            other_codes(code) if request.all_codes else (),
+            request.machines or default.machines,
+            request.batches or default.batches,
+            request.board,
+            request.diagnose,
+            request.within_s,
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-LONG_S = 60.0  # from which on a log is told how long a piece of work will take
+LONG_S = 60.0  # from which on a log says how long a piece of work will take
 PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
@@ -78,7 +78,7 @@ def write_out(path: Path, text: str) -> None:
         write_text(path, text)
 
 
-class _Announced(Work):
+class _LogLines(Work):
     """A line for each piece that takes longer than `LONG_S`, with how long it will take; for a log."""
 
     def __init__(self, what: str) -> None:
@@ -94,7 +94,7 @@ class _Announced(Work):
             self._what = ""
 
 
-class _Shown(Work):
+class _ProgressBar(Work):
     """The same as a line with a bar and the time left."""
 
     def __init__(self, bar: Progress) -> None:
@@ -112,13 +112,13 @@ class _Shown(Work):
 def working(what: str, *, quiet: bool = False) -> Iterator[Work]:
     """A progress line on standard error while the block runs, where that is a terminal; elsewhere a line for what takes long."""
     if quiet or not sys.stderr.isatty():
-        yield Work() if quiet else _Announced(what)
+        yield Work() if quiet else _LogLines(what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        work = _Shown(bar)
+        work = _ProgressBar(bar)
         work.step(what)
         yield work

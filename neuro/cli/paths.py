@@ -17,7 +17,7 @@ Named = Mapping[str, Path | str | None]  # by the option that names them
 def check_files(results: Named, inputs: Named | None = None, *, code: Iterable[Path] = ()) -> None:
     """Refuse, before any work is done, a result that could not be written, or that would replace an input or another result.
 
-    `inputs` that do not exist are somebody else's mistake, or names of chips and machines; a folder stands for all in it.
+    `inputs` that do not exist are reported elsewhere, or are names of chips and machines; a folder stands for all in it.
     `code`: files of the network's own program. Links, hard links and other spellings of a path are seen through.
     """
     written = {option: Path(path) for option, path in results.items() if path is not None}

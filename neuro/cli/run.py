@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Asked, Calibration, Code, Model, NirWriter, Samples, Timesteps, Weights, study_named
+from neuro.cli.named import Calibration, Code, Model, NirWriter, Request, Samples, Timesteps, Weights, study_named
 from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
 
@@ -49,10 +49,10 @@ def run(
 ) -> None:
     """Emulate a network of your own on a chip: accuracy, energy, latency and a comparison.
 
-    A float network is converted first (code rate, 16 timesteps unless told otherwise); a saved spiking network runs as it is.
+    A float network is converted first (code rate, 16 timesteps by default); a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
-    asked = Asked(
+    request = Request(
         model,
         data,
         chip,
@@ -66,9 +66,9 @@ def run(
         nir_writer=nir_writer,
         within_s=within,
     )
-    check_files({"--report": report, "--json": json}, asked.inputs(), code=asked.code_files())
+    check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:
-        outcome = study_named(asked, work=work)
+        outcome = study_named(request, work=work)
     from neuro.cli.tell import tell
 
     tell(outcome, report=report, json=json, quiet=quiet)

@@ -21,7 +21,7 @@ ROOFLINE_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class ResNetOptions:
     """ResNet-50 weights of the user's, images, and how they become spikes on which board; None: the default."""
 
     weights: Path | None = None
@@ -40,11 +40,11 @@ class Own:
             raise UsageError("--table", "options for a row of your own, but no weights", "Add --weights FILE.safetensors")
 
 
-def show_table(number: int, own: Own, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
+def show_table(number: int, own: ResNetOptions, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
     """Print one of the survey's tables, and write its rows where wanted."""
     from neuro.machines import survey
     from neuro.report import tables_machines
-    from neuro.report.tables import Wide
+    from neuro.report.tables import WideTable
 
     rows: list[dict[str, Any]]
     if number == 1:
@@ -56,7 +56,7 @@ def show_table(number: int, own: Own, *, json: Path | None, csv: Path | None, qu
     else:
         rows = survey.table_three()
         plain = tables_machines.survey_three(rows)
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(Wide(*plain))
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*plain))
     write_json(json, rows)
     if csv is not None:
         _write_csv(csv, rows)
@@ -68,14 +68,14 @@ def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, 
     from neuro.machines.survey import roofline
     from neuro.report import figures_machines, tables_machines
     from neuro.report.svg import alone
-    from neuro.report.tables import Wide
+    from neuro.report.tables import WideTable
 
     data = roofline()
     known = {roof["machine"] for roof in data["roofs"]}
     for name in machines:
         if name not in known:
             raise UsageError(f"machine {name!r}", "it has no roof in the catalogue", one_of(name, sorted(known)))
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(Wide(*tables_machines.rooflines(data, ROOFLINE_BATCH)))
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*tables_machines.rooflines(data, ROOFLINE_BATCH)))
     write_text(figure, alone(figures_machines.roofline(data, machines or COLOURED, ROOFLINE_BATCH)))
     write_json(json, data)
     if csv is not None:
@@ -88,7 +88,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_out(path, csv_rows(rows))
 
 
-def _own_row(own: Own, work: Work) -> list[Bill]:
+def _own_row(own: ResNetOptions, work: Work) -> list[Bill]:
     """The bill of ResNet-50 with the user's weights, converted and emulated on a board; none without weights."""
     if own.weights is None or own.data is None:
         return []
@@ -96,13 +96,13 @@ def _own_row(own: Own, work: Work) -> list[Bill]:
     from neuro.cli.inputs import read_data, read_inputs
     from neuro.cli.options import as_options
     from neuro.machines.spiking import resnet50_graph
-    from neuro.studies.settings import Settings
+    from neuro.studies.settings import StudySettings
     from neuro.weights import read_weights
 
     chip, samples = load_chip(own.chip or BOARD), read_data(own.data)
     typical = (samples.x if own.calibration is None else read_inputs(own.calibration))[:CALIBRATION_SAMPLES]
     with as_options():
-        settings = Settings(own.code or Settings().code, own.timesteps or Settings().timesteps)
+        settings = StudySettings(own.code or StudySettings().code, own.timesteps or StudySettings().timesteps)
     graph = resnet50_graph(read_weights(own.weights))
     work.step("converting ResNet-50")
     from neuro.studies.trials import convert_for, try_network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.named import DEFAULT_CHIP, Asked, Read, float_network, read_named
+from neuro.cli.named import DEFAULT_CHIP, Loaded, Request, float_network, read_named
 from neuro.cli.output import Json, Quiet, chip_names, console, working, write_json
 from neuro.cli.paths import check_apart, check_files
 from neuro.codes import CODES
@@ -16,8 +16,8 @@ from neuro.errors import UsageError
 
 if TYPE_CHECKING:
     from neuro.sweeping.settings import Search
-    from neuro.sweeping.subject import Subject
-    from neuro.sweeping.sweep import Plan
+    from neuro.sweeping.subject import SweepSubject
+    from neuro.sweeping.sweep import SweepPlan
 
 EXAMPLES = """
 Examples:
@@ -117,31 +117,31 @@ def sweep(
         raise UsageError(str(out), "it holds a sweep already", "Continue it with --resume, or name another folder with --out")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}", "it is no folder", "Name a folder")
-    asked = None if model is None or data is None else Asked(model, data, DEFAULT_CHIP, None, None, weights, calibration)
-    if asked is not None and asked.saved:
+    request = None if model is None or data is None else Request(model, data, DEFAULT_CHIP, None, None, weights, calibration)
+    if request is not None and request.saved:
         fact, remedy = "a spiking network has its code already", "Name the float network it came from"
-        raise UsageError(f"model {asked.model!r}", fact, remedy)
-    inputs = {} if asked is None else asked.inputs()
+        raise UsageError(f"model {request.model!r}", fact, remedy)
+    inputs = {} if request is None else request.inputs()
     inputs |= {f"--chip {name}": str(name) for name in _split("chip", chip or []) if str(name).endswith(".toml")}
     check_files({"--json": json})
     check_apart(
-        {"--json": json, **{f"--out {name}": out / name for name in _FILES}}, inputs, code=asked.code_files() if asked else ()
+        {"--json": json, **{f"--out {name}": out / name for name in _FILES}}, inputs, code=request.code_files() if request else ()
     )
     axes = {"code": code, "timesteps": timesteps, "threshold": threshold, "weight_bits": weight_bits}
     axes |= {"chip": chip, "placement": placement}
     with working("loading", quiet=quiet) as work:
-        read = None if asked is None else _labelled(asked)
+        read = None if request is None else _labelled(request)
         from neuro.chip.files import load_chip
         from neuro.sweeping.settings import Search
-        from neuro.sweeping.sweep import SUBJECT, Means, sweep_subject
+        from neuro.sweeping.sweep import SUBJECT, WorkerOptions, sweep_subject
 
         plan = _plan(axes, None if search is None else Search(search, seed=seed), out, resume=resume)
         for name in () if plan is None else plan.space.chip:
             load_chip(name)
         known = resume and model is None and (out / SUBJECT).exists()
-        subject = None if known else _subject(asked, read, samples, work.advance)
+        subject = None if known else _subject(request, read, samples, work.advance)
         work.step("measuring")
-        found = sweep_subject(subject, plan, out, Means(workers, cluster, work.advance), resume=resume)
+        found = sweep_subject(subject, plan, out, WorkerOptions(workers, cluster, work.advance), resume=resume)
     from neuro.files import write_text
     from neuro.report.svg import alone
     from neuro.report.sweeping import accuracy_against, terminal, write_sweep_page
@@ -155,15 +155,15 @@ def sweep(
     write_json(json, found.to_json())
 
 
-def _plan(axes: dict[str, list[str] | None], search: Search | None, out: Path, *, resume: bool) -> Plan | None:
+def _plan(axes: dict[str, list[str] | None], search: Search | None, out: Path, *, resume: bool) -> SweepPlan | None:
     """What was asked for; None for what the folder holds."""
     from neuro.sweeping.settings import Space
-    from neuro.sweeping.sweep import PLAN, Plan
+    from neuro.sweeping.sweep import PLAN, SweepPlan
 
     given: dict[str, Any] = {name: _split(name, texts) for name, texts in axes.items() if texts}
     if resume and not given and search is None and (out / PLAN).exists():
         return None
-    return Plan(Space(**given), search)
+    return SweepPlan(Space(**given), search)
 
 
 def _split(name: str, texts: list[str]) -> list[str] | list[int]:
@@ -176,19 +176,19 @@ def _split(name: str, texts: list[str]) -> list[str] | list[int]:
     return [int(value) for value in values]
 
 
-def _labelled(asked: Asked) -> Read:
+def _labelled(request: Request) -> Loaded:
     """What was named, read; refused without the classes of the samples."""
-    read = read_named(asked)
+    read = read_named(request)
     if read.data.y is None:
-        raise UsageError(f"{asked.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
+        raise UsageError(f"{request.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
     return read
 
 
-def _subject(asked: Asked | None, read: Read | None, samples: int | None, progress: Any) -> Subject:
+def _subject(request: Request | None, read: Loaded | None, samples: int | None, progress: Any) -> SweepSubject:
     """What was named, ready to be measured; None for the digits, whose network is trained here."""
     from neuro.sweeping.subject import subject_of
 
-    if asked is None or read is None:
+    if request is None or read is None:
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
 
@@ -198,6 +198,6 @@ def _subject(asked: Asked | None, read: Read | None, samples: int | None, progre
         return subject_of(trained, x, y, calibration=digits.x_train[:256], title="Handwritten digits")
     held = read.data
     assert held.y is not None  # see _labelled
-    network = float_network(asked, held)
-    title = Path(asked.model).name
+    network = float_network(request, held)
+    title = Path(request.model).name
     return subject_of(network, held.x[:samples], held.y[:samples], calibration=read.typical, title=title)

@@ -1,4 +1,4 @@
-"""How an Outcome is told: tables on the terminal, a page, a JSON file."""
+"""How an Outcome is shown: tables on the terminal, a page, a JSON file."""
 
 from __future__ import annotations
 

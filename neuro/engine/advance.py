@@ -187,7 +187,7 @@ def live(
     p: Any, t: int, slot: int, sample: int, first: int, last: int, bias: Any, state: Any, counts: Any, traces: Any, totals: Any,
     narrow: Any, wide: Any, fired: Any, sent: Any,
 ) -> None:  # fmt: skip
-    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo in one go."""
+    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo together."""
     neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
     lane = U(sample * p.size + first * p.lanes)
     joined = p.acc_row == p.lanes
@@ -211,14 +211,14 @@ def live(
 
 @compiled
 def advance(
-    p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any,
+    p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, workspace: Any, counts: Any, traces: Any,
     totals: Any, accumulators: Any, masks: Any, samples: Any, rows: Any, steps: Any,
 ) -> None:  # fmt: skip
     """Take rows [rows[0], rows[1]) of population `p` through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
 
-    steps[2] is the step of the store's first segment. totals (5, steps of the store) collects what SYNOPS ... RESTLESS name.
+    steps[2] is the step of the workspace's first segment. totals (5, its steps) collects what SYNOPS ... RESTLESS name.
     """
-    lists, payloads, begins, ends = store
+    lists, payloads, begins, ends = workspace
     narrow, wide, _, _, _, _ = accumulators
     fired, sent = masks
     base = steps[2]
@@ -260,7 +260,7 @@ def advance(
 
 @recompiled
 def advance_user(
-    step: Any, p: Any, parameters: Any, bias: Any, state: Any, store: Any, counts: Any, traces: Any, totals: Any, masks: Any,
+    step: Any, p: Any, parameters: Any, bias: Any, state: Any, workspace: Any, counts: Any, traces: Any, totals: Any, masks: Any,
     samples: Any, rows: Any, steps: Any,
 ) -> Any:  # fmt: skip
     """The same for a population whose model's own step is compiled. `advance` has left its charges in the traces; potentials
@@ -269,7 +269,7 @@ def advance_user(
     `step(j, charge, parameters, state, at, stride)` updates the state in place and returns the message. Returns the
     first message out of bounds, or 0.
     """
-    lists, payloads, begins, ends = store
+    lists, payloads, begins, ends = workspace
     fired, sent = masks
     base = steps[2]
     for sample in range(samples[0], samples[1]):

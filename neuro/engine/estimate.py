@@ -32,7 +32,7 @@ _POINTER_BYTES = 8
 _PLACING_BYTES = 48  # of one weight or listed synapse while its network is placed
 _PLAIN_BYTES, _PLAIN_KEPT = 64, 20  # of any synapse in engines that list them all: while they do, and for the run
 _BIAS_BYTES = 8  # of one neuron's bias in a plan, and while it is made
-_FIRST_BYTES = 16  # of one state variable's first value while a plan or a store is made
+_FIRST_BYTES = 16  # of one state variable's first value while a plan or a workspace is made
 _PLACE_BYTES, _PAYLOAD_BYTES = 4, 4  # of one neuron and step that it is switched on for: its place in a list, its payload
 _SOURCE_BYTES = 16  # of one source neuron and step: its messages in two orders
 _KEPT_BYTES = 12  # of one neuron and step of a raster or trace: as the kernels leave it, in the user's order, and as it is kept
@@ -76,7 +76,7 @@ def estimate(
     by_step = any(r.startswith(("raster", "packed", "traces")) for r in record)
     each = sum(_block_bytes(p, window, steps, by_step or not has_kernel(p.neuron)) for p in network.populations)
     if engine == "event":
-        block = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
+        block = block_samples(each, samples, threads)
         work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
     else:
         at_once = samples if engine == "torch" else 1
@@ -110,6 +110,11 @@ def check_placeable(network: Network, listed: Collection[str]) -> None:
     stored = sum(_placing(p, network, p.name in listed) for p in network.projections) * _PLACING_BYTES
     what = f"tables of {neurons:,} neurons and {network.synapses:,} synapses"
     check_fits("placing the network", neurons * _PLACED_BYTES + stored, what, "Place a part of it, or use more memory")
+
+
+def block_samples(each: int, samples: int, threads: int) -> int:
+    """Samples that the event engine works on together, given the bytes of each."""
+    return max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
 
 
 def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from neuro.encoding import encode, source_of
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
-from neuro.engine.estimate import BLOCK_BYTES, BLOCK_SAMPLES
+from neuro.engine.estimate import block_samples
 from neuro.engine.lanes import LANES
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
-from neuro.engine.store import Store, bytes_per_sample, list_messages, take_store
 from neuro.engine.user import compile_step
+from neuro.engine.workspace import Workspace, bytes_per_sample, list_messages, take_workspace
 from neuro.errors import EngineError
 from neuro.network import Network
 
@@ -43,48 +43,50 @@ class Worker:
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
 
-    def advance(self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]) -> None:
+    def advance(
+        self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
+    ) -> None:
         """Take some rows of one population through some steps."""
-        plan = store.plan
+        plan = workspace.plan
         advance(
-            store.populations[index],
+            workspace.populations[index],
             plan.projections,
-            store.populations,
+            workspace.populations,
             plan.arenas,
             plan.bias,
-            store.state,
-            store.spikes,
-            store.counts,
-            store.traces,
+            workspace.state,
+            workspace.spikes,
+            workspace.counts,
+            workspace.traces,
             self.totals[index],
             self.scratch,
             self.masks,
             samples,
             rows,
-            (*steps, store.base[0]),
+            (*steps, workspace.base[0]),
         )
-        if store.populations[index]["model"] == T.USER:
-            self._advance_user(store, index, samples, rows, steps)
+        if workspace.populations[index]["model"] == T.USER:
+            self._advance_user(workspace, index, samples, rows, steps)
 
     def _advance_user(
-        self, store: Store, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
+        self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
     ) -> None:
-        population = store.plan.members[index]
+        population = workspace.plan.members[index]
         neuron = population.neuron
         bad = advance_user(
             compile_step(neuron, population.name),
-            store.populations[index],
+            workspace.populations[index],
             neuron.parameters,
-            store.plan.bias,
-            store.state,
-            store.spikes,
-            store.counts,
-            store.traces,
+            workspace.plan.bias,
+            workspace.state,
+            workspace.spikes,
+            workspace.counts,
+            workspace.traces,
             self.totals[index],
             self.masks,
             samples,
             rows,
-            (*steps, store.base[0]),
+            (*steps, workspace.base[0]),
         )
         if bad:
             lowest, highest = neuron.messages
@@ -111,25 +113,25 @@ def simulate(
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
-    block = int(max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-recorder.samples // threads))))
+    block = block_samples(int(each), recorder.samples, threads)
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [Worker(plan, recorder.steps) for _ in range(threads)]
     kept = range(threads if by_sample else 1)
-    stores = [take_store(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
+    workspaces = [take_workspace(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
     with ThreadPoolExecutor(threads) as pool:
-        job = Job(plan, inputs, recorder, observe)
+        job = BlockJob(plan, inputs, recorder, observe)
         if by_sample and threads > 1:
-            free = list(zip(workers, stores, strict=True))
+            free = list(zip(workers, workspaces, strict=True))
             for done in pool.map(lambda start: job.with_free(free, start, block), starts):
                 if progress:
                     progress(done, recorder.samples)
         else:
             for start in starts:
-                done = job.block(stores[0], workers, pool if threads > 1 else None, start, block)
+                done = job.block(workspaces[0], workers, pool if threads > 1 else None, start, block)
                 if progress:
                     progress(done, recorder.samples)
-    plan.spare[:] = stores
+    plan.spare[:] = workspaces
     total = np.sum([worker.totals for worker in workers], axis=0)
     for index, p in enumerate(network.populations):
         counts = recorder.counts[p.name]
@@ -160,37 +162,37 @@ def _outward(value: float) -> int:
     return rounded if value > 0 else -rounded
 
 
-class Job:
+class BlockJob:
     """What the blocks of one run share."""
 
     def __init__(self, plan: Plan, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, observe: Observer | None) -> None:
         self.plan, self.inputs, self.recorder, self.observe = plan, inputs, recorder, observe
 
-    def with_free(self, free: list[tuple[Worker, Store]], start: int, block: int) -> int:
+    def with_free(self, free: list[tuple[Worker, Workspace]], start: int, block: int) -> int:
         """One block on whatever worker is free."""
-        worker, store = free.pop()
+        worker, workspace = free.pop()
         try:
-            return self.block(store, [worker], None, start, block)
+            return self.block(workspace, [worker], None, start, block)
         finally:
-            free.append((worker, store))
+            free.append((worker, workspace))
 
-    def block(self, store: Store, workers: list[Worker], pool: ThreadPoolExecutor | None, start: int, block: int) -> int:
+    def block(self, workspace: Workspace, workers: list[Worker], pool: ThreadPoolExecutor | None, start: int, block: int) -> int:
         """Run samples [start, start + block) and record them; returns how many samples lie behind."""
         samples = min(block, self.recorder.samples - start)
-        store.reset()
+        workspace.reset()
         for group, stride in self.plan.groups:
             if len(group) == 1 and stride == 0:
-                self._advance(store, workers, pool, group[0], start, samples, (0, self.recorder.steps))
+                self._advance(workspace, workers, pool, group[0], start, samples, (0, self.recorder.steps))
                 continue
             for t in range(0, self.recorder.steps, stride):
                 for index in group:
-                    self._advance(store, workers, pool, index, start, samples, (t, min(t + stride, self.recorder.steps)))
-        self._record(store, start, samples)
+                    self._advance(workspace, workers, pool, index, start, samples, (t, min(t + stride, self.recorder.steps)))
+        self._record(workspace, start, samples)
         return start + samples
 
     def _advance(
         self,
-        store: Store,
+        workspace: Workspace,
         workers: list[Worker],
         pool: ThreadPoolExecutor | None,
         index: int,
@@ -198,48 +200,48 @@ class Job:
         samples: int,
         steps: Any,
     ) -> None:
-        p = store.populations[index]
+        p = workspace.populations[index]
         if p["model"] == T.SOURCE:
-            self._send(store, workers[0], index, start, samples)
+            self._send(workspace, workers[0], index, start, samples)
             return
         parts = _row_parts(int(p["rows"]), int(p["block_rows"]), len(workers)) if pool else [(0, int(p["rows"]))]
         if pool is None or len(parts) == 1:
-            workers[0].advance(store, index, (0, samples), (0, int(p["rows"])), steps)
+            workers[0].advance(workspace, index, (0, samples), (0, int(p["rows"])), steps)
             return
         tasks = [
-            pool.submit(worker.advance, store, index, (0, samples), rows, steps)
+            pool.submit(worker.advance, workspace, index, (0, samples), rows, steps)
             for worker, rows in zip(workers, parts, strict=False)
         ]
         for task in tasks:
             task.result()
 
-    def _send(self, store: Store, worker: Worker, index: int, start: int, samples: int) -> None:
+    def _send(self, workspace: Workspace, worker: Worker, index: int, start: int, samples: int) -> None:
         population = self.plan.members[index]
         messages = encode(population, self.inputs[population.name][start : start + samples], self.recorder.timesteps)
         in_memory = self.plan.layouts[index].to_memory(messages)
-        p, totals = store.populations[index], worker.totals[index]
-        list_messages(p, in_memory, 0, *store.spikes, store.counts, totals, population.neuron.start_step)
+        p, totals = workspace.populations[index], worker.totals[index]
+        list_messages(p, in_memory, 0, *workspace.spikes, workspace.counts, totals, population.neuron.start_step)
         if population.neuron.on_chip:
             totals[2:, p["start"] : p["stop"]] += population.size * samples
 
-    def _record(self, store: Store, start: int, samples: int) -> None:
+    def _record(self, workspace: Workspace, start: int, samples: int) -> None:
         recorder, chosen = self.recorder, slice(start, start + samples)
         for index, population in enumerate(self.plan.members):
             name, layout = population.name, self.plan.layouts[index]
-            if store.populations[index]["count_at"] >= 0:
-                recorder.spikes[name][chosen] = store.sent(index, samples)
+            if workspace.populations[index]["count_at"] >= 0:
+                recorder.spikes[name][chosen] = workspace.sent(index, samples)
             if name in recorder.potentials:
-                recorder.potentials[name][chosen] = layout.to_user(store.slice_of(index, "v_at", store.state, samples))
-            if recorder.wants("raster", name) and store.populations[index]["count_at"] >= 0:
-                recorder.keep("raster", name, chosen, store.raster(index, samples))
+                recorder.potentials[name][chosen] = layout.to_user(workspace.slice_of(index, "v_at", workspace.state, samples))
+            if recorder.wants("raster", name) and workspace.populations[index]["count_at"] >= 0:
+                recorder.keep("raster", name, chosen, workspace.raster(index, samples))
             if recorder.wants("traces", name):
-                p = store.populations[index]
-                traced = store.traces[p["trace_at"] : p["trace_at"] + recorder.steps * p["trace_stride"]]
-                by_sample = traced.reshape(recorder.steps, store.samples, -1)[:, :samples].swapaxes(0, 1)
+                p = workspace.populations[index]
+                traced = workspace.traces[p["trace_at"] : p["trace_at"] + recorder.steps * p["trace_stride"]]
+                by_sample = traced.reshape(recorder.steps, workspace.samples, -1)[:, :samples].swapaxes(0, 1)
                 recorder.keep("traces", name, chosen, layout.to_user(by_sample))
         if self.observe:
-            spiking = [i for i, p in enumerate(store.populations) if p["count_at"] >= 0]
-            self.observe(start, {self.plan.members[i].name: store.messages(i, samples) for i in spiking})
+            spiking = [i for i, p in enumerate(workspace.populations) if p["count_at"] >= 0]
+            self.observe(start, {self.plan.members[i].name: workspace.messages(i, samples) for i in spiking})
 
 
 def _row_parts(rows: int, block_rows: int, parts: int) -> list[tuple[int, int]]:

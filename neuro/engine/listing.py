@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from neuro.compiled import compiled
 from neuro.engine.layout import Layout
+from neuro.specification import IntArray
 
 Int64s = NDArray[np.int64]
 POINTERS_EACH = 2  # pointers by row that a synapse may cost
@@ -73,9 +74,9 @@ def fan_in(post: Int64s, weight: NDArray[Any], targets: int) -> tuple[Int64s, In
     return up, down
 
 
-def has_twins(pre: Int64s, post: Int64s, targets: int, room: int) -> bool:
+def has_repeats(pre: Int64s, post: Int64s, targets: int, room: int) -> bool:
     """Whether two synapses lead from one neuron to one other; `room` pairs there are."""
-    return bool(_has_twins(pre, post, targets, np.zeros(room, np.bool_)))
+    return bool(_has_repeats(pre, post, targets, np.zeros(room, np.bool_)))
 
 
 def _sorted(pre: Int64s, post: Int64s, weight: NDArray[Any], sources: int, targets: int) -> tuple[Int64s, Int64s, NDArray[Any]]:
@@ -87,7 +88,7 @@ def _sorted(pre: Int64s, post: Int64s, weight: NDArray[Any], sources: int, targe
 
 
 @compiled
-def _is_sorted(pre: Any, post: Any) -> bool:
+def _is_sorted(pre: IntArray, post: IntArray) -> bool:
     i = 1
     while i < len(pre) and (pre[i] > pre[i - 1] or (pre[i] == pre[i - 1] and post[i] >= post[i - 1])):
         i += 1
@@ -95,7 +96,7 @@ def _is_sorted(pre: Any, post: Any) -> bool:
 
 
 @compiled
-def _ordered(keys: Any, values: int, before: Any) -> Any:
+def _ordered(keys: IntArray, values: int, before: IntArray) -> IntArray:
     """The permutation `before`, sorted by keys below `values` without changing the order of equal ones."""
     places = np.zeros(values + 1, np.int64)
     for key in keys:
@@ -111,8 +112,9 @@ def _ordered(keys: Any, values: int, before: Any) -> Any:
 
 @compiled
 def _by_row(
-    pre: Any, post: Any, weight: Any, sources: int, row_lanes: int, halo: int, starts: Any, lanes: Any, weights: Any
-) -> None:
+    pre: IntArray, post: IntArray, weight: IntArray, sources: int, row_lanes: int, halo: int, starts: IntArray,
+    lanes: IntArray, weights: IntArray,
+) -> None:  # fmt: skip
     """Fill lists from synapses in the order of `_sorted`. While filling, starts[key] is the next place of its list."""
     for i in range(len(pre)):
         starts[post[i] // row_lanes * sources + pre[i] + 1] += 1
@@ -130,7 +132,7 @@ def _by_row(
 
 
 @compiled
-def _reach(pre: Any, rows: Any, row_lanes: int, reach: Any) -> None:
+def _reach(pre: IntArray, rows: IntArray, row_lanes: int, reach: IntArray) -> None:
     for i in range(len(pre)):
         y = pre[i] // row_lanes
         reach[y, 0] = min(reach[y, 0], rows[i])
@@ -138,7 +140,7 @@ def _reach(pre: Any, rows: Any, row_lanes: int, reach: Any) -> None:
 
 
 @compiled
-def _fan_in(post: Any, weight: Any, up: Any, down: Any) -> None:
+def _fan_in(post: IntArray, weight: IntArray, up: IntArray, down: IntArray) -> None:
     for i in range(len(post)):
         w = np.int64(weight[i])
         if w > 0:
@@ -148,7 +150,7 @@ def _fan_in(post: Any, weight: Any, up: Any, down: Any) -> None:
 
 
 @compiled
-def _has_twins(pre: Any, post: Any, targets: int, seen: Any) -> bool:
+def _has_repeats(pre: IntArray, post: IntArray, targets: int, seen: NDArray[np.bool_]) -> bool:
     for i in range(len(pre)):
         pair = pre[i] * targets + post[i]
         if seen[pair]:

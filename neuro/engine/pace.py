@@ -1,4 +1,4 @@
-"""How long a run will take, told by its own first samples, and the refusal of one that takes too long. Knows no networks."""
+"""How long a run will take, estimated from its first samples, and the refusal of one that takes too long. Knows no networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLOCK: Callable[[], float] = time.monotonic  # seconds
 
 
 class Pace:
-    """Hears how much of some work is done, and says how long all of it will take.
+    """Estimates how long some work will take from how much of it is done.
 
     The first piece is not taken for the pace of the others: what is made once, and what is compiled, comes with it.
     """

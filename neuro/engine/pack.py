@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
-from neuro.engine.listing import fan_in, has_twins, in_memory, list_by_row, list_by_source, listed_by_row
+from neuro.engine.listing import fan_in, has_repeats, in_memory, list_by_row, list_by_source, listed_by_row
 from neuro.network import Network
 from neuro.projections import Conv2d, Projection, forms
 
@@ -37,7 +37,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class WeightSums:
     """Largest sums of magnitudes of weights into one target neuron, of one sign and of both; and between two flushes.
 
     They do not depend on what is sent: `bound` says what messages with some payloads can add.
@@ -60,22 +60,22 @@ class Sums:
         return Bound(step, part, largest > 1 or self.biggest > INT16)
 
 
-def sums(projection: Projection, network: Network) -> Sums:
+def sums(projection: Projection, network: Network) -> WeightSums:
     """The sums of a projection's weights."""
     conv = as_convolution(projection, network)
     biggest = magnitude(projection.stored_weights)
     if conv is not None:
         rows = [_worst(*_signs(conv.weights[:, :, ky], (1, 2))) for ky in range(conv.weights.shape[2])]
         parts = (max(one for one, _ in rows), max(both for _, both in rows))
-        return Sums(*_worst(*_signs(conv.weights, (1, 2, 3))), *parts, biggest, False)
+        return WeightSums(*_worst(*_signs(conv.weights, (1, 2, 3))), *parts, biggest, False)
     matrix = projection.matrix
     if matrix is not None:
         step = _worst(*_signs(matrix, (0,)))
-        return Sums(*step, *step, biggest, True)
+        return WeightSums(*step, *step, biggest, True)
     source, target = network[projection.source], network[projection.target]
     synapses = projection.synapses(source.shape, target.shape)
     step = _worst(*fan_in(synapses.post, synapses.weight, target.size))
-    return Sums(*step, *step, biggest, False)
+    return WeightSums(*step, *step, biggest, False)
 
 
 def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
@@ -278,7 +278,7 @@ class Packer:
         pre, post, weight = in_memory(source, synapses.pre), in_memory(target, synapses.post), synapses.weight
         room = source.size * target.size
         small = magnitude(weight) <= INT16
-        if small and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT and not has_twins(pre, post, target.size, room):
+        if small and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT and not has_repeats(pre, post, target.size, room):
             self._pack_dense_listed(row, pre, post, weight, source, target)
             return
         row["sources"] = source.size

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.models import describe, has_kernel
-from neuro.engine.pack import Packer, Sums, magnitude, sums
+from neuro.engine.pack import Packer, WeightSums, magnitude, sums
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
@@ -44,7 +44,7 @@ class Plan:
     bias: NDArray[np.int32]
     groups: tuple[tuple[tuple[int, ...], int], ...]
     variables: tuple[int, ...]  # of each population's neurons
-    spare: list[Any] = field(default_factory=list)  # stores of earlier runs, so that repeated runs need no new memory
+    spare: list[Any] = field(default_factory=list)  # workspaces of earlier runs, so that repeated runs need no new memory
 
     @property
     def scratch_lanes(self) -> int:
@@ -83,23 +83,23 @@ class Packed:
     arenas: tuple[NDArray[Any], ...]
 
 
-class Kept:
+class NetworkCache:
     """What is kept of a network from run to run: sums of its weights, its weights packed, and the plans used last."""
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.sums: tuple[Sums, ...] | None = None
+        self.sums: tuple[WeightSums, ...] | None = None
         self.packed: Packed | None = None
         self.plans: dict[tuple[Form, ...], Plan] = {}
 
 
-def kept_of(network: Network) -> Kept:
+def kept_of(network: Network) -> NetworkCache:
     """What is kept of this network."""
-    kept: Kept = network._plans.setdefault("event", Kept())
+    kept: NetworkCache = network._plans.setdefault("event", NetworkCache())
     return kept
 
 
-def sums_of(network: Network) -> tuple[Sums, ...]:
+def sums_of(network: Network) -> tuple[WeightSums, ...]:
     """The sums of each projection's weights, found once."""
     kept = kept_of(network)
     if kept.sums is None:
@@ -154,7 +154,7 @@ def _all_payloads(network: Network, payloads: Payloads) -> Payloads:
     return {p.name: p.neuron.messages for p in network.populations} | payloads
 
 
-def _into(network: Network, target: str) -> list[tuple[Any, Sums]]:
+def _into(network: Network, target: str) -> list[tuple[Any, WeightSums]]:
     return [(p, s) for p, s in zip(network.projections, sums_of(network), strict=True) if p.target == target]
 
 

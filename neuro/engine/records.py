@@ -16,7 +16,7 @@ from neuro.engine.layout import Layout
 from neuro.errors import InputError
 from neuro.network import Network, Population
 from neuro.neurons import Readout
-from neuro.notebook import Shown, Table, abridged
+from neuro.notebook import Table, TableRepr, abridged
 
 FLOAT32_APART = 1 << 23  # below it, float32 rounds no two scaled integers to one number
 RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step")
@@ -43,7 +43,7 @@ class StepCounts:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Run(Shown):
+class Run(TableRepr):
     """What a network did with some samples.
 
     logits (samples, classes) float32, or float64 where float32 could not tell neighbouring potentials apart (2^23 and beyond);
@@ -249,7 +249,7 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
     """
     neuron = population.neuron
     assert isinstance(neuron, Readout)  # of which this reads scale and offset
-    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / (elapsed if neuron.average else 1)
+    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / neuron.divisor(elapsed)
     offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
     return np.asarray(potentials * scale + offset, np.float32 if largest < FLOAT32_APART else np.float64)

@@ -1,7 +1,7 @@
 """Sessions: a network that keeps its state between calls, for streams that have no end. Frame by frame it does exactly what
 one run over the whole stream does.
 
-Knows the event engine's store; keeps as much of the past as the longest delay needs.
+Knows the event engine's workspace; keeps as much of the past as the longest delay needs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from neuro.engine.event import Worker
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.records import Recorder, Run
-from neuro.engine.store import Store, list_messages, make_store
+from neuro.engine.workspace import Workspace, list_messages, make_workspace
 from neuro.errors import EngineError, InputError, expect
 from neuro.network import Network, Population
 from neuro.numbers import whole
 
-Messages = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
+Frames = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
 
 
 def open_session(network: Network, *, record: Iterable[str] = (), most_steps: int = 64) -> Session:
@@ -61,8 +61,8 @@ class Session:
         wanted = Recorder(self.network, 1, 1, self._record)
         traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)
-        self._store: Store = make_store(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
-        self._store.reset()
+        self._workspace: Workspace = make_workspace(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
+        self._workspace.reset()
         self._worker = Worker(self._plan, steps)
         self.elapsed, self._ended = 0, False
 
@@ -87,7 +87,7 @@ class Session:
         """
         self._check_open()
         tail = self.network.steps(self.elapsed) - self.elapsed if self.elapsed else 0
-        for p, population in zip(self._store.populations, self.network.populations, strict=True):
+        for p, population in zip(self._workspace.populations, self.network.populations, strict=True):
             p["stop"] = population.neuron.start_step + population.neuron.active_steps(self.elapsed)
         silence = {p.name: np.zeros((tail, p.size), np.int32) for p in self.network.sources}
         run = self._advance(silence, tail)
@@ -98,29 +98,31 @@ class Session:
         if self._ended:
             raise EngineError("session", "its stream was ended by finish()", "Call reset() to begin another stream")
 
-    def _advance(self, frames: Messages, steps: int) -> Run:
+    def _advance(self, frames: Frames, steps: int) -> Run:
         check_steps(self.elapsed + steps)
         self._make_room(steps)
-        store, worker = self._store, self._worker
-        base = store.base[0]
+        workspace, worker = self._workspace, self._worker
+        base = workspace.base[0]
         worker.totals[:] = 0
-        store.traces[:] = 0
+        workspace.traces[:] = 0
         for index, population in enumerate(self.network.populations):
             if population.name in frames:
                 in_memory = self._plan.layouts[index].to_memory(frames[population.name][None])
                 totals = worker.totals[index]
-                list_messages(store.populations[index], in_memory, base, *store.spikes, store.counts, totals, self.elapsed)
+                list_messages(
+                    workspace.populations[index], in_memory, base, *workspace.spikes, workspace.counts, totals, self.elapsed
+                )
         for group, stride in self._plan.groups:
             for t in range(0, steps, stride or max(steps, 1)):
                 part = (self.elapsed + t, self.elapsed + min(t + (stride or steps), steps))
                 for index in group:
                     if not self.network.populations[index].neuron.is_source:
-                        worker.advance(store, index, (0, 1), (0, int(store.populations[index]["rows"])), part)
+                        worker.advance(workspace, index, (0, 1), (0, int(workspace.populations[index]["rows"])), part)
         run = self._finish(steps)
         self.elapsed += steps
         return run
 
-    def _frames(self, frame: Any) -> Messages:
+    def _frames(self, frame: Any) -> Frames:
         frames = {}
         for name, given in named(self.network, frame).items():
             population = self.network[name]
@@ -144,38 +146,40 @@ class Session:
         return frames
 
     def _make_room(self, steps: int) -> None:
-        """Move the past that delays still reach to the front of the store when the new steps would not fit behind it."""
-        store = self._store
-        used = self.elapsed - store.base[0]
-        if used + steps <= store.steps:
+        """Move the past that delays still reach to the front of the workspace when the new steps would not fit behind it."""
+        workspace = self._workspace
+        used = self.elapsed - workspace.base[0]
+        if used + steps <= workspace.steps:
             return
         kept = min(self._history, used)
-        for p in store.populations:
+        for p in workspace.populations:
             if p["count_at"] >= 0:
-                _move_to_front(p, *store.spikes, used - kept, kept)
-        store.base[0] += used - kept
+                _move_to_front(p, *workspace.spikes, used - kept, kept)
+        workspace.base[0] += used - kept
 
     def _finish(self, steps: int) -> Run:
-        store, network = self._store, self.network
-        first = self.elapsed - store.base[0]
+        workspace, network = self._workspace, self.network
+        first = self.elapsed - workspace.base[0]
         recorder = Recorder(network, 1, max(1, self.elapsed + steps), self._record, steps=steps)
         for index, population in enumerate(network.populations):
-            name, layout, p = population.name, self._plan.layouts[index], store.populations[index]
+            name, layout, p = population.name, self._plan.layouts[index], workspace.populations[index]
             for row, field in enumerate(("synops", "messages", "updates", "driven", "restless")):
                 getattr(recorder.counts[name], field)[:] = self._worker.totals[index, row, first : first + steps]
             if population.neuron.is_source:
                 for field in ("updates", "driven", "restless"):
                     getattr(recorder.counts[name], field)[:] += population.size if population.neuron.on_chip else 0
             if p["count_at"] >= 0:
-                recorder.spikes[name][:] = layout.to_user(store.sent(index, 1, first, steps))
+                recorder.spikes[name][:] = layout.to_user(workspace.sent(index, 1, first, steps))
             if name in recorder.potentials:
-                recorder.potentials[name][:] = layout.to_user(store.slice_of(index, "v_at", store.state, 1))
+                recorder.potentials[name][:] = layout.to_user(workspace.slice_of(index, "v_at", workspace.state, 1))
             if recorder.wants("raster", name) and p["count_at"] >= 0:
-                recorder.keep("raster", name, slice(None), store.raster(index, 1, first, steps))
+                recorder.keep("raster", name, slice(None), workspace.raster(index, 1, first, steps))
             if recorder.wants("traces", name):
-                traced = store.traces[p["trace_at"] : p["trace_at"] + store.steps * p["trace_stride"]].reshape(store.steps, -1)
+                traced = workspace.traces[p["trace_at"] : p["trace_at"] + workspace.steps * p["trace_stride"]].reshape(
+                    workspace.steps, -1
+                )
                 recorder.keep("traces", name, slice(None), layout.to_user(traced[None, first : first + steps]))
-        store.counts[:] = 0
+        workspace.counts[:] = 0
         return recorder.finish()
 
 

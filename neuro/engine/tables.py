@@ -1,6 +1,6 @@
 """The tables that compiled kernels obey: one record per population and per projection. Knows field names only.
 
-All offsets point into the flat arenas of `engine.plan.Plan` (weights, tables) and `engine.store.Store` (spikes, state).
+All offsets point into the flat arenas of `engine.plan.Plan` (weights, tables) and `engine.workspace.Workspace` (spikes, state).
 """
 
 from __future__ import annotations

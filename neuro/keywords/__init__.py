@@ -1,1 +1,1 @@
-"""Keyword spotting: corpus, features, models, listening. Choose a word, hear it on the chip, know the joules."""
+"""Keyword spotting: corpus, features, models, listening. Choose a word, detect it on the chip, see the energy."""

@@ -1,13 +1,13 @@
-"""A spotter's model card as Markdown: what it was trained on, how well it hears speakers it never heard, its limits."""
+"""A spotter's model card as Markdown: what it was trained on, how well it does on new speakers, its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neuro.keywords.making import Made
+from neuro.keywords.making import TrainedSpotter
 
 
-def model_card(made: Made, title: str, how: str) -> str:
+def model_card(made: TrainedSpotter, title: str, how: str) -> str:
     """The card of a finished spotter, from its own measurements. how: the command that made it."""
     spotter, card, test = made.spotter, made.spotter.card, made.heard["test"]
     parts = (

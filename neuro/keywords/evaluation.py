@@ -1,4 +1,4 @@
-"""How well a spotter hears: posteriors, confusion, operating curve, the threshold. Pure functions of logits and labels."""
+"""How well a spotter does: posteriors, confusion, operating curve, the threshold. Pure functions of logits and labels."""
 
 from __future__ import annotations
 

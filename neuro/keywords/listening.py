@@ -28,7 +28,7 @@ from neuro.keywords.streaming import StreamNetwork, stream
 SMOOTH_S = 0.16
 HOLD_S = 0.24  # a word must stay the likeliest for so long
 QUIET_S = 0.5  # after a word, before the next one counts
-MOST_FRAMES = 64  # that the network takes in one go
+MOST_FRAMES = 64  # that the network takes in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ChipUse:
     """What the chip did for some frames. Adds up; energies in pJ are dynamic only, by part; `busy_ns` it worked."""
 
     frames: int = 0
@@ -51,10 +51,10 @@ class Account:
     busy_ns: float = 0.0
     parts_pj: tuple[tuple[str, float | None], ...] = ()  # None: no price is public
 
-    def __add__(self, other: Account) -> Account:
+    def __add__(self, other: ChipUse) -> ChipUse:
         names = dict.fromkeys(name for name, _ in (*self.parts_pj, *other.parts_pj))
         mine, theirs = dict(self.parts_pj), dict(other.parts_pj)
-        return Account(
+        return ChipUse(
             self.frames + other.frames,
             self.spikes + other.spikes,
             self.synops + other.synops,
@@ -74,18 +74,18 @@ def _both(one: float | None, other: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Chunk:
     """What one piece brought: smoothed posteriors (frames, classes), messages (frames, neurons) if kept, words, the account."""
 
     posteriors: Floats64
     spikes: NDArray[np.uint8]
     detections: tuple[Detection, ...]
-    account: Account
+    account: ChipUse
 
 
 @dataclass(slots=True)
 class Listener:
-    """A spotter on a chip with its ears open: call `hear` with pieces of audio, `finish` at the end."""
+    """A spotter on a chip that takes a stream of audio: call `hear` with pieces of audio, `finish` at the end."""
 
     spotter: Spotter
     chip: Chip
@@ -97,7 +97,7 @@ class Listener:
     _tail: Floats = field(init=False)  # samples that do not fill a frame yet
     _recent: Floats64 = field(init=False)  # posteriors that the next ones are smoothed with
     _step: int = 0
-    _peak: tuple[int, int, float] | None = None  # step, class and share of the likeliest word not yet told
+    _peak: tuple[int, int, float] | None = None  # step, class and share of the likeliest word not yet reported
     _quiet_until: int = 0
 
     def __post_init__(self) -> None:
@@ -111,11 +111,11 @@ class Listener:
         for _ in self._ran(silence):
             pass
 
-    def hear(self, samples: NDArray[Any]) -> Heard:
+    def hear(self, samples: NDArray[Any]) -> Chunk:
         """Take samples (n,) at the spotter's rate, any number of them."""
         frames, self._tail = advance(self.spotter.features, self._tail, samples)
         shares = np.zeros((0, len(self.spotter.classes)))
-        spikes, account = [], Account()
+        spikes, account = [], ChipUse()
         for run in self._ran(frames):
             assert run.logits_by_step is not None
             shares = np.concatenate([shares, posteriors(run.logits_by_step[0])])
@@ -125,10 +125,10 @@ class Listener:
         smooth = self._smoothed(shares)
         detections = self._detect(smooth)
         self._step += len(frames)
-        return Heard(smooth, np.concatenate(spikes) if spikes else np.zeros((len(frames), 0), np.uint8), detections, account)
+        return Chunk(smooth, np.concatenate(spikes) if spikes else np.zeros((len(frames), 0), np.uint8), detections, account)
 
-    def finish(self) -> Heard:
-        """The end: as much silence as it takes to hear a word that has just been said."""
+    def finish(self) -> Chunk:
+        """The end: as much silence as it takes to detect a word that has just been said."""
         hold = round(HOLD_S * self.spotter.features.frames_per_s)
         frames = self.hearing.window // 2 + self.hearing.latency + len(self._recent) + hold
         return self.hear(np.zeros(frames * self.spotter.features.hop, np.float32))
@@ -139,7 +139,7 @@ class Listener:
         for start in range(0, len(messages), MOST_FRAMES):
             yield self._session.step(messages[start : start + MOST_FRAMES])
 
-    def _account(self, run: Run) -> Account:
+    def _account(self, run: Run) -> ChipUse:
         """Counts and energy of all that the messages of some steps cause, at once or delays later."""
         counter, room = Counter(self._tables, 1), self._tables.steps - run.steps
         counter.observe(0, {name: listed(np.pad(sent, ((0, 0), (0, room), (0, 0)))) for name, sent in run.raster.items()})
@@ -196,9 +196,9 @@ def _first(counts: Counts, steps: int) -> Counts:
     return replace(counts, steps=steps, **every, **timed)
 
 
-def _priced(counts: Counts, chip: Chip) -> Account:
+def _priced(counts: Counts, chip: Chip) -> ChipUse:
     bill = price(counts, chip)
-    return Account(
+    return ChipUse(
         frames=counts.steps,
         spikes=int(counts.spikes.sum()),
         synops=int(sum(table.sum() for table in counts.synops.values())),
@@ -208,15 +208,15 @@ def _priced(counts: Counts, chip: Chip) -> Account:
     )
 
 
-def listen(spotter: Spotter, chip: Chip, pieces: Sequence[NDArray[Any]], *, keep_spikes: bool = False) -> Heard:
+def listen(spotter: Spotter, chip: Chip, pieces: Sequence[NDArray[Any]], *, keep_spikes: bool = False) -> Chunk:
     """Everything that is heard in a recording handed over in pieces, the end included."""
     listener = Listener(spotter, chip, keep_spikes)
     parts = [listener.hear(piece) for piece in pieces]
     parts.append(listener.finish())
     whole = [part for part in parts if part.account.frames]
-    return Heard(
+    return Chunk(
         np.concatenate([part.posteriors for part in whole]),
         np.concatenate([part.spikes for part in whole]),
         tuple(detection for part in whole for detection in part.detections),
-        sum((part.account for part in whole), Account()),
+        sum((part.account for part in whole), ChipUse()),
     )

@@ -21,15 +21,15 @@ from neuro.keywords.evaluation import OperatingCurve, accuracy, choose_threshold
 from neuro.keywords.model import Progress
 from neuro.keywords.spotter import Spotter
 from neuro.keywords.synthesis import NEAR, scripts, synthesise
-from neuro.keywords.training import Recipe, Trained, train
+from neuro.keywords.training import Trained, TrainingSettings, train
 
 PARTS = ("train", "val", "test")
-Stage = Callable[[str, int, int], None]  # what is being done, how far, of how much
+Report = Callable[[str, int, int], None]  # what is being done, how far, of how much
 SYNTHETIC_CLIPS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class PartResult:
     """How a spotter did on one part of a corpus, as float network and as spikes.
 
     `true` and `false`: shares of keyword clips heard as their word and of other clips taken for a keyword, at the spotter's
@@ -50,15 +50,15 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class TrainedSpotter:
     """A finished spotter and how it does on each part it was not trained on."""
 
     spotter: Spotter
-    heard: Mapping[str, Heard]
+    heard: Mapping[str, PartResult]
 
 
 def gather(
-    words: Sequence[str], data: Any = None, *, clips: int = SYNTHETIC_CLIPS, seed: int = 0, stage: Stage | None = None
+    words: Sequence[str], data: Any = None, *, clips: int = SYNTHETIC_CLIPS, seed: int = 0, stage: Report | None = None
 ) -> dict[str, Corpus]:
     """Corpora train, val and test without a common speaker.
 
@@ -89,16 +89,16 @@ def with_others(corpus: Corpus, seed: int = 0) -> Corpus:
 
 def make(
     parts: Mapping[str, Corpus],
-    recipe: Recipe,
+    training: TrainingSettings,
     *,
     code: str = "graded",
     card: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    stage: Stage | None = None,
-) -> Made:
+    stage: Report | None = None,
+) -> TrainedSpotter:
     """Train on "train" (thinned of other words), choose the threshold on "val", measure on "val" and "test"."""
-    heard_in_training = corpora.thinned(parts["train"], seed=recipe.seed)
-    trained = train(heard_in_training, recipe, progress)
+    heard_in_training = corpora.thinned(parts["train"], seed=training.seed)
+    trained = train(heard_in_training, training, progress)
     spotter = convert(trained, code=code)
     plain = parts["val"].take(~near_misses_in(parts["val"]))
     curve = operating_curve(spotter.run(plain.audio).logits, plain.labels, len(spotter.keywords))
@@ -109,23 +109,23 @@ def make(
             stage("listening", done, 2)
         heard[name] = listen_to(spotter, parts[name])
     facts = {
-        "model": recipe.kind,
+        "model": training.kind,
         "code": code,
         "train_clips": len(heard_in_training),
         "train_speakers": len(set(heard_in_training.speakers)),
-        "seed": recipe.seed,
+        "seed": training.seed,
         **{
             f"{part}_{key}": getattr(h, key)
             for part, h in heard.items()
             for key in ("clips", "speakers", "accuracy_ann", "accuracy_spikes")
         },
     }
-    return Made(replace(spotter, card={**facts, **(card or {})}), heard)
+    return TrainedSpotter(replace(spotter, card={**facts, **(card or {})}), heard)
 
 
 def convert(trained: Trained, *, code: str = "graded", threshold: float = 0.5) -> Spotter:
     """The spotter of a trained network. Code "graded" by default: one message a neuron and frame, the only code whose
-    neurons keep nothing between steps, so that the same weights hear a stream; "radix" for chips without payloads."""
+    neurons keep nothing between steps, so that the same weights work on a stream; "radix" for chips without payloads."""
     import converters
 
     samples = np.ascontiguousarray(trained.calibration.transpose(0, 2, 1))
@@ -141,7 +141,7 @@ def float_logits(spotter: Spotter, audio: NDArray[Any]) -> NDArray[np.float32]:
     return logits(spotter.graph, spotter.inputs(audio))
 
 
-def listen_to(spotter: Spotter, corpus: Corpus) -> Heard:
+def listen_to(spotter: Spotter, corpus: Corpus) -> PartResult:
     """How the float network and the spikes do on a corpus."""
     ann, run = float_logits(spotter, corpus.audio), spotter.run(corpus.audio)
     keywords = len(spotter.keywords)
@@ -153,7 +153,7 @@ def listen_to(spotter: Spotter, corpus: Corpus) -> Heard:
         either = near | (corpus.labels < keywords)
         pair = [operating_curve(x[either], corpus.labels[either], keywords).at(spotter.threshold)[1] for x in (ann, run.logits)]
         missed = (pair[0], pair[1])
-    return Heard(
+    return PartResult(
         clips=len(corpus),
         speakers=len(set(corpus.speakers)),
         accuracy_ann=accuracy(ann, corpus.labels),
@@ -173,7 +173,7 @@ def near_misses_in(corpus: Corpus) -> NDArray[np.bool_]:
     return np.array([word.startswith(NEAR) for word in corpus.words])
 
 
-def _synthesised(words: Sequence[str], clips: int, seed: int, stage: Stage | None) -> dict[str, Corpus]:
+def _synthesised(words: Sequence[str], clips: int, seed: int, stage: Report | None) -> dict[str, Corpus]:
     parts = {}
     for offset, (part, script) in enumerate(scripts(clips).items()):
         said = (lambda done, of, part=part: stage(f"speaking ({part})", done, of)) if stage else None

@@ -18,7 +18,7 @@ from neuro.chip.files import load_chip
 from neuro.chip.placing.placement import place
 from neuro.errors import UsageError
 from neuro.machines.calibration import held_out
-from neuro.machines.points import Point, setting_of, shipped_points
+from neuro.machines.points import PublishedPoint, setting_of, shipped_points
 from neuro.machines.prediction import Observation, observations
 
 WORKLOAD = "KWS 390-256-256-29"
@@ -28,7 +28,7 @@ _MJ = 1e9  # in pJ
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PublishedRow:
     """One device at one batch: inferences a second and dynamic energy (pJ), measured and predicted (None: no model)."""
 
     device: str
@@ -81,12 +81,12 @@ class LoihiEnergy:
 class Published:
     """The table, Loihi's energy in parts, and when "100 times" holds."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PublishedRow, ...]
     loihi: LoihiEnergy
     verdict: tuple[str, ...]
 
 
-def published(points: Sequence[Point] | None = None) -> Published:
+def published(points: Sequence[PublishedPoint] | None = None) -> Published:
     """The whole comparison, from the measurements shipped with the package."""
     known = points or shipped_points()
     ours = [p for p in known if p.workload == WORKLOAD and p.energy_kind == "dynamic"]
@@ -98,7 +98,7 @@ def published(points: Sequence[Point] | None = None) -> Published:
     return Published(tuple(rows), loihi, _verdict(rows))
 
 
-def _machine_rows(points: Sequence[Point], everything: Sequence[Observation]) -> list[Row]:
+def _machine_rows(points: Sequence[PublishedPoint], everything: Sequence[Observation]) -> list[PublishedRow]:
     mine = [o for o in everything if o.point.workload == WORKLOAD]
     said: dict[str, dict[str, float]] = {}
     for observation, value in zip(mine, held_out(mine, everything, {}), strict=True):
@@ -108,16 +108,16 @@ def _machine_rows(points: Sequence[Point], everything: Sequence[Observation]) ->
         numbers, batch = said.get(point.id, {}), setting_of(point).batch
         speed = numbers.get("throughput", 1e3 * batch / numbers["latency"] if "latency" in numbers else None)
         energy = numbers["dynamic energy"] * _MJ if "dynamic energy" in numbers else None
-        rows.append(Row(point.device, batch, _speed(point), speed, _energy(point), energy, _total(point)))
+        rows.append(PublishedRow(point.device, batch, _speed(point), speed, _energy(point), energy, _total(point)))
     return sorted(rows, key=lambda row: (row.device, row.batch))
 
 
-def _loihi_row(points: Sequence[Point], loihi: LoihiEnergy) -> Row:
+def _loihi_row(points: Sequence[PublishedPoint], loihi: LoihiEnergy) -> PublishedRow:
     point = next(p for p in points if p.device.startswith("Loihi"))
-    return Row(point.device, 1, _speed(point), None, _energy(point), loihi.predicted_from_boot_pj, _total(point))
+    return PublishedRow(point.device, 1, _speed(point), None, _energy(point), loihi.predicted_from_boot_pj, _total(point))
 
 
-def _loihi_energy(points: Sequence[Point]) -> LoihiEnergy:
+def _loihi_energy(points: Sequence[PublishedPoint]) -> LoihiEnergy:
     dynamic = next(p for p in points if p.energy_kind == "dynamic")
     after = next(p for p in points if p.energy_kind != "dynamic")
     chip = load_chip(CHIP)
@@ -144,7 +144,7 @@ def _emulated() -> tuple[Bill, float, float, float, float]:
     samples = np.random.default_rng(0).standard_normal((64, 26, 15)).astype(np.float32)
     made = converters.convert(build("multilayer", 26, 15, 29, 0), samples, code="rate", timesteps=STEPS, input="spikes")
     chip = load_chip(CHIP)
-    ran = emulate(made.network, place(made.network, chip), samples)
+    ran = emulate(place(made.network, chip), samples)
     updates = float(ran.counts.updates.sum()) / len(samples)
     access, update = chip.energy.neuron_access or 0.0, chip.energy.neuron_update or 0.0
     synapse = (
@@ -154,7 +154,7 @@ def _emulated() -> tuple[Bill, float, float, float, float]:
     return ran.bill, ran.run.messages / len(samples), ran.run.synops / len(samples), updates * access, every
 
 
-def _verdict(rows: Sequence[Row]) -> tuple[str, ...]:
+def _verdict(rows: Sequence[PublishedRow]) -> tuple[str, ...]:
     """When the chip takes a hundredth of the energy, and when it does not; every number from the measured columns."""
     chip = rows[0]
     ratio = {(r.device, r.batch): r.measured_dynamic_pj / chip.measured_dynamic_pj for r in rows}
@@ -172,20 +172,20 @@ def _verdict(rows: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
-def _speed(point: Point) -> float:
+def _speed(point: PublishedPoint) -> float:
     return _known(point.throughput_per_s, point)
 
 
-def _energy(point: Point) -> float:
+def _energy(point: PublishedPoint) -> float:
     return _known(point.energy_mj, point) * _MJ
 
 
-def _total(point: Point) -> float:
+def _total(point: PublishedPoint) -> float:
     """Everything the device drew while it ran, idle included, per inference (pJ)."""
     return _known(point.power_w, point) / _speed(point) * 1e12
 
 
-def _known(value: float | None, point: Point) -> float:
+def _known(value: float | None, point: PublishedPoint) -> float:
     if value is None:
         raise UsageError(f"point {point.id!r}", "a number is blank", "Pass measured.csv as shipped")
     return value

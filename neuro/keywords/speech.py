@@ -40,7 +40,7 @@ ENGLISH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class Voice:
     """How a text is said: accent (an espeak-ng language), voice variant, speed (words a minute), pitch and its range (0-99)."""
 
     accent: str = "en-us"
@@ -84,7 +84,7 @@ class Synthesiser:
         self._library.espeak_Terminate()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def say(self, text: str, manner: Manner) -> Floats:
+    def say(self, text: str, manner: Voice) -> Floats:
         """Samples (n,) in -1..1 of `text`, silence at both ends cut off."""
         self._choose(manner.accent, manner.variant)
         for parameter, value in ((_RATE, manner.speed_wpm), (_PITCH, manner.pitch), (_RANGE, manner.pitch_range)):

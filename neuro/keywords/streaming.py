@@ -1,4 +1,4 @@
-"""From a network that classifies a window of frames to one that hears a stream: one frame, one step, the same integers.
+"""From a network that classifies a window of frames to one that takes a stream: one frame, one step, the same integers.
 
 Knows networks; knows nothing of audio. A population (channels, frames) becomes (channels,): what the window network computes
 at frame t of every window, the stream network computes once, at the step of that frame, and sends on to every later tap by

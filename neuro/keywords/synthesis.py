@@ -17,7 +17,7 @@ from neuro.errors import UsageError
 from neuro.keywords.augment import Generator, fit
 from neuro.keywords.corpus import UNKNOWN, Corpus, Progress, classes_for, silence, to_int16
 from neuro.keywords.features import Floats
-from neuro.keywords.speech import ENGLISH, Manner, Synthesiser, variants
+from neuro.keywords.speech import ENGLISH, Synthesiser, Voice, variants
 
 _VOWELS = "aeiou"
 NEAR = "near:"  # marks the word of a near miss
@@ -25,7 +25,7 @@ NEAR = "near:"  # marks the word of a near miss
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What is said and by whom: clips per word, other clips as multiples of that, the voices and the other phrases."""
+    """The clips to synthesise: clips per word, other clips as multiples of that, the voices and the other phrases."""
 
     clips: int
     voices: tuple[str, ...]
@@ -114,8 +114,8 @@ def _sounds(pronunciation: str) -> str:
     return "".join(c for c in pronunciation if c not in "ˈˌː ")
 
 
-def _manner(script: Script, rng: Generator) -> Manner:
-    return Manner(
+def _manner(script: Script, rng: Generator) -> Voice:
+    return Voice(
         accent=str(rng.choice(script.accents)),
         variant=str(rng.choice(script.voices)),
         speed_wpm=int(rng.integers(*script.speed_wpm)),

@@ -1,6 +1,6 @@
 """From a corpus to a trained spotter's float network: augmented batches, normalised features, seeds. Knows no torch itself.
 
-Augmentation is drawn anew for every clip and epoch; the same recipe, corpus and seed give the same batches.
+Augmentation is drawn again for every clip and epoch; the same settings, corpus and seed give the same batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STATISTICS_CLIPS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingSettings:
     """How to train: the kind of network, clips shown in all, and what is done to them."""
 
     kind: str = "separable"
@@ -43,10 +43,12 @@ class Recipe:
             raise UsageError(f"model {self.kind!r}", "there is none of that name", f"Use {' or '.join(FEATURES)}")
         if self.batch < 2 or self.clips < self.batch:
             raise UsageError(
-                "recipe", f"{self.clips} clips in batches of {self.batch}", "Use batches of 2 or more, and enough clips"
+                "training settings",
+                f"{self.clips} clips in batches of {self.batch}",
+                "Use batches of 2 or more, and enough clips",
             )
         if not 0 <= self.mixup <= 1:
-            raise UsageError("recipe", f"mixup = {self.mixup}", "Use a share, 0 to 1")
+            raise UsageError("training settings", f"mixup = {self.mixup}", "Use a share, 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +62,23 @@ class Trained:
     calibration: Floats
 
 
-def train(corpus: Corpus, recipe: Recipe, progress: networks.Progress | None = None) -> Trained:
+def train(corpus: Corpus, training: TrainingSettings, progress: networks.Progress | None = None) -> Trained:
     """A network trained on all clips of a corpus; hold speakers out before."""
-    settings = FEATURES[recipe.kind]
-    rng = np.random.default_rng(recipe.seed)
+    settings = FEATURES[training.kind]
+    rng = np.random.default_rng(training.seed)
     backgrounds = recordings_of(corpus, SILENCE)
     chosen = rng.choice(len(corpus), min(len(corpus), _STATISTICS_CLIPS), replace=False)
-    varied = _features(map(to_float, corpus.audio[chosen]), recipe, backgrounds, rng)
+    varied = _features(map(to_float, corpus.audio[chosen]), training, backgrounds, rng)
     normalisation = _normalisation(varied)
-    network = networks.build(recipe.kind, settings.size, varied.shape[1], len(corpus.classes), recipe.seed)
-    batches = _batches(corpus, recipe, normalisation, backgrounds, rng)
+    network = networks.build(training.kind, settings.size, varied.shape[1], len(corpus.classes), training.seed)
+    batches = _batches(corpus, training, normalisation, backgrounds, rng)
     networks.fit(
-        network, batches, recipe.clips // recipe.batch, learning_rate=recipe.learning_rate, seed=recipe.seed, progress=progress
+        network,
+        batches,
+        training.clips // training.batch,
+        learning_rate=training.learning_rate,
+        seed=training.seed,
+        progress=progress,
     )
     plain = normalisation(extract_all(settings, corpus.audio[chosen[:512]]))
     return Trained(network, settings, normalisation, corpus.classes, plain)
@@ -83,26 +90,26 @@ def _normalisation(features: Floats) -> Normalisation:
     return Normalisation(features.mean(axis=(0, 1)).astype(np.float32), (1 / spread).astype(np.float32))
 
 
-def _features(clips: Iterable[Floats], recipe: Recipe, backgrounds: Floats, rng: Generator) -> Floats:
-    settings = FEATURES[recipe.kind]
-    return np.stack([extract(settings, augment(clip, recipe.augmentation, backgrounds, rng)) for clip in clips])
+def _features(clips: Iterable[Floats], training: TrainingSettings, backgrounds: Floats, rng: Generator) -> Floats:
+    settings = FEATURES[training.kind]
+    return np.stack([extract(settings, augment(clip, training.augmentation, backgrounds, rng)) for clip in clips])
 
 
 def _batches(
-    corpus: Corpus, recipe: Recipe, normalisation: Normalisation, backgrounds: Floats, rng: Generator
+    corpus: Corpus, training: TrainingSettings, normalisation: Normalisation, backgrounds: Floats, rng: Generator
 ) -> Iterator[networks.Batch]:
     targets = np.eye(len(corpus.classes), dtype=np.float32)[corpus.labels]
     while True:
         order = rng.permutation(len(corpus))
-        if len(order) < recipe.batch:
-            order = np.resize(order, recipe.batch)
-        for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
-            rows = order[start : start + recipe.batch]
-            x = normalisation(_features(map(to_float, corpus.audio[rows]), recipe, backgrounds, rng))
+        if len(order) < training.batch:
+            order = np.resize(order, training.batch)
+        for start in range(0, len(order) - training.batch + 1, training.batch):
+            rows = order[start : start + training.batch]
+            x = normalisation(_features(map(to_float, corpus.audio[rows]), training, backgrounds, rng))
             y = targets[rows]
-            if recipe.masked:
+            if training.masked:
                 x = _masked(x, rng)
-            yield _mixed(x, y, rng) if rng.random() < recipe.mixup else (x, y)
+            yield _mixed(x, y, rng) if rng.random() < training.mixup else (x, y)
 
 
 def _masked(x: Floats, rng: Generator) -> Floats:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from neuro.machines.host import plain_rates
-from neuro.machines.kind import Kind, roofed_layers, roofed_timing
+from neuro.machines.kind import MachineKind, roofed_layers, roofed_timing
 
-KIND = Kind(
+KIND = MachineKind(
     model="roofline",
     needs=("memory.bandwidth",),
     timing=roofed_timing(plain_rates),

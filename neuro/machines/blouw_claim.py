@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuro.machines.points import Point, shipped_points
+from neuro.machines.points import PublishedPoint, shipped_points
 
 _LOIHI = "blouw_loihi_kws_b1"
 
@@ -30,7 +30,7 @@ def blouw_claim() -> list[dict[str, Any]]:
     ]
 
 
-def _total_mj(point: Point) -> float | None:
+def _total_mj(point: PublishedPoint) -> float | None:
     """Energy of an inference with idling: running power over rate."""
     if point.power_w is None or point.throughput_per_s is None:
         return None

@@ -21,7 +21,7 @@ from neuro.machines.prediction import Observation, predict, time_of
 
 Bases = Mapping[str, Mapping[str, float]]  # parameters by kind
 _SOFT = 0.2  # log errors beyond this count linearly, so that one odd measurement does not bend the fit
-_PRIOR = 0.05  # weight of the prior, so that what the data cannot tell stays where it was
+_PRIOR = 0.05  # weight of the prior, so that what the data do not determine stays where it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def held_out(targets: Sequence[Observation], data: Sequence[Observation], found:
 
 
 def _without(mine: Sequence[tuple[int, Observation]], rest: Sequence[Observation], kinds: set[str], found: Bases) -> Bases:
-    """Parameters by kind where every task that concerns `mine` is fitted on `rest`; what `rest` cannot tell takes its prior."""
+    """Parameters by kind where every task that concerns `mine` is fitted on `rest`; what that leaves open takes its prior."""
     without = {section: dict(values) for section, values in found.items()}
     base = bases(kinds, without)
     for task in TASKS:

@@ -79,10 +79,10 @@ def _connect(network: Network, index: int, projection: Projection, layers: list[
     return layers[-1].name
 
 
-Made = tuple[str, Shape, dict[str, Any], dict[str, Any]]
+LayerParts = tuple[str, Shape, dict[str, Any], dict[str, Any]]
 
 
-def _layer(p: Projection, source: Shape, target: Shape) -> Made:
+def _layer(p: Projection, source: Shape, target: Shape) -> LayerParts:
     """The op of a projection between populations of these shapes, the shape that it yields, its arrays and options."""
     if p.slides:
         return _window(p, source, target)
@@ -100,7 +100,7 @@ def _layer(p: Projection, source: Shape, target: Shape) -> Made:
     return "linear", (rows,), {"weight": weights}, {}
 
 
-def _window(p: Projection, source: Shape, target: Shape) -> Made:
+def _window(p: Projection, source: Shape, target: Shape) -> LayerParts:
     """A convolution over the axes of the image; a sum over windows as a pool, which has no dilation."""
     conv: Any = as_convolution(p, source, target)
     if p.one_kernel and conv.dilation == (1, 1):

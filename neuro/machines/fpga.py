@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from neuro.errors import MachineError
 from neuro.machines.device import BITS, Device, Parameters
-from neuro.machines.kind import Kind, LayerTimes
+from neuro.machines.kind import LayerTimes, MachineKind
 from neuro.machines.roofline import Timing
 from neuro.machines.workload import Op, Workload
 
@@ -22,7 +22,7 @@ LUT_PER_STAGE = 1000  # stream control and thresholds of one stage, assumed
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class PipelineStage:
     """One layer in hardware: `pe` rows (of `rows` outputs) and `simd` columns (of `columns` inputs) at once."""
 
     name: str
@@ -45,7 +45,7 @@ class Stage:
         return min(math.ceil(width / wide) * math.ceil(depth / deep) for wide, deep in BRAM_SHAPES)
 
 
-def fold(workload: Workload, *, luts: float, brams: float, bits: int) -> tuple[Stage, ...]:
+def fold(workload: Workload, *, luts: float, brams: float, bits: int) -> tuple[PipelineStage, ...]:
     """The pipeline that balances the layers within the resources. A MachineError where not even the smallest fits."""
     stages = [_stage(workload, op) for op in workload.ops if op.macs]
     if _over(stages, luts, brams, bits):
@@ -65,32 +65,32 @@ def fold(workload: Workload, *, luts: float, brams: float, bits: int) -> tuple[S
         stages = trial
 
 
-def _stage(workload: Workload, op: Op) -> Stage:
+def _stage(workload: Workload, op: Op) -> PipelineStage:
     if op.kind in ("attention", "recurrent"):
         raise MachineError(
             f"workload {workload.name!r}, layer {op.name!r}",
             f"{op.kind} has no stage in a dataflow pipeline",
             "Use an overlay (stratix-10-nx, vck5000) or another machine",
         )
-    return Stage(op.name, op.n * op.groups, op.k, op.m * op.repeats)
+    return PipelineStage(op.name, op.n * op.groups, op.k, op.m * op.repeats)
 
 
-def _wider(stage: Stage) -> Stage | None:
+def _wider(stage: PipelineStage) -> PipelineStage | None:
     """The stage with the next larger number of multipliers, or None when it is fully parallel."""
     simd = next((n for n in range(stage.simd + 1, stage.columns + 1) if stage.columns % n == 0), None)
     pe = next((n for n in range(stage.pe + 1, stage.rows + 1) if stage.rows % n == 0), None)
     if simd is not None and (pe is None or stage.simd <= stage.pe):
-        return Stage(stage.name, stage.rows, stage.columns, stage.pixels, stage.pe, simd)
+        return PipelineStage(stage.name, stage.rows, stage.columns, stage.pixels, stage.pe, simd)
     if pe is not None:
-        return Stage(stage.name, stage.rows, stage.columns, stage.pixels, pe, stage.simd)
+        return PipelineStage(stage.name, stage.rows, stage.columns, stage.pixels, pe, stage.simd)
     return None
 
 
-def _over(stages: list[Stage], luts: float, brams: float, bits: int) -> bool:
+def _over(stages: list[PipelineStage], luts: float, brams: float, bits: int) -> bool:
     return sum(s.luts(bits) for s in stages) > luts or sum(s.brams(bits) for s in stages) > brams
 
 
-def pipeline(workload: Workload, machine: Device, precision: str, p: Parameters) -> tuple[Stage, ...]:
+def pipeline(workload: Workload, machine: Device, precision: str, p: Parameters) -> tuple[PipelineStage, ...]:
     """The folded pipeline of a workload on an FPGA, within what place and route can use of it."""
     share = p["resource_share"]
     luts, brams = share * machine.value("fpga.luts"), share * machine.value("fpga.brams")
@@ -119,7 +119,7 @@ def _layers(workload: Workload, machine: Device, precision: str, batch: int, p: 
     return [(s.name, batch * s.cycles / clock_ghz, 0.0, 0.0) for s in pipeline(workload, machine, precision, p)]
 
 
-KIND = Kind(
+KIND = MachineKind(
     model="folded pipeline",
     needs=("core.clock", "fpga.luts", "fpga.brams"),
     timing=dataflow_timing,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuro.machines.device import BITS, Device, Parameters
-from neuro.machines.kind import Kind, roofed_layers, roofed_timing
+from neuro.machines.kind import MachineKind, roofed_layers, roofed_timing
 from neuro.machines.roofline import Floats, Rates
 from neuro.machines.workload import Columns
 
@@ -60,7 +60,7 @@ def tiled(columns: Columns, piece: Floats, units: float) -> Floats:
     return occupied
 
 
-KIND = Kind(
+KIND = MachineKind(
     model="tiles and waves",
     needs=("memory.bandwidth", "core.units", "core.clock"),
     timing=roofed_timing(gpu_rates, lambda machine: tiled),

@@ -22,7 +22,7 @@ Reached = Callable[[Device, str, int, Parameters], Rates]  # machine, precision,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class MachineKind:
     """One kind of machine.
 
     model: its name in the basis of a bill. needs: figures that a machine file must give; figures: names and units of figures that

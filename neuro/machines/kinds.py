@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from neuro.machines import accelerator, cpu, fpga, gpu, mcu, systolic
-from neuro.machines.kind import Kind
+from neuro.machines.kind import MachineKind
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, MachineKind] = {
     "gpu": gpu.KIND,
     "accelerator": accelerator.KIND,
     "systolic": systolic.KIND,

@@ -21,10 +21,10 @@ from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
 from neuro.machines.device import BITS
 from neuro.machines.kinds import KINDS
 from neuro.machines.systolic import DATAFLOWS
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 from neuro.reading import read_toml
-from neuro.sourced import Sourced
+from neuro.sourced import Sourced, entry_mistakes, is_text
 from neuro.specification import FrozenDict, Sourceable
 
 RUNTIMES = ("graph", "framework", "usb")
@@ -53,7 +53,7 @@ _OPTIONAL = ("runtime", "form", "dataflow", "validated", "note")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Machine(Shown, Sourceable):
+class Machine(TableRepr, Sourceable):
     """One device. `figures` maps names of `FIGURES` to sourced values in the unit given there.
 
     `runtime` says how a network reaches it (host.py), `form` what a power reading of it includes, `dataflow` how an array works.
@@ -201,24 +201,18 @@ def _machine(where: str, data: dict[str, Any]) -> Machine:
 
 def _text(where: str, data: dict[str, Any], key: str) -> str:
     text = data.pop(key, None)
-    if not isinstance(text, str) or not text.strip():
+    if not is_text(text):
         raise MachineError(f"{where}, {key}", f"it is {text!r}", f'Write {key} = "..."')
     return text
 
 
 def _sourced(where: str, entry: Any) -> Sourced:
-    wanted = {"value", "unit", "basis", "source"}
-    if not isinstance(entry, dict) or set(entry) != wanted:
-        wrong = sorted(wanted ^ set(entry)) if isinstance(entry, dict) else sorted(wanted)
-        raise MachineError(
-            where,
-            f"{', '.join(wrong)} missing or unknown",
-            'Write {value = 1.0, unit = "...", basis = "measured|fitted|simulated|derived|vendor|assumed", source = "..."}',
-        )
+    for fact, remedy in entry_mistakes(entry):
+        raise MachineError(where, fact, remedy)
     value = entry["value"]
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise MachineError(where, f"its value is {value!r}", "Give a number")
     try:
-        return Sourced(float(value), str(entry["unit"]), entry["basis"], str(entry["source"]))
+        return Sourced(float(value), entry["unit"], entry["basis"], entry["source"])
     except NeuroError as error:
         raise MachineError(where, error.fact, error.remedy) from None

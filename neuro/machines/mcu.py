@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from neuro.errors import MachineError
 from neuro.machines.device import Device, Parameters
-from neuro.machines.kind import Kind, LayerTimes
+from neuro.machines.kind import LayerTimes, MachineKind
 from neuro.machines.roofline import Timing
 from neuro.machines.workload import Op, Workload
 
@@ -50,7 +50,7 @@ def _layers(workload: Workload, machine: Device, precision: str, batch: int, p: 
     return [(op.name, batch * op_cycles(machine, op, rates) / clock_ghz, 0.0, 0.0) for op in workload.ops]
 
 
-KIND = Kind(
+KIND = MachineKind(
     model="rates by operation",
     needs=("core.clock",),
     timing=mcu_timing,

@@ -29,7 +29,7 @@ ENERGY_KINDS = ("total", "dynamic", "dynamic over after-run idle")
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PublishedPoint:
     """One row of a points file; None where the file is blank."""
 
     id: str
@@ -49,7 +49,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PointConditions:
     """What a point was measured on: `count` machines (their power held below the default when `capped`), and how it was run."""
 
     machine: Machine
@@ -65,12 +65,12 @@ _NUMBERS = {"macs", "throughput_per_s", "latency_ms", "power_w", "energy_mj"}
 _NEEDED = ("id", "family", "device", "workload", "batch_or_scenario")
 
 
-def shipped_points() -> tuple[Point, ...]:
+def shipped_points() -> tuple[PublishedPoint, ...]:
     """The public measurements that come with the package."""
     return parse_points((resources.files("neuro.machines") / "measured.csv").read_text(encoding="utf-8"), "measured.csv")
 
 
-def read_points(path: str | Path) -> tuple[Point, ...]:
+def read_points(path: str | Path) -> tuple[PublishedPoint, ...]:
     """The points of a CSV file. A FormatError names the row and the field."""
     try:
         text = read_text(path, TABLE_BYTES)
@@ -79,9 +79,9 @@ def read_points(path: str | Path) -> tuple[Point, ...]:
     return parse_points(text.removeprefix("\ufeff"), Path(path).name)  # spreadsheets put a byte order mark in front
 
 
-def parse_points(text: str, name: str) -> tuple[Point, ...]:
+def parse_points(text: str, name: str) -> tuple[PublishedPoint, ...]:
     """The points of CSV text; `name` is how errors call it."""
-    wanted = [field.name for field in fields(Point)]
+    wanted = [field.name for field in fields(PublishedPoint)]
     try:
         reader = csv.DictReader(io.StringIO(text))
         rows = list(reader)
@@ -101,7 +101,7 @@ def parse_points(text: str, name: str) -> tuple[Point, ...]:
     return points
 
 
-def _point(where: str, row: dict[str | Any, str | Any], wanted: Sequence[str]) -> Point:
+def _point(where: str, row: dict[str | Any, str | Any], wanted: Sequence[str]) -> PublishedPoint:
     if None in row or None in row.values():
         raise FormatError(where, "it has more or fewer fields than the heading", "Quote fields that hold a comma")
     values: dict[str, Any] = {}
@@ -120,7 +120,7 @@ def _point(where: str, row: dict[str | Any, str | Any], wanted: Sequence[str]) -
         )
     if all(values[key] is None for key in ("throughput_per_s", "latency_ms", "energy_mj")):
         raise FormatError(where, "throughput_per_s, latency_ms and energy_mj are all blank", "Give at least one of them")
-    return Point(**values)
+    return PublishedPoint(**values)
 
 
 def _number(where: str, text: str) -> float | None:
@@ -135,7 +135,7 @@ def _number(where: str, text: str) -> float | None:
     return value
 
 
-def setting_of(point: Point) -> Setting:
+def setting_of(point: PublishedPoint) -> PointConditions:
     """The machine, workload and run of a point; a MachineError says why a point cannot be used."""
     machine, count, capped = match_device(point.device)
     workload = match_workload(point.workload)
@@ -146,7 +146,7 @@ def setting_of(point: Point) -> Setting:
             "Correct the count, or name another workload",
         )
     batch, stream = _scenario(point)
-    return Setting(machine, count, capped, workload, _precision(point, machine), batch, stream)
+    return PointConditions(machine, count, capped, workload, _precision(point, machine), batch, stream)
 
 
 def match_device(device: str) -> tuple[Machine, int, bool]:
@@ -180,7 +180,7 @@ def match_workload(name: str) -> Workload:
     raise MachineError(f"workload {name!r}", "there is no such ready-made workload", f"Use one of {', '.join(list_workloads())}")
 
 
-def _scenario(point: Point) -> tuple[int, bool]:
+def _scenario(point: PublishedPoint) -> tuple[int, bool]:
     text = point.batch_or_scenario.lower()
     if "server" in text:
         raise MachineError(
@@ -200,7 +200,7 @@ def _scenario(point: Point) -> tuple[int, bool]:
     )
 
 
-def _precision(point: Point, machine: Machine) -> str:
+def _precision(point: PublishedPoint, machine: Machine) -> str:
     text = point.precision.lower().split(" ")[0]
     text = {"": machine.precision, "unknown": machine.precision, "w3a3": "int3"}.get(text, text)
     if text not in machine.precisions:

@@ -16,7 +16,7 @@ from neuro.machines.device import Parameters
 from neuro.machines.energy import power_w
 from neuro.machines.kinds import KINDS
 from neuro.machines.machine import Machine
-from neuro.machines.points import Point, Setting, setting_of
+from neuro.machines.points import PointConditions, PublishedPoint, setting_of
 from neuro.machines.roofline import Timing
 
 
@@ -29,8 +29,8 @@ def class_of(machine: Machine) -> str:
 class Observation:
     """One measured number: a point's throughput (1/s), latency (ms) or energy (mJ), with its setting."""
 
-    point: Point
-    setting: Setting
+    point: PublishedPoint
+    setting: PointConditions
     quantity: str
     measured: float
 
@@ -43,7 +43,7 @@ class Observation:
         return class_of(self.setting.machine)
 
 
-def observations(points: Iterable[Point]) -> tuple[tuple[Observation, ...], tuple[tuple[str, str], ...]]:
+def observations(points: Iterable[PublishedPoint]) -> tuple[tuple[Observation, ...], tuple[tuple[str, str], ...]]:
     """Everything that can be predicted, and (id, reason) of the rest. Throughput of a single stream at batch 1 is its latency."""
     usable: list[Observation] = []
     unused: list[tuple[str, str]] = []
@@ -65,7 +65,7 @@ def observations(points: Iterable[Point]) -> tuple[tuple[Observation, ...], tupl
     return tuple(usable), tuple(unused)
 
 
-def _quantities(point: Point, setting: Setting) -> list[tuple[str, float]]:
+def _quantities(point: PublishedPoint, setting: PointConditions) -> list[tuple[str, float]]:
     if setting.stream and setting.batch == 1:
         latency = point.latency_ms or (1000 / point.throughput_per_s if point.throughput_per_s else None)
         return [("latency", latency)] if latency else []
@@ -73,7 +73,7 @@ def _quantities(point: Point, setting: Setting) -> list[tuple[str, float]]:
     return [*found, ("batch latency", point.latency_ms)] if point.latency_ms else found
 
 
-def _energy_quantity(point: Point, setting: Setting) -> str:
+def _energy_quantity(point: PublishedPoint, setting: PointConditions) -> str:
     """What the reading tells of: a stream of single queries on a card is, at the wall, mostly its server's idling."""
     if point.energy_kind == "dynamic":
         return "dynamic energy"
@@ -82,7 +82,7 @@ def _energy_quantity(point: Point, setting: Setting) -> str:
     return "energy"
 
 
-def _energy_reason(point: Point, setting: Setting) -> str:
+def _energy_reason(point: PublishedPoint, setting: PointConditions) -> str:
     if setting.machine.form == "socket":
         return "energy of a processor: what the cores in use draw, of all that its limit allows, is not modelled"
     if "power.busy" not in setting.machine.figures:
@@ -127,7 +127,7 @@ def _capped(machine: Machine, p: Parameters) -> Machine:
 
 
 def _system_power(
-    machine: Machine, count: int, working: int, busy: float, point: Point, batch: int, p: Parameters
+    machine: Machine, count: int, working: int, busy: float, point: PublishedPoint, batch: int, p: Parameters
 ) -> tuple[float, float]:
     """Idle and running power of everything that the reading includes: cards bring their server, modules their carrier board."""
     powers = power_w(machine, busy, p, batch)

@@ -19,7 +19,7 @@ import numpy as np
 from neuro.errors import MachineError
 from neuro.machines.device import Device
 from neuro.machines.host import plain_rates
-from neuro.machines.kind import Kind, roofed_layers, roofed_timing
+from neuro.machines.kind import MachineKind, roofed_layers, roofed_timing
 from neuro.machines.roofline import Floats, Waste
 from neuro.machines.workload import Columns, Workload
 
@@ -65,7 +65,7 @@ def machine_waste(machine: Device) -> Waste:
     return array_waste(int(machine.value("core.rows")), int(machine.value("core.columns")), machine.dataflow)
 
 
-KIND = Kind(
+KIND = MachineKind(
     model="systolic cycles",
     needs=("memory.bandwidth", "core.rows", "core.columns"),
     timing=roofed_timing(plain_rates, machine_waste),

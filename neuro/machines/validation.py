@@ -11,7 +11,7 @@ from typing import Any
 
 from neuro.errors import FormatError
 from neuro.machines.calibration import calibrate, held_out
-from neuro.machines.points import Point, shipped_points
+from neuro.machines.points import PublishedPoint, shipped_points
 from neuro.machines.prediction import Observation, observations
 
 MODERN = "all with captured graphs"  # every class but those of 2018, which wait for their host
@@ -87,7 +87,7 @@ class Validation:
         }
 
 
-def validate(points: Sequence[Point] | None = None) -> Validation:
+def validate(points: Sequence[PublishedPoint] | None = None) -> Validation:
     """Held-out errors on `points` (the shipped ones when None).
 
     The fits use the shipped points and `points`, less the family at hand. A FormatError where none of the points can be used.

@@ -80,7 +80,7 @@ def what_if(
         (
             p.upper(),
             partial(cost, workload, machine, batch=batch, precision=p),
-            "speed only: what it does to accuracy is not told",
+            "speed only: what it does to accuracy is not modelled",
         )
         for p in ("int4", "int8", "fp16", "fp32")
     ]

@@ -18,8 +18,8 @@ from neuro.graph import Graph, Layer
 from neuro.numbers import settle
 from neuro.ops import OPS
 
-Kind = Literal["conv", "shallow", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
-KINDS: tuple[str, ...] = get_args(Kind)
+OpKind = Literal["conv", "shallow", "depthwise", "fc", "attention", "recurrent", "lookup", "pool", "elementwise"]
+KINDS: tuple[str, ...] = get_args(OpKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Op:
     """
 
     name: str
-    kind: Kind
+    kind: OpKind
     m: int = 0
     k: int = 0
     n: int = 0
@@ -174,7 +174,7 @@ def _trained(layer: Layer) -> int:
 def _conv(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     out, per_group, *kernel = layer.arrays["weight"].shape
     groups = int(layer.options["groups"])
-    kind: Kind = "conv" if per_group > 1 else "depthwise" if groups > 1 else "shallow"
+    kind: OpKind = "conv" if per_group > 1 else "depthwise" if groups > 1 else "shallow"
     outputs = _size(layer.shape)
     return [
         Op(

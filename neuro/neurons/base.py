@@ -43,6 +43,7 @@ class Neuron(Specification):
     is_readout: bool = False  # never sends; its potential is what the network answers
     storable: bool = True  # whether its fields can be written to a file
     mantissas: bool = False  # whether threshold and bias are mantissas of the chip's own format, checked by the model
+    passes: int = 1  # times that its program runs in a step: each costs an update
     purpose: str = ""  # what a chip without its program cannot do, where the program's name does not say it,
     instead: str = ""  # and what to do then
 

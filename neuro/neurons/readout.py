@@ -48,6 +48,10 @@ class Readout(Neuron):
     def active_steps(self, timesteps: int) -> int:
         return timesteps if self.gather is None else self.gather
 
+    def divisor(self, steps: int) -> int:
+        """What the host divides the potential by after so many steps: their number where it reads a mean."""
+        return steps if self.average else 1
+
     def advance(self, state: State, charge: Array, elapsed: int, xp: Any = np) -> Step:
         v = (2 * state["v"] if self.doubling else state["v"]) + charge
         return {"v": saturate(v, self.potential_bits, xp)}, xp.zeros_like(v), charge

@@ -11,7 +11,7 @@ from rich.table import Table
 from neuro import units
 from neuro.faultcurves import KINDS, Curves
 from neuro.report import figures
-from neuro.report.page import Cell, Figure, Section, grid
+from neuro.report.page import Cell, Figure, Section, page_table
 from neuro.report.result import plain, versions
 from neuro.report.tables import table
 from neuro.report.terminal import accuracy
@@ -36,7 +36,7 @@ def fault_section(curves: Curves) -> Section:
     cells = [[cell if isinstance(cell, str) else Cell(*cell) for cell in row] for row in rows]
     ran = any(p.accuracies for p in curves.points if p.rate > 0)
     drawn = (Figure(Markup(fault_figure(curves)), _CAPTION),) if ran else ()
-    made = grid(
+    made = page_table(
         names, cells, numbers=(names[1], *names[3:]), caption="One kind of fault at a time; energy and latency of one inference."
     )
     return Section("faults", "When parts of the chip are broken", (_said(curves),), drawn, (made,), _refused(curves))

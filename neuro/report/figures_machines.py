@@ -59,28 +59,3 @@ def roofline(data: Mapping[str, Sequence[Mapping[str, Any]]], machines: Sequence
         axes.legend(fontsize=6, ncol=2)
 
     return draw("roofline", f"Rooflines of all machines, workloads at batch {batch}", paint, height_in=4.2)
-
-
-def energy_by_batch(rows: Sequence[Mapping[str, Any]], chip: str) -> str:
-    """Total energy per inference against batch, one line a machine; the chip, which takes one sample at a time, as a level."""
-
-    def paint(axes: Axes) -> None:
-        for index, name in enumerate(dict.fromkeys(row["machine"] for row in rows)):
-            mine = sorted(
-                (row["batch"], row["energy_pj"]) for row in rows if row["machine"] == name and row["energy_pj"] is not None
-            )
-            if name == chip and mine:
-                axes.axhline(mine[0][1] * 1e-6, color=INK, linewidth=1.5, label=name)
-            elif mine:
-                axes.plot(
-                    [b for b, _ in mine],
-                    [e * 1e-6 for _, e in mine],
-                    "-o",
-                    color=COLOURS[index % len(COLOURS)],
-                    markersize=3,
-                    label=name,
-                )
-        axes.set(xscale="log", yscale="log", xlabel="batch", ylabel="total energy per inference (uJ)")
-        axes.legend(fontsize=7)
-
-    return draw("energy-by-batch", "Total energy per inference against batch", paint)

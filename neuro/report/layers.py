@@ -1,4 +1,4 @@
-"""The dynamic energy of one inference, population by population. Adds up to the bill's parts; prices nothing anew.
+"""The dynamic energy of one inference, population by population. Adds up to the bill's parts; computes no new prices.
 
 Where several populations share a core, what was counted for the core is split by the populations' own totals.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.limits import updates
 from neuro.chip.emulator import ChipRun
 
 Energies = dict[str, dict[str, float]]
@@ -30,7 +30,7 @@ def energy_by_population(chip_run: ChipRun) -> Energies:
         neuron = mine.updates.sum() * prices["neuron_access"] + changed.sum() * prices["neuron_update"]
         energies[p.name] = {
             "synapses": received[p.name] / run.samples,
-            "neurons": float(neuron) * compartments(p, chip) / run.samples,
+            "neurons": float(neuron) * updates(p, chip) / run.samples,
             "messages": sent[p.name] / run.samples,
         }
     return energies

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from neuro import units
 from neuro.report import figures_conversion
-from neuro.report.page import Figure, Section, grid
+from neuro.report.page import Figure, Section, page_table
 
 
 def losses_section(losses: Mapping[str, Any]) -> Section:
@@ -29,14 +29,16 @@ def losses_section(losses: Mapping[str, Any]) -> Section:
         "Squared errors relative to the layer's mean square. clipped: share of positive activations above the threshold. "
         "over, under: share of neurons that fired more or less often than an exact quantiser."
     )
-    swaps = [
+    ablations = [
         (row["cause"], f"{row['error']:.5f}", f"{row['gain']:.5f}", units.percent(row["agreement"]), row["remedy"])
         for row in losses["swaps"]
     ]
     heads = ("taken away", "error of the outputs", "gain", "same decision", "how")
     tables = (
-        grid(names, rows, numbers=names[1:], caption=caption),
-        grid(heads, swaps, numbers=heads[1:4], caption="The outputs, as they are and with one cause of error taken away."),
+        page_table(names, rows, numbers=names[1:], caption=caption),
+        page_table(
+            heads, ablations, numbers=heads[1:4], caption="The outputs, as they are and with one cause of error taken away."
+        ),
     )
     text = (f"Measured on {losses['samples']} calibration samples against the float network. {losses['advice']}",)
     return Section("losses", "Where the conversion loses", text, figures=tuple(drawn), tables=tables)

@@ -70,7 +70,7 @@ class Trial:
         return np.asarray((by_step.argmax(axis=2) == self.labels[:, None]).mean(axis=0), np.float64)
 
 
-class Swap(Protocol):
+class Ablation(Protocol):
     """The outputs' error and agreement with the float network when one cause of error is taken away, and what that gains."""
 
     @property
@@ -86,12 +86,12 @@ class Swap(Protocol):
 
 
 class Losses(Protocol):
-    """What each layer of a conversion loses and why, as `Conversion.diagnosis` tells it."""
+    """What each layer of a conversion loses and why, as `Conversion.diagnosis` holds it."""
 
     @property
     def samples(self) -> int: ...
     @property
-    def swaps(self) -> Sequence[Swap]: ...
+    def ablations(self) -> Sequence[Ablation]: ...
     @property
     def advice(self) -> str: ...
     def rows(self) -> list[dict[str, Any]]: ...
@@ -99,7 +99,7 @@ class Losses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that a command has to tell.
+    """Everything that a command reports.
 
     `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
     that were tried and why they were refused. `example` is a run of one sample with its raster. `diagnosis` is what was

@@ -56,7 +56,7 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PageTable:
     """A table."""
 
     columns: tuple[Column, ...]
@@ -73,7 +73,7 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    tables: tuple[Grid, ...] = ()
+    tables: tuple[PageTable, ...] = ()
     points: tuple[str, ...] = ()
 
 
@@ -89,7 +89,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as HTML. Text is escaped; only figures, which the house itself draws, are not."""
+    """The page as HTML. Text is escaped; only figures, which this package itself draws, are not."""
     room = resources.files("neuro.report")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(room.joinpath("page.html").read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def write_page(path: Path, page: Page) -> None:
     write_text(path, render(page))
 
 
-def grid(
+def page_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str | Cell]],
     *,
@@ -109,8 +109,8 @@ def grid(
     caption: str = "",
     own: int = -1,
     sortable: bool = False,
-) -> Grid:
+) -> PageTable:
     """A table of texts; `numbers` names the columns flush right, `own` the row that is marked."""
     made = (tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells) for cells in rows)
     marked = tuple(TableRow(cells, i == own) for i, cells in enumerate(made))
-    return Grid(tuple(Column(name, name in numbers) for name in columns), marked, caption, sortable)
+    return PageTable(tuple(Column(name, name in numbers) for name in columns), marked, caption, sortable)

@@ -53,11 +53,12 @@ def _agreement(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _losses(losses: Losses) -> dict[str, Any]:
-    swaps = [
-        {"cause": s.cause, "error": s.error, "gain": s.gain, "agreement": s.agreement, "remedy": s.remedy} for s in losses.swaps
+    ablations = [
+        {"cause": s.cause, "error": s.error, "gain": s.gain, "agreement": s.agreement, "remedy": s.remedy}
+        for s in losses.ablations
     ]
     layers = [{**row, "histogram": list(row["histogram"])} for row in losses.rows()]
-    return {"samples": losses.samples, "advice": losses.advice, "layers": layers, "swaps": swaps}
+    return {"samples": losses.samples, "advice": losses.advice, "layers": layers, "swaps": ablations}
 
 
 def trial_row(trial: Trial) -> dict[str, Any]:

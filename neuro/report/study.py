@@ -25,13 +25,13 @@ from neuro.report.figures_chip import pictures
 from neuro.report.layers import energy_by_population
 from neuro.report.losses import losses_section
 from neuro.report.outcome import Agreement, Losses, Outcome, Trial
-from neuro.report.page import Card, Cell, Figure, Grid, Page, Section, grid, write_page
+from neuro.report.page import Card, Cell, Figure, Page, PageTable, Section, page_table, write_page
 from neuro.report.result import result
 from neuro.report.terminal import accuracy, agreements
 
 
 class Converted(Protocol):
-    """What the page tells of a conversion."""
+    """What the page shows of a conversion."""
 
     @property
     def code(self) -> str: ...
@@ -119,7 +119,7 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
         drawn.append(_figure(figures.front(points, outcome.accuracy_ann), caption))
     names = ("code", "accuracy", "steps", "spikes", "synops", "updates", "packets", "cores", "latency", "dynamic", "total")
     rows = [_code_row(row) for row in found["codes"]]
-    table = grid(names, rows, numbers=names[1:], caption="Counts, latency and energy of one inference.", own=0)
+    table = page_table(names, rows, numbers=names[1:], caption="Counts, latency and energy of one inference.", own=0)
     refused = tuple(f"{code}: {why}" for code, why in outcome.refused.items())
     said = tuple(line for line, _ in agreements(found))
     yield Section("accuracy", "Accuracy, time and energy", figures=tuple(drawn), tables=(table,), points=(*said, *refused))
@@ -157,13 +157,13 @@ def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
         for p in outcome.trial.placement.network.populations
     ]
     caption = f"Activity of one inference by population, averaged over {run.samples:,} samples."
-    tables = [grid(names, rows, numbers=names[1:], caption=caption)]
+    tables = [page_table(names, rows, numbers=names[1:], caption=caption)]
     if found["repriced"]:
         tables.append(_other_prices(found))
     yield Section("energy", "Energy and time by part", figures=tuple(drawn), tables=tuple(tables))
 
 
-def _other_prices(found: Mapping[str, Any]) -> Grid:
+def _other_prices(found: Mapping[str, Any]) -> PageTable:
     names = ("prices", "dynamic", "total", "latency")
     own = {"prices": found["chip"], "latency_ns": found["latency_ns"], **{f"{k}_pj": found["energy_pj"][k] for k in names[1:3]}}
     rows = [
@@ -171,7 +171,7 @@ def _other_prices(found: Mapping[str, Any]) -> Grid:
         for row in (own, *found["repriced"])
     ]
     caption = "The same counts at other published price lists: how much hangs on the prices alone."
-    return grid(names, rows, numbers=names[1:], caption=caption, own=0)
+    return page_table(names, rows, numbers=names[1:], caption=caption, own=0)
 
 
 def _per_inference(trial: Trial, name: str) -> list[float]:
@@ -227,7 +227,7 @@ def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]
     numbers = ("batch", "latency", "throughput", "dynamic", "total", "chip = 1")
     names = ("target", *numbers[:1], "precision", *numbers[1:], "basis and held-out error")
     cells = [_machine_row(row, rows[0]) for row in rows]
-    table = grid(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
+    table = page_table(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
     conditions = tuple(said for said in outcome.comparison.conditions if said not in found["assumptions"])
     yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
 
@@ -295,12 +295,12 @@ def _constants(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     rows = [
         (key, _spelt(chip.value(key)), chip.origin[key].unit, chip.origin[key].basis, chip.origin[key].source) for key in used
     ]
-    tables = [grid(("constant", "value", "unit", "basis", "source"), rows, caption=f"{chip.name}. {chip.caution}")]
+    tables = [page_table(("constant", "value", "unit", "basis", "source"), rows, caption=f"{chip.name}. {chip.caution}")]
     machines = () if outcome.comparison is None else outcome.comparison.machines
     if machines:
         names = ("machine", "constant", "value", "unit", "basis", "source")
         caption = "The machines: figures of each, and parameters fitted for its kind."
-        tables.append(grid(names, [row for machine in machines for row in _figures(machine)], caption=caption))
+        tables.append(page_table(names, [row for machine in machines for row in _figures(machine)], caption=caption))
     text = ("Every number above rests on these. What was assumed or is unknown is said again below the tables.",)
     yield Section("constants", "Where the prices come from", text, tables=tuple(tables), points=tuple(found["assumptions"]))
 

@@ -1,4 +1,4 @@
-"""A sweep told: its figures, its terminal table, its HTML page. Computes nothing but what lies on a front of two goals."""
+"""A sweep as text: its figures, its terminal table, its HTML page. Computes nothing but what lies on a front of two goals."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rich.text import Text
 from neuro import units
 from neuro.codes import CODES
 from neuro.report.figures import log_ticks, pareto, percents
-from neuro.report.page import Card, Cell, Figure, Page, Section, grid, write_page
+from neuro.report.page import Card, Cell, Figure, Page, Section, page_table, write_page
 from neuro.report.svg import ABOVE, COLOURS, HEIGHT_IN, INK, draw
 from neuro.report.tables import table
-from neuro.sweeping.found import COLUMNS, Point, Sweep, words
+from neuro.sweeping.found import COLUMNS, Sweep, SweepPoint, words
 from neuro.sweeping.measure import Measured
 
 Goal = Callable[[Measured], float]
@@ -89,7 +89,7 @@ def _title(found: Sweep) -> str:
     return f"{found.title}: {counted}, {found.samples:,} samples, float network {units.percent(found.accuracy_ann)}"
 
 
-def _named(point: Point) -> str:
+def _named(point: SweepPoint) -> str:
     s = point.setting
     return f"{s.code} T={s.timesteps}, {s.threshold}, {s.weight_bits} bits, {s.chip}, {s.placement}"
 
@@ -132,10 +132,12 @@ def _headline(found: Sweep) -> list[Card]:
 def _sections(found: Sweep) -> list[Section]:
     caption = "Every setting; diamonds and the line are those that no other beats in both. Dashed: the float network."
     drawn = tuple(Figure(Markup(accuracy_against(found, goal)), caption) for goal in _GOALS) if found.front else ()
-    front = grid(COLUMNS, [words(point) for point in found.front], numbers=COLUMNS[_SETTING:], caption="By rising energy.")
+    front = page_table(COLUMNS, [words(point) for point in found.front], numbers=COLUMNS[_SETTING:], caption="By rising energy.")
     made = [Section("front", "Worth considering", _FRONT_MEANS, drawn, (front,))]
     every = [_cells(point, point.measured) for point in found.points if point.measured is not None]
-    made.append(Section("points", "Every setting", tables=(grid(COLUMNS, every, numbers=COLUMNS[_SETTING:], sortable=True),)))
+    made.append(
+        Section("points", "Every setting", tables=(page_table(COLUMNS, every, numbers=COLUMNS[_SETTING:], sortable=True),))
+    )
     if found.failed:
         made.append(Section("failed", "Not possible", points=tuple(f"{_named(p)}: {p.error}" for p in found.failed)))
     told: Any = found.to_json()["versions"]
@@ -143,7 +145,7 @@ def _sections(found: Sweep) -> list[Section]:
     return made
 
 
-def _cells(point: Point, m: Measured) -> list[Cell]:
+def _cells(point: SweepPoint, m: Measured) -> list[Cell]:
     """The point's words, with the numbers that they are sorted by."""
     numbers = (m.accuracy, m.energy_pj, m.dynamic_pj, m.latency_ns, m.synops, float(m.cores_used))
     setting = (None, float(point.setting.timesteps), None, float(point.setting.weight_bits), None, None)

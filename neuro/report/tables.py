@@ -28,7 +28,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 @dataclass(frozen=True, slots=True)
-class Wide:
+class WideTable:
     """A table of many columns. Those in `below` are shown below it; a terminal too narrow for the rest gets each row as lines."""
 
     title: str

@@ -13,7 +13,7 @@ BOARDS = ("given", "auto")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StudySettings:
     """How float networks become spikes and what they are compared with; code "auto": the one with the least work that agrees.
 
     `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `machines`: catalogue names, paths

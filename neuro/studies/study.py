@@ -26,19 +26,19 @@ from neuro.machines.equivalent import equivalent
 from neuro.machines.machine import Machine
 from neuro.metrics import neurobench
 from neuro.network import Network
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
 from neuro.report.study import write_study
 from neuro.studies.data import Data, checked_labels, checked_samples
-from neuro.studies.settings import Settings
+from neuro.studies.settings import StudySettings
 from neuro.studies.trials import try_codes, try_network
 
 CALIBRATION_SAMPLES = 512  # of the data, where no typical inputs are given
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Study(Shown, Outcome):
+class Study(TableRepr, Outcome):
     """What a study found: `trial` is the network on the chip, `trials` has the other codes behind it, `comparison` the machines.
 
     `accuracy` and `accuracy_ann` are shares of the samples, of the spiking and of the float network; None without labels.
@@ -100,11 +100,11 @@ def study(
     model: a torch.nn.Module or a Graph, converted with `code` ("rate" unless given) and `timesteps` (16); or a Network, which
     runs as it is. x (samples, *shape); labels (samples,): class numbers, for the accuracy. calibration (samples, *shape): typical
     inputs, the first 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
-    `neuro.studies.settings.Settings`; `work` is told of each piece of work. Raises a NeuroError for what does not fit together.
+    `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit together.
     """
-    default, chosen = Settings(), load_chip(chip) if isinstance(chip, str) else chip
+    default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
     data = _data(x, labels)
-    settings = Settings(
+    settings = StudySettings(
         code or default.code,
         timesteps or default.timesteps,
         tuple(others),
@@ -135,7 +135,7 @@ def _data(x: Any, labels: Any) -> Data:
     return Data(samples, None if labels is None else checked_labels("data", samples, np.asarray(labels)))
 
 
-def study_network(network: Network, chip: Chip, data: Data, settings: Settings, *, window: int | None, work: Work) -> Study:
+def study_network(network: Network, chip: Chip, data: Data, settings: StudySettings, *, window: int | None, work: Work) -> Study:
     """Emulate and price a spiking network as it is; machines are asked for the float network with the same connections."""
     work.step(f"running {len(data):,} samples")
     with _told_by_the_study():
@@ -157,10 +157,10 @@ def study_network(network: Network, chip: Chip, data: Data, settings: Settings, 
     )
 
 
-def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, *, work: Work) -> Study:
+def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: StudySettings, *, work: Work) -> Study:
     """Convert a float network (torch module or Graph) in every wanted code, emulate, price and compare.
 
-    `work` is told of each piece of work. A code that the chip or the network does not allow is named in
+    `work` hears of each piece of work. A code that the chip or the network does not allow is named in
     `Study.refused`, unless it is the headline's, whose error is raised.
     """
     with _told_by_the_study():

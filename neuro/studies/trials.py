@@ -18,11 +18,11 @@ from neuro.errors import NeuroError
 from neuro.network import Network
 from neuro.report.outcome import Trial
 from neuro.studies.data import Data, check_classes
-from neuro.studies.settings import Settings
+from neuro.studies.settings import StudySettings
 
 
 def try_network(
-    network: Network, chip: Chip, data: Data, settings: Settings, *, code: str, timesteps: int | None = None, work: Work
+    network: Network, chip: Chip, data: Data, settings: StudySettings, *, code: str, timesteps: int | None = None, work: Work
 ) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
@@ -30,13 +30,13 @@ def try_network(
         check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
     placement = place(network, chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
-    chip_run = emulate(network, placement, data.x, timesteps=timesteps, **how)
+    chip_run = emulate(placement, data.x, timesteps=timesteps, **how)
     check_classes(data.name, data.y, chip_run.run.logits.shape[1])
     return Trial(code, chip_run, data.y)
 
 
 def try_codes(
-    model: Any, calibration: Any, chip: Chip, data: Data, settings: Settings, work: Work
+    model: Any, calibration: Any, chip: Chip, data: Data, settings: StudySettings, work: Work
 ) -> tuple[Conversion, Trial, tuple[Trial, ...], dict[str, str]]:
     """The headline's conversion and trial, the other codes' trials, and why codes were refused."""
     work.step(f"{settings.code}: converting")
@@ -54,7 +54,7 @@ def try_codes(
     return conversion, trial, tuple(others), refused
 
 
-def _try_conversion(conversion: Conversion, chip: Chip, data: Data, settings: Settings, work: Work) -> Trial:
+def _try_conversion(conversion: Conversion, chip: Chip, data: Data, settings: StudySettings, work: Work) -> Trial:
     trial = try_network(conversion.network, chip, data, settings, code=conversion.code, work=work)
     return replace(trial, agreement=conversion.agreement)
 

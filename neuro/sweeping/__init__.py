@@ -1,1 +1,1 @@
-"""Many settings of one network: measured by replaceable workers, kept in a journal, told as a Pareto front."""
+"""Many settings of one network: measured by replaceable workers, kept in a journal, shown as a Pareto front."""

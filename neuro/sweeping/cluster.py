@@ -16,7 +16,7 @@ from neuro.errors import EngineError, NeuroError
 from neuro.sweeping.journal import Record
 from neuro.sweeping.measure import blocks, measure_block, prepare, together, told
 from neuro.sweeping.pool import Job
-from neuro.sweeping.subject import Subject
+from neuro.sweeping.subject import SweepSubject
 
 PATIENCE = "10s"  # for a scheduler to answer
 _AT_ONCE = 64  # points: what is under way is kept in the scheduler's memory
@@ -25,7 +25,7 @@ _AT_ONCE = 64  # points: what is under way is kept in the scheduler's memory
 class Cluster:
     """A client with the subject's data at hand."""
 
-    def __init__(self, client: Any, subject: Subject) -> None:
+    def __init__(self, client: Any, subject: SweepSubject) -> None:
         self._client = client
         self._network = client.submit(_hold, subject.graph, subject.calibration, pure=False)
         some = list(blocks(len(subject.inputs)))
@@ -79,7 +79,7 @@ def _block(placement: Any, data: tuple[Any, Any]) -> Any:
 
 
 @contextmanager
-def cluster(where: Any, subject: Subject) -> Iterator[Cluster]:
+def cluster(where: Any, subject: SweepSubject) -> Iterator[Cluster]:
     """A cluster by its scheduler's address, or through a `dask.distributed.Client`, which stays open."""
     try:
         from distributed import Client

@@ -16,7 +16,7 @@ from typing import Any
 
 from neuro import __version__, units
 from neuro.files import write_text
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.sweeping.measure import Measured
 from neuro.sweeping.settings import Setting
 
@@ -25,27 +25,27 @@ COLUMNS = ("code", "T", "threshold", "bits", "chip", "placed", "accuracy", "tota
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """A setting and what it gave: measured, or the error why it was not possible."""
 
     setting: Setting
     measured: Measured | None
     error: str = ""
 
-    def beats(self, other: Point) -> bool:
+    def beats(self, other: SweepPoint) -> bool:
         """At least as good in accuracy, energy and latency, and better in one of them."""
         mine, theirs = _goals(self), _goals(other)
         return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
 
 
-def _goals(point: Point) -> tuple[float, float, float]:
+def _goals(point: SweepPoint) -> tuple[float, float, float]:
     """The less the better."""
     m = point.measured
     assert m is not None
     return -m.accuracy, m.energy_pj, m.latency_ns
 
 
-def front_of(points: Iterable[Point]) -> tuple[Point, ...]:
+def front_of(points: Iterable[SweepPoint]) -> tuple[SweepPoint, ...]:
     """Points that no other beats, by rising energy."""
     known = [point for point in points if point.measured is not None]
     best = [point for point in known if not any(other.beats(point) for other in known)]
@@ -53,21 +53,21 @@ def front_of(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Sweep(Shown):
+class Sweep(TableRepr):
     """All points in the order of the space, on so many samples; `accuracy_ann` is the float network's."""
 
     title: str
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
     samples: int
     accuracy_ann: float
 
     @property
-    def front(self) -> tuple[Point, ...]:
+    def front(self) -> tuple[SweepPoint, ...]:
         """Points that no other beats in accuracy, energy and latency together, by rising energy."""
         return front_of(self.points)
 
     @property
-    def failed(self) -> tuple[Point, ...]:
+    def failed(self) -> tuple[SweepPoint, ...]:
         """Points that could not be measured."""
         return tuple(point for point in self.points if point.measured is None)
 
@@ -106,7 +106,7 @@ def versions() -> dict[str, str]:
     return {"neuro-emulator": __version__, **{name: metadata.version(name) for name in ("numpy", "torch")}}
 
 
-def words(point: Point) -> list[str]:
+def words(point: SweepPoint) -> list[str]:
     """A measured point as cells below COLUMNS."""
     s, m = point.setting, point.measured
     asked = [s.code, str(s.timesteps), s.threshold, str(s.weight_bits), s.chip, s.placement]

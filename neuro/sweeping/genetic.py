@@ -1,4 +1,4 @@
-"""NSGA-II through a space, generation by generation, so that it finds the same whoever is quicker. Knows no network."""
+"""NSGA-II through a space, generation by generation, whose result does not depend on the speed of workers. Knows no network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Measure = Callable[[Sequence[Setting]], Mapping[Setting, Values | None]]
 def search(space: Space, wanted: Search, measure: Measure) -> tuple[Setting, ...]:
     """The settings that NSGA-II asked for, in order, each once.
 
-    `measure` tells (accuracy, energy, latency) of each setting of a generation, None for one that is not possible. Everything is
-    asked before anything is told, and told in the order of asking: what is proposed depends on the seed and the values alone.
+    `measure` returns (accuracy, energy, latency) of each setting of a generation, None for one that is not possible. All are
+    requested before a result is used, and used in the order of requests: proposals depend on the seed and the values alone.
     """
     with _quiet() as optuna:
         sampler = optuna.samplers.NSGAIISampler(population_size=wanted.population, seed=wanted.seed)

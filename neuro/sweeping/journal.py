@@ -104,7 +104,7 @@ def _record(path: Path, number: int, line: bytes) -> Record:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        remedy = "Take that line out, its point is then measured again, or begin anew in another folder"
+        remedy = "Take that line out, its point is then measured again, or begin again in another folder"
         raise FormatError(f"{path}, line {number}", "it is damaged: its content does not match its hash", remedy)
     kept: Record = record
     return kept

@@ -67,7 +67,7 @@ def blocks(samples: int) -> Iterator[slice]:
 
 def measure_block(placement: Placement, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Measured:
     """One block of samples on the chip, in one thread. Raises ChipError where no price or no time of the chip is public."""
-    ran = emulate(placement.network, placement, inputs, threads=1)
+    ran = emulate(placement, inputs, threads=1)
     run, bill, samples = ran.run, ran.bill, len(inputs)
     for what, known in (("energy", bill.energy_known), ("time", not math.isnan(bill.latency_ns))):
         if not known:

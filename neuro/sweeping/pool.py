@@ -35,7 +35,7 @@ class Job:
     chip: Chip
 
     def line(self) -> bytes:
-        """What a worker is told."""
+        """What a worker is sent."""
         asked = {"key": self.key, "setting": asdict(self.setting), "chip": chip_digest(self.chip)}
         return (json.dumps(asked) + "\n").encode()
 
@@ -150,7 +150,7 @@ def _answers(worker: _Worker, content: bytes) -> Iterator[Record]:
 
 @contextmanager
 def pool(subject: Path, workers: int | None = None) -> Iterator[Pool]:
-    """Workers on this machine, one for each core unless told otherwise; none is left when the block ends."""
+    """Workers on this machine, one for each core by default; all have ended when the block ends."""
     made = Pool(subject, max(1, workers or len(os.sched_getaffinity(0))))
     try:
         yield made

@@ -19,7 +19,7 @@ CALIBRATION_SAMPLES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class SweepSubject:
     """A folded float graph, calibration inputs (samples, *shape), test inputs with their classes (samples,).
 
     `accuracy_ann` is the float network's on the same test inputs.
@@ -43,8 +43,8 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_subject(path: Path) -> Subject:
-    """Read what `Subject.save` wrote."""
+def load_subject(path: Path) -> SweepSubject:
+    """Read what `SweepSubject.save` wrote."""
     parts = load_parts(path, KIND)
     kinds = {
         "title": str,
@@ -54,11 +54,11 @@ def load_subject(path: Path) -> Subject:
     }
     wrong = [name for name, kind in kinds.items() if not isinstance(parts.get(name), kind)]
     if wrong or parts.keys() != kinds.keys():
-        raise FormatError(str(path), f"it is no sweep's subject ({', '.join(wrong) or 'more'})", "Begin the sweep anew")
-    return Subject(**parts)
+        raise FormatError(str(path), f"it is no sweep's subject ({', '.join(wrong) or 'more'})", "Begin the sweep again")
+    return SweepSubject(**parts)
 
 
-def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None, title: str = "A network") -> Subject:
+def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None, title: str = "A network") -> SweepSubject:
     """A subject from a torch module or a Graph.
 
     inputs (samples, *shape), labels (samples,); calibration: typical inputs, the first 512 of `inputs` when left out.
@@ -78,4 +78,4 @@ def subject_of(model: Any, inputs: Any, labels: Any, *, calibration: Any = None,
         fact = f"classes {y.min()} to {y.max()} for a network of {answers.shape[1]}"
         raise UsageError("labels", fact, f"Use 0 to {answers.shape[1] - 1}")
     accuracy = float((answers.argmax(axis=1) == y).mean())
-    return Subject(title, graph, typical, x, y.astype(np.int64), accuracy)
+    return SweepSubject(title, graph, typical, x, y.astype(np.int64), accuracy)

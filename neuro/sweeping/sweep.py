@@ -1,6 +1,6 @@
 """sweep(model, inputs, labels, ...) -> Sweep: many settings measured, each kept as soon as it is known, and their front.
 
-Knows the order of things; how a setting is measured, by whom, and how it is kept, others know.
+Knows the order of steps; other files measure a setting, run workers and keep the journal.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from neuro.chip.files import load_chip
 from neuro.errors import FormatError, UsageError
 from neuro.files import write_text
 from neuro.sweeping.cluster import cluster as _on_cluster
-from neuro.sweeping.found import Point, Sweep, versions
+from neuro.sweeping.found import Sweep, SweepPoint, versions
 from neuro.sweeping.genetic import Values, search
 from neuro.sweeping.journal import Journal, Record, open_journal
 from neuro.sweeping.measure import Measured
 from neuro.sweeping.pool import Job, pool
 from neuro.sweeping.settings import Search, Setting, Space
-from neuro.sweeping.subject import Subject, fingerprint, load_subject, subject_of
+from neuro.sweeping.subject import SweepSubject, fingerprint, load_subject, subject_of
 
 Progress = Callable[[int, int], None]
 SUBJECT, PLAN, JOURNAL = "subject.safetensors", "plan.json", "journal.jsonl"
 
 
 class Measurer(Protocol):
-    """Whoever measures jobs: processes of this machine, or a cluster."""
+    """What measures jobs: processes of this machine, or a cluster."""
 
     def measure(self, jobs: Sequence[Job]) -> Iterator[Record]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SweepPlan:
     """What is to be measured: all of a space, or a search through it."""
 
     space: Space = Space()
@@ -48,18 +48,18 @@ class Plan:
         return json.dumps({"space": self.space.axes(), "search": searched}, indent=2) + "\n"
 
     @staticmethod
-    def read(path: Path) -> Plan:
+    def read(path: Path) -> SweepPlan:
         """The plan that a sweep's folder holds."""
         try:
             held = json.loads(path.read_text(encoding="utf-8-sig"))
-            return Plan(Space(**held["space"]), held["search"] and Search(**held["search"]))
+            return SweepPlan(Space(**held["space"]), held["search"] and Search(**held["search"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FormatError(str(path), f"it is no plan of a sweep ({type(error).__name__})", "State what to sweep") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """By whom a sweep is worked on: so many worker processes, or a Dask cluster; `progress(done, total)` hears of each point."""
+class WorkerOptions:
+    """What measures a sweep: so many worker processes, or a Dask cluster; `progress(done, total)` is called for each point."""
 
     workers: int | None = None
     cluster: Any = None
@@ -89,12 +89,17 @@ def sweep(
     A setting that is not possible is a point with an error. Raises UsageError where the folder holds another sweep.
     """
     subject = subject_of(model, inputs, labels, calibration=calibration)
-    plan = Plan(Space() if space is None else space, search)
-    return sweep_subject(subject, plan, Path(folder), Means(workers, cluster, progress), resume=resume)
+    plan = SweepPlan(Space() if space is None else space, search)
+    return sweep_subject(subject, plan, Path(folder), WorkerOptions(workers, cluster, progress), resume=resume)
 
 
 def sweep_subject(
-    subject: Subject | None, plan: Plan | None, folder: Path, means: Means = Means(), *, resume: bool = False
+    subject: SweepSubject | None,
+    plan: SweepPlan | None,
+    folder: Path,
+    options: WorkerOptions = WorkerOptions(),
+    *,
+    resume: bool = False,
 ) -> Sweep:
     """The same for a subject that is ready; None for the subject or the plan that the folder holds already."""
     try:
@@ -104,11 +109,11 @@ def sweep_subject(
     if (folder / JOURNAL).exists() and not resume:
         raise UsageError(str(folder), "it holds a sweep already", "Resume it (--resume), or name another folder")
     about = {"subject": _keep_subject(subject, folder), "versions": versions()}
-    plan = Plan.read(folder / PLAN) if plan is None else plan
+    plan = SweepPlan.read(folder / PLAN) if plan is None else plan
     known = load_subject(folder / SUBJECT)
-    with open_journal(folder / JOURNAL, about) as journal, _measurer(means, known, folder) as measurer:
+    with open_journal(folder / JOURNAL, about) as journal, _measurer(options, known, folder) as measurer:
         write_text(folder / PLAN, plan.to_json())
-        work = _Work(journal, measurer, plan, means.progress)
+        work = _Work(journal, measurer, plan, options.progress)
         settings = plan.space.settings() if plan.search is None else search(plan.space, plan.search, work.values)
         work.measure(settings)
         points = tuple(work.point(setting) for setting in settings)
@@ -117,7 +122,7 @@ def sweep_subject(
     return found
 
 
-def _keep_subject(subject: Subject | None, folder: Path) -> str:
+def _keep_subject(subject: SweepSubject | None, folder: Path) -> str:
     """The fingerprint of the subject in the folder, where it is written unless it is there; refuses another one."""
     path = folder / SUBJECT
     if subject is not None and not path.exists():
@@ -133,19 +138,19 @@ def _keep_subject(subject: Subject | None, folder: Path) -> str:
 
 
 @contextmanager
-def _measurer(means: Means, subject: Subject, folder: Path) -> Iterator[Measurer]:
-    if means.cluster is not None:
-        with _on_cluster(means.cluster, subject) as measurer:
+def _measurer(options: WorkerOptions, subject: SweepSubject, folder: Path) -> Iterator[Measurer]:
+    if options.cluster is not None:
+        with _on_cluster(options.cluster, subject) as measurer:
             yield measurer
     else:
-        with pool(folder / SUBJECT, means.workers) as local:
+        with pool(folder / SUBJECT, options.workers) as local:
             yield local
 
 
 class _Work:
     """What is known so far, and the one way to know more."""
 
-    def __init__(self, journal: Journal, measurer: Measurer, plan: Plan, progress: Progress | None) -> None:
+    def __init__(self, journal: Journal, measurer: Measurer, plan: SweepPlan, progress: Progress | None) -> None:
         self._journal, self._measurer, self._progress = journal, measurer, progress
         self._chips = {name: load_chip(name) for name in plan.space.chip}
         self._records: dict[str, Record] = {key: kept for key, kept in journal.records.items() if not kept.get("lost")}
@@ -169,11 +174,11 @@ class _Work:
         found = {setting: self.point(setting).measured for setting in settings}
         return {s: None if m is None else (m.accuracy, m.energy_pj, m.latency_ns) for s, m in found.items()}
 
-    def point(self, setting: Setting) -> Point:
+    def point(self, setting: Setting) -> SweepPoint:
         """What is known of a setting."""
         record = self._records[self._job(setting).key]
         measured = record.get("measured")
-        return Point(setting, None if measured is None else Measured(**measured), record.get("error", ""))
+        return SweepPoint(setting, None if measured is None else Measured(**measured), record.get("error", ""))
 
     def _job(self, setting: Setting) -> Job:
         chip = self._chips[setting.chip]

@@ -27,7 +27,7 @@ _SCALE = 1000.0  # rates become whole weights
 def by_hypergraph(
     network: Network, chip: Chip, tilings: Mapping[str, Tiling], rates: Mapping[str, Any], seed: int
 ) -> dict[str, Tiling]:
-    """The tilings, with populations that a Sparse projection leads to tiled anew where that fits."""
+    """The tilings, with populations that a Sparse projection leads to tiled again where that fits."""
     found = dict(tilings)
     for population in network.populations:
         inputs = network.into(population.name)

@@ -12,10 +12,18 @@ from typing import Any
 import numpy as np
 
 from neuro.chip.cutting.tilings import Ints
-from neuro.chip.spec import Chip, Encoding
+from neuro.chip.spec import Chip, Encoding, neuron_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.projections import Projection
+
+REMEDIES = {  # where one neuron alone needs more than a core has
+    "neurons": "Stride or pool the layer, or use a chip with larger cores",
+    "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
+    "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
+    "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
+    "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,16 @@ def limits(chip: Chip) -> dict[str, int]:
 def compartments(population: Population, chip: Chip) -> int:
     """Neuron compartments that one neuron takes: two where the chip subtracts the threshold with a second one."""
     return 2 if chip.neuron.subtract == "two_compartment" and population.neuron.subtracts else 1
+
+
+def updates(population: Population, chip: Chip) -> int:
+    """Updates of compartments that one neuron takes in a step."""
+    return compartments(population, chip) * population.neuron.passes
+
+
+def update_ns(population: Population, chip: Chip) -> float:
+    """Time of an update of one neuron, all its passes; messages are not in it."""
+    return neuron_ns(chip) * updates(population, chip)
 
 
 def state_words(population: Population, network: Network) -> int:

@@ -11,26 +11,18 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import RATE, Candidates, Floats, candidates, in_order, mean_reach, on_cores
 from neuro.chip.cutting.demand import CoreDemand
-from neuro.chip.cutting.limits import compartments, limits
+from neuro.chip.cutting.limits import REMEDIES, limits, update_ns
 from neuro.chip.cutting.tilings import Tiling, even
-from neuro.chip.spec import Chip, barrier_ns
+from neuro.chip.spec import WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 
-_LEVERS = {
-    "neurons": "Stride or pool the layer, or use a chip with larger cores",
-    "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
-    "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
-    "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
-    "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
-}
 _QUICKER = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # times as fast as the tiling with fewest slices
 _HOPS = 2.0  # that an average packet is taken to travel
-_PJ_OF_WATT_NS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Partition:
     """Tilings of all populations and, by estimate, the busiest core's time (ns) and the energy (pJ) of a step."""
 
     tilings: dict[str, Tiling]
@@ -74,7 +66,7 @@ class Partitioner:
         self.demand = CoreDemand(network, chip)
         self.found = {p.name: candidates(network, chip, p, rates) for p in network.populations if on_cores(p)}
 
-    def fewest(self) -> Plan:
+    def fewest(self) -> Partition:
         """The fewest slices, counting the cores that the inputs of a population need for the axons that lead to them."""
 
         def cheapest(population: Population, _: dict[str, Tiling]) -> Iterable[tuple[int, ...]]:
@@ -83,7 +75,7 @@ class Partitioner:
 
         return self._plan(self.cut_all(cheapest))
 
-    def within(self, work_ns: float) -> Plan | None:
+    def within(self, work_ns: float) -> Partition | None:
         """The fewest packets, with no core estimated to work longer than `work_ns`; None where that cannot be."""
 
         def quickest(population: Population, tilings: dict[str, Tiling]) -> Iterable[tuple[int, ...]]:
@@ -128,10 +120,9 @@ class Partitioner:
         t, rate = self.chip.time, self.rates.get(population.name, RATE)
         leads = [p for p in self.network.out_of(population.name) if p.target in tilings]
         reached = sum(mean_reach(p, self.network, tilings[p.target]) for p in leads)
-        update = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, self.chip)
-        return update + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
+        return update_ns(population, self.chip) + rate * ((t.spike or 0.0) + reached * (t.axon_out or 0.0))
 
-    def _plan(self, tilings: dict[str, Tiling]) -> Plan:
+    def _plan(self, tilings: dict[str, Tiling]) -> Partition:
         chip, e = self.chip, self.chip.energy
         work, packets, slices = 0.0, 0.0, 0
         for name, table in self.found.items():
@@ -143,8 +134,8 @@ class Partitioner:
         moving = packets * ((e.axon_out or 0.0) + (e.axon_in or 0.0) + _HOPS * hop)
         tiles = -(-slices // chip.mesh.cores_per_tile)
         chips = -(-slices // chip.cores_per_chip)
-        power = (chip.power.static or 0.0) * chips + (chip.power.management or 0.0)
-        return Plan(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * _PJ_OF_WATT_NS)
+        power = sum(power_w or 0.0 for power_w in always_on_w(chip, chips).values())
+        return Partition(tilings, slices, work, moving + power * (work + barrier_ns(chip, tiles)) * WATT_NS_IN_PJ)
 
 
 def _sorted(table: Candidates, cost: Floats, may: NDArray[np.bool_]) -> Iterable[tuple[int, ...]]:
@@ -162,5 +153,5 @@ def _refusal(demand: CoreDemand, population: Population, tilings: Mapping[str, T
     return FitError(
         f"population {population.name!r} on chip {chip.name!r}",
         f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {limits(chip)[limit]:,}",
-        _LEVERS[limit],
+        REMEDIES[limit],
     )

@@ -14,7 +14,7 @@ from neuro.specification import INT32
 
 
 def with_broken_weights(network: Network, chip: Chip, faults: Faults) -> Network:
-    """The network as a chip with broken memory holds it; the same one where no weight is struck."""
+    """The network as a chip with broken memory holds it; the same one where no weight is faulty."""
     if not faults.weight_flips and not faults.stuck_weights:
         return network
     broken = tuple(_struck(projection, i, chip, faults) for i, projection in enumerate(network.projections))

@@ -18,8 +18,6 @@ from neuro.chip.cutting.tilings import Ints
 from neuro.chip.mesh.detours import EAST, NORTH, SOUTH, WEST, Detours
 from neuro.chip.spec import Chip, Mesh
 
-DIRECTIONS = ("east", "west", "south", "north")
-
 
 @dataclass(frozen=True, slots=True)
 class Routes:

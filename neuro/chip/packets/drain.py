@@ -1,11 +1,11 @@
 """The compiled loop behind `neuro.chip.packets.noc`: events on a wheel of ticks.
 
-All state lies in one array of integers, `m`, in regions whose beginnings the Layout names: compiled code passes one array
+All state lies in one array of integers, `m`, in regions whose beginnings the DrainLayout names: compiled code passes one array
 from function to function at no cost, many at a high one. Knows integers, nothing else.
 
 Ports (inputs of routers) and outputs share numbers: link l of fabric f leaves tile t as l = (f * tiles + t) * 4 + direction
-(east, west, south, north) and feeds port l. Behind the links come, among ports, one for each fabric and door; among outputs,
-the doors. A port queues packets by slot, the output they want: 4 directions, then the doors of the tile.
+(east, west, south, north) and feeds port l. Behind the links come, among ports, one for each fabric and local port; among
+outputs, the local ports. A port queues packets by slot, the output they want: 4 directions, then the local ports of the tile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TURNS = 1 << 12  # lists of events of later turns
 BLOCK = 64  # buckets that are skipped together when they are empty
 
 
-class Layout(NamedTuple):
+class DrainLayout(NamedTuple):
     """Where each region of the state begins, and the sizes that addresses are made of."""
 
     tiles: int
@@ -36,8 +36,8 @@ class Layout(NamedTuple):
     free: int  # (outputs) tick from which it can take a packet
     due: int  # (outputs) tick at which it will look for one, or -1
     wake_next: int  # (outputs) next output of the same bucket
-    line: int  # (doors) sender's next packet that has not entered the network, or -1
-    sent: int  # (doors) packets of each sender in this step
+    line: int  # (local ports) sender's next packet that has not entered the network, or -1
+    sent: int  # (local ports) packets of each sender in this step
     loads: int  # (links) packets over each link, of all steps
     peaks: int  # (links) most packets held in the port behind it, of all steps
     follower: int  # (packets) next packet of the same queue or bucket
@@ -49,7 +49,7 @@ class Layout(NamedTuple):
     receiver: int
     ready: int
     work: int
-    delivered: int  # (packets) tick at which it was dealt with
+    delivered: int  # (packets) tick at which it was consumed
     arrivals: int  # (wheel) first packet of each bucket
     wakes: int  # (wheel) first output of each bucket
     later_arrivals: int  # (turns) first packet of each later turn
@@ -60,10 +60,10 @@ class Layout(NamedTuple):
 
 
 @compiled
-def _layout(grid: Grid, packets: int) -> Layout:
-    tiles, slots = grid.width * grid.height, 4 + grid.doors
-    links, doors = grid.fabrics * tiles * 4, tiles * grid.doors
-    ports, outputs = links + grid.fabrics * doors, links + doors
+def _layout(grid: Grid, packets: int) -> DrainLayout:
+    tiles, slots = grid.width * grid.height, 4 + grid.local_ports
+    links, local_ports = grid.fabrics * tiles * 4, tiles * grid.local_ports
+    ports, outputs = links + grid.fabrics * local_ports, links + local_ports
     first = 0
     last = first + ports * slots
     held = last + ports * slots
@@ -73,8 +73,8 @@ def _layout(grid: Grid, packets: int) -> Layout:
     due = free + outputs
     wake_next = due + outputs
     line = wake_next + outputs
-    sent = line + doors
-    loads = sent + doors
+    sent = line + local_ports
+    loads = sent + local_ports
     peaks = loads + links
     follower = peaks + links
     after = follower + packets
@@ -92,7 +92,7 @@ def _layout(grid: Grid, packets: int) -> Layout:
     later_wakes = later_arrivals + TURNS
     busy = later_wakes + TURNS
     clock = busy + WHEEL // BLOCK
-    return Layout(
+    return DrainLayout(
         tiles, links, slots, first, last, held, asking, turn, free, due, wake_next, line, sent, loads, peaks, follower, after,
         port, fabric, when, sender, receiver, ready, work, delivered, arrivals, wakes, later_arrivals, later_wakes, busy, clock,
         clock + 1,
@@ -100,7 +100,7 @@ def _layout(grid: Grid, packets: int) -> Layout:
 
 
 @compiled
-def _push_wake(m: Ints, at: Layout, output: int) -> None:
+def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
     """Put an output that will look for a packet at m[due] into its bucket, or into the list of a later turn."""
     tick = m[at.due + output]
     turn, bucket = tick // WHEEL, tick % WHEEL
@@ -112,7 +112,7 @@ def _push_wake(m: Ints, at: Layout, output: int) -> None:
 
 
 @compiled
-def _push_arrival(m: Ints, at: Layout, packet: int) -> None:
+def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
     """The same for a packet that will stand in a port at m[when]."""
     tick = m[at.when + packet]
     turn, bucket = tick // WHEEL, tick % WHEEL
@@ -124,7 +124,7 @@ def _push_arrival(m: Ints, at: Layout, packet: int) -> None:
 
 
 @compiled
-def _wake(m: Ints, at: Layout, output: int, tick: int) -> None:
+def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
     if m[at.due + output] < 0:
         m[at.due + output] = tick
@@ -132,14 +132,14 @@ def _wake(m: Ints, at: Layout, output: int, tick: int) -> None:
 
 
 @compiled
-def _arrives(m: Ints, at: Layout, packet: int, port: int, tick: int) -> None:
+def _arrives(m: Ints, at: DrainLayout, packet: int, port: int, tick: int) -> None:
     """A packet will stand in a port at some tick."""
     m[at.port + packet], m[at.when + packet] = port, tick
     _push_arrival(m, at, packet)
 
 
 @compiled
-def _turn(m: Ints, at: Layout, turn: int) -> bool:
+def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
     m[at.clock] = turn
     packet, output = m[at.later_arrivals + turn % TURNS], m[at.later_wakes + turn % TURNS]
@@ -158,29 +158,29 @@ def _turn(m: Ints, at: Layout, turn: int) -> bool:
 
 
 @compiled
-def _router(grid: Grid, at: Layout, port: int) -> int:
+def _router(grid: Grid, at: DrainLayout, port: int) -> int:
     """Fabric * tiles + tile of the router that a port belongs to."""
     if port >= at.links:
-        return (port - at.links) // grid.doors
+        return (port - at.links) // grid.local_ports
     direction = port % 4
     step = -1 if direction == 1 else 1 if direction == 0 else grid.width if direction == 2 else -grid.width
     return port // 4 + step
 
 
 @compiled
-def _slot(grid: Grid, tile: int, door: int) -> int:
-    """The output that a packet for a door wants at a tile: along x, then along y, then the door."""
-    target = door // grid.doors
+def _slot(grid: Grid, tile: int, local_port: int) -> int:
+    """The output that a packet for a local port wants at a tile: along x, then along y, then the local port."""
+    target = local_port // grid.local_ports
     x, tx = tile % grid.width, target % grid.width
     if tx != x:
         return 0 if tx > x else 1
     if target != tile:
         return 2 if target > tile else 3
-    return 4 + door % grid.doors
+    return 4 + local_port % grid.local_ports
 
 
 @compiled
-def _queue(m: Ints, at: Layout, grid: Grid, packet: int, port: int, now: int) -> None:
+def _queue(m: Ints, at: DrainLayout, grid: Grid, packet: int, port: int, now: int) -> None:
     """A packet stands in a port and asks for its output."""
     router, receiver = _router(grid, at, port), m[at.receiver + packet]
     slot = _slot(grid, router % at.tiles, receiver)
@@ -197,14 +197,14 @@ def _queue(m: Ints, at: Layout, grid: Grid, packet: int, port: int, now: int) ->
 
 
 @compiled
-def _enter(m: Ints, at: Layout, grid: Grid, door: int, now: int) -> None:
+def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> None:
     """The packets next in line enter their sender's port, while it has room and they are ready; fabrics take turns."""
-    while m[at.line + door] >= 0:
-        packet = m[at.line + door]
-        port = at.links + m[at.fabric + packet] * at.tiles * grid.doors + door
+    while m[at.line + local_port] >= 0:
+        packet = m[at.line + local_port]
+        port = at.links + m[at.fabric + packet] * at.tiles * grid.local_ports + local_port
         if m[at.held + port] >= grid.buffer:
             return
-        m[at.line + door] = m[at.after + packet]
+        m[at.line + local_port] = m[at.after + packet]
         m[at.held + port] += 1
         if m[at.ready + packet] > now:
             _arrives(m, at, packet, port, m[at.ready + packet])
@@ -213,20 +213,20 @@ def _enter(m: Ints, at: Layout, grid: Grid, door: int, now: int) -> None:
 
 
 @compiled
-def _input_of(grid: Grid, at: Layout, port: int, slot: int) -> int:
-    """The number of a port among the inputs of an output: links by direction, then doors; doors have inputs of all fabrics."""
+def _input_of(grid: Grid, at: DrainLayout, port: int, slot: int) -> int:
+    """The number of a port among the inputs of an output: links by direction, then the local ports of all fabrics."""
     if port < at.links:
         i, fabric = port % 4, port // (4 * at.tiles)
     else:
-        i, fabric = 4 + (port - at.links) % grid.doors, (port - at.links) // (at.tiles * grid.doors)
+        i, fabric = 4 + (port - at.links) % grid.local_ports, (port - at.links) // (at.tiles * grid.local_ports)
     return i + fabric * at.slots if slot >= 4 else i
 
 
 @compiled
-def _port_of(grid: Grid, at: Layout, router: int, i: int) -> int:
+def _port_of(grid: Grid, at: DrainLayout, router: int, i: int) -> int:
     """The port of a router that is its input i."""
     if i >= 4:
-        return at.links + router * grid.doors + i - 4
+        return at.links + router * grid.local_ports + i - 4
     step = -1 if i == 0 else 1 if i == 1 else -grid.width if i == 2 else grid.width
     return (router + step) * 4 + i
 
@@ -242,7 +242,7 @@ def _lowest(bits: int) -> int:
 
 
 @compiled
-def _chosen(m: Ints, at: Layout, grid: Grid, output: int) -> int:
+def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> int:
     """The queue that an output serves: packets on their way before new ones, the ports in turn."""
     asking = m[at.asking + output]
     on_their_way = 0
@@ -255,8 +255,12 @@ def _chosen(m: Ints, at: Layout, grid: Grid, output: int) -> int:
     m[at.turn + output] = i
     if output < at.links:
         return _port_of(grid, at, output // 4, i) * at.slots + output % 4
-    door = output - at.links
-    return _port_of(grid, at, door // grid.doors + i // at.slots * at.tiles, i % at.slots) * at.slots + 4 + door % grid.doors
+    local_port = output - at.links
+    return (
+        _port_of(grid, at, local_port // grid.local_ports + i // at.slots * at.tiles, i % at.slots) * at.slots
+        + 4
+        + local_port % grid.local_ports
+    )
 
 
 @compiled
@@ -268,7 +272,7 @@ def _is_across(grid: Grid, tile: int, direction: int) -> bool:
 
 
 @compiled
-def _serve(m: Ints, at: Layout, grid: Grid, output: int, now: int) -> int:
+def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     """An output takes the packet whose turn it is, if the next port has room. Returns 1 for a packet delivered."""
     if m[at.asking + output] == 0 or (output < at.links and m[at.held + output] >= grid.buffer):
         return 0
@@ -300,7 +304,7 @@ def _serve(m: Ints, at: Layout, grid: Grid, output: int, now: int) -> int:
 
 
 @compiled
-def _arrive(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> None:
+def _arrive(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> None:
     """Packets that arrive in this tick join their queues."""
     packet = m[at.arrivals + bucket]
     m[at.arrivals + bucket] = -1
@@ -315,7 +319,7 @@ def _arrive(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> None:
 
 
 @compiled
-def _arbitrate(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> int:
+def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> int:
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
     done = 0
     while m[at.wakes + bucket] >= 0:
@@ -328,7 +332,7 @@ def _arbitrate(m: Ints, at: Layout, grid: Grid, bucket: int, now: int) -> int:
 
 
 @compiled
-def _begin(m: Ints, at: Layout, grid: Grid, packets: Packets, low: int, count: int) -> None:
+def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, count: int) -> None:
     """An empty mesh, and the packets in line before their routers."""
     m[at.turn : at.due] = 0
     m[at.clock] = 0
@@ -353,7 +357,7 @@ def _begin(m: Ints, at: Layout, grid: Grid, packets: Packets, low: int, count: i
 
 
 @compiled
-def _drain(m: Ints, at: Layout, grid: Grid, count: int) -> None:
+def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
     now = 0
     while count:

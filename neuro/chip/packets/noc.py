@@ -1,9 +1,9 @@
 """The packet network of one time step: packets hop from router to router, wait in finite queues, and drain.
 
-An exact event simulation in integer ticks. A router has an input port for every neighbour and for every core (door) of its
-tile; a port holds a limited number of packets, in one queue for each output. Each output, a link or a core's door, takes one
-packet at a time and serves the ports in turn; a packet enters a link only when the next port has room. Routes go along x,
-then along y, and doors never close, so nothing can lock up. Knows tiles, doors and ticks; knows nothing of neurons or prices.
+An exact event simulation in integer ticks. A router has an input port for every neighbour and for every core (local port) of its
+tile; a port holds some packets, in one queue for each output. Each output, a link or a local port, takes one packet
+at a time and serves the ports in turn; a packet enters a link only when the next port has room. Routes go along x,
+then along y, and local ports never close, so nothing can lock up. Knows tiles, ports and ticks; not neurons or prices.
 Differs from Loihi in: arbitration and buffer sizes are not public; the network never slows down a core's own sending, its
 packets wait in line before the router.
 """
@@ -20,8 +20,8 @@ from neuro.errors import ChipError
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
-    """What became of the packets: makespan (steps,) ticks until the last one was dealt with; delivered (packets,) the tick at
+class DrainResult:
+    """Times of the packets: makespan (steps,) ticks until the last one was consumed; delivered (packets,) the tick at
     which each was; loads and peaks (fabrics * tiles * 4,): packets over each link and most packets held behind it."""
 
     makespan: Ints
@@ -35,24 +35,26 @@ class Drained:
         return int(self.loads.sum())
 
 
-def drain(grid: Grid, packets: Packets) -> Drained:
+def drain(grid: Grid, packets: Packets) -> DrainResult:
     """Send the packets of every step through an empty mesh."""
-    doors = grid.width * grid.height * grid.doors
+    local_ports = grid.width * grid.height * grid.local_ports
     for name, values, least, most in (
-        ("sender", packets.sender, 0, doors - 1),
-        ("receiver", packets.receiver, 0, doors - 1),
+        ("sender", packets.sender, 0, local_ports - 1),
+        ("receiver", packets.receiver, 0, local_ports - 1),
         ("ready", packets.ready, 0, 1 << 40),
         ("work", packets.work, 0, 1 << 40),
     ):
         if len(values) and not least <= int(values.min()) <= int(values.max()) <= most:
             raise ChipError("packet network", f"a packet's {name} is out of range {least}..{most}", "Stay within it")
-    sizes = (grid.buffer, grid.fabrics, grid.doors, grid.service, grid.across_service, grid.hop_x, grid.hop_y)
+    sizes = (grid.buffer, grid.fabrics, grid.local_ports, grid.service, grid.across_service, grid.hop_x, grid.hop_y)
     if min(sizes) < 1 or min(grid.across_hop, grid.local) < 0:
         raise ChipError("packet network", f"{grid} has a size or time below 1", "Use finer ticks or larger buffers")
-    if grid.fabrics * (4 + grid.doors) > 62:  # the inputs of a door are bits of an integer
-        raise ChipError("packet network", f"{grid.doors} doors a tile on {grid.fabrics} meshes", "Use fewer cores a tile")
+    if grid.fabrics * (4 + grid.local_ports) > 62:  # the inputs of a local port are bits of an integer
+        raise ChipError(
+            "packet network", f"{grid.local_ports} local ports a tile on {grid.fabrics} meshes", "Use fewer cores a tile"
+        )
     delivered = np.full(len(packets.sender), -1, np.int64)
     makespan = np.zeros(len(packets.starts) - 1, np.int64)
     loads, peaks = np.zeros((2, grid.fabrics * grid.width * grid.height * 4), np.int64)
     drain_steps(grid, packets, makespan, delivered, loads, peaks)
-    return Drained(makespan, delivered, loads, peaks)
+    return DrainResult(makespan, delivered, loads, peaks)

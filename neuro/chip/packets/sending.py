@@ -14,7 +14,7 @@ from neuro.compiled import compiled
 Floats = NDArray[np.float64]
 
 
-class Pace(NamedTuple):
+class CoreTimes(NamedTuple):
     """Times (ns) that a core's work takes: a spike, a packet sent, a packet received, a synaptic operation by encoding."""
 
     spike: float
@@ -44,7 +44,7 @@ def count_packets(offsets: Ints, neurons: NDArray[np.int32], table: ClassTable, 
 
 
 @compiled
-def _work(j: int, t: int, table: ClassTable, pace: Pace) -> float:
+def _work(j: int, t: int, table: ClassTable, pace: CoreTimes) -> float:
     """Time for which packet j of a class keeps the receiving core busy."""
     time = pace.axon_in
     for v in range(table.visit_starts[j], table.visit_starts[j + 1]):
@@ -64,7 +64,7 @@ def send(
     window: tuple[int, int],  # steps in which the population is switched on
     steps: int,
     table: ClassTable,
-    pace: Pace,
+    pace: CoreTimes,
     clock: Floats,  # (steps of all samples, rows) when each core is done with the populations before
     queues: Queues,
 ) -> None:

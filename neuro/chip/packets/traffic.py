@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from neuro.chip.counts import Tables
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import compartments
+from neuro.chip.cutting.limits import updates
 from neuro.chip.cutting.routing import HOST
 from neuro.chip.cutting.tilings import Ints, Tiling
 from neuro.chip.mesh.routes import tile_of
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import drain
-from neuro.chip.packets.sending import Pace, Queues, count_packets, send
-from neuro.chip.spec import ENCODINGS, Chip
+from neuro.chip.packets.sending import CoreTimes, Queues, count_packets, send
+from neuro.chip.spec import ENCODINGS, Chip, neuron_ns
 from neuro.engine.records import Messages
 from neuro.errors import ChipError
 
@@ -29,7 +29,7 @@ _TICKS = 100  # in the shortest time of the network
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledMessages:
     """Messages of the samples whose packets are simulated: `samples` (numbers of the run), messages of each population."""
 
     samples: Ints
@@ -38,8 +38,8 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was dealt with;
-    latency_ns (packets,) from standing before the router to being dealt with; loads and peaks (fabrics, tiles, 4) as in
+    """What the packet network did: drained_ns (samples, steps) from the step's beginning until the last packet was consumed;
+    latency_ns (packets,) from reaching its router to being consumed; loads and peaks (fabrics, tiles, 4) as in
     `neuro.chip.packets.noc.Drained`; `packets` and `hops` simulated."""
 
     samples: Ints
@@ -83,11 +83,11 @@ class PacketSampler:
             count_packets(m.offsets, m.neurons, self.tables.of[name], counts)
         return int(counts.sum())
 
-    def finish(self) -> Sampled:
+    def finish(self) -> SampledMessages:
         """The messages kept."""
         samples = sorted(self.kept)
         joined = {name: _joined([self.kept[s][1][name] for s in samples]) for name in self.tables.of}
-        return Sampled(np.array(samples, np.int64), joined)
+        return SampledMessages(np.array(samples, np.int64), joined)
 
 
 def _part(messages: Messages, low: int, high: int) -> Messages:
@@ -101,13 +101,15 @@ def _joined(parts: list[Messages]) -> Messages:
     return Messages(offsets, np.concatenate([part.neurons for part in parts]), None)
 
 
-def simulate(tables: Tables, sampled: Sampled, chip: Chip) -> Traffic:
+def simulate(tables: Tables, sampled: SampledMessages, chip: Chip) -> Traffic:
     """Send the packets of the sampled messages through the mesh of the placement, at the pace that `chip` sets."""
     tick = _tick_ns(chip)
     queues, starts = _queues(tables, sampled, chip)
     grid = _grid(tables, chip, tick)
-    doors = _doors(tables, grid)
-    packets = Packets(starts, doors[queues.sender], doors[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick))
+    local_ports = _local_ports(tables, grid)
+    packets = Packets(
+        starts, local_ports[queues.sender], local_ports[queues.receiver], _ticks(queues.ready, tick), _ticks(queues.work, tick)
+    )
     drained = drain(grid, packets)
     shape = (len(sampled.samples), tables.steps)
     by_link = (grid.fabrics, grid.width * grid.height, 4)
@@ -144,7 +146,7 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     return Grid(
         width=mesh.columns,
         height=mesh.rows,
-        doors=mesh.cores_per_tile + int(driven),
+        local_ports=mesh.cores_per_tile + int(driven),
         fabrics=mesh.fabrics,
         buffer=mesh.buffer_packets,
         chip_width=mesh.width,
@@ -158,15 +160,15 @@ def _grid(tables: Tables, chip: Chip, tick: float) -> Grid:
     )
 
 
-def _doors(tables: Tables, grid: Grid) -> Ints:
-    """The door of each row of the counts."""
+def _local_ports(tables: Tables, grid: Grid) -> Ints:
+    """The local port of each row of the counts."""
     mesh = tables.placement.chip.mesh
     place = np.where(tables.cores == HOST, mesh.cores_per_tile, tables.cores % mesh.cores_per_tile)
-    doors: Ints = tile_of(tables.cores, mesh) * grid.doors + np.minimum(place, grid.doors - 1)
-    return doors
+    local_ports: Ints = tile_of(tables.cores, mesh) * grid.local_ports + np.minimum(place, grid.local_ports - 1)
+    return local_ports
 
 
-def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]:
+def _queues(tables: Tables, sampled: SampledMessages, chip: Chip) -> tuple[Queues, Ints]:
     cells = len(sampled.samples) * tables.steps
     counts = np.zeros(cells, np.int64)
     for name, table in tables.of.items():
@@ -178,7 +180,7 @@ def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]
     queues = Queues(starts[:-1].copy(), sender, receiver, ready, work)
     clock, t = np.zeros((cells, len(tables.cores))), chip.time
     synops = np.array([getattr(t, f"synop_{form}") or 0.0 for form in ENCODINGS])
-    pace = Pace(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
+    pace = CoreTimes(t.spike or 0.0, t.axon_out or 0.0, t.axon_in or 0.0, synops, t.link_service or 0.0)
     placement = tables.placement
     for name, table in tables.of.items():
         population, tiling = placement.network[name], placement.cuts[name]
@@ -187,7 +189,7 @@ def _queues(tables: Tables, sampled: Sampled, chip: Chip) -> tuple[Queues, Ints]
             slices[tables.row_of(placement.cores[name])] = tiling.sizes()
         start = population.neuron.start_step
         window = (start, start + population.neuron.active_steps(tables.timesteps))
-        each = ((t.neuron_access or 0.0) + (t.neuron_update or 0.0)) * compartments(population, placement.chip)
+        each = neuron_ns(chip) * updates(population, placement.chip)
         m = sampled.messages[name]
         send(m.offsets, m.neurons, _positions(tiling), each, slices, window, tables.steps, table, pace, clock, queues)
     return queues, starts

@@ -28,19 +28,19 @@ from neuro.engine.estimate import check_placeable
 from neuro.engine.records import Run
 from neuro.errors import FitError, expect
 from neuro.network import Network
-from neuro.notebook import Shown, Table
+from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 
 Board = Literal["given", "auto"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Placement(Shown):
+class Placement(TableRepr):
     """A network on a chip: `cuts` divides each population into slices, `cores` says which core holds each slice, `wires` where
     the messages of each population go.
 
     Cores are numbered tile by tile, row by row over the whole board: core = tile * cores_per_tile + place in the tile.
-    `fill` tells what each core in use holds, by limit, in the order of `used`.
+    `fill` says what each core in use holds, by limit, in the order of `used`.
     """
 
     network: Network

@@ -18,13 +18,14 @@ from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.tables import HELD_LONG
 from neuro.neurons import Neuron
+from neuro.specification import IntArray
 
 MOST_COUNTED = 2**16 - 1  # steps, with a message of each neuron in every one, that `counts` can hold
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """`populations` is the plan's table with this store's offsets filled in."""
+class Workspace:
+    """`populations` is the plan's table with this workspace's offsets filled in."""
 
     plan: Plan
     samples: int
@@ -61,7 +62,7 @@ class Store:
         return arena[p[field] : p[field] + samples * p["size"]].reshape(samples, -1)
 
     def sent(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[Any]:
-        """How many messages each neuron sent, (samples, neurons in memory order), in `steps` steps from the store's `first` on.
+        """How many messages each neuron sent, (samples, neurons in memory order), in `steps` steps from step `first` on.
 
         Of fewer steps than all only where nothing else was counted.
         """
@@ -84,14 +85,14 @@ class Store:
         return Messages(offsets, neurons, payloads if p["payload"] else None)
 
     def raster(self, index: int, samples: int, first: int = 0, steps: int | None = None) -> NDArray[np.int32]:
-        """Payloads (samples, steps, neurons in C order) of one population, in some steps from the store's step `first` on."""
+        """Payloads (samples, steps, neurons in C order) of one population, in some steps from the workspace's step `first` on."""
         p = self.populations[index]
         raster = np.zeros((samples, self.steps if steps is None else steps, int(p["size"])), np.int32)
         _unlist(p, *self.spikes, first, raster)
         return self.plan.layouts[index].to_user(raster)
 
 
-def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Any:
+def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> int:
     """The most memory that one sample of a block can need: every neuron firing at every step."""
     total = 0
     for index, p in enumerate(plan.populations):
@@ -108,16 +109,16 @@ def _places(neuron: Neuron, steps: int, timesteps: int) -> int:
     return min(steps, max(timesteps, neuron.active_steps(timesteps)))
 
 
-def take_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
-    """A store of an earlier run of the same shape, or a new one."""
+def take_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Workspace:
+    """A workspace of an earlier run of the same shape, or a new one."""
     while plan.spare:
-        spare: Store = plan.spare.pop()
+        spare: Workspace = plan.spare.pop()
         if (spare.samples, spare.steps, spare.timesteps, spare.traced) == (samples, steps, timesteps, traces):
             return spare
-    return make_store(plan, samples, steps, timesteps, traces=traces)
+    return make_workspace(plan, samples, steps, timesteps, traces=traces)
 
 
-def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Store:
+def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> Workspace:
     """Arenas for blocks of up to `samples` samples of `steps` steps, populations being switched on for a window of
     `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
@@ -149,7 +150,7 @@ def make_store(plan: Plan, samples: int, steps: int, timesteps: int, *, traces: 
                 constant = values[:1] if (values == values[0]).all() else values
                 fresh.append((at["state"], values.size * samples, constant))
                 at["state"] += values.size * samples
-    return Store(
+    return Workspace(
         plan,
         samples,
         steps,
@@ -178,8 +179,9 @@ def _initial(plan: Plan, index: int) -> list[NDArray[Any]]:
 
 @compiled
 def list_messages(
-    p: Any, messages: Any, base: int, lists: Any, payloads: Any, begins: Any, ends: Any, counts: Any, totals: Any, first: int
-) -> None:
+    p: Any, messages: IntArray, base: int, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray,
+    counts: IntArray, totals: IntArray, first: int,
+) -> None:  # fmt: skip
     """Enter a source's messages (samples, steps, neurons in memory order), sent from step `first` on, into its lists."""
     for sample in range(messages.shape[0]):
         for y in range(p.rows):
@@ -205,7 +207,7 @@ def list_messages(
 
 
 @compiled
-def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
+def _count(p: Any, begins: IntArray, ends: IntArray, samples: int, steps: int) -> int:
     total = 0
     for s in range(p.segment_at, p.segment_at + samples * p.rows * steps):
         total += ends[s] - begins[s]
@@ -213,7 +215,7 @@ def _count(p: Any, begins: Any, ends: Any, samples: int, steps: int) -> Any:
 
 
 @compiled
-def _count_each(p: Any, lists: Any, begins: Any, ends: Any, first: int, steps: int, counted: Any) -> None:
+def _count_each(p: Any, lists: IntArray, begins: IntArray, ends: IntArray, first: int, steps: int, counted: IntArray) -> None:
     for sample in range(counted.shape[0]):
         for y in range(p.rows):
             for t in range(first, first + steps):
@@ -223,7 +225,7 @@ def _count_each(p: Any, lists: Any, begins: Any, ends: Any, first: int, steps: i
 
 
 @compiled
-def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: int, raster: Any) -> None:
+def _unlist(p: Any, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray, first: int, raster: IntArray) -> None:
     for sample in range(raster.shape[0]):
         for y in range(p.rows):
             for t in range(raster.shape[1]):
@@ -235,8 +237,8 @@ def _unlist(p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, first: in
 
 @compiled
 def _collect(
-    p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, samples: int, steps: int, memory: Any, scratch: Any,
-    offsets: Any, neurons: Any, values: Any,
+    p: Any, lists: IntArray, payloads: IntArray, begins: IntArray, ends: IntArray, samples: int, steps: int, memory: IntArray,
+    scratch: IntArray, offsets: IntArray, neurons: IntArray, values: IntArray,
 ) -> None:  # fmt: skip
     """Messages in C order: mark those of one step in memory order, then walk the neurons in the user's order."""
     found = 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from converters.advice import Cause, remedy
 from converters.building import Built, CalibratedGraph, build
-from converters.coding import Settings
+from converters.coding import CodeSettings
 from converters.delivery import deliver, largest
 from converters.stepping import emulated, offset, rectified, source_signal, threshold_of
 from neuro.codes import Code
@@ -22,11 +22,11 @@ from neuro.neurons import Readout
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
-Rule = Callable[[Population, Tensor, Settings], Tensor]
+Rule = Callable[[Population, Tensor, CodeSettings], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
+class Ablation:
     """The outputs with one cause of error taken away: relative squared error, what of it that takes away, and the share of
     samples with the float network's decision."""
 
@@ -37,61 +37,61 @@ class Swap:
     remedy: str
 
 
-def swaps(
-    truth: Floats, samples: NDArray[np.float32], recipe: CalibratedGraph, settings: Settings, built: Built
-) -> Iterator[Swap]:
-    """The network as it is, then each swap.
+def ablations(
+    truth: Floats, samples: NDArray[np.float32], calibrated: CalibratedGraph, settings: CodeSettings, built: Built
+) -> Iterator[Ablation]:
+    """The network as it is, then each ablation.
 
-    Of a code that depends on timing, the other causes are swapped in the lossless network with the same levels: their gain is
-    what they take away there.
+    Of a code that depends on timing, the other causes are taken away in the lossless network with the same levels, and their
+    gain is measured there.
     """
 
-    def swap(cause: str, logits: Floats, remedy: str, before: float | None = None) -> Swap:
+    def ablated(cause: str, logits: Floats, remedy: str, before: float | None = None) -> Ablation:
         error = float(np.square(logits - truth).mean() / (truth.var() or 1.0))
         flat, expected = logits.reshape(len(logits), -1), truth.reshape(len(truth), -1)
         gain = 0.0 if before is None else before - error
-        return Swap(cause, error, gain, float((flat.argmax(1) == expected.argmax(1)).mean()), remedy)
+        return Ablation(cause, error, gain, float((flat.argmax(1) == expected.argmax(1)).mean()), remedy)
 
     asked = settings
-    now = swap("as it is", outputs(built.network, samples, settings), "")
+    now = ablated("as it is", outputs(built.network, samples, settings), "")
     yield now
     if not settings.lossless:
-        even_timing = remedy("timing", recipe.threshold, settings)
+        even_timing = remedy("timing", calibrated.threshold, settings)
         settings = replace(settings, code=cast(Code, settings.row.lossless_form), gather=1, reset="subtract")
-        built = build(recipe, settings)
+        built = build(calibrated, settings)
         even = outputs(built.network, samples, settings)
-        now = swap("uneven timing", even, even_timing, now.error)
+        now = ablated("uneven timing", even, even_timing, now.error)
         yield now
 
     def walked(rule: str, network: Network = built.network, exact_input: bool = False) -> Floats:
         return _walk(network, samples, _RULES[rule], exact_input, settings)
 
     def how(cause: Cause) -> str:
-        return remedy(cause, recipe.threshold, asked)
+        return remedy(cause, calibrated.threshold, asked)
 
-    yield swap("rounding to levels", walked("real"), how("rounding"), now.error)
-    yield swap("clipping", walked("unclipped"), how("clipping"), now.error)
-    fine = build(recipe, replace(settings, weight_bits=16)).network
-    yield swap("rounding of weights", walked("exact", fine), how("weights"), now.error)
-    yield swap("rounding of inputs", walked("exact", exact_input=True), how("inputs"), now.error)
+    yield ablated("rounding to levels", walked("real"), how("rounding"), now.error)
+    yield ablated("clipping", walked("unclipped"), how("clipping"), now.error)
+    fine = build(calibrated, replace(settings, weight_bits=16)).network
+    yield ablated("rounding of weights", walked("exact", fine), how("weights"), now.error)
+    yield ablated("rounding of inputs", walked("exact", exact_input=True), how("inputs"), now.error)
 
 
-def outputs(network: Network, samples: NDArray[np.float32], settings: Settings) -> Floats:
+def outputs(network: Network, samples: NDArray[np.float32], settings: CodeSettings) -> Floats:
     """What the network answers."""
     signals, _ = emulated(network, samples, settings.timesteps, settings.lossless)
     readout = network.readouts[0]
     return _read(readout, signals[readout.name].total, settings.timesteps)
 
 
-def _exact(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+def _exact(p: Population, charge: Tensor, settings: CodeSettings) -> Tensor:
     return _unclipped(p, charge, settings).clamp(max=settings.levels)
 
 
-def _unclipped(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+def _unclipped(p: Population, charge: Tensor, settings: CodeSettings) -> Tensor:
     return torch.floor(charge / threshold_of(p)).clamp(min=0)
 
 
-def _real(p: Population, charge: Tensor, settings: Settings) -> Tensor:
+def _real(p: Population, charge: Tensor, settings: CodeSettings) -> Tensor:
     threshold = threshold_of(p)
     return ((charge - threshold // 2) / threshold).clamp(0, settings.levels)
 
@@ -99,7 +99,7 @@ def _real(p: Population, charge: Tensor, settings: Settings) -> Tensor:
 _RULES: Mapping[str, Rule] = {"exact": _exact, "unclipped": _unclipped, "real": _real}
 
 
-def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_input: bool, settings: Settings) -> Floats:
+def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_input: bool, settings: CodeSettings) -> Floats:
     """Outputs of the network when every rectified population answers its whole charge by `rule`, whatever the timing."""
     totals: dict[str, Tensor] = {}
     timesteps = settings.timesteps
@@ -125,5 +125,4 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
 def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
     n = p.neuron
     assert isinstance(n, Readout)  # of which this reads scale and offset
-    steps = timesteps if n.average else 1
-    return np.asarray(total.double().numpy() * np.asarray(n.scale) / steps + np.asarray(n.offset))
+    return np.asarray(total.double().numpy() * np.asarray(n.scale) / n.divisor(timesteps) + np.asarray(n.offset))
