@@ -97,5 +97,5 @@ class Corrector:
 
 
 def _channel_means(signal: Signal) -> Floats:
-    total = signal.total.double()
-    return np.asarray(total.reshape(len(total), total.shape[1], -1).mean(dim=(0, 2)).numpy())
+    total = signal.total.reshape(*signal.total.shape[:2], -1)
+    return total.sum((0, 2)).numpy() / (len(total) * total.shape[2])
