@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.linear import Matrix, Operator
+from converters.linear import Matrix, Operator, largest_into
 
 Floats = NDArray[np.float64]
 LARGEST_MANTISSA, THRESHOLD_STEP = 2**16, 64  # larger thresholds have an exponent, as on Loihi: 17 bits << 6
@@ -68,7 +68,7 @@ def _by_channel(operators: Sequence[Operator], what: str, spread: Floats | None 
     found = []
     for op in operators:
         if isinstance(op, Matrix):
-            by_neuron = _matrix_largest(op) if spread is None else _matrix_spread(op, spread)
+            by_neuron = largest_into(op) if spread is None else _matrix_spread(op, spread)
             found.append(by_neuron.reshape(op.target[0], -1).max(axis=1))
         elif spread is None:
             found.append(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1))
@@ -80,10 +80,6 @@ def _by_channel(operators: Sequence[Operator], what: str, spread: Floats | None 
             found.append((taps * variance).sum(axis=1))
     result: Floats = np.max(found, axis=0)
     return result
-
-
-def _matrix_largest(op: Matrix) -> Floats:
-    return np.asarray(abs(op.weight).max(axis=0).toarray(), np.float64).ravel()
 
 
 def _matrix_spread(op: Matrix, spread: Floats) -> Floats:

@@ -91,7 +91,7 @@ def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tenso
 
 
 def _tensor(weights: Any) -> Tensor:
-    return torch.tensor(np.asarray(weights, np.int64))
+    return torch.tensor(np.asarray(weights))
 
 
 def _fan_in(projection: Projection, weights: Tensor) -> int:
@@ -141,7 +141,8 @@ def fan_out(projection: Projection, source: Shape, target: Shape) -> Tensor:
         counts = np.bincount(projection.synapses(source, target).pre, minlength=prod(source))
         return torch.as_tensor(counts.reshape(source))
     weights, apply = linear
-    probe = torch.zeros((1, *source), dtype=torch.float64, requires_grad=True)
-    apply(probe, torch.ones_like(weights, dtype=torch.float64)).sum().backward()
+    kind = exact_in(weights.numel())
+    probe = torch.zeros((1, *source), dtype=kind, requires_grad=True)
+    apply(probe, torch.ones_like(weights, dtype=kind)).sum().backward()
     assert probe.grad is not None
     return probe.grad[0].to(torch.int64)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
@@ -35,8 +36,7 @@ def largest_by_channel(operators: Sequence[Operator], limits: Sequence[int]) -> 
         if isinstance(op, Window):
             found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1) / limit)
         else:
-            columns = abs(op.weight).max(axis=0).toarray().ravel()
-            found.append(columns.reshape(channels, -1).max(axis=1) / limit)
+            found.append(linear.largest_into(op).reshape(channels, -1).max(axis=1) / limit)
     largest: Floats = np.max(found, axis=0)
     return largest
 
@@ -67,7 +67,8 @@ def kept(operator: Operator, rounded: Operator) -> float:
 
 def _energy(weight: Any) -> float:
     """The sum of squares of an array, dense or sparse."""
-    return float((weight * weight).sum())
+    values = weight.data if sparse.issparse(weight) else weight
+    return float(np.square(values).sum())
 
 
 def twin(operator: Operator) -> Operator:
@@ -78,8 +79,6 @@ def twin(operator: Operator) -> Operator:
         return Window(
             shape, operator.target, weight, operator.stride, operator.padding, operator.dilation, 1
         )  # fmt: skip
-    from scipy import sparse
-
     weight = linear.to_matrix(operator).weight
     return Matrix(shape, operator.target, sparse.vstack([weight, -weight], format="csr"))
 
@@ -101,5 +100,5 @@ def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -
     matrix = operator.weight.tocoo()
     size = int(np.prod(operator.source)) * int(np.prod(operator.target))
     if matrix.nnz > _DENSE * size:
-        return Dense(source, target, matrix.toarray().astype(np.int64), delay)
+        return Dense(source, target, matrix.toarray().astype(np.int32), delay)
     return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

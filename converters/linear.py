@@ -136,8 +136,18 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             tail = (1,) * (operator.weight.ndim - 2)
             return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
     matrix = to_matrix(operator)
-    scaled = sparse.diags_array(pre.ravel()) @ matrix.weight @ sparse.diags_array(post.ravel())
-    return Matrix(matrix.source, matrix.target, scaled.tocsr())
+    scaled = matrix.weight.tocsr().astype(np.float64)
+    scaled.data *= np.repeat(pre.ravel(), np.diff(scaled.indptr))
+    scaled.data *= post.ravel()[scaled.indices]
+    return Matrix(matrix.source, matrix.target, scaled)
+
+
+def largest_into(matrix: Matrix) -> Floats:
+    """The largest absolute weight into each target neuron, (neurons,)."""
+    weight = matrix.weight
+    if 2 * weight.nnz > np.prod(weight.shape):
+        return np.asarray(np.abs(weight.toarray()).max(axis=0), np.float64)
+    return np.asarray(abs(weight).max(axis=0).toarray(), np.float64).ravel()
 
 
 def to_matrix(operator: Operator) -> Matrix:
