@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 
-from converters.linear import Matrix, Operator
+from converters.linear import Matrix, Operator, dense, full
 from converters.observations import Array, Moments, Places, moments, observe, places_of
 
 Floats = NDArray[np.float64]
@@ -78,8 +78,7 @@ def _better(operator: Operator, found: Moments) -> tuple[Operator, Floats]:
 def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Moments | None:
     """Moments with the inputs in units of the operator; None where it is too wide or too sparse, or its source is silent."""
     if isinstance(operator, Matrix):
-        width, size = int(np.prod(operator.source)), float(np.prod(operator.weight.shape))
-        if width > _WIDEST or operator.weight.nnz < 0.5 * size:
+        if int(np.prod(operator.source)) > _WIDEST or not full(operator):
             return None
         inputs: Array = one.total.reshape(len(one.total), -1).numpy().T[None].astype(np.float64)
         wanted = wanted.reshape(len(wanted), len(one.total), -1).swapaxes(1, 2).reshape(-1, len(one.total))
@@ -97,7 +96,7 @@ def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Mo
 def _brought(operator: Operator, one: Sent, places: Places) -> Floats:
     """What an operator makes of what its source sends, (channels, observations)."""
     if isinstance(operator, Matrix):
-        flat = one.total.reshape(len(one.total), -1).numpy() @ operator.weight / one.messages
+        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.weight / one.messages
         return places.of(np.asarray(flat).reshape(len(flat), operator.target[0], -1))
     inputs = observe(operator, one.total, places)
     found = rows_of(operator) @ inputs.astype(np.float64) / one.messages
@@ -143,7 +142,7 @@ def rounded(weight: Floats, factor: Floats, limit: int) -> Floats:
 def rows_of(operator: Operator) -> Floats:
     """An operator's weights as (groups, rows, inputs)."""
     if isinstance(operator, Matrix):
-        return np.asarray(operator.weight.toarray().T[None])
+        return dense(operator).T[None]
     groups = operator.groups
     return operator.weight.reshape(groups, operator.weight.shape[0] // groups, -1)
 
@@ -151,5 +150,5 @@ def rows_of(operator: Operator) -> Floats:
 def with_rows(operator: Operator, rows: Floats) -> Operator:
     """The operator with other weights."""
     if isinstance(operator, Matrix):
-        return replace(operator, weight=type(operator.weight)(rows[0].T))
+        return replace(operator, weight=rows[0].T.copy())
     return replace(operator, weight=rows.reshape(operator.weight.shape))
