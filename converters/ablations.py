@@ -116,7 +116,7 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
             continue
         charge: Any = 0
         for projection in network.into(p.name):
-            charge = charge + deliver(projection, totals[projection.source], p.shape, 0)
+            charge = charge + deliver(projection, totals[projection.source].double(), p.shape)
         charge = charge * (timesteps if n.hold_input else 1)
         totals[p.name] = rule(p, charge + offset(p, timesteps), settings) if rectified(p) else charge
     return _read(network.populations[-1], totals[network.populations[-1].name], timesteps)

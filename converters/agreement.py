@@ -29,6 +29,7 @@ from neuro.notebook import Table, TableRepr
 Floats = NDArray[np.float64]
 SAMPLES, FEWEST_SAMPLES = 64, 8
 _SAMPLE_STEPS = 4096  # samples x timesteps that a code which needs every step is checked on
+_WORK, _SHARE = 2**26, 4  # values of all populations over all steps that are worth computing, or one sample in so many
 DECISIONS = 0.95  # share of decisions below which a network with a visible error is warned about
 LARGE = 0.5  # error beyond which outputs say little, whatever the decisions
 VISIBLE = 0.1  # error of the outputs, relative to their spread
@@ -76,7 +77,7 @@ class Agreement(TableRepr):
 
 def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Agreement:
     """The agreement of a built network with the float network `graph`."""
-    samples = _chosen(calibrated.samples, settings)
+    samples = _chosen(calibrated.samples, settings, sum(p.size for p in built.network.populations))
     truth = _outputs(graph, samples)
     found = _emulated(built, samples, settings)
     spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
@@ -100,9 +101,12 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     )
 
 
-def _chosen(samples: NDArray[np.float32], settings: CodeSettings) -> NDArray[np.float32]:
-    count = SAMPLES if settings.lossless else min(SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // settings.timesteps))
-    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
+def _chosen(samples: NDArray[np.float32], settings: CodeSettings, neurons: int) -> NDArray[np.float32]:
+    """Samples spread evenly over all: 64, fewer for long windows and for large networks, which cost too much time."""
+    steps = 1 if settings.lossless else settings.timesteps
+    most = min(len(samples), SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // steps))
+    count = min(most, max(FEWEST_SAMPLES, len(samples) // _SHARE, _WORK // (steps * neurons)))
+    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, count).astype(int)]
     return chosen
 
 

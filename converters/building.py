@@ -17,7 +17,7 @@ from converters import coding
 from converters.calibration import Range, calibrate, moments, thresholds
 from converters.coding import Activity, CodeSettings, EncodedPopulation, Evidence, PathKept, Sender
 from converters.correction import Corrector, means, sample_count
-from converters.evaluation import evaluate
+from converters.evaluation import Evaluation
 from converters.importance import importances
 from converters.pooling import encode_pool
 from converters.stages import Stage, stages
@@ -88,6 +88,7 @@ def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
     """The spiking network that a calibrated gives with some settings."""
     corrector = _corrector(calibrated, settings) if calibrated.correct_bias else None
     made: dict[str, EncodedPopulation] = {}
+    last = {path.source: stage.name for stage in calibrated.stages for path in stage.paths}
 
     def keep(one: EncodedPopulation) -> None:
         made[one.population.name] = corrector.visit(one) if corrector else one
@@ -110,6 +111,9 @@ def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
         else:
             found = activity(calibrated, stage, settings)
             keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, corrector)))
+        if corrector:
+            for name in (source for source, reader in last.items() if reader == stage.name):
+                corrector.forget(name)
     projections = tuple(p for one in made.values() for p in one.projections)
     network = Network(tuple(one.population for one in made.values()), projections, settings.timesteps)
     units = {name: np.asarray(one.sender.unit) / settings.counted_steps for name, one in made.items()}
@@ -130,7 +134,7 @@ def _evidence(stage: Stage, senders: list[Sender], corrector: Corrector | None) 
     if corrector is None:
         return None
     # all of a stage's paths together, less what they bring where every source is zero
-    wanted = corrector.truth[stage.name] - torch.as_tensor(stage.bias, dtype=torch.float32)
+    wanted = corrector.truth.value(stage.pre_activation) - torch.as_tensor(stage.bias, dtype=torch.float32)
     return Evidence(tuple(corrector.signals[s.name].total[: len(wanted)] for s in senders), wanted)
 
 
@@ -154,8 +158,7 @@ def _corrector(calibrated: CalibratedGraph, settings: CodeSettings) -> Corrector
         s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in calibrated.stages if s.kind in ("relu", "readout")
     }
     total = sum(int(np.prod(s.shape)) for s in calibrated.stages if s.name in layers)
-    some = chosen[: max(16, _HELD // total)]
-    before = {s.name: s.pre_activation for s in calibrated.stages if s.name in layers}
-    values = evaluate(calibrated.graph, {calibrated.graph.inputs[0].name: torch.as_tensor(some)}, set(before.values()))
-    truth = {key: values[name] for key, name in before.items()}
+    some = torch.as_tensor(chosen[: max(16, _HELD // total)])
+    before = [s.pre_activation for s in calibrated.stages if s.name in layers]
+    truth = Evaluation(calibrated.graph, {calibrated.graph.inputs[0].name: some}, before)
     return Corrector(chosen, means(calibrated.graph, layers, chosen), truth, settings, {}, {})

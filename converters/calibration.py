@@ -249,11 +249,22 @@ def _least_squares(found: Range, levels: int) -> Floats:
     if not used.size:
         return found.largest.copy()
     values, counts = np.minimum(found.centres(used), found.largest[:, None]), found.counts[:, used].astype(np.float64)
-    best, error = np.zeros(len(counts)), np.full(len(counts), np.inf)
-    for part in _GRID:
-        theta = (part * np.where(found.dead, 1.0, found.largest))[:, None]
-        quantised = theta / levels * np.clip(np.floor(values * (levels / theta) + 0.5), 0, levels)
-        candidate = (counts * (quantised - values) ** 2).sum(axis=1)
-        better = candidate < error
-        best, error = np.where(better, theta[:, 0], best), np.where(better, candidate, error)
+    candidates = _GRID * np.where(found.dead, 1.0, found.largest)[:, None]
+    best: Floats = candidates[np.arange(len(counts)), _errors(values, counts, candidates, float(levels)).argmin(axis=1)]
     return best
+
+
+@compiled
+def _errors(values: Any, counts: Any, candidates: Any, levels: Any) -> Any:
+    """Squared errors (channels, candidates) of values that occur so often, (channels, bins), with each candidate threshold."""
+    errors = np.zeros_like(candidates)
+    ratios, units = levels / candidates, candidates / levels
+    for c in range(len(values)):
+        for b in range(values.shape[1]):
+            value, count = values[c, b], counts[c, b]
+            if count == 0:
+                continue
+            for k in range(candidates.shape[1]):
+                level = min(max(np.floor(value * ratios[c, k] + 0.5), 0.0), levels)
+                errors[c, k] += count * (units[c, k] * level - value) ** 2
+    return errors

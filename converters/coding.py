@@ -17,7 +17,7 @@ from converters.balance import balance
 from converters.codes import row_of
 from converters.codes.row import CodeRow, CodeTiming
 from converters.linear import Operator
-from converters.reconstruction import reconstruct, round_with
+from converters.reconstruction import Sent, reconstruct, round_with
 from converters.stages import Stage
 from neuro.codes import Code
 from neuro.encoding import source_of
@@ -183,7 +183,7 @@ def encode(
     arrives = arrival(senders, settings)
     divisor = 1 if settings.counts else settings.levels
     unit = activity.theta / divisor
-    fitted, covariances = _fitted(stage, senders, arrives, settings, evidence)
+    fitted, factors = _fitted(stage, senders, arrives, settings, evidence)
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
     reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
     _check_reach(stage, reach / _MARGIN, settings)
@@ -197,7 +197,7 @@ def encode(
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
     scaled = [linear.times(op, 1.0, factor) for op in operators]
-    projections, kept = _projections(stage, senders, scaled, covariances, exponents, arrives, settings)
+    projections, kept = _projections(stage, senders, scaled, factors, exponents, arrives, settings)
     charge = np.rint(stage.bias * chosen.threshold * settings.counted_steps / _column(unit, stage.shape)).astype(np.int64)
     neuron = settings.row.neuron(chosen.threshold, arrives.start, arrives.timing, settings)
     neuron = with_charge(neuron, charge, settings.timesteps)
@@ -213,7 +213,7 @@ def encode_readout(
     """The last stage as a readout. extent (channels,): largest absolute charge seen in calibration, in units of the output."""
     arrives = arrival(senders, settings)
     arrives = replace(arrives, timing=replace(arrives.timing, repeats=1))  # a readout reads what it was sent
-    operators, covariances = _fitted(stage, senders, arrives, settings, evidence)
+    operators, factors = _fitted(stage, senders, arrives, settings, evidence)
     per_step = settings.counts and not arrives.all_once
     exponents = _exponents(operators, [s.spread for s in senders])
     largest = integers.largest_by_channel(operators, [settings.limit << e for e in exponents])
@@ -221,7 +221,7 @@ def encode_readout(
     needed = np.maximum(largest, room)  # of a unit's worth of charge: its reciprocal is the factor
     factor = _column(1 / np.where(needed > 0, needed, 1.0), stage.shape)
     scaled = [linear.times(op, 1.0, factor) for op in operators]
-    projections, kept = _projections(stage, senders, scaled, covariances, exponents, arrives, settings)
+    projections, kept = _projections(stage, senders, scaled, factors, exponents, arrives, settings)
     neuron = Readout(
         scale=1 / factor,
         offset=stage.bias,
@@ -268,7 +268,7 @@ def arrival(senders: list[Sender], settings: CodeSettings) -> Arrival:
 def _fitted(
     stage: Stage, senders: list[Sender], arrives: Arrival, settings: CodeSettings, evidence: Evidence | None
 ) -> tuple[list[Operator], list[Floats | None]]:
-    """The stage's operators on the senders' messages, and the covariances of those where they are known."""
+    """The stage's operators on the senders' messages, and the factors of those where they are known."""
     operators: list[Operator] = []
     for path, sender in zip(stage.paths, senders, strict=True):
         operator = integers.split_sign(path.operator) if sender.split_sign else path.operator
@@ -276,8 +276,8 @@ def _fitted(
     if evidence is None:
         return operators, [None] * len(operators)
     per_step = [settings.counts and (not s.once or arrives.timing.repeats > 1) for s in senders]
-    values = [v / settings.timesteps if per else v for v, per in zip(evidence.totals, per_step, strict=True)]
-    return reconstruct(operators, values, evidence.wanted)
+    sent = [Sent(v, settings.timesteps if per else 1) for v, per in zip(evidence.totals, per_step, strict=True)]
+    return reconstruct(operators, sent, evidence.wanted)
 
 
 def _exponents(operators: list[Operator], spreads: list[Floats]) -> list[int]:
@@ -313,20 +313,16 @@ def _within_ceiling(operators: list[Operator], exponents: list[int], most: Float
 
 
 def _projections(
-    stage: Stage, senders: list[Sender], operators: list[Operator], covariances: list[Floats | None], exponents: list[int],
+    stage: Stage, senders: list[Sender], operators: list[Operator], factors: list[Floats | None], exponents: list[int],
     arrives: Arrival, settings: CodeSettings,
 ) -> tuple[tuple[Projection, ...], tuple[PathKept, ...]]:  # fmt: skip
     """Operators in the target's integers, rounded and stored; and what share of each one's energy that keeps."""
     made, kept = [], []
-    for sender, op, covariance, exponent in zip(senders, operators, covariances, exponents, strict=True):
+    for sender, op, factor, exponent in zip(senders, operators, factors, exponents, strict=True):
         needed = np.log2(max(integers.largest_weight([op]), 1.0) / settings.limit)
         shift = 2 ** min(exponent, max(0, int(np.ceil(needed - 1e-9))))
         mantissas = integers.shifted(op, 1 / shift)
-        rounded = (
-            integers.rounded(mantissas, settings.limit)
-            if covariance is None
-            else round_with(mantissas, covariance, settings.limit)
-        )
+        rounded = integers.rounded(mantissas, settings.limit) if factor is None else round_with(mantissas, factor, settings.limit)
         made.append(integers.projection(sender.name, stage.name, integers.shifted(rounded, shift), arrives.delay(sender)))
         kept.append(PathKept(sender.name, stage.name, integers.kept(mantissas, rounded)))
     return tuple(made), tuple(kept)

@@ -4,6 +4,7 @@ network's mean activation per channel. Source: Li et al. 2021 ("light" calibrati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,20 +13,26 @@ import torch
 from numpy.typing import NDArray
 
 from converters.coding import CodeSettings, EncodedPopulation, with_charge
-from converters.evaluation import evaluate
+from converters.evaluation import Evaluation
 from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.graph import Graph
 from neuro.neurons import Neuron, Readout
 
 Floats = NDArray[np.float64]
 ROUNDS = 3
-_VALUES = 2**25  # charges that may be held at once
+_VALUES = 2**25  # charges of one population that may be held at once
+_WORK = 2**24  # messages of all populations over all steps that are worth computing, whatever the samples
+_PASSES = 4  # that a code which needs every step may cost more, in passes of all samples through the network
+_FEWEST = 8
 
 
 def sample_count(samples: int, sizes: list[int], settings: CodeSettings) -> int:
-    """How many samples to correct on: all, or as many as fit in memory for codes that need every step."""
-    steps = 1 if settings.lossless else settings.timesteps
-    return max(1, min(samples, max(16, _VALUES // (steps * max(sizes)))))
+    """How many samples to correct on: as many as fit in memory; of codes that need every step, as many as are worth the time."""
+    if settings.lossless:
+        return min(samples, max(16, _VALUES // max(sizes)))
+    steps = settings.timesteps
+    worth = max(samples * _PASSES // steps, _WORK // (steps * sum(sizes)))
+    return min(samples, max(_FEWEST, min(worth, _VALUES // (steps * max(sizes)))))
 
 
 def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Floats]:
@@ -33,10 +40,13 @@ def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], ba
     totals: dict[str, Any] = dict.fromkeys(layers, 0.0)
     for start in range(0, len(samples), batch):
         x = torch.as_tensor(samples[start : start + batch])
-        values = evaluate(graph, {graph.inputs[0].name: x}, set(layers.values()), quantised=True)
+        found = Evaluation(graph, {graph.inputs[0].name: x}, set(layers.values()), quantised=True)
+        each = {}
+        for name in dict.fromkeys(layers.values()):
+            value = found.value(name)
+            each[name] = value.reshape(len(x), value.shape[1], -1).mean(2, dtype=torch.float64).sum(0).numpy()
         for key, name in layers.items():
-            flat = values[name].double().reshape(len(x), values[name].shape[1], -1)
-            totals[key] = totals[key] + flat.mean(2).sum(0).numpy()
+            totals[key] = totals[key] + each[name]
     return {key: np.asarray(total / len(samples)) for key, total in totals.items()}
 
 
@@ -45,8 +55,8 @@ class Corrector:
     """Walks through a network in order with calibration samples, and corrects each population on the way."""
 
     samples: NDArray[np.float32]
-    wanted: dict[str, Floats]  # mean per channel of each stage in the float network
-    truth: dict[str, torch.Tensor]  # pre-activations of each stage there, of the first samples
+    wanted: Mapping[str, Floats]  # mean per channel of each stage in the float network
+    truth: Evaluation  # pre-activations of each stage there, of the first samples
     settings: CodeSettings
     signals: dict[str, Signal]
     neurons: dict[str, Neuron]
@@ -67,6 +77,11 @@ class Corrector:
                 signal = respond(replace(part, population=made.population), charge)
         self._keep(made, signal)
         return made
+
+    def forget(self, source: str) -> None:
+        """Drop what a population sends, once nothing behind it is to come."""
+        for name in (source, f"{source}.relay"):
+            self.signals.pop(name, None)
 
     def _keep(self, made: EncodedPopulation, signal: Signal) -> None:
         self.signals[made.population.name] = signal
@@ -96,5 +111,5 @@ class Corrector:
 
 
 def _channel_means(signal: Signal) -> Floats:
-    total = signal.total.double()
-    return np.asarray(total.reshape(len(total), total.shape[1], -1).mean(dim=(0, 2)).numpy())
+    total = signal.total.reshape(*signal.total.shape[:2], -1)
+    return total.sum((0, 2)).numpy() / (len(total) * total.shape[2])

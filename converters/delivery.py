@@ -7,6 +7,7 @@ could pass 2^53 is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -23,29 +24,57 @@ Tensor = torch.Tensor
 _EXACT, _EXACT_64 = 2**24, 2**53
 
 
-def deliver(projection: Projection, values: Tensor, target: Shape, bound: int) -> Tensor:
-    """Charge (samples, *target) int64 that values (samples, *source), |values| <= bound, bring through a projection.
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A projection between two shapes: `bring(values, kind)` makes charges (samples, *target) in a float type out of values
+    (samples, *source) in the same type, none of them beyond `largest`."""
 
-    Real values (float64) bring real charges.
-    """
-    source = tuple(values.shape[1:])
-    real = values.dtype == torch.float64
+    largest: int
+    bring: Callable[[Tensor, torch.dtype], Tensor]
+
+
+def carrier(projection: Projection, source: Shape, target: Shape, frames: Tensor, bound: int) -> Carrier:
+    """What carries the messages of some frames (steps, samples, *source), |messages| <= bound, through a projection."""
     linear = _linear(projection, source, target)
     if linear is None:
-        flat = values.reshape(len(values), -1).numpy()
-        charge = (flat if real else flat.astype(np.int64)) @ projection.to_sparse(source, target)
-        return torch.as_tensor(charge.reshape(len(values), *target))
+        matrix = projection.to_sparse(source, target)
+        most = int(abs(matrix).sum(axis=0).max()) * bound
+        return Carrier(most, lambda values, kind: _listed(matrix, values, target).to(kind))
     weights, apply = linear
-    largest = 0 if real else _fan_in(projection, weights) * bound
-    if largest >= _EXACT_64:
-        largest = _fan_in(projection, weights) * int(values.abs().max())
-    if largest >= _EXACT_64:
-        raise ConversionError(
-            projection.name, f"a charge could reach {largest:,}, beyond 53 bits", "Use smaller weights or inputs"
-        )
-    dtype = torch.float32 if not real and largest < _EXACT else torch.float64
-    brought = apply(values.to(dtype), weights.to(dtype)).reshape(len(values), *target)
-    return brought if real else brought.to(torch.int64)
+    most = _fan_in(projection, weights) * bound
+    if most >= _EXACT:
+        most = _brought_at_most(apply, weights, frames)
+    if most >= _EXACT_64:
+        fact = f"a charge could reach {most:,}, beyond 53 bits"
+        raise ConversionError(projection.name, fact, "Use smaller weights or inputs")
+    cast = {kind: weights.to(kind) for kind in ((torch.float32, torch.float64) if most < _EXACT else (torch.float64,))}
+    return Carrier(most, lambda values, kind: apply(values, cast[kind]).reshape(len(values), *target))
+
+
+def exact_in(largest: int) -> torch.dtype:
+    """The float type that holds all whole numbers up to `largest`."""
+    return torch.float32 if largest < _EXACT else torch.float64
+
+
+def deliver(projection: Projection, values: Tensor, target: Shape) -> Tensor:
+    """Real charges (samples, *target) that real values (samples, *source), float64, bring through a projection."""
+    source = tuple(values.shape[1:])
+    linear = _linear(projection, source, target)
+    if linear is None:
+        return _listed(projection.to_sparse(source, target), values, target)
+    weights, apply = linear
+    return apply(values, weights.to(values.dtype)).reshape(len(values), *target)
+
+
+def _listed(matrix: Any, values: Tensor, target: Shape) -> Tensor:
+    """Through a sparse matrix (source neurons, target neurons)."""
+    return torch.as_tensor(values.reshape(len(values), -1).double().numpy() @ matrix).reshape(len(values), *target)
+
+
+def _brought_at_most(apply: Callable[[Tensor, Tensor], Tensor], weights: Tensor, frames: Tensor) -> int:
+    """The largest |charge| that values no larger than these ones can bring, rounded up."""
+    largest = torch.maximum(frames.amax((0, 1)), -frames.amin((0, 1)))
+    return int(apply(largest[None].double(), weights.abs().double()).max())
 
 
 def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]] | None:
@@ -62,7 +91,7 @@ def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tenso
 
 
 def _tensor(weights: Any) -> Tensor:
-    return torch.tensor(np.asarray(weights, np.int64))
+    return torch.tensor(np.asarray(weights))
 
 
 def _fan_in(projection: Projection, weights: Tensor) -> int:
@@ -97,7 +126,8 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
         return flat.reshape(len(values), *target)
     image = values[:, :, None] if values.ndim == 3 else values
     (top, bottom), (left, right) = conv.padding
-    exact = image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT)
+    narrow = image.dtype in (torch.int8, torch.int16)
+    exact = narrow or (image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT))
     padded = F.pad(image.to(torch.float32 if exact else torch.float64), (left, right, top, bottom))
     options: Any = (conv.weights.shape[2:], conv.stride, 0, conv.dilation)
     pooled: Tensor = F.max_pool2d(padded, *options)
@@ -111,7 +141,8 @@ def fan_out(projection: Projection, source: Shape, target: Shape) -> Tensor:
         counts = np.bincount(projection.synapses(source, target).pre, minlength=prod(source))
         return torch.as_tensor(counts.reshape(source))
     weights, apply = linear
-    probe = torch.zeros((1, *source), dtype=torch.float64, requires_grad=True)
-    apply(probe, torch.ones_like(weights, dtype=torch.float64)).sum().backward()
+    kind = exact_in(weights.numel())
+    probe = torch.zeros((1, *source), dtype=kind, requires_grad=True)
+    apply(probe, torch.ones_like(weights, dtype=kind)).sum().backward()
     assert probe.grad is not None
     return probe.grad[0].to(torch.int64)

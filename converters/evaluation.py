@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from typing import Any
@@ -18,31 +19,44 @@ Tensor = torch.Tensor
 Arrays = Mapping[str, Tensor]
 
 
-def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> dict[str, Tensor]:
-    """Values (samples, *shape) of the wanted layers, given those of enough layers before them.
+class Evaluation:
+    """A graph's values, computed as far as they are asked for and dropped once nothing needs them.
 
-    A layer whose value is given is not computed; values are dropped once nothing needs them. `quantised`: rectifiers that
-    were tuned for a number of levels take only those.
+    inputs: values (samples, *shape) of enough layers before the wanted ones; a layer whose value is given is not computed.
+    `quantised`: rectifiers that were tuned for a number of levels take only those.
     """
-    wanted = tuple(wanted)
-    needed = _needed(graph, set(inputs), wanted)
-    uses = {name: sum(name in layer.inputs for layer in needed) + (name in wanted) for name in graph_names(graph)}
-    values = dict(inputs)
-    with torch.no_grad():
-        for layer in needed:
-            before = [values[name] for name in layer.inputs]
-            tuned = quantised and "threshold" in layer.options
-            values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)
-            for name in set(layer.inputs):
-                uses[name] -= 1
-                if not uses[name]:
-                    del values[name]
-    return {name: values[name] for name in wanted}
+
+    def __init__(self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> None:
+        self._uses = Counter(wanted)
+        needed = _needed(graph, set(inputs), tuple(self._uses))
+        self._uses.update(name for layer in needed for name in set(layer.inputs))
+        self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
+
+    def value(self, name: str) -> Tensor:
+        """The value (samples, *shape) of a wanted layer, which can be asked for as often as it was wanted."""
+        with torch.no_grad():
+            while name not in self._values:
+                layer = next(self._needed)
+                before = [self._values[source] for source in layer.inputs]
+                tuned = self._quantised and "threshold" in layer.options
+                self._values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)
+                for source in set(layer.inputs):
+                    self._used(source)
+        value = self._values[name]
+        self._used(name)
+        return value
+
+    def _used(self, name: str) -> None:
+        self._uses[name] -= 1
+        if not self._uses[name]:
+            del self._values[name]
 
 
-def graph_names(graph: Graph) -> tuple[str, ...]:
-    """Names of all layers, in order."""
-    return tuple(layer.name for layer in graph.layers)
+def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> dict[str, Tensor]:
+    """Values (samples, *shape) of the wanted layers, as `Evaluation` computes them."""
+    wanted = tuple(dict.fromkeys(wanted))
+    found = Evaluation(graph, inputs, wanted, quantised=quantised)
+    return {name: found.value(name) for name in wanted}
 
 
 def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.float32]:

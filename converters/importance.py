@@ -35,7 +35,7 @@ def _carried(operator: Operator, behind: Floats, *, pooled: bool) -> Floats:
     if pooled:
         return np.asarray(behind * places / per_channel)
     if not isinstance(operator, Window):
-        hit = operator.weight.multiply(operator.weight) @ np.repeat(behind, places)
+        hit = operator.weight**2 @ np.repeat(behind, places)
         return np.asarray(hit.reshape(channels, -1).mean(axis=1))
     groups, rows = operator.groups, operator.weight.shape[0] // operator.groups
     squared = np.square(operator.weight).reshape(groups, rows, operator.weight.shape[1], -1).sum(axis=3)

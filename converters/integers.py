@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
@@ -18,13 +19,12 @@ from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 from neuro.projections.forms import most_special
 
 Floats = NDArray[np.float64]
-_DENSE = 0.5  # share of non-zero weights from which a matrix is stored as dense rows
 
 
 def largest_weight(operators: Sequence[Operator]) -> float:
     """The largest absolute weight."""
-    parts = [op.weight.data if isinstance(op, Matrix) else op.weight for op in operators]
-    return max((float(np.abs(part).max()) for part in parts if part.size), default=0.0)
+    parts = [linear.entries(op) if isinstance(op, Matrix) else op.weight for op in operators]
+    return max((float(max(part.max(), -part.min())) for part in parts if part.size), default=0.0)
 
 
 def largest_by_channel(operators: Sequence[Operator], limits: Sequence[int]) -> Floats:
@@ -35,8 +35,7 @@ def largest_by_channel(operators: Sequence[Operator], limits: Sequence[int]) -> 
         if isinstance(op, Window):
             found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1) / limit)
         else:
-            columns = abs(op.weight).max(axis=0).toarray().ravel()
-            found.append(columns.reshape(channels, -1).max(axis=1) / limit)
+            found.append(linear.largest_into(op).reshape(channels, -1).max(axis=1) / limit)
     largest: Floats = np.max(found, axis=0)
     return largest
 
@@ -48,6 +47,8 @@ def rounded(operator: Operator, limit: int) -> Operator:
             operator.source, operator.target, np.clip(np.rint(operator.weight), -limit, limit),
             operator.stride, operator.padding, operator.dilation, operator.groups,
         )  # fmt: skip
+    if not sparse.issparse(operator.weight):
+        return replace(operator, weight=np.clip(np.rint(operator.weight), -limit, limit))
     weight = operator.weight.tocsr(copy=True)
     weight.data = np.clip(np.rint(weight.data), -limit, limit)
     weight.eliminate_zeros()
@@ -67,7 +68,8 @@ def kept(operator: Operator, rounded: Operator) -> float:
 
 def _energy(weight: Any) -> float:
     """The sum of squares of an array, dense or sparse."""
-    return float((weight * weight).sum())
+    values = weight.data if sparse.issparse(weight) else weight
+    return float(np.square(values).sum())
 
 
 def split_sign(operator: Operator) -> Operator:
@@ -78,10 +80,9 @@ def split_sign(operator: Operator) -> Operator:
         return Window(
             shape, operator.target, weight, operator.stride, operator.padding, operator.dilation, 1
         )  # fmt: skip
-    from scipy import sparse
-
     weight = linear.to_matrix(operator).weight
-    return Matrix(shape, operator.target, sparse.vstack([weight, -weight], format="csr"))
+    both = sparse.vstack([weight, -weight], format="csr") if sparse.issparse(weight) else np.concatenate([weight, -weight])
+    return Matrix(shape, operator.target, both)
 
 
 def projection(source: str, target: str, operator: Operator, delay: int) -> Projection:
@@ -98,8 +99,8 @@ def projection(source: str, target: str, operator: Operator, delay: int) -> Proj
 
 
 def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -> Projection:
-    matrix = operator.weight.tocoo()
-    size = int(np.prod(operator.source)) * int(np.prod(operator.target))
-    if matrix.nnz > _DENSE * size:
-        return Dense(source, target, matrix.toarray().astype(np.int64), delay)
+    if linear.full(operator):
+        weight = operator.weight.toarray() if sparse.issparse(operator.weight) else operator.weight
+        return Dense(source, target, weight.astype(np.int32), delay)
+    matrix = sparse.coo_array(operator.weight)
     return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

@@ -36,7 +36,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Any linear map: weight (source neurons, target neurons), a sparse array."""
+    """Any linear map: weight (source neurons, target neurons), a sparse array, or a plain one behind a fully connected layer."""
 
     source: Shape
     target: Shape
@@ -69,7 +69,7 @@ def _after_listed(operator: Operator, layer: Layer) -> Operator:
     if np.array_equal(post, np.arange(size[1])) and (weight == 1).all():  # it only rearranges values
         return Matrix(matrix.source, layer.shape, matrix.weight[:, pre])
     entries = sparse.csr_array((weight, (pre, post)), shape=size)
-    return Matrix(matrix.source, layer.shape, (matrix.weight @ entries).tocsr())
+    return Matrix(matrix.source, layer.shape, matrix.weight @ entries)
 
 
 def _unchanged(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
@@ -136,8 +136,34 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             tail = (1,) * (operator.weight.ndim - 2)
             return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
     matrix = to_matrix(operator)
-    scaled = sparse.diags_array(pre.ravel()) @ matrix.weight @ sparse.diags_array(post.ravel())
-    return Matrix(matrix.source, matrix.target, scaled.tocsr())
+    if not sparse.issparse(matrix.weight):
+        return replace(matrix, weight=matrix.weight * pre.reshape(-1, 1) * post.ravel())
+    scaled = matrix.weight.tocsr().astype(np.float64)
+    scaled.data *= np.repeat(pre.ravel(), np.diff(scaled.indptr))
+    scaled.data *= post.ravel()[scaled.indices]
+    return Matrix(matrix.source, matrix.target, scaled)
+
+
+def entries(matrix: Matrix) -> Floats:
+    """The stored weights of a matrix, in some order."""
+    return np.asarray(matrix.weight.data if sparse.issparse(matrix.weight) else matrix.weight)
+
+
+def dense(matrix: Matrix) -> Floats:
+    """The weights of a matrix as a plain array."""
+    return np.asarray(matrix.weight.toarray() if sparse.issparse(matrix.weight) else matrix.weight, np.float64)
+
+
+def full(matrix: Matrix) -> bool:
+    """Whether most weights of a matrix are not zero."""
+    return bool(2 * np.count_nonzero(entries(matrix)) > np.prod(matrix.weight.shape))
+
+
+def largest_into(matrix: Matrix) -> Floats:
+    """The largest absolute weight into each target neuron, (neurons,)."""
+    if not sparse.issparse(matrix.weight):
+        return np.asarray(np.maximum(matrix.weight.max(axis=0), -matrix.weight.min(axis=0)))
+    return np.asarray(abs(matrix.weight).max(axis=0).toarray(), np.float64).ravel()
 
 
 def to_matrix(operator: Operator) -> Matrix:
@@ -172,14 +198,14 @@ def _per_channel(values: Floats) -> Floats | None:
 
 
 def _product(first: Matrix, second: Matrix) -> Matrix:
-    return Matrix(first.source, second.target, (first.weight @ second.weight).tocsr())
+    return Matrix(first.source, second.target, first.weight @ second.weight)
 
 
 def _after_linear(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
     matrix, weight = to_matrix(operator), np.asarray(layer.arrays["weight"], np.float64).T
     outer = int(np.prod(layer.shape[:-1]))
-    second = sparse.csr_array(weight) if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
-    return Matrix(matrix.source, layer.shape, (matrix.weight @ second).tocsr())
+    second = weight if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
+    return Matrix(matrix.source, layer.shape, matrix.weight @ second)
 
 
 def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
@@ -192,7 +218,7 @@ def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
     at = np.flatnonzero(order >= 0)
     select = sparse.csr_array((np.ones(at.size), (order[at], at)), shape=(int(np.prod(operator.target)), order.size))
     matrix = to_matrix(operator)
-    return Matrix(matrix.source, target, (matrix.weight @ select).tocsr())
+    return Matrix(matrix.source, target, matrix.weight @ select)
 
 
 def _join(first: Window, second: Window) -> Window | None:
@@ -231,6 +257,8 @@ def _joined_weight(first: Window, second: Window, kernel: tuple[int, ...], group
     """Sum over the taps of the second window of the first window's kernel, shifted."""
     a, b = first.weight, second.weight
     out, per_group = second.target[0], first.source[0] // groups
+    if first.groups == first.source[0] == first.target[0] and groups == second.groups and a.size == len(a) and (a == 1).all():
+        return b.copy()
     weight = np.zeros((out, per_group, *kernel))
     for tap in np.ndindex(*b.shape[2:]):
         factor = b[(slice(None), slice(None), *tap)]

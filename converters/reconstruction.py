@@ -8,92 +8,141 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.linalg import cho_solve
 
-from converters.linear import Matrix, Operator, Window
+from converters.linear import Matrix, Operator, dense, full
+from converters.observations import Array, Moments, Places, moments, observe, places_of
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
-_WIDEST = 1200  # inputs of one weight row: beyond, the moments' inverse costs more than it brings
-_ROWS = 2**14  # observations
-_VALUES = 2**22  # values unfolded at a time
+_WIDEST = 1200  # inputs of one weight row: beyond, the moments' factors cost more than they bring
 _CONSTANT = 1e-12  # variance, as a share of the mean square, below which inputs count as constant
 _RIDGE = 0.02  # of the inputs' mean variance, added to it; more where observations are few
+_BLOCK = 48  # inputs that are rounded between two products of matrices
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """Of the inputs of each weight row: covariance (groups, inputs, inputs) with the ridge added, and their covariance with
-    what is missing (groups, inputs, rows of the group)."""
+class Sent:
+    """What a source sends in all, whole numbers (samples, *source), and the messages that count as one of its unit."""
 
-    inputs: Floats
-    missing: Floats
+    total: Tensor
+    messages: int = 1
 
 
 def reconstruct(
-    operators: Sequence[Operator], values: Sequence[Tensor], wanted: Tensor
+    operators: Sequence[Operator], sent: Sequence[Sent], wanted: Tensor
 ) -> tuple[list[Operator], list[Floats | None]]:
-    """Each operator fitted in turn, and the covariance of its inputs (None where it is too wide to be fitted).
+    """Each operator fitted in turn, and the factors of `factor_of` for its inputs (None where it is too wide to be fitted).
 
-    values: what each source sends, (samples, *source); wanted: (samples, *target), up to a constant per channel.
+    sent: what each source sends; wanted: (samples, *target), up to a constant per channel.
     """
-    fitted: list[Operator] = []
-    covariances: list[Floats | None] = []
-    missing = wanted.double()
-    for operator, value in zip(operators, values, strict=True):
-        missing = missing - apply(operator, value)
-    for operator, value in zip(operators, values, strict=True):
-        found = _moments(operator, value, missing)
+    places = places_of(operators, len(wanted))
+    target = places.of(wanted.reshape(*wanted.shape[:2], -1).numpy())
+    fitted = list(operators)
+    factors: list[Floats | None] = []
+    brought = [_brought(op, one, places) if len(operators) > 1 else 0.0 for op, one in zip(operators, sent, strict=True)]
+    for i, (operator, one) in enumerate(zip(operators, sent, strict=True)):
+        missing = target - sum(brought[:i]) - sum(brought[i + 1 :])
+        found = _moments(operator, one, places, missing)
         if found is None:
-            fitted.append(operator)
-            covariances.append(None)
+            factors.append(None)
             continue
-        better = with_rows(operator, rows_of(operator) + np.linalg.solve(found.inputs, found.missing).swapaxes(1, 2))
-        missing = missing - (apply(better, value) - apply(operator, value))
-        fitted.append(better)
-        covariances.append(found.inputs)
-    return fitted, covariances
+        fitted[i], factor = _better(operator, found)
+        factors.append(factor)
+        if len(operators) > 1:
+            brought[i] = _brought(fitted[i], one, places)
+    return fitted, factors
+
+
+def _better(operator: Operator, found: Moments) -> tuple[Operator, Floats]:
+    """The operator fitted to moments, and the factor of the inputs' covariance with the ridge added."""
+    width = found.inputs.shape[1]
+    rows = rows_of(operator)
+    missing = found.wanted - found.inputs @ rows.swapaxes(1, 2)
+    mean = np.einsum("gii->g", found.inputs) / width
+    ridge = np.maximum(mean, _CONSTANT * found.power) * (_RIDGE + width / found.count)
+    covariance = found.inputs + ridge[:, None, None] * np.eye(width)
+    factor = factor_of(covariance)
+    if len(factor) == 1:
+        lower = factor[0, ::-1, ::-1]
+        change = cho_solve((lower, True), missing[0, ::-1])[None, ::-1]
+    else:
+        change = np.linalg.solve(covariance, missing)
+    return with_rows(operator, rows + change.swapaxes(1, 2)), factor
+
+
+def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Moments | None:
+    """Moments with the inputs in units of the operator; None where it is too wide or too sparse, or its source is silent."""
+    if isinstance(operator, Matrix):
+        if int(np.prod(operator.source)) > _WIDEST or not full(operator):
+            return None
+        inputs: Array = one.total.reshape(len(one.total), -1).numpy().T[None].astype(np.float64)
+        wanted = wanted.reshape(len(wanted), len(one.total), -1).swapaxes(1, 2).reshape(-1, len(one.total))
+    else:
+        if int(np.prod(operator.weight.shape[1:])) > _WIDEST:
+            return None
+        inputs = observe(operator, one.total, places)
+    found = moments(inputs, wanted)
+    if not found.power:  # a source that sends nothing tells nothing of its weights
+        return None
+    n = one.messages
+    return replace(found, power=found.power / n**2, inputs=found.inputs / n**2, wanted=found.wanted / n)
+
+
+def _brought(operator: Operator, one: Sent, places: Places) -> Floats:
+    """What an operator makes of what its source sends, (channels, observations)."""
+    if isinstance(operator, Matrix):
+        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.weight / one.messages
+        return places.of(np.asarray(flat).reshape(len(flat), operator.target[0], -1))
+    inputs = observe(operator, one.total, places)
+    found = rows_of(operator) @ inputs.astype(np.float64) / one.messages
+    return np.asarray(found.reshape(-1, inputs.shape[2]))
 
 
 def apply(operator: Operator, values: Tensor) -> Tensor:
     """What an operator makes of values (samples, *source), in float64."""
-    values = values.double()
-    if isinstance(operator, Matrix):
-        flat = values.reshape(len(values), -1).numpy() @ operator.weight
-        return torch.as_tensor(np.asarray(flat)).reshape(len(values), *operator.target)
-    conv: Any = F.conv1d if len(operator.source) == 2 else F.conv2d
-    padded = _padded(operator, values)
-    result: Tensor = conv(padded, torch.as_tensor(operator.weight), None, operator.stride, 0, operator.dilation, operator.groups)
-    return result
+    found = _brought(operator, Sent(values), Places(((slice(0, len(values)), None),)))
+    return torch.as_tensor(found.reshape(len(found), len(values), -1).swapaxes(0, 1).reshape(len(values), *operator.target))
 
 
-def round_with(operator: Operator, covariance: Floats, limit: int) -> Operator:
-    """An operator's weights rounded to integers within +-limit, given the covariance of its inputs."""
-    return with_rows(operator, rounded(rows_of(operator), covariance, limit))
+def round_with(operator: Operator, factor: Floats, limit: int) -> Operator:
+    """An operator's weights rounded to integers within +-limit, given the factor of the covariance of its inputs."""
+    return with_rows(operator, rounded(rows_of(operator), factor, limit))
 
 
-def rounded(weight: Floats, covariance: Floats, limit: int) -> Floats:
+def factor_of(covariance: Floats) -> Floats:
+    """Upper triangular R with R R' = covariance, (groups, inputs, inputs)."""
+    lower = np.linalg.cholesky(covariance[:, ::-1, ::-1])
+    return np.ascontiguousarray(lower[:, ::-1, ::-1])
+
+
+def rounded(weight: Floats, factor: Floats, limit: int) -> Floats:
     """Rows (groups, rows, inputs) rounded to integers within +-limit, one input after the other, where what rounding one
-    input's weight costs is made up for by the weights of inputs that go with it."""
-    inverse = np.linalg.inv(covariance)
-    factor = np.linalg.cholesky(inverse).swapaxes(1, 2)  # upper triangular
-    left, result = weight.copy(), np.zeros_like(weight)
-    for i in range(weight.shape[2]):
-        result[:, :, i] = np.clip(np.rint(left[:, :, i]), -limit, limit)
-        error = (left[:, :, i] - result[:, :, i]) / factor[:, None, i, i]
-        left[:, :, i:] -= error[:, :, None] * factor[:, None, i, i:]
+    input's weight costs is made up for by the weights of inputs that go with it.
+
+    Rows that are off by e cost e R R' e': each entry of e R is made as small as its own integer allows, given those before it.
+    """
+    result, error = np.empty_like(weight), np.zeros_like(weight)
+    width = weight.shape[2]
+    for start in range(0, width, _BLOCK):
+        stop = min(start + _BLOCK, width)
+        before = error[:, :, :start] @ factor[:, :start, start:stop]
+        for i in range(start, stop):
+            carried = before[:, :, i - start] + np.einsum("gri,gi->gr", error[:, :, start:i], factor[:, start:i, i])
+            best = weight[:, :, i] + carried / factor[:, None, i, i]
+            result[:, :, i] = np.clip(np.rint(best), -limit, limit)
+            error[:, :, i] = weight[:, :, i] - result[:, :, i]
     return result
 
 
 def rows_of(operator: Operator) -> Floats:
     """An operator's weights as (groups, rows, inputs)."""
     if isinstance(operator, Matrix):
-        return np.asarray(operator.weight.toarray().T[None])
+        return dense(operator).T[None]
     groups = operator.groups
     return operator.weight.reshape(groups, operator.weight.shape[0] // groups, -1)
 
@@ -101,57 +150,5 @@ def rows_of(operator: Operator) -> Floats:
 def with_rows(operator: Operator, rows: Floats) -> Operator:
     """The operator with other weights."""
     if isinstance(operator, Matrix):
-        return replace(operator, weight=type(operator.weight)(rows[0].T))
+        return replace(operator, weight=rows[0].T.copy())
     return replace(operator, weight=rows.reshape(operator.weight.shape))
-
-
-def _moments(operator: Operator, values: Tensor, missing: Tensor) -> Moments | None:
-    width = int(np.prod(operator.source)) if isinstance(operator, Matrix) else int(np.prod(operator.weight.shape[1:]))
-    if width > _WIDEST or (isinstance(operator, Matrix) and operator.weight.nnz < 0.5 * np.prod(operator.weight.shape)):
-        return None
-    groups = 1 if isinstance(operator, Matrix) else operator.groups
-    a, b = _observed(operator, values, missing, groups)
-    power = float(a.square().mean())
-    if not power:  # a source that sends nothing says nothing of its weights
-        return None
-    a, b = a - a.mean(2, keepdim=True), b - b.mean(2, keepdim=True)
-    count = a.shape[2]
-    inputs, cross = a @ a.transpose(1, 2) / count, a @ b.transpose(1, 2) / count
-    mean = inputs.diagonal(dim1=1, dim2=2).mean(1)
-    ridge = torch.clamp(mean, min=_CONSTANT * power) * (_RIDGE + width / count)
-    inputs = inputs + ridge[:, None, None] * torch.eye(width, dtype=inputs.dtype)
-    return Moments(inputs.numpy(), cross.numpy())
-
-
-def _observed(operator: Operator, values: Tensor, missing: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Inputs (groups, inputs, observations) of the weight rows and what is missing (groups, rows, observations)."""
-    if isinstance(operator, Matrix):
-        return values.reshape(len(values), -1).T[None].double(), missing.reshape(len(missing), -1).T[None]
-    places = int(np.prod(operator.target[1:]))
-    width = int(np.prod(operator.weight.shape[1:]))
-    keep = max(1, min(places, _ROWS // len(values)))
-    batch = max(1, _VALUES // (groups * width * places))
-    draw = torch.Generator().manual_seed(0)
-    a, b = [], []
-    for start in range(0, len(values), batch):
-        chosen = torch.randperm(places, generator=draw)[:keep]
-        part = _unfolded(operator, values[start : start + batch])[..., chosen]
-        target = missing[start : start + batch].reshape(part.shape[0], groups, -1, places)[..., chosen]
-        a.append(part.reshape(len(part), groups, width, keep).permute(1, 2, 0, 3).reshape(groups, width, -1))
-        b.append(target.permute(1, 2, 0, 3).reshape(groups, target.shape[2], -1))
-    return torch.cat(a, 2), torch.cat(b, 2)
-
-
-def _unfolded(operator: Window, values: Tensor) -> Tensor:
-    """Inputs of every window, (samples, channels x kernel, places)."""
-    padded = _padded(operator, values.double())
-    kernel, dilation, stride = operator.weight.shape[2:], operator.dilation, operator.stride
-    if padded.ndim == 3:
-        padded, kernel, dilation, stride = padded[:, :, None], (1, *kernel), (1, *dilation), (1, *stride)
-    result: Tensor = F.unfold(padded, kernel, dilation, 0, stride)
-    return result
-
-
-def _padded(operator: Window, values: Tensor) -> Tensor:
-    flat = [side for sides in reversed(operator.padding) for side in sides]
-    return F.pad(values, flat)

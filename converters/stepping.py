@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.delivery import deliver, largest
+from converters.delivery import carrier, exact_in, largest
+from converters.integrating import integrate
 from neuro.encoding import encode, source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
@@ -22,6 +23,7 @@ from neuro.neurons import IntegrateAndFire, Neuron, SignedIntegrateAndFire
 from neuro.projections import Projection
 
 Tensor = torch.Tensor
+_FLOATS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Signal:
     """What a population sends: `frames` (steps, samples, *shape), and their `total` (samples, *shape).
 
     Codes that depend on timing (rate, signed) have a frame per step; a single frame is then a payload repeated at every step.
-    Lossless codes have one frame: the count of spikes, the number that the digits spell, or the payload.
+    Lossless codes have one frame: the count of spikes, the number that the digits spell, or the payload. Messages are in short
+    integers where they fit.
     """
 
     frames: Tensor
@@ -55,27 +58,30 @@ def source_signal(population: Population, inputs: NDArray[Any], timesteps: int, 
         frame = torch.as_tensor(encode(population, inputs, 1).reshape(len(inputs), *population.shape)).to(torch.int64)
         total = frame * (timesteps if neuron.code == "held" else 1)
         return Signal((total if lossless else frame)[None], total)
-    messages = encode(population, inputs, timesteps).astype(np.int64)
-    frames = torch.as_tensor(messages.swapaxes(0, 1).reshape(-1, len(inputs), *population.shape))
-    worth = 2 ** torch.arange(len(frames) - 1, -1, -1) if neuron.code == "radix" else torch.ones(len(frames), dtype=torch.int64)
-    total = torch.einsum("tn...,t->n...", frames, worth)
+    messages = encode(population, inputs, timesteps).swapaxes(0, 1)
+    kind = np.int8 if np.abs(messages).max(initial=0) < 2**7 else np.int64  # spikes and digits, unless a stream brings others
+    frames = torch.as_tensor(messages.astype(kind, order="C").reshape(-1, len(inputs), *population.shape))
+    total = torch.zeros(frames.shape[1:], dtype=torch.int64)
+    for frame in frames:
+        total = total * (2 if neuron.code == "radix" else 1) + frame
     return Signal(total[None], total) if lossless else Signal(frames, total)
 
 
 def charges(part: Part) -> Tensor:
-    """Charge (steps, samples, *shape) that reaches a population; one frame alone is the whole charge of a lossless code, or
-    a charge repeated at every step."""
-    incoming = [(p, part.signals[p.source].frames, part.neurons[p.source]) for p in part.projections]
-    steps = max(len(frames) for _, frames, _ in incoming)
-    whole = part.timesteps if part.lossless else 1
-    result = []
+    """Charge (steps, samples, *shape) that reaches a population, whole numbers in the shortest float type that is exact; one
+    frame alone is the whole charge of a lossless code, or a charge repeated at every step."""
+    target = part.population.shape
+    incoming = []
+    for p in part.projections:
+        frames = part.signals[p.source].frames
+        bound = part.neurons[p.source].largest_value(part.timesteps if part.lossless else 1)
+        incoming.append((carrier(p, tuple(frames.shape[2:]), target, frames, bound), frames))
+    steps, kind = max(len(frames) for _, frames in incoming), exact_in(sum(c.largest for c, _ in incoming))
+    result = torch.zeros((steps, incoming[0][1].shape[1], *target), dtype=kind)
     for t in range(steps):
-        total: Any = 0
-        for p, frames, neuron in incoming:
-            bound = neuron.largest_value(whole)
-            total = total + deliver(p, frames[min(t, len(frames) - 1)], part.population.shape, bound)
-        result.append(total)
-    return torch.stack(result)
+        for one, frames in incoming:
+            result[t] += one.bring(frames[min(t, len(frames) - 1)].to(kind), kind)
+    return result
 
 
 def respond(part: Part, charge: Tensor) -> Signal:
@@ -86,80 +92,86 @@ def respond(part: Part, charge: Tensor) -> Signal:
         return _pooled(part)
     if neuron.is_readout:
         repeated = len(charge) == 1 and neuron.average and not part.lossless
-        return Signal(charge, charge[0] * whole if repeated else charge.sum(0))
+        return Signal(charge, _summed(charge) * (whole if repeated else 1))
     if neuron.values(whole) is None:
-        # Restated for whole windows, in the narrowest integers: the only models that depend on timing which a code converts to.
+        # Restated for whole windows: the only models that depend on timing which a code converts to.
         assert isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire)
         return _integrated(neuron, charge, whole)
     value = fire(part.population, charge[0], 1 if neuron.hold_input else whole)
     if not neuron.hold_input:
         return Signal(value[None], value)
-    total = value * whole
+    total = value.to(torch.int64) * whole
     return Signal((total if part.lossless else value)[None], total)
 
 
+def _summed(charge: Tensor) -> Tensor:
+    """Charges of all steps together, as int64."""
+    return (charge[0] if len(charge) == 1 else charge.sum(0, dtype=torch.float64)).to(torch.int64)
+
+
 def fire(p: Population, total: Tensor, timesteps: int) -> Tensor:
-    """Value of each neuron of a lossless code from its total charge (samples, *shape)."""
+    """Value of each neuron of a lossless code from its total charge (samples, *shape), whole numbers in a float type."""
     n, values = p.neuron, p.neuron.values(timesteps)
     assert values is not None
-    potential = total + offset(p, timesteps)
-    largest = int(potential.abs().max())
+    more = offset(p, timesteps)
+    low, high = (int(end) for end in total.aminmax())
+    kind = exact_in(max(-low, high) + _magnitude(more))
+    potential = total.to(kind) + more.to(kind)
+    low, high = (int(end) for end in potential.aminmax())
+    largest = max(-low, high)
     if n.potential_bits is not None and largest > 2 ** (n.potential_bits - 1) - 1:
         raise ConversionError(
             f"a {type(n).__name__} population",
             f"a potential of {largest} saturates at {n.potential_bits} bits",
             "Calibrate on inputs as large as these",
         )
-    return torch.clamp(torch.div(potential, threshold_of(p), rounding_mode="floor"), *values)
+    # A quotient of whole numbers that a float type holds is never rounded up to a whole number.
+    return (
+        potential.div_(threshold_of(p)).floor_().clamp_(*values).to(torch.int16 if max(map(abs, values)) < 2**15 else torch.int64)
+    )
 
 
 def _pooled(part: Part) -> Signal:
-    frames = part.signals[part.projections[0].source].frames
-    best = [largest(part.projections, c, part.population.shape) for c in frames.cumsum(0, dtype=torch.int64)]
-    if len(best) == 1:
-        return Signal(best[0][None], best[0])
-    changes = [best[0], *(after - before for before, after in zip(best, best[1:], strict=False))]
-    return Signal(torch.stack(changes).to(torch.int8), best[-1])
+    frames, shape = part.signals[part.projections[0].source].frames, part.population.shape
+    if len(frames) == 1:
+        best = largest(part.projections, frames[0], shape)
+        return Signal(best[None], best)
+    count = torch.zeros(frames.shape[1:], dtype=torch.int16)
+    before = torch.zeros((frames.shape[1], *shape), dtype=torch.int16)
+    changes = torch.empty((len(frames), *before.shape), dtype=torch.int8)
+    for t, frame in enumerate(frames):
+        count += frame
+        best = largest(part.projections, count, shape)
+        changes[t] = best - before
+        before = best
+    return Signal(changes, before)
 
 
 def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int) -> Signal:
     shape, limit = charge.shape[1:], 2 ** (n.potential_bits - 1) - 1
     early = n.active_steps(timesteps) - timesteps
-    narrow = int(charge.abs().max()) + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)) < 2**31
-    kind = torch.int32 if narrow else torch.int64
-    bias = torch.tensor(np.asarray(n.bias)).to(kind)
-    v = torch.tensor(np.asarray(n.initial_potential)).to(kind).expand(shape).clone()
-    count = torch.zeros(shape, dtype=torch.int32)
-    frames = torch.zeros((timesteps, *shape), dtype=torch.int8)
-    charge = charge.to(kind)
-    for t in range(n.active_steps(timesteps)):
-        v += bias
-        if t < timesteps:
-            v += charge[min(t, len(charge) - 1)]
-        v.clamp_(-limit, limit)
-        if t < early:
-            continue
-        message = _messages(n, v, count)
-        frames[t - early] = message
-        count += message
-        v = v - n.threshold * message if n.subtracts else torch.where(message != 0, 0, v)
-    return Signal(frames, count.to(torch.int64))
+    low, high = (int(end) for end in charge.aminmax())
+    kind = exact_in(max(-low, high) + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)))
+    bias, start = (
+        np.ascontiguousarray(np.broadcast_to(np.asarray(value), shape[1:])).reshape(-1).astype(_FLOATS[kind])
+        for value in (n.bias, n.initial_potential)
+    )
+    frames = torch.empty((timesteps, *shape), dtype=torch.int8)
+    count = torch.empty(shape, dtype=torch.int16)
+    lowest, highest = timesteps, timesteps  # never below 0, always above
+    if isinstance(n, SignedIntegrateAndFire):
+        lowest = -timesteps - 1 if n.minimum is None else n.minimum
+        highest = timesteps if n.maximum is None else n.maximum
+    levels = tuple(_FLOATS[kind](value) for value in (0, 1, n.threshold, limit, lowest, highest))
+    integrate(
+        charge.to(kind).reshape(len(charge), shape[0], -1).numpy(), bias, start, levels,
+        n.subtracts, early, frames.view(timesteps, shape[0], -1).numpy(), count.view(shape[0], -1).numpy(),
+    )  # fmt: skip
+    return Signal(frames, count)
 
 
 def _magnitude(values: Any) -> int:
     return int(np.abs(np.asarray(values, np.int64)).max(initial=0))
-
-
-def _messages(n: Any, v: Tensor, count: Tensor) -> Tensor:
-    up: Tensor = v >= n.threshold
-    if n.messages == (0, 1):
-        return up.to(torch.int32)
-    if n.maximum is not None:
-        up &= count < n.maximum
-    down: Tensor = v < 0
-    if n.minimum is not None:
-        down &= count > n.minimum
-    return up.to(torch.int32) - down.to(torch.int32)
 
 
 def threshold_of(p: Population) -> int:
@@ -191,7 +203,7 @@ def emulated(
         signals[p.name] = respond(part, charge)
         if rectified(p):
             repeated = timesteps if len(charge) == 1 and not lossless else 1
-            received[p.name] = charge.sum(0) * repeated + offset(p, timesteps)
+            received[p.name] = _summed(charge) * repeated + offset(p, timesteps)
     return signals, received
 
 

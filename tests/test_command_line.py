@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,20 @@ def test_help_loads_nothing_heavy() -> None:
     program = f"import sys, neuro.cli; sys.exit(', '.join(name for name in {heavy} if name in sys.modules) or None)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_saved_network_runs_without_torch_or_matplotlib(tmp_path: Path) -> None:
+    """Which take seconds to import, and which a network that is spiking already has no use for unless a page is asked for."""
+    network = ROOT / "tests" / "golden" / "digits_network.safetensors"
+    np.savez(tmp_path / "test.npz", x=np.zeros((2, 1, 8, 8)), y=np.zeros(2, int))
+    heavy = "[name for name in ('torch', 'matplotlib') if name in sys.modules]"
+    program = f"import sys; from neuro.cli import app; app(standalone_mode=False); print({heavy})"
+    command = [sys.executable, "-c", program, "run", network, "--data", "test.npz", "--quiet"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*map(str, command)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_help_shows_examples_and_every_command() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 import converters
 import neuro
 from converters import integers, linear
-from converters.delivery import deliver, fan_out, largest
+from converters.delivery import carrier, deliver, exact_in, fan_out, largest
 from converters.evaluation import logits
 from converters.linear import Window
 from neuro.chip.files import load_chip
@@ -125,6 +125,15 @@ def test_integer_windows_and_their_matrices_become_the_same_synapses(drawn) -> N
         assert made.delay == conv.delay
 
 
+def carried(p, x: np.ndarray, target: tuple[int, ...]) -> torch.Tensor:
+    """Charges of whole messages, in the float type that is promised to hold them."""
+    one = carrier(p, x.shape[1:], target, torch.tensor(x)[None], 5)
+    kind = exact_in(one.largest)
+    charge = one.bring(torch.tensor(x).to(kind), kind)
+    assert charge.abs().max() <= one.largest
+    return charge
+
+
 @law(15)
 @given(cases(), st.integers(0, 99))
 def test_charges_and_fan_out_without_an_engine_equal_the_synapses(case, seed: int) -> None:
@@ -134,8 +143,8 @@ def test_charges_and_fan_out_without_an_engine_equal_the_synapses(case, seed: in
         listing, whole = p.synapses(source, target), p.to_sparse(source, target)
         x = np.random.default_rng(seed).integers(-5, 6, (2, *source))
         expected = (x.reshape(2, -1) @ whole).reshape(2, *target)
-        assert np.array_equal(deliver(p, torch.tensor(x), target, 5), expected)
-        assert np.allclose(deliver(p, torch.tensor(x, dtype=torch.float64), target, 5), expected)
+        assert np.array_equal(carried(p, x, target), expected)
+        assert np.allclose(deliver(p, torch.tensor(x, dtype=torch.float64), target), expected)
         assert np.array_equal(fan_out(p, source, target).ravel(), np.bincount(listing.pre, minlength=x[0].size))
         most = np.zeros((2, int(np.prod(target))), np.int64)
         for sample in (0, 1):

@@ -271,7 +271,7 @@ class _Importer:
         room = 1.0 if e is None or e.keep_current is None else 1 / (1 - min(e.keep_current, 1 - 2**-12))
         total = room * sum(_reach(op) for op in operators) + float(np.abs(bias).max(initial=0))
         most = min(self.r.limit / largest, e.limit if e else 2.0**20, (e.limit if e else 2.0**22) / max(total, 1e-30))
-        flat = [op.weight.data if isinstance(op, linear.Matrix) else op.weight for op in operators]
+        flat = [linear.entries(op) if isinstance(op, linear.Matrix) else op.weight for op in operators]
         flat = [*map(np.ravel, flat), np.ravel(bias)]
         levels = {1.0} if e is None or e.threshold is None else {1.0, *np.unique(e.threshold)[:4].tolist()}
         tried = sorted(level * 2.0**power for level in levels for power in range(-24, 25))

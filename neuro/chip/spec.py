@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neuro.errors import ChipError
 from neuro.notebook import Table, TableRepr
 from neuro.sourced import BASES, Basis, Sourced
-from neuro.specification import Sourceable
+from neuro.specification import FrozenDict, Sourceable
 
 WATT_NS_IN_PJ = 1000.0
 Encoding = Literal["dense", "sparse", "conv"]
@@ -248,24 +249,32 @@ class Chip(TableRepr, Sourceable):
         return Sourced(float(value), origin.unit, origin.basis, origin.source)
 
 
-def all_keys() -> list[str]:
+@cache
+def all_keys() -> tuple[str, ...]:
     """Every field of a chip file, as "section.name"."""
-    return [f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind)]
+    return tuple(f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in fields(kind))
 
 
+@cache
+def _hints(section: str) -> dict[str, Any]:
+    return get_type_hints(SECTIONS[section])
+
+
+@cache
 def kind_of(key: str) -> Any:
     """The Python type of a field, without None."""
     section, _, name = key.partition(".")
-    hint = get_type_hints(SECTIONS[section])[name]
+    hint = _hints(section)[name]
     options = [t for t in get_args(hint) if t is not type(None)]
     return options[0] if get_origin(hint) is not tuple and type(None) in get_args(hint) else hint
 
 
+@cache
 def about(key: str) -> Mapping[str, Any]:
     """Unit, doc and least value of a field, and whether it is optional."""
     section, _, name = key.partition(".")
     found = next(f for f in fields(SECTIONS[section]) if f.name == name)
-    return {**found.metadata, "optional": found.default is None}
+    return FrozenDict({**found.metadata, "optional": found.default is None})
 
 
 def mistakes(chip: Chip) -> list[tuple[str, str, str]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from neuro.cli.output import console, write_json
 from neuro.report.outcome import Outcome
 from neuro.report.result import result
-from neuro.report.study import write_study
 from neuro.report.terminal import tables
 
 
@@ -17,6 +16,8 @@ def tell(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: boo
     shown = console(quiet=quiet or str(json) == "-")
     shown.print(tables(found))
     if report is not None:
+        from neuro.report.study import write_study  # matplotlib, half a second
+
         write_study(report, outcome)
     write_json(json, found)
     written = [str(path) for path in (report, json) if path is not None and str(path) != "-"]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import logits
 from neuro import units
 from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
@@ -29,7 +28,6 @@ from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
-from neuro.report.study import write_study
 from neuro.studies.data import Data, checked_labels, checked_samples
 from neuro.studies.settings import StudySettings
 from neuro.studies.trials import try_codes, try_network
@@ -59,6 +57,8 @@ class Study(TableRepr, Outcome):
 
     def write_report(self, path: Any) -> None:
         """Write one offline HTML page. Raises FormatError for a path that cannot be written."""
+        from neuro.report.study import write_study  # matplotlib, half a second
+
         write_study(Path(path), self)
 
     def _shown(self) -> Table:
@@ -200,4 +200,6 @@ def _example(trial: Trial, data: Data) -> Run:
 
 
 def _accuracy(graph: Graph, data: Data) -> float | None:
+    from converters.evaluation import logits  # torch, which a network that is spiking already does without
+
     return None if data.y is None else float((logits(graph, data.x).argmax(axis=1) == data.y).mean())

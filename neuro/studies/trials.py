@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import converters
-from converters.choosing import Goal
-from converters.pipeline import Conversion
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
 from neuro.chip.emulator import emulate
 from neuro.chip.placing.placement import Board, place
@@ -19,6 +16,9 @@ from neuro.network import Network
 from neuro.report.outcome import Trial
 from neuro.studies.data import Data, check_classes
 from neuro.studies.settings import StudySettings
+
+if TYPE_CHECKING:
+    from converters.pipeline import Conversion
 
 
 def try_network(
@@ -64,6 +64,9 @@ def convert_for(chip: Chip, model: Any, calibration: Any, code: str, timesteps: 
 
     Code "auto" chooses among those that the chip can run, and how many timesteps it takes.
     """
+    import converters  # torch, which a network that is spiking already does without
+    from converters.choosing import Goal
+
     how = conversion_for(chip, code)
     if code == "auto":
         return converters.convert(model, calibration, code="auto", goal=Goal(codes=able_codes(chip)), **how)
