@@ -30,6 +30,8 @@ _WHERE = {
             "Graded",
             "MaxPool",
             "CubaLif",
+            "Delta",
+            "SigmaDelta",
             "UserNeuron",
             "Readout",
         ),
@@ -98,11 +100,13 @@ if TYPE_CHECKING:
     from neuro.network import Network as Network
     from neuro.network import Population as Population
     from neuro.neurons import CubaLif as CubaLif
+    from neuro.neurons import Delta as Delta
     from neuro.neurons import Graded as Graded
     from neuro.neurons import IntegrateAndFire as IntegrateAndFire
     from neuro.neurons import MaxPool as MaxPool
     from neuro.neurons import RadixIntegrateAndFire as RadixIntegrateAndFire
     from neuro.neurons import Readout as Readout
+    from neuro.neurons import SigmaDelta as SigmaDelta
     from neuro.neurons import SignedIntegrateAndFire as SignedIntegrateAndFire
     from neuro.neurons import Source as Source
     from neuro.neurons import UserNeuron as UserNeuron
