@@ -37,11 +37,12 @@ def read_lava_dl(
 
     Step t of a run is Lava's time step t + 1. Shapes are (channels, rows, columns). Where the file has an input block with
     neurons, inputs are what drives them: bias mantissas of LIF neurons, values of sigma-delta ones (`lava_dl_inputs` makes them
-    of images); elsewhere they are the messages themselves. `reset_interval`: every so many steps all state of LIF layers is set to 0, of each
-    layer one step after that of the layer before it, the first at step `reset_offset` (netx's parameters of these names).
-    `num_layers`: the first blocks only. `input_shape`: where the file does not say it. `input_message_bits`: of a file without
-    input neurons, 0 for spikes. `corrected`: sigma-delta neurons that lose nothing (see `SigmaDelta`) in the place of Lava's.
-    Differs from netx in: delays of convolutions are applied, and refractory periods; `Network.notes` says what was not read.
+    of images); elsewhere they are the messages themselves. `reset_interval`: every so many steps all state of LIF layers is set
+    to 0, of each layer one step after that of the layer before it, the first at step `reset_offset` (netx's parameters of these
+    names). `num_layers`: the first blocks only. `input_shape`: where the file does not say it. `input_message_bits`: of a file
+    without input neurons, 0 for spikes. `corrected`: sigma-delta neurons that lose nothing (see `SigmaDelta`) in the place of
+    Lava's. Differs from netx in: delays of convolutions are applied, and refractory periods; `Network.notes` says what was not
+    read.
     Raises FormatError for a broken file, ConversionError for what has no form here; both name the file and the block.
     """
     reading = _reading(reset_interval, reset_offset, num_layers, input_shape, input_message_bits, corrected)

@@ -41,11 +41,14 @@ def exported(network: Network, *, extended: bool) -> tuple[Any, tuple[str, ...]]
     return nir.NIRGraph(writer.nodes, writer.edges, metadata, type_check=False), tuple(dict.fromkeys(writer.notes))
 
 
+_SINCE = {"neuron": None, "refractory": 1, "reset_interval": None, "reset_offset": 0}  # fields that older readers do not know
+
+
 def described(part: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     """Fields of a frozen value as metadata: numbers, text and arrays; None as text."""
     found: dict[str, Any] = {}
     for name, value in part._values():
-        if name in skip:
+        if name in skip or (name in _SINCE and value == _SINCE[name]):
             continue
         if isinstance(value, tuple | list | np.ndarray):
             found[name] = np.asarray(value)

@@ -28,7 +28,7 @@ INPUT_LEVELS = 255  # of values that are not integers, when they enter a network
 DEFAULT_CHIP = "loihi2"
 TORCH_FILES = (".pt", ".pth", ".ckpt", ".bin")
 WRITERS = ("nir", "snntorch", "sinabs", "norse", "spikingjelly")
-_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), an .onnx or .nir file, or a saved spiking network."
+_MODEL = "module:callable or file.py:callable (a torch.nn.Module), an .onnx, .nir or .net file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
@@ -67,12 +67,17 @@ class Asked:
     @property
     def saved(self) -> bool:
         """Whether the model is the file of a spiking network."""
-        return not self.onnx and (self.nir or Path(self.model).suffix == ".safetensors" or self._is_file)
+        return not self.onnx and (self.nir or self.lava or Path(self.model).suffix == ".safetensors" or self._is_file)
 
     @property
     def nir(self) -> bool:
         """Whether it is one that another tool may have written."""
         return Path(self.model).suffix == ".nir"
+
+    @property
+    def lava(self) -> bool:
+        """Whether it is a file of lava-dl."""
+        return Path(self.model).suffix == ".net"
 
     @property
     def onnx(self) -> bool:
@@ -116,7 +121,7 @@ def read_named(asked: Asked) -> Read:
     data = read_data(asked.data)
     typical = (data.x if asked.calibration is None else read_inputs(asked.calibration))[:CALIBRATION_SAMPLES]
     network = None
-    if asked.saved and not asked.nir:
+    if asked.saved and not (asked.nir or asked.lava):
         from neuro.network import Network
 
         network = Network.load(asked.model)
@@ -132,8 +137,11 @@ def study_named(asked: Asked, *, work: Work) -> Study:
     chip, samples = read.chip, read.data
     if asked.saved:
         network = _network(asked, read)
-        outcome = study_network(network, chip, samples, settings, window=asked.timesteps, work=work)
-        facts = (*outcome.facts, *(network.notes if asked.nir else ()))  # what was assumed about another tool's file
+        outcome = study_network(network, chip, _driving(asked, samples), settings, window=asked.timesteps, work=work)
+        facts = (
+            *outcome.facts,
+            *(network.notes if asked.nir or asked.lava else ()),
+        )  # what was assumed about another tool's file
         return replace(outcome, title=f"{Path(asked.model).name} on {chip.name}", facts=facts)
     model = float_network(asked, samples)
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
@@ -146,14 +154,31 @@ def _network(asked: Asked, read: Read) -> Network:
     """The spiking network in a file."""
     if read.network is not None:
         return read.network
+    if asked.lava:
+        from converters.lava_files import read_lava_dl
+
+        return read_lava_dl(asked.model)
     import numpy as np
 
     from converters.nir_files import read_nir
 
-    x = read.data.x
-    fractions = x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
-    scale = float(np.abs(x).max()) / INPUT_LEVELS if fractions else None
+    scale = float(np.abs(read.data.x).max()) / INPUT_LEVELS if _fractions(read.data.x) else None
     return read_nir(asked.model, writer=asked.nir_writer, input_scale=scale)
+
+
+def _fractions(x: NDArray[Any]) -> bool:
+    import numpy as np
+
+    return x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
+
+
+def _driving(asked: Asked, samples: Data) -> Data:
+    """Images of 0 to 1 as what drives the input neurons of a lava-dl file; other samples as they are."""
+    if not (asked.lava and _fractions(samples.x)):
+        return samples
+    from converters.lava_files import lava_dl_inputs
+
+    return replace(samples, x=lava_dl_inputs(asked.model, samples.x))
 
 
 def float_network(asked: Asked, samples: Data) -> Any:

@@ -64,11 +64,6 @@ class Source(Neuron):
         return self.neuron is None or self.neuron.subtracts
 
     @property
-    def phased(self) -> bool:
-        """A driven neuron's state is not carried from one part of a stream to the next."""
-        return self.neuron is not None
-
-    @property
     def on_chip(self) -> bool:
         return self.code in ("rate", "signed", "radix", "driven")
 
