@@ -56,6 +56,7 @@ _WHERE = {
     "Chip": "chip.spec",
     "Faults": "chip.faultspec",
     **dict.fromkeys(("Placement", "place"), "chip.placing.placement"),
+    **dict.fromkeys(("read_mapping", "write_mapping"), "chip.placing.given"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
     "sweep": "sweeping.sweep",
     **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
     from neuro.chip.faultspec import Faults as Faults
     from neuro.chip.files import list_chips as list_chips
     from neuro.chip.files import load_chip as load_chip
+    from neuro.chip.placing.given import read_mapping as read_mapping
+    from neuro.chip.placing.given import write_mapping as write_mapping
     from neuro.chip.placing.placement import Placement as Placement
     from neuro.chip.placing.placement import place as place
     from neuro.chip.spec import Chip as Chip
