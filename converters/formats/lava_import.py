@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.formats.lava_blocks import EXPONENT, SDNN, Block, Shape, convolution, delayed, neuron_of
-from neuro.errors import ConversionError, FormatError
+from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.network import Network, Population
 from neuro.neurons import Readout, Source
 from neuro.projections import Dense, Projection, Sparse
@@ -155,7 +155,13 @@ def imported(layers: dict[str, Any], timesteps: int | None, r: Reading) -> Netwo
         raise FormatError("layer", f"its blocks are not numbered from 0 on ({named})", "Export the network again with lava-dl")
     importer = _Importer(r)
     for number in numbers[: r.num_layers]:
-        importer.visit(Block(number, layers[str(number)]))
+        block = Block(number, layers[str(number)])
+        try:
+            importer.visit(block)
+        except NeuroError as error:
+            if error.where == block.where:
+                raise
+            raise type(error)(f"{block.where}, {error.where}", error.fact, error.remedy) from None
     if not importer.projections:
         raise FormatError("layer", "no block but the input leads anywhere", "Read more blocks")
     return Network(tuple(importer.populations), tuple(importer.projections), timesteps, tuple(importer.notes))
