@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from converters.formats.hdf5 import read_group
 from converters.formats.lava_blocks import Block, Shape
+from converters.formats.lava_export import exported
 from converters.formats.lava_import import Reading, imported
 from neuro.errors import FormatError, InputError, NeuroError
+from neuro.files import atomic_path
 from neuro.network import Network
 from neuro.numbers import truth, whole
 
@@ -53,6 +55,25 @@ def read_lava_dl(
         raise type(error)(f"{path}, {error.where}", error.fact, error.remedy) from None
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise FormatError(str(path), f"its blocks do not fit together ({type(error).__name__}: {error})", _REMEDY) from None
+
+
+def write_lava_dl(network: Network, path: Any) -> tuple[str, ...]:
+    """Write a network in the layout of lava-dl; returns what a reader must be told besides, such as a reset at intervals.
+
+    The layout holds chains of CubaLif or SigmaDelta layers behind one source, joined by Conv2d and Dense, and a readout at the
+    end; anything else is refused by population (FormatError).
+    """
+    import h5py
+
+    blocks, notes = exported(network)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as opened:
+        for number, block in enumerate(blocks):
+            for name, value in block.items():
+                text = isinstance(value, str)
+                opened[f"layer/{number}/{name}"] = np.array([value.encode("ascii")], "S10") if text else value
+        if network.timesteps is not None:
+            opened["simulation/Ts"], opened["simulation/tSample"] = 1, network.timesteps
+    return tuple(notes)
 
 
 def lava_dl_inputs(path: Any, images: Any) -> NDArray[np.int64]:

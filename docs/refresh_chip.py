@@ -1,7 +1,7 @@
-"""Compute the tables and figures of docs/chip.md and put them there: python -m docs.refresh_chip [--benchmark FILE] [--loihi2 FILE].
+"""Compute the tables and figures of docs/chip.md and put them there: python -m docs.refresh_chip [--benchmark FILE].
 
-The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`, that of the run on a Loihi 2 from one of
-`python benchmarks/silicon.py --json FILE`; without them these tables stay.
+The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`; that of the run on a Loihi 2 from the
+file of `--loihi2`, written by `python benchmarks/silicon.py --json FILE`. Without them these tables stay.
 """
 
 from __future__ import annotations

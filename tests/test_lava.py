@@ -323,6 +323,84 @@ def test_networks_survive_saving(tmp_path: Path) -> None:
     assert neuro.Network.load(tmp_path / "a.safetensors") == network
 
 
+@given(case=networks())
+@settings(deadline=None, max_examples=30)
+def test_what_is_written_is_read_again(case: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
+    blocks, _, values, how = case
+    blocks = [{name: value for name, value in block.items() if name != "delay"} for block in blocks]
+    folder = tmp_path_factory.mktemp("lava")
+    write_net(folder / "drawn.net", blocks, steps=9)
+    network = converters.read_lava_dl(folder / "drawn.net", **how)
+    notes = converters.write_lava_dl(network, folder / "ours.net")
+    again = converters.read_lava_dl(folder / "ours.net", **how)
+    assert again.populations == network.populations
+    assert again.projections == network.projections
+    assert again.timesteps == 9
+    assert len(notes) == ("reset_interval" in how or (how["corrected"] and blocks[0]["neuron/type"] == "SDNN"))
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["tiny", "pilotnet_lif"])
+def test_files_of_lava_come_back(name: str, tmp_path: Path) -> None:
+    network = converters.read_lava_dl(DATA / f"{name}.net", reset_interval=16)
+    assert converters.write_lava_dl(network, tmp_path / "a.net") == ("read it with reset_interval=16, reset_offset=0",)
+    again = converters.read_lava_dl(tmp_path / "a.net", reset_interval=16)
+    assert again.projections == network.projections
+    assert again.populations == network.populations
+
+
+def test_readouts_and_delays_are_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    for scale in (1.0, 64.0):
+        network = neuro.Network(
+            (
+                neuro.Population("input", (1, 4, 4), neuro.Source(levels=1)),
+                neuro.Population("conv1", (2, 2, 2), neuro.CubaLif(4095, 9, 3, np.array([[[2]], [[-3]]]), 6)),
+                neuro.Population("dense3", (3,), neuro.Readout(scale=scale, potential_bits=31)),
+            ),
+            (
+                neuro.Conv2d("input", "conv1", rng.integers(-9, 10, (2, 1, 3, 3))),
+                neuro.Dense("conv1", "dense3", rng.integers(1, 10, (8, 3)), delay=4),
+            ),
+        )
+        converters.write_lava_dl(network, tmp_path / "a.net")
+        x = rng.integers(0, 2, (2, 9, 1, 4, 4))
+        assert np.array_equal(neuro.run(converters.read_lava_dl(tmp_path / "a.net"), x).logits, neuro.run(network, x).logits)
+
+
+UNWRITTEN = {
+    "another neuron": (lambda n: n.with_neuron(neuro.IntegrateAndFire(3)), "no word for its IntegrateAndFire"),
+    "a start": (lambda n: n.with_neuron(neuro.CubaLif(1, 2, 3, start_step=1)), "starts at step 1"),
+    "fine bias": (lambda n: n.with_neuron(neuro.CubaLif(1, 2, 3, 5, 0)), "no multiple of 2\\^6"),
+    "exponents": (lambda n: n.with_neuron(neuro.SigmaDelta(1, state_exponent=5)), "with these settings"),
+    "scale": (lambda n: n.with_neuron(neuro.Readout(scale=3.0, potential_bits=31)), "its scale is neither"),
+    "listed": (lambda n: n.with_projections(neuro.OneToOne("in", "out")), "a OneToOne"),
+    "two ways": (lambda n: n.with_projections(*[neuro.Dense("in", "out", np.eye(3, dtype=int))] * 2), "before it alone"),
+}
+
+
+class _Small:
+    """in -> out, of which one part is replaced."""
+
+    neuron: object = neuro.CubaLif(1, 2, 3)
+    projections: tuple[object, ...] = (neuro.Dense("in", "out", np.eye(3, dtype=int)),)
+
+    def with_neuron(self, neuron: object) -> neuro.Network:
+        populations = (neuro.Population("in", (3,), neuro.Source()), neuro.Population("out", (3,), neuron))
+        return neuro.Network(populations, self.projections)
+
+    def with_projections(self, *projections: object) -> neuro.Network:
+        return neuro.Network(self.with_neuron(self.neuron).populations, projections)
+
+
+@pytest.mark.parametrize("name", UNWRITTEN)
+def test_what_the_layout_cannot_hold_is_refused(name: str, tmp_path: Path) -> None:
+    make, said = UNWRITTEN[name]
+    with pytest.raises(FormatError, match=said):
+        converters.write_lava_dl(make(_Small()), tmp_path / "a.net")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_runs_and_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     rng = np.random.default_rng(0)
     images, weight = rng.random((4, 1, 2, 2)), rng.integers(-9, 30, (3, 4))
@@ -334,7 +412,7 @@ def test_the_command_runs_and_shows_them(tmp_path: Path, monkeypatch: pytest.Mon
     network = converters.read_lava_dl(tmp_path / "a.net")
     run = neuro.run(network, converters.lava_dl_inputs(tmp_path / "a.net", images))
     assert run.spikes["dense2"].any()
-    assert json.loads(out)["accuracy"] == (run.predictions == 0).mean()
+    assert json.loads(out)["accuracy_snn"] == (run.predictions == 0).mean()
     status, out, _ = here(monkeypatch, capsys, tmp_path, "inspect", "a.net", "--json", "-")
     assert (status, json.loads(out)["neurons"]) == (0, 7)
     write_net(tmp_path / "a.net", [{"type": "convT"}])
