@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neuro.engine.pace import Work
     from neuro.network import Network
     from neuro.studies.data import Data
+    from neuro.studies.fitting import Fit
     from neuro.studies.settings import Settings
     from neuro.studies.study import Study
 
@@ -190,6 +191,25 @@ def float_network(asked: Asked, samples: Data) -> Any:
     from converters.onnx_files import read_onnx
 
     return read_onnx(asked.model, shape=samples.x.shape[1:])
+
+
+def fit_named(asked: Asked, rate_hz: float | None, *, work: Work) -> tuple[Fit, ...]:
+    """The named network on the smallest board of every chip; a float network is converted for each."""
+    read = read_named(asked)
+    from neuro.studies.fitting import fit_chips
+    from neuro.studies.trials import convert_for
+
+    settings, samples = settings_of(asked), _driving(asked, read.data)
+    if asked.saved:
+        network = _network(asked, read)
+        return fit_chips(lambda chip: (network, None), samples.x, rate_hz=rate_hz, work=work)
+    model = float_network(asked, samples)
+
+    def made_for(chip: Chip) -> tuple[Network, float | None]:
+        made = convert_for(chip, model, read.typical, settings.code, settings.timesteps)
+        return made.network, made.agreement.decisions if made.agreement else None
+
+    return fit_chips(made_for, samples.x, rate_hz=rate_hz, work=work)
 
 
 def network_of(asked: Asked, read: Read, *, work: Work) -> Network:

@@ -17,7 +17,7 @@ from neuro.chip.spec import Chip, barrier_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
 
-_LEVERS = {
+LEVERS = {
     "neurons": "Stride or pool the layer, or use a chip with larger cores",
     "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
     "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
@@ -162,5 +162,5 @@ def _refusal(demand: CoreDemand, population: Population, tilings: Mapping[str, T
     return FitError(
         f"population {population.name!r} on chip {chip.name!r}",
         f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {limits(chip)[limit]:,}",
-        _LEVERS[limit],
+        LEVERS[limit],
     )
