@@ -3,8 +3,21 @@
 from converters.choosing import Goal
 from converters.finetuning import finetune
 from converters.frontend import trace
+from converters.lava_files import lava_dl_inputs, read_lava_dl, write_lava_dl
 from converters.nir_files import read_nir, write_nir
 from converters.onnx_files import read_onnx
 from converters.pipeline import Conversion, convert
 
-__all__ = ["Conversion", "Goal", "convert", "finetune", "read_nir", "read_onnx", "trace", "write_nir"]
+__all__ = [
+    "Conversion",
+    "Goal",
+    "convert",
+    "finetune",
+    "lava_dl_inputs",
+    "read_lava_dl",
+    "read_nir",
+    "read_onnx",
+    "trace",
+    "write_lava_dl",
+    "write_nir",
+]

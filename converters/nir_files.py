@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from converters.formats.hdf5 import read_group
 from converters.formats.nir_export import exported
 from converters.formats.nir_import import imported
 from converters.formats.nir_layers import LINEAR, NEURONS
@@ -18,13 +19,7 @@ from converters.formats.nir_own import is_own, restored
 from neuro.errors import FormatError, NeuroError
 from neuro.files import atomic_path
 from neuro.network import Network
-from neuro.reading import opened as opened_file
 
-_MOST_BYTES = 2**31
-_MOST_OBJECTS = 100_000
-_DEEPEST = 24
-_PACKING = 1100  # deflate packs at most about 1030 to 1
-_FILTERS = {1, 2, 3, 4, 6, 32000}  # deflate, shuffle, fletcher32, szip, scale-offset, lzf: what h5py itself holds
 _REMEDY = "Write it again with the nir package"
 _TYPES = ("Input", "Output", *LINEAR, "Delay", *NEURONS, "NIRGraph")  # all that the nir package has, but for Threshold
 _MAY_BE_INFINITE = ("tau", "tau_mem", "tau_syn", "r", "v_threshold")  # no leak; never a spike
@@ -77,19 +72,9 @@ def write_nir(network: Network, path: Any, *, extended: bool = False) -> tuple[s
 
 def _graph(path: Path) -> Any:
     """The file as a nir.NIRGraph, shapes not yet checked."""
-    import h5py
     import nir
 
-    with opened_file(path):
-        pass  # a regular file
-    try:
-        with h5py.File(path, "r") as opened:
-            link = opened.get("node", getlink=True)
-            if not isinstance(link, h5py.HardLink) or not isinstance(opened["node"], h5py.Group):
-                raise FormatError(str(path), "it holds no NIR graph", _REMEDY)
-            described = _Walk(str(path)).group(opened["node"], 0)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise FormatError(str(path), f"it is not a readable NIR file ({error})", _REMEDY) from None
+    described = read_group(path, "node", "NIR graph", _REMEDY)
     _check_nodes(described, f"{path}, ")
     try:
         graph = nir.dict2NIRNode(_unchecked(described))
@@ -98,49 +83,6 @@ def _graph(path: Path) -> Any:
     if not isinstance(graph, nir.NIRGraph):
         raise FormatError(str(path), f"it holds a {type(graph).__name__}, not a graph", _REMEDY)
     return graph
-
-
-class _Walk:
-    """Reads groups into dictionaries, counting what it has read."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.bytes = 0
-        self.objects = 0
-
-    def group(self, group: Any, depth: int) -> dict[str, Any]:
-        import h5py
-
-        found: dict[str, Any] = {}
-        for name in group:
-            self.objects += 1
-            where = f"{self.path}, {group.name}/{name}"
-            if self.objects > _MOST_OBJECTS or depth > _DEEPEST:
-                raise FormatError(where, "it has too many parts, or they lie too deep", _REMEDY)
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise FormatError(where, "it is a link", "Store the data in the file itself")
-            item = group[name]
-            found[name] = self.group(item, depth + 1) if isinstance(item, h5py.Group) else self.dataset(item, where)
-        return found
-
-    def dataset(self, item: Any, where: str) -> Any:
-        import h5py
-
-        if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-            raise FormatError(where, "it is not data of this file", "Store the data in the file itself")
-        plan = item.id.get_create_plist()
-        if any(plan.get_filter(i)[0] not in _FILTERS for i in range(plan.get_nfilters())):
-            raise FormatError(where, "it is packed by a filter that is not built in", _REMEDY)
-        text = h5py.check_string_dtype(item.dtype) is not None
-        if item.dtype.kind not in "biufS" and not text:
-            raise FormatError(where, f"its type is {item.dtype}", "Store numbers and text only")
-        size = item.size or 0
-        declared, stored = size * item.dtype.itemsize, item.id.get_storage_size()
-        self.bytes += declared
-        if self.bytes > _MOST_BYTES or declared > _PACKING * stored + 4096:
-            raise FormatError(where, f"it declares {declared:,} bytes and holds {stored:,}", _REMEDY)
-        value = item[()]
-        return value.decode("utf8") if isinstance(value, bytes) else value
 
 
 def _check_nodes(described: dict[str, Any], where: str) -> None:

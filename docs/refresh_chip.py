@@ -1,6 +1,7 @@
 """Compute the tables and figures of docs/chip.md and put them there: python -m docs.refresh_chip [--benchmark FILE].
 
-The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`; without it that table stays.
+The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`; that of the run on a Loihi 2 from the
+file of `--loihi2`, written by `python benchmarks/silicon.py --json FILE`. Without them these tables stay.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from neuro.report.figures_chip import pictures
 from neuro.report.svg import alone
 
 DOCS = Path(__file__).parent
-LOIHI = ("loihi1-davies2018", "loihi1-nahuku", "loihi2")
+LOIHI = ("loihi1-davies2018", "loihi1-nahuku", "loihi2", "loihi2-oheo")
 
 
 def presets() -> str:
@@ -49,7 +50,7 @@ def prices() -> str:
 
 
 def limits() -> str:
-    chips = [neuro.load_chip(name) for name in ("loihi1-nahuku", "loihi2", "truenorth", "spinnaker2", "speck")]
+    chips = [neuro.load_chip(name) for name in ("loihi1-nahuku", "loihi2", "loihi2-oheo", "truenorth", "spinnaker2", "speck")]
     keys = [k for k in all_keys() if k.startswith(("core.", "neuron."))]
     rows = [(key, *("unknown" if c.value(key) is None else _spelt(c.value(key)) for c in chips)) for key in keys]
     return table(("limit", *(c.name for c in chips)), rows)
@@ -82,6 +83,7 @@ def draw() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--benchmark", type=Path, help="rows of benchmarks/chip.py")
+    parser.add_argument("--loihi2", type=Path, help="rows of benchmarks/silicon.py")
     arguments = parser.parse_args()
     page = (DOCS / "chip.md").read_text()
     for name, text in (("presets", presets()), ("prices", prices()), ("limits", limits()), ("silicon", silicon())):
@@ -89,6 +91,8 @@ def main() -> None:
     if arguments.benchmark:
         found = [r for r in json.loads(arguments.benchmark.read_text()) if not r["case"].startswith("Blouw")]
         page = put(page, "benchmark", rows_of(found))
+    if arguments.loihi2:
+        page = put(page, "loihi2", rows_of(json.loads(arguments.loihi2.read_text())))
     draw()
     (DOCS / "chip.md").write_text(page)
 

@@ -30,6 +30,8 @@ _WHERE = {
             "Graded",
             "MaxPool",
             "CubaLif",
+            "Delta",
+            "SigmaDelta",
             "UserNeuron",
             "Readout",
         ),
@@ -54,6 +56,7 @@ _WHERE = {
     "Chip": "chip.spec",
     "Faults": "chip.faultspec",
     **dict.fromkeys(("Placement", "place"), "chip.placing.placement"),
+    **dict.fromkeys(("read_mapping", "write_mapping"), "chip.placing.given"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
     "sweep": "sweeping.sweep",
     **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
@@ -73,6 +76,8 @@ if TYPE_CHECKING:
     from neuro.chip.faultspec import Faults as Faults
     from neuro.chip.files import list_chips as list_chips
     from neuro.chip.files import load_chip as load_chip
+    from neuro.chip.placing.given import read_mapping as read_mapping
+    from neuro.chip.placing.given import write_mapping as write_mapping
     from neuro.chip.placing.placement import Placement as Placement
     from neuro.chip.placing.placement import place as place
     from neuro.chip.spec import Chip as Chip
@@ -98,11 +103,13 @@ if TYPE_CHECKING:
     from neuro.network import Network as Network
     from neuro.network import Population as Population
     from neuro.neurons import CubaLif as CubaLif
+    from neuro.neurons import Delta as Delta
     from neuro.neurons import Graded as Graded
     from neuro.neurons import IntegrateAndFire as IntegrateAndFire
     from neuro.neurons import MaxPool as MaxPool
     from neuro.neurons import RadixIntegrateAndFire as RadixIntegrateAndFire
     from neuro.neurons import Readout as Readout
+    from neuro.neurons import SigmaDelta as SigmaDelta
     from neuro.neurons import SignedIntegrateAndFire as SignedIntegrateAndFire
     from neuro.neurons import Source as Source
     from neuro.neurons import UserNeuron as UserNeuron

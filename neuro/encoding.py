@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import InputError, RangeWarning
 from neuro.network import Network, Population
-from neuro.neurons import Source
+from neuro.neurons import Neuron, Source
 from neuro.numbers import whole
 from neuro.specification import INT32
 
@@ -135,7 +135,7 @@ def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
 
     Real values beyond the range are clipped, as `Source` says; integers are refused, and so is NaN.
     """
-    low = -source.levels if source.messages[0] < 0 else 0
+    low = -source.levels if source.messages[0] < 0 or source.neuron is not None else 0
     high = min(source.levels, (1 << source.digits) - 1) if source.code == "radix" else source.levels
     scaled = _scaled(source, values)
     clipped = np.clip(scaled, low, high)
@@ -159,6 +159,8 @@ def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> NDAr
     """Messages (samples, steps, neurons) that a source sends for checked inputs from its first step on; then it is silent."""
     source = source_of(population)
     samples, size = len(inputs), population.size
+    if source.neuron is not None:
+        return _drive(population, source.neuron, inputs, timesteps)
     if is_stream(population, inputs):
         messages = stream_messages(population, inputs)
         if messages.shape[1] > timesteps:
@@ -180,6 +182,26 @@ def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> NDAr
             messages[:, step] = (values >> (source.digits - 1 - step)) & 1
     else:
         _fire(source, values, messages)
+    return messages
+
+
+def _drive(population: Population, neuron: Neuron, inputs: NDArray[Any], timesteps: int) -> NDArray[np.int32]:
+    """What chip neurons send whose register holds the inputs, (samples, steps, neurons); the last value of a stream stays."""
+    values = quantise(source_of(population), inputs)
+    values = values.reshape(len(values), -1, population.size)
+    if values.shape[1] > timesteps:
+        where = f"inputs for {population.name!r}"
+        raise InputError(where, f"{values.shape[1]} steps of input, {timesteps} timesteps", "Pass more timesteps")
+    arrays = {"initial_potential": np.broadcast_to(neuron.initial_potential, population.shape).ravel()}
+    state = (neuron.changed(**arrays) if np.ndim(neuron.initial_potential) else neuron).initial_state(values[:, 0].shape)
+    messages = np.zeros((len(values), timesteps, population.size), np.int32)
+    nothing = np.zeros_like(values[:, 0])
+    for step in range(timesteps):
+        value = values[:, min(step, values.shape[1] - 1)]
+        if neuron.mantissas:
+            state, messages[:, step], _ = neuron.with_arrays(bias=value).advance(state, nothing, step)
+        else:
+            state, messages[:, step], _ = neuron.advance(state, value, step)
     return messages
 
 

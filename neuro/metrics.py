@@ -161,7 +161,7 @@ def _binary(source: Population, arrays: Mapping[str, NDArray[Any]]) -> bool:
     low, high = source.neuron.messages
     if -1 <= low <= high <= 1:
         return True
-    if not source.neuron.is_source:
+    if not source.neuron.is_source or source_of(source).neuron is not None:
         return False
     values = arrays[source.name]
     values = quantise(source_of(source), values) if not source_of(source).twin else values

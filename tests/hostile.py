@@ -34,6 +34,7 @@ from neuro.keywords.spotter import Spotter
 from neuro.machines.points import PublishedPoint, read_points
 from neuro.sweeping.journal import open_journal
 from neuro.weights import read_weights as read_any_weights
+from tests.lava_witness import dense, lif, sdn, write_net
 
 
 def read_weights(path: Path) -> object:
@@ -64,6 +65,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "recording": ("recording.wav", read_wav),
     "onnx": ("net.onnx", converters.read_onnx),
     "nir": ("net.nir", converters.read_nir),
+    "lava": ("net.net", converters.read_lava_dl),
     "journal": ("journal.jsonl", read_journal),
 }
 
@@ -189,6 +191,7 @@ def write_good(reader: str, path: Path) -> None:
         "points": lambda: path.write_text(points()),
         "onnx": lambda: write_onnx(path),
         "nir": lambda: converters.write_nir(network_for_nir(), path),
+        "lava": lambda: write_net(path, [dense(np.ones((4, 2)), lif()), dense(np.ones((3, 4)), sdn())]),
         "journal": lambda: write_journal(path),
         "recording": lambda: path.write_bytes(wav(np.arange(64, dtype="<i2").tobytes())),
     }  # fmt: skip

@@ -17,7 +17,7 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
     initial = draw(st.integers(-20, 200))
     hold = draw(st.booleans())
     kinds = ["if", "hard", "cuba"]
-    kinds += [] if plain else ["signed", "graded", "user", "max"]
+    kinds += [] if plain else ["signed", "graded", "user", "max", "resting"]
     kinds += [] if plain or stream else ["wait", "radix"]
     kind = draw(st.sampled_from(kinds))
     bits = draw(st.sampled_from([9, 12, 24]))
@@ -53,6 +53,10 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
         if draw(st.booleans()):
             return neuro.UserNeuron(leaky, (("v", initial), ("refractory", 0)), (threshold, 2), start_step=start)
         return neuro.UserNeuron(echo, (("total", 0),), lowest=-128, highest=127, start_step=start)
+    if kind == "resting":
+        interval = draw(st.sampled_from([None, 1, 4, 7]))
+        reset = {"reset_interval": interval, "reset_offset": draw(st.integers(0, (interval or 1) - 1))}
+        return neuro.CubaLif(300, 128, threshold, bias, 6, start, draw(st.sampled_from([1, 2, 5])), **reset)
     du, dv = draw(st.tuples(st.sampled_from([0, 300, 4095]), st.sampled_from([0, 128, 4095])))
     return neuro.CubaLif(du, dv, threshold, bias, draw(st.integers(0, 7)), start_step=start)
 

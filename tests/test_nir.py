@@ -387,3 +387,17 @@ def test_the_command_line_inspects_a_file_as_its_writer_means_it(tmp_path, monke
         assert (status, "is not a .nir file" in " ".join(errors.split())) == (2, True)
     status, _, errors = here(monkeypatch, capsys, tmp_path, "inspect", "theirs.nir", "--dt", "-1")
     assert (status, "Use a number above 0" in " ".join(errors.split())) == (2, True)
+
+
+def test_resets_and_refractory_periods_come_back(tmp_path: Path) -> None:
+    resting = neuro.CubaLif(4095, 64, 3, refractory=4, reset_interval=9, reset_offset=2)
+    network = neuro.Network(
+        (neuro.Population("in", (3,), neuro.Source()), neuro.Population("out", (3,), resting)), (neuro.OneToOne("in", "out", 5),)
+    )
+    notes = converters.write_nir(network, tmp_path / "a.nir")
+    assert any("refractory" in note for note in notes)
+    assert converters.read_nir(tmp_path / "a.nir") == network
+    driven = neuro.Source("driven", neuron=neuro.Delta(2))
+    network = neuro.Network((neuro.Population("in", (3,), driven), *network.populations[1:]), network.projections)
+    with pytest.raises(neuro.errors.FormatError, match="drive neurons"):
+        converters.write_nir(network, tmp_path / "a.nir")

@@ -41,11 +41,14 @@ def exported(network: Network, *, extended: bool) -> tuple[Any, tuple[str, ...]]
     return nir.NIRGraph(writer.nodes, writer.edges, metadata, type_check=False), tuple(dict.fromkeys(writer.notes))
 
 
+_SINCE = {"neuron": None, "refractory": 1, "reset_interval": None, "reset_offset": 0}  # fields that older readers do not know
+
+
 def described(part: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     """Fields of a frozen value as metadata: numbers, text and arrays; None as text."""
     found: dict[str, Any] = {}
     for name, value in part._values():
-        if name in skip:
+        if name in skip or (name in _SINCE and value == _SINCE[name]):
             continue
         if isinstance(value, tuple | list | np.ndarray):
             found[name] = np.asarray(value)
@@ -107,6 +110,8 @@ class _Writer:
             self.notes.append("start steps are in the metadata only: other readers pass spikes on within a step")
         if type(p.neuron) is IntegrateAndFire and p.neuron.subtracts:
             self.notes.append("the reset by subtraction is in the metadata only: NIR's IF resets to v_reset")
+        if isinstance(p.neuron, CubaLif) and not p.neuron.plain:
+            self.notes.append(f"{where}: its reset at intervals or refractory period is in the metadata only")
         if np.any(p.neuron.initial_potential):
             self.notes.append("initial potentials are in the metadata only: NIR has none")
         if p.neuron.is_readout or not self.network.out_of(p.name):
@@ -119,6 +124,8 @@ class _Writer:
         if not neuron.storable:
             raise FormatError(where, f"a {type(neuron).__name__}'s function cannot be stored", "Keep its script")
         held = neuron.hold_input or described(neuron).get("doubling", False)
+        if isinstance(neuron, Source) and neuron.neuron is not None:
+            raise FormatError(where, "NIR has no word for inputs that drive neurons", "Save it with Network.save")
         if type(neuron) in _NODES and not held:
             return
         fact = f"NIR has no word for {type(neuron).__name__}{' that holds or doubles its input' if held else ''}"

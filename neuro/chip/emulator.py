@@ -44,9 +44,14 @@ class ChipRun(TableRepr):
     traffic: Traffic | None
     faults: Faults = field(default_factory=Faults)
 
+    @property
+    def synops(self) -> int:
+        """Synaptic operations of the chip: without those of weight zero where it skips them, which `run.synops` counts."""
+        return sum(int(table.sum()) for table in self.counts.synops.values())
+
     def _shown(self) -> Table:
         run, bill = self.run, self.bill
-        counted = {"messages": run.messages, "synops": run.synops, "updates": run.updates, "packets": self.counts.packets}
+        counted = {"messages": run.messages, "synops": self.synops, "updates": run.updates, "packets": self.counts.packets}
         rows = [(name, units.count(round(total / run.samples)), "") for name, total in counted.items()]
         rows += [*bill.energy_rows(), ("latency", units.time(bill.latency_ns), f"{run.steps} steps")]
         return f"One inference on {bill.target}, averaged over {run.samples:,} samples", ("", "", "kind, basis"), rows

@@ -30,6 +30,7 @@ class StepTimes:
     send: Floats
     receive: Floats
     network: Floats
+    least: float = 0.0  # of a whole step
 
     @property
     def work(self) -> Floats:
@@ -38,9 +39,15 @@ class StepTimes:
         return longest
 
     @property
+    def idle(self) -> Floats:
+        """What a step lacks to the shortest one."""
+        waited: Floats = np.maximum(self.least - (self.barrier + self.management + self.work), 0.0)
+        return waited
+
+    @property
     def total(self) -> Floats:
         """Time of each step."""
-        return self.barrier + self.management + self.work
+        return self.barrier + self.management + self.work + self.idle
 
     def by_cause(self) -> tuple[tuple[str, float], ...]:
         """Time of an average inference by what the steps waited for; adds up to the latency.
@@ -55,7 +62,8 @@ class StepTimes:
         }
         parts = [(name, float(wait.sum(axis=1).mean())) for name, wait in waits.items()]
         fixed = [("barrier", float(self.barrier.sum(axis=1).mean())), ("management", float(self.management.sum(axis=1).mean()))]
-        return tuple(fixed + parts)
+        waited = [("shortest step", float(self.idle.sum(axis=1).mean()))] if self.least else []
+        return tuple(fixed + parts + waited)
 
 
 def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bill:
@@ -97,6 +105,7 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
         send=send.max(axis=2),
         receive=receive.max(axis=2),
         network=network,
+        least=t.step_least or 0.0,
     )
 
 
@@ -152,7 +161,7 @@ def _used_keys(counts: Counts, chip: Chip) -> list[str]:
     hops = [key for key, count in zip(_HOPS, counts.hops.sum(axis=0), strict=True) if count]
     names = operations + [key.partition(".")[2] for key in hops]
     keys = [f"energy.{name}" for name in [*names, "barrier"]] + [f"time.{name}" for name in [*names, "local"]]
-    keys += ["time.link_service", "time.barrier", "time.management_step", "power.static", "power.management"]
+    keys += ["time.link_service", "time.barrier", "time.step_least", "time.management_step", "power.static", "power.management"]
     if counts.chips > 1:
         keys += ["energy.chip_link", "time.chip_link", "time.chip_link_service"]
     return list(dict.fromkeys(keys))

@@ -22,6 +22,8 @@ Encoding = Literal["dense", "sparse", "conv"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "user"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)
+Zeros = Literal["visited", "skipped"]
+ConvMemory = Literal["lists", "rows"]
 Pairs = tuple[tuple[int, float], ...]
 MOST_CORES = 1 << 20  # of a board
 
@@ -89,6 +91,16 @@ class Core:
     weight_bits: tuple[int, ...] = constant("bits", "sizes in which a weight can be stored")
     index_bits: tuple[int, ...] = constant("bits", "sizes of the target index of a sparse synapse")
     encodings: tuple[Encoding, ...] = constant("", "forms in which synapses can be stored")
+    zero_weights: Zeros | None = constant(
+        "",
+        "synapses of weight zero: visited, or skipped and not stored where a sparse list is smaller (unknown: visited)",
+        optional=True,
+    )
+    conv_memory: ConvMemory | None = constant(
+        "",
+        "shared kernels: lists of what a source position reaches, or a row of each source channel and tap (unknown: lists)",
+        optional=True,
+    )
     delay_steps: int = constant("steps", "longest delay of a message", least=1)
     neuron_configs: int | None = constant("configs", "different neuron parameter sets", least=1, optional=True)
     synapse_configs: int | None = constant("configs", "different synapse formats", least=1, optional=True)
@@ -151,6 +163,7 @@ class Time:
     chip_link: float | None = constant("ns", "packet crossing from chip to chip, added to its hop", optional=True)
     link_service: float | None = constant("ns", "time between two packets on one link of one mesh", optional=True)
     chip_link_service: float | None = constant("ns", "time between two packets on a link from chip to chip", optional=True)
+    step_least: float | None = constant("ns", "the shortest step, however little happens in it", optional=True)
     barrier: Pairs | None = constant("ns", "barrier by number of tiles in use: [[tiles, ns], ...], ascending", optional=True)
     management_step: float | None = constant("ns", "management processors, each step", optional=True)
     management_inference: float | None = constant("ns", "host: input and reading the answer, each inference", optional=True)

@@ -39,7 +39,10 @@ Placed = Annotated[
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
 _STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
 NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A saved spiking network, or a .nir file.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="A saved spiking network, a .nir file, or a .net file of lava-dl.", show_default=False),
+]
 
 
 def inspect(
@@ -135,6 +138,10 @@ def _loaded(file: Path, nir_writer: str | None, dt: float | None) -> Network:
         from converters.nir_files import read_nir
 
         return read_nir(file, writer=nir_writer, dt=dt)
+    if file.suffix == ".net" and nir_writer is None and dt is None:
+        from converters.lava_files import read_lava_dl
+
+        return read_lava_dl(file)
     for option, value in (("--nir-writer", nir_writer), ("--dt", dt)):
         if value is not None:
             raise UsageError(option, f"{str(file)!r} is not a .nir file", f"Leave {option} out")

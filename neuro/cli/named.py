@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neuro.engine.pace import Work
     from neuro.network import Network
     from neuro.studies.data import Data
+    from neuro.studies.fitting import Fit
     from neuro.studies.settings import StudySettings
     from neuro.studies.study import Study
 
@@ -28,7 +29,7 @@ INPUT_LEVELS = 255  # of values that are not integers, when they enter a network
 DEFAULT_CHIP = "loihi2"
 TORCH_FILES = (".pt", ".pth", ".ckpt", ".bin")
 WRITERS = ("nir", "snntorch", "sinabs", "norse", "spikingjelly")
-_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), an .onnx or .nir file, or a saved spiking network."
+_MODEL = "module:callable or file.py:callable (a torch.nn.Module), an .onnx, .nir or .net file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
 Model = Annotated[str, MODEL]
@@ -67,12 +68,17 @@ class Request:
     @property
     def saved(self) -> bool:
         """Whether the model is the file of a spiking network."""
-        return not self.onnx and (self.nir or Path(self.model).suffix == ".safetensors" or self._is_file)
+        return not self.onnx and (self.nir or self.lava or Path(self.model).suffix == ".safetensors" or self._is_file)
 
     @property
     def nir(self) -> bool:
         """Whether it is one that another tool may have written."""
         return Path(self.model).suffix == ".nir"
+
+    @property
+    def lava(self) -> bool:
+        """Whether it is a file of lava-dl."""
+        return Path(self.model).suffix == ".net"
 
     @property
     def onnx(self) -> bool:
@@ -116,7 +122,7 @@ def read_named(request: Request) -> Loaded:
     data = read_data(request.data)
     typical = (data.x if request.calibration is None else read_inputs(request.calibration))[:CALIBRATION_SAMPLES]
     network = None
-    if request.saved and not request.nir:
+    if request.saved and not (request.nir or request.lava):
         from neuro.network import Network
 
         network = Network.load(request.model)
@@ -132,8 +138,11 @@ def study_named(request: Request, *, work: Work) -> Study:
     chip, samples = read.chip, read.data
     if request.saved:
         network = _network(request, read)
-        outcome = study_network(network, chip, samples, settings, window=request.timesteps, work=work)
-        facts = (*outcome.facts, *(network.notes if request.nir else ()))  # what was assumed about another tool's file
+        outcome = study_network(network, chip, _driving(request, samples), settings, window=request.timesteps, work=work)
+        facts = (
+            *outcome.facts,
+            *(network.notes if request.nir or request.lava else ()),
+        )  # what was assumed about another tool's file
         return replace(outcome, title=f"{Path(request.model).name} on {chip.name}", facts=facts)
     model = float_network(request, samples)
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
@@ -146,14 +155,31 @@ def _network(request: Request, read: Loaded) -> Network:
     """The spiking network in a file."""
     if read.network is not None:
         return read.network
+    if request.lava:
+        from converters.lava_files import read_lava_dl
+
+        return read_lava_dl(request.model)
     import numpy as np
 
     from converters.nir_files import read_nir
 
-    x = read.data.x
-    fractions = x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
-    scale = float(np.abs(x).max()) / INPUT_LEVELS if fractions else None
+    scale = float(np.abs(read.data.x).max()) / INPUT_LEVELS if _fractions(read.data.x) else None
     return read_nir(request.model, writer=request.nir_writer, input_scale=scale)
+
+
+def _fractions(x: NDArray[Any]) -> bool:
+    import numpy as np
+
+    return x.dtype.kind == "f" and not np.array_equal(x, np.rint(x))
+
+
+def _driving(request: Request, samples: Data) -> Data:
+    """Images of 0 to 1 as what drives the input neurons of a lava-dl file; other samples as they are."""
+    if not (request.lava and _fractions(samples.x)):
+        return samples
+    from converters.lava_files import lava_dl_inputs
+
+    return replace(samples, x=lava_dl_inputs(request.model, samples.x))
 
 
 def float_network(request: Request, samples: Data) -> Any:
@@ -165,6 +191,25 @@ def float_network(request: Request, samples: Data) -> Any:
     from converters.onnx_files import read_onnx
 
     return read_onnx(request.model, shape=samples.x.shape[1:])
+
+
+def fit_named(request: Request, rate_hz: float | None, *, work: Work) -> tuple[Fit, ...]:
+    """The named network on the smallest board of every chip; a float network is converted for each."""
+    read = read_named(request)
+    from neuro.studies.fitting import fit_chips
+    from neuro.studies.trials import convert_for
+
+    settings, samples = settings_of(request), _driving(request, read.data)
+    if request.saved:
+        network = _network(request, read)
+        return fit_chips(lambda chip: (network, None), samples.x, rate_hz=rate_hz, work=work)
+    model = float_network(request, samples)
+
+    def made_for(chip: Chip) -> tuple[Network, float | None]:
+        made = convert_for(chip, model, read.typical, settings.code, settings.timesteps)
+        return made.network, made.agreement.decisions if made.agreement else None
+
+    return fit_chips(made_for, samples.x, rate_hz=rate_hz, work=work)
 
 
 def network_of(request: Request, read: Loaded, *, work: Work) -> Network:

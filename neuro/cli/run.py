@@ -19,6 +19,7 @@ Examples:
   neuro run mine:net --data test.npz --all-codes --quiet --json -
   neuro run net.onnx --data test.npz --code signed --timesteps 32
   neuro run net.nir --nir-writer snntorch --data events.npz
+  neuro run net.net --data images.npz
   neuro run mine:net --data test.npz --diagnose --report out.html
   neuro run network.safetensors --data test.npz --board auto --within 600
 

@@ -36,10 +36,11 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
             'engine "brian2"', f"Brian2 cannot be imported ({error})", "Install the extra: pip install neuro-emulator[brian2]"
         ) from None
     for population in network.populations:
-        if not (population.neuron.is_source or type(population.neuron) in _DYNAMICS):
-            raise EngineError(
-                f"population {population.name!r}", f"Brian2 does not run {type(population.neuron).__name__}", 'Use engine="event"'
-            )
+        neuron = population.neuron
+        stated = neuron.is_source or type(neuron) in _DYNAMICS
+        if not stated or (isinstance(neuron, CubaLif) and not neuron.plain):
+            told = type(neuron).__name__ + (" with a reset or a refractory period" if stated else "")
+            raise EngineError(f"population {population.name!r}", f"Brian2 does not run {told}", 'Use engine="event"')
     _check_currents(network, inputs, recorder)
     brian2.prefs.codegen.target = "numpy"
     for sample in range(recorder.samples):

@@ -145,7 +145,8 @@ def input_payloads(network: Network, inputs: Mapping[str, NDArray[Any]]) -> Payl
     for p in network.sources:
         values, source = inputs[p.name], source_of(p)
         low, high = source.messages
-        if (not source.on_chip or values.ndim == len(p.shape) + 2) and (low, high) != (0, 1):
+        sent_as_given = not source.on_chip or (values.ndim == len(p.shape) + 2 and source.neuron is None)
+        if sent_as_given and (low, high) != (0, 1):
             scale = source.scale or 1.0
             least, most = float(values.min(initial=0)) / scale, float(values.max(initial=0)) / scale
             if source.twin:

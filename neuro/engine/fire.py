@@ -194,20 +194,28 @@ def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any
 
 
 @compiled
-def cuba(p: Any, state: Any, v: Any, u: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
+def cuba(
+    p: Any, state: Any, v: Any, u: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+) -> Any:  # fmt: skip
     driven, restless = I32(0), I32(0)
+    cleared = p.reset_interval > 0 and elapsed % p.reset_interval == p.reset_offset
+    kept, rest, pause = np.int64(0 if cleared else 1), u + U(p.state_stride), np.int64(p.refractory - 1)
     du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
     threshold, limit, half = np.int64(p.threshold) << 6, np.int64(p.limit), np.int64(1 << 23)
     for j in range(n):
         before = np.int64(state[v + j])
-        old = np.int64(state[u + j])
+        old = np.int64(state[u + j]) * kept
         size = (abs(old) * du) >> 12
         now = (size if old >= 0 else -size) + (np.int64(acc[a + j]) << 6)
         now = ((now + half) & 0xFFFFFF) - half
         state[u + j] = now
         drive = now + (np.int64(bias[b + j]) << p.shift)
-        size = (abs(before) * dv) >> 12
+        size = (abs(before) * dv * kept) >> 12
         x = min(max((size if before >= 0 else -size) + drive, -limit), limit)
+        if pause > 0:
+            resting = np.int64(state[rest + j]) * kept
+            x = np.int64(0) if resting > 0 else x
+            state[rest + j] = pause if x > threshold else max(resting - 1, np.int64(0))
         fires = x > threshold
         fired[f + j] = fires
         state[v + j] = 0 if fires else x
@@ -314,7 +322,7 @@ def fire_rarer(
     elif p.model == GRADED:
         counted = graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
     elif p.model == CUBA:
-        counted = cuba(p, state, v, aux, acc, a, bias, b, n, fired, f)
+        counted = cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
     elif p.model == TURNS:
         counted = turns(p, state, v, acc, a, n, fired, sent, f)
     elif p.model == LEADER:

@@ -35,12 +35,13 @@ _KERNEL: dict[type[Neuron], int] = {
 }
 _COLUMN = {  # of the table, by the name of a parameter
     **{name: name for name in ("threshold", "gather", "digits", "doubling", "current_decay", "voltage_decay")},
+    **{name: name for name in ("refractory", "reset_interval", "reset_offset")},
     "minimum": "minimum",
     "maximum": "maximum",
     "levels": "maximum",
     "bias_exponent": "shift",
 }
-_WITHOUT = {"gather": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
+_WITHOUT = {"gather": 0, "reset_interval": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
 
 
 def has_kernel(neuron: Neuron) -> bool:

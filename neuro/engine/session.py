@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.encoding import as_numbers, named, stream_messages, value_shape
+from neuro.encoding import as_numbers, named, source_of, stream_messages, value_shape
 from neuro.engine.event import Worker
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
@@ -42,6 +42,9 @@ class Session:
         expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", EngineError)
         most_steps = whole("session", "most_steps", most_steps, 1, error=InputError)
         for population in network.populations:
+            if population.neuron.is_source and source_of(population).neuron is not None:
+                fact = "its inputs are a register of neurons, whose state is not carried from step to step of a session"
+                raise EngineError(f"population {population.name!r}", fact, "Use neuro.run on the whole stream")
             if population.neuron.phased:
                 raise EngineError(
                     f"population {population.name!r}",

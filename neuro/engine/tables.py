@@ -43,6 +43,7 @@ POPULATION = _record(
     "rows lanes size width channels block_rows",
     "acc_row halo accumulator",  # lanes of an accumulator row with its halo; lanes of the left halo; which accumulators
     "start stop model threshold subtract hold limit gather digits minimum maximum current_decay voltage_decay shift doubling",
+    "refractory reset_interval reset_offset",
     "bias_at bias_row",  # bias per lane: offset, and stride from row to row (0 when all rows are alike)
     "v_at aux_at second_at",  # potential; held current, u or count; held current beside a count
     "state_stride",  # from a variable to the next

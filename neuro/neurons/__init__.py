@@ -10,11 +10,13 @@ from neuro.neurons.base import Neuron as Neuron
 from neuro.neurons.base import State as State
 from neuro.neurons.base import Step as Step
 from neuro.neurons.cuba_lif import CubaLif as CubaLif
+from neuro.neurons.delta import Delta as Delta
 from neuro.neurons.graded import Graded as Graded
 from neuro.neurons.integrate_and_fire import IntegrateAndFire as IntegrateAndFire
 from neuro.neurons.max_pool import MaxPool as MaxPool
 from neuro.neurons.radix import RadixIntegrateAndFire as RadixIntegrateAndFire
 from neuro.neurons.readout import Readout as Readout
+from neuro.neurons.sigma_delta import SigmaDelta as SigmaDelta
 from neuro.neurons.signed import SignedIntegrateAndFire as SignedIntegrateAndFire
 from neuro.neurons.source import Source as Source
 from neuro.neurons.user import UserNeuron as UserNeuron
@@ -31,6 +33,8 @@ MODELS: dict[str, type[Neuron]] = {  # every model, by the name that it has in f
         Graded,
         MaxPool,
         CubaLif,
+        Delta,
+        SigmaDelta,
         UserNeuron,
         Readout,
     )

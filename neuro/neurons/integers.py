@@ -21,6 +21,11 @@ def wrap24(x: Array) -> Array:
     return ((x + (1 << 23)) & 0xFFFFFF) - (1 << 23)
 
 
+def wrap32(x: Array) -> Array:
+    """Two's complement in 32 bits, as engines keep state."""
+    return ((x + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
 def saturate(x: Array, bits: int, xp: Any = np) -> Array:
     """Clip to +-(2^(bits-1) - 1)."""
     limit = (1 << (bits - 1)) - 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from neuro.errors import NetworkError
 from neuro.neurons.base import POSITIVE, START, Neuron
 from neuro.numbers import real, settle, settle_truths
@@ -19,51 +21,77 @@ class Source(Neuron):
     - "once": one message at the first step, for a first population with `hold_input`;
     - "rate": chip neurons with the value as bias current that fire up to once a step: `levels` fires at every step;
     - "signed": the same, negative values send negative spikes;
-    - "radix": the value's binary digits, most significant first, one a step, `digits` of them.
+    - "radix": the value's binary digits, most significant first, one a step, `digits` of them;
+    - "driven": chip neurons of the model `neuron` with the value as their input: bias mantissa of a `CubaLif`, charge of others.
+      Inputs with steps are written into that register at each step, and the last one stays.
 
     `scale` turns real inputs into integers, clip(round(x / scale), -levels or 0, levels); without it inputs must be integers.
     `twin` splits real values into a positive and a negative half along the first axis: shape (2C, ...) from inputs (C, ...).
     """
 
-    subtracts = True
     is_source = True
-    code: Literal["held", "once", "rate", "signed", "radix"] = "held"
+    code: Literal["held", "once", "rate", "signed", "radix", "driven"] = "held"
     scale: float | None = None
     levels: int = INT32.max
     twin: bool = False
     digits: int = 0
     start_step: int = 0
+    neuron: Neuron | None = None
 
     def __post_init__(self) -> None:
-        if self.code not in ("held", "once", "rate", "signed", "radix"):
-            raise NetworkError("Source", f"code {self.code!r} is not known", "Use held, once, rate, signed or radix")
+        if self.code not in ("held", "once", "rate", "signed", "radix", "driven"):
+            raise NetworkError("Source", f"code {self.code!r} is not known", "Use held, once, rate, signed, radix or driven")
+        self._check_driven()
         digits = (1, 16) if self.code == "radix" else (0, INT32.max)
         settle(self, NetworkError, levels=POSITIVE, digits=digits, start_step=START)
         settle_truths(self, NetworkError, "twin")
         if self.scale is not None:
             object.__setattr__(self, "scale", real("Source", "scale", self.scale, above=0, error=NetworkError))
 
+    def _check_driven(self) -> None:
+        neuron = self.neuron
+        if (self.code == "driven") != (neuron is not None):
+            raise NetworkError("Source", f"code {self.code!r} with neuron = {neuron!r}", 'Give both code="driven" and a neuron')
+        if neuron is None:
+            return
+        usable = isinstance(neuron, Neuron) and not (neuron.is_source or neuron.is_readout or neuron.phased)
+        if not usable or neuron.start_step or np.any(neuron.bias):
+            fact = f"neuron = {type(neuron).__name__} is a source or readout, works in phases, or has a bias or start of its own"
+            raise NetworkError("Source", fact, "Use a CubaLif without a bias, say; inputs are the bias")
+
+    @property
+    def subtracts(self) -> bool:
+        return self.neuron is None or self.neuron.subtracts
+
     @property
     def on_chip(self) -> bool:
-        return self.code in ("rate", "signed", "radix")
+        return self.code in ("rate", "signed", "radix", "driven")
 
     @property
     def messages(self) -> tuple[int, int]:
+        if self.neuron is not None:
+            return self.neuron.messages
         if self.code in ("rate", "radix"):
             return (0, 1)
         return (-1, 1) if self.code == "signed" else (0 if self.twin else -self.levels, self.levels)
 
     @property
     def program(self) -> str:
+        if self.neuron is not None:
+            return self.neuron.program
         return "if" if self.code == "rate" else self.code
 
     @property
     def state_words(self) -> int:
-        """A potential and a bias, and the count of a signed source."""
+        """A potential and a bias, and the count of a signed source; what a driven neuron has, and a bias."""
+        if self.neuron is not None:
+            return self.neuron.state_words + 1
         return 3 if self.code == "signed" else 2
 
     def active_steps(self, timesteps: int) -> int:
         return self.digits if self.code == "radix" else timesteps
 
     def largest_value(self, timesteps: int) -> int:
+        if self.neuron is not None:
+            return self.neuron.largest_value(timesteps)
         return max(self.levels, timesteps) * (timesteps if self.code == "held" else 1)

@@ -76,7 +76,7 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "synapses": network.synapses,
         "cores_used": trial.placement.cores_used,
         "spikes": run.messages / run.samples,
-        "synops": run.synops / run.samples,
+        "synops": trial.chip_run.synops / run.samples,
         "updates": run.updates / run.samples,
         "clipped_inputs": sum(run.clipped.values()),
         "agreement": None if trial.agreement is None else _agreement(trial.agreement.to_dict()),

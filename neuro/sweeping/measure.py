@@ -79,7 +79,7 @@ def measure_block(placement: Placement, inputs: NDArray[Any], labels: NDArray[np
         dynamic_pj=bill.dynamic_pj,
         latency_ns=bill.latency_ns,
         spikes=run.messages / samples,
-        synops=run.synops / samples,
+        synops=ran.synops / samples,
         updates=run.updates / samples,
         packets=ran.counts.packets / samples,
         steps=run.steps,

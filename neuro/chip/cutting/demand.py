@@ -11,8 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.cutting.limits import Needs, compartments, encoding, list_bits, state_words, synapse_bits, weight_bits
-from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, reach, with_rows
+from neuro.chip.cutting.limits import (
+    Needs,
+    compartments,
+    encoding,
+    list_bits,
+    row_bits,
+    skips_zeros,
+    sparse_slices,
+    state_words,
+    synapse_bits,
+    weight_bits,
+)
+from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, kept_by_slice, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
 from neuro.projections import Conv2d, Projection
@@ -66,8 +77,13 @@ class CoreDemand:
             return self._kernels(i, projection, tiling, bits)
         each = np.array([synapse_bits(projection, self.chip, int(size), weight=self._bits[i]) for size in sizes])
         if projection.matrix is not None:
-            return np.full(tiling.slices, source.size), source.size * list_bits(sizes, each, self.chip)
-        leads = fan(projection, self.network, tiling)
+            axons, memory = np.full(tiling.slices, source.size), source.size * list_bits(sizes, each, self.chip)
+            for k in np.flatnonzero(sparse_slices(projection, self.chip, tiling, weight=self._bits[i])):
+                kept = kept_by_slice(projection.matrix, tiling)[:, k]
+                one = synapse_bits(projection, self.chip, int(sizes[k]), weight=self._bits[i], form="sparse")
+                axons[k], memory[k] = np.count_nonzero(kept), list_bits(kept, one, self.chip).sum()
+            return axons, memory
+        leads = fan(projection, self.network, tiling, zeros=not skips_zeros(projection, self.chip))
         members = np.bincount(leads.classes, minlength=len(leads.starts) - 1)
         times = np.repeat(members, np.diff(leads.starts))
         stored = times * list_bits(leads.synops, each[leads.slices], self.chip)
@@ -84,6 +100,11 @@ class CoreDemand:
         rows, columns = (self._axis(number, window, axis, with_rows(source)[1 + axis], tiling) for axis in (0, 1))
         channels = self._channel_lists(number, window, tiling)
         axons: Ints = np.multiply.outer(np.ones(tiling.grid[0], np.int64), np.multiply.outer(rows[0], columns[0])).ravel()
+        if self.chip.core.conv_memory == "rows":
+            places = int(np.prod(window.weights.shape[2:]))
+            rowed = [row_bits(widths, bits, self.chip) * (1 if projection.one_kernel else times) for widths, times in channels]
+            stored = np.array([places * int(np.sum(each)) for each in rowed], np.int64)
+            return axons, np.repeat(stored, tiling.slices // tiling.grid[0])
         wide = list(dict.fromkeys(channels))
         down, along = list(dict.fromkeys(rows[1])), list(dict.fromkeys(columns[1]))
         table = np.zeros((len(wide), len(down), len(along)), np.int64)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neuro.chip.cutting.tilings import Ints
+from neuro.chip.cutting.tilings import Ints, Tiling, kept_by_slice
 from neuro.chip.spec import Chip, Encoding, neuron_ns
 from neuro.errors import FitError
 from neuro.network import Network, Population
@@ -79,6 +80,32 @@ def encoding(projection: Projection, chip: Chip) -> Encoding:
     )
 
 
+def skips_zeros(projection: Projection, chip: Chip) -> bool:
+    """Whether the chip visits none of the projection's synapses of weight zero, of which there are some."""
+    return chip.core.zero_weights == "skipped" and not np.all(projection.stored_weights)
+
+
+def sparse_slices(projection: Projection, chip: Chip, tiling: Tiling, *, weight: int | None = None) -> NDArray[np.bool_]:
+    """Which slices hold a projection between all pairs as sparse lists: those where that is smaller, on chips that skip zeros."""
+    matrix = projection.matrix
+    if matrix is None or not skips_zeros(projection, chip) or "sparse" not in chip.core.encodings:
+        return np.zeros(tiling.slices, np.bool_)
+    kept, sizes = kept_by_slice(matrix, tiling), tiling.sizes()
+    smaller = []
+    for k, size in enumerate(sizes):
+        dense = len(matrix) * list_bits(size, synapse_bits(projection, chip, int(size), weight=weight), chip)
+        listed = list_bits(kept[:, k], synapse_bits(projection, chip, int(size), weight=weight, form="sparse"), chip).sum()
+        smaller.append(listed < dense)
+    return np.array(smaller)
+
+
+def row_bits(outputs: Any, bits: int, chip: Chip) -> Any:
+    """Bits of a row of a shared kernel that is stored by source channel and tap: `outputs` weights in whole words, and one word
+    more beyond 64. Source: fits all convolutions of PilotNet and YOLO-KP on Loihi 2 (docs/chip.md)."""
+    outputs = np.asarray(outputs, np.int64)
+    return (-(-outputs * bits // chip.core.word_bits) + (outputs > 64)) * chip.core.word_bits
+
+
 def formats(population: Population, network: Network, chip: Chip) -> set[tuple[Encoding, int, int, int]]:
     """The synapse formats of a population's inputs: encoding, weight bits, exponent, delay."""
     return {(encoding(p, chip), weight_bits(p, chip), exponents(p, chip)[0], p.delay) for p in network.into(population.name)}
@@ -118,10 +145,12 @@ def common_shift(weights: Ints) -> int:
     return (together & -together).bit_length() - 1 if together else 0
 
 
-def synapse_bits(projection: Projection, chip: Chip, neurons: int, *, weight: int | None = None) -> int:
+def synapse_bits(
+    projection: Projection, chip: Chip, neurons: int, *, weight: int | None = None, form: Encoding | None = None
+) -> int:
     """Bits of one synapse in a core that holds `neurons` of the target; `weight`: its weight's bits, if known already."""
     bits = (weight_bits(projection, chip) if weight is None else weight) + (projection.delay - 1).bit_length()
-    if encoding(projection, chip) != "sparse":
+    if (form or encoding(projection, chip)) != "sparse":
         return bits
     need = max(neurons - 1, 0).bit_length()
     fitting = [size for size in sorted(chip.core.index_bits) if size >= need]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import encoding
+from neuro.chip.cutting.limits import encoding, skips_zeros, sparse_slices
 from neuro.chip.cutting.tilings import Fan, Ints, Labels, Tiling, fan
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.network import Network
@@ -48,7 +48,11 @@ def routing_tables(
 def _routing_table(
     network: Network, chip: Chip, name: str, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints]
 ) -> RoutingTable:
-    out = [(i, p, fan(p, network, tilings[p.target])) for i, p in enumerate(network.projections) if p.source == name]
+    out = [
+        (i, p, fan(p, network, tilings[p.target], zeros=not skips_zeros(p, chip)))
+        for i, p in enumerate(network.projections)
+        if p.source == name
+    ]
     here = cores[name] if on_cores(network[name]) else np.array([HOST])
     slices = tilings[name].labels().astype(np.int64)
     key, parts = slices, [(np.arange(tilings[name].slices))]
@@ -58,10 +62,10 @@ def _routing_table(
     visits = [np.zeros((0, 5), np.int64)]
     for (i, projection, leads), of in zip(out, parts[1:], strict=True):
         at, entries = _gather(leads, of)
-        form = ENCODINGS.index(encoding(projection, chip))
-        target = cores[projection.target][leads.slices[entries]]
-        same = np.ones_like(at)
-        visits.append(np.stack([at, target, same * i, same * form, leads.synops[entries]], axis=1))
+        listed = sparse_slices(projection, chip, tilings[projection.target])
+        form = np.where(listed, ENCODINGS.index("sparse"), ENCODINGS.index(encoding(projection, chip)))
+        target, into = cores[projection.target][leads.slices[entries]], form[leads.slices[entries]]
+        visits.append(np.stack([at, target, np.full_like(at, i), into, leads.synops[entries]], axis=1))
     table = np.concatenate(visits)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     packets, of = np.unique(table[:, :2], axis=0, return_inverse=True)

@@ -98,24 +98,40 @@ class Fan:
     synops: Ints
 
 
-def fan(projection: Projection, network: Network, tiling: Tiling) -> Fan:
-    """The fan of a projection into its target, which is cut by `tiling`."""
+def fan(projection: Projection, network: Network, tiling: Tiling, *, zeros: bool = True) -> Fan:
+    """The fan of a projection into its target, which is cut by `tiling`; zeros: whether synapses of weight zero count too."""
     source, target = network[projection.source], network[projection.target]
     window = as_window(projection, source.shape)
     if window is not None and tiling.order is None:
+        if not zeros and (window.weights == 0).any():
+            return _window_fan_without_zeros(window, with_rows(source.shape), _with_rows(tiling))
         return _window_fan(window, with_rows(source.shape), _with_rows(tiling))
-    if projection.matrix is not None:
+    if projection.matrix is not None and (zeros or projection.matrix.all()):
         sizes = tiling.sizes()
         return Fan(np.zeros(source.size, np.int32), np.array([0, len(sizes)]), np.arange(len(sizes)), sizes)
+    if projection.matrix is not None:
+        counts = kept_by_slice(projection.matrix, tiling)
+        at, slices = np.nonzero(counts)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(counts)))])
+        return Fan(np.arange(source.size, dtype=np.int32), starts, slices, counts[at, slices])
     if projection.offset is not None:
         labels = tiling.labels()[projection.offset : projection.offset + source.size]
         ones = np.ones(tiling.slices, np.int64)
         return Fan(labels, np.arange(tiling.slices + 1), np.arange(tiling.slices), ones)
     synapses = projection.synapses(source.shape, target.shape)
-    key, synops = np.unique(synapses.pre * tiling.slices + tiling.labels()[synapses.post], return_counts=True)
+    at = synapses.pre * tiling.slices + tiling.labels()[synapses.post]
+    key, synops = np.unique(at if zeros else at[synapses.weight != 0], return_counts=True)
     pre = key // tiling.slices
     starts = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=source.size))])
     return Fan(np.arange(source.size, dtype=np.int32), starts, key % tiling.slices, synops.astype(np.int64))
+
+
+def kept_by_slice(matrix: NDArray[Any], tiling: Tiling) -> Ints:
+    """(source neurons, slices): weights of a matrix (pre, post) that are not zero."""
+    order = np.argsort(tiling.labels(), kind="stable")
+    firsts = np.concatenate([[0], np.cumsum(tiling.sizes())[:-1]])
+    counts: Ints = np.add.reduceat((matrix != 0)[:, order], firsts, axis=1, dtype=np.int64)
+    return counts
 
 
 def as_window(projection: Projection, source: tuple[int, ...]) -> Conv2d | None:
@@ -173,3 +189,40 @@ def _window_fan(window: Conv2d, source: tuple[int, ...], tiling: Tiling) -> Fan:
     at, slices = np.nonzero(counts)
     starts = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(counts)))])
     return Fan(np.ascontiguousarray(classes.ravel(), np.int32), starts, slices, counts[at, slices])
+
+
+def _window_fan_without_zeros(window: Conv2d, source: tuple[int, ...], tiling: Tiling) -> Fan:
+    """The same, by weights that are not zero; slices reached by zero weights alone are reached, by no synapse."""
+    held = [_taps_into(window, axis, source[1 + axis], tiling) for axis in (0, 1)]
+    kept = _kept_weights(window, tiling)
+    tables = [kept, *held]
+    rows, of = zip(*(np.unique(table, axis=0, return_inverse=True) for table in tables), strict=True)
+    of = tuple(o.reshape(-1).astype(np.int32) for o in of)
+    classes = (of[0][:, None, None] * len(rows[1]) + of[1][:, None]) * len(rows[2]) + of[2]
+    counts = np.einsum("cpij,yqi,xrj->cyxpqr", *rows, optimize=True).reshape(-1, tiling.slices)
+    reached = channel_reach(window, tiling)[np.unique(kept, axis=0, return_index=True)[1]] > 0
+    meets = np.einsum("cp,yq,xr->cyxpqr", reached, rows[1].any(axis=2), rows[2].any(axis=2)).reshape(-1, tiling.slices)
+    at, slices = np.nonzero(meets)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(counts)))])
+    return Fan(np.ascontiguousarray(classes.ravel(), np.int32), starts, slices, counts[at, slices])
+
+
+def _taps_into(window: Conv2d, axis: int, source: int, tiling: Tiling) -> Ints:
+    """(source coordinates, parts, taps): 1 where a source row (axis 0) or column (axis 1) reaches a part by a tap."""
+    parts = tiling.parts_of(1 + axis)
+    table = np.zeros((source, tiling.grid[1 + axis], window.weights.shape[2 + axis]), np.int64)
+    for tap in range(table.shape[2]):
+        at = _reads(window, axis, tap, len(parts))
+        inside = (at >= 0) & (at < source)
+        table[at[inside], parts[inside], tap] = 1
+    return table
+
+
+def _kept_weights(window: Conv2d, tiling: Tiling) -> Ints:
+    """(source channels, parts, rows, columns of the kernel): weights of the part's channels that are not zero."""
+    out, per_group, *kernel = window.weights.shape
+    table = np.zeros((per_group * window.groups, tiling.grid[0], *kernel), np.int64)
+    for o, part in enumerate(tiling.parts_of(0)):
+        first = o // (out // window.groups) * per_group
+        table[first : first + per_group, part] += window.weights[o] != 0
+    return table

@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import compartments, encoding, formats, limits, list_bits, state_words, synapse_bits, weight_bits
+from neuro.chip.cutting.limits import (
+    compartments,
+    encoding,
+    formats,
+    limits,
+    list_bits,
+    row_bits,
+    skips_zeros,
+    state_words,
+    synapse_bits,
+    weight_bits,
+)
 from neuro.chip.cutting.routing import RoutingTable
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, with_rows
 from neuro.chip.spec import Chip
@@ -111,14 +122,21 @@ def _listed(projection: Projection, network: Network, chip: Chip, labels: NDArra
     source, target = network[projection.source], network[projection.target]
     if projection.matrix is not None:
         held = np.bincount(labels, minlength=len(each))
-        bits = [source.size * int(list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)]
-        return np.full(len(each), source.size), np.array(bits)
+        bits = np.array([source.size * int(list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)])
+        axons = np.full(len(each), source.size)
+        for k in range(len(each)) if skips_zeros(projection, chip) and "sparse" in chip.core.encodings else ():
+            kept = np.count_nonzero(projection.matrix[:, labels == k], axis=1)
+            one = synapse_bits(projection, chip, int(held[k]), form="sparse")
+            listed = sum(int(list_bits(count, one, chip)) for count in kept if count)
+            if listed < bits[k]:
+                bits[k], axons[k] = listed, np.count_nonzero(kept)
+        return axons, bits
     synapses = projection.synapses(source.shape, target.shape)
-    pairs, visited = np.unique(synapses.pre * len(each) + labels[synapses.post], return_counts=True)
+    stored = synapses.weight != 0 if skips_zeros(projection, chip) else np.ones(len(synapses.pre), np.bool_)
+    pairs, visited = np.unique((synapses.pre * len(each) + labels[synapses.post])[stored], return_counts=True)
     slices = pairs % len(each)
     axons = np.bincount(slices, minlength=len(each))
-    stored = [int(list_bits(visited[slices == k], bits, chip).sum()) for k, bits in enumerate(each)]
-    return axons, np.array(stored)
+    return axons, np.array([int(list_bits(visited[slices == k], bits, chip).sum()) for k, bits in enumerate(each)])
 
 
 def _kernel_lists(
@@ -130,6 +148,10 @@ def _kernel_lists(
     out, per_group = window.weights.shape[:2]
     outputs = np.bincount(channels // (out // window.groups))
     outputs = outputs[outputs > 0]
+    if chip.core.conv_memory == "rows":
+        taps_each = int(np.prod(window.weights.shape[2:])) * per_group
+        total = taps_each * int(row_bits(outputs[:1] if projection.one_kernel else outputs, bits, chip).sum())
+        return len(taps[0]) * len(taps[1]), total
     if projection.one_kernel:
         outputs = outputs[:1]
     total = sum(

@@ -17,8 +17,8 @@ from neuro.chip.spec import Chip, Mesh
 from neuro.network import Network
 
 Floats = NDArray[np.float64]
-Method = Literal["refined", "partitioned", "sequential", "random"]
-METHODS: tuple[str, ...] = get_args(Method)
+Method = Literal["refined", "partitioned", "sequential", "random", "given"]
+METHODS: tuple[str, ...] = get_args(Method)[:-1]  # that need no mapping
 CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
 _MOVES = 10_000  # tried for each group
 _MOST_MOVES = 4_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from neuro.chip.mesh.detours import out_of_reach
 from neuro.chip.mesh.routes import routes
 from neuro.chip.placing.boards import with_cores
 from neuro.chip.placing.checking import fill, overfull
+from neuro.chip.placing.given import Row, by_hand, rows_of
 from neuro.chip.placing.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.spec import Chip
 from neuro.engine.estimate import check_placeable
@@ -51,6 +52,15 @@ class Placement(TableRepr):
     fill: Mapping[str, Ints]
     method: str
     seed: int
+
+    @property
+    def mapping(self) -> tuple[Row, ...]:
+        """Rows (population, box, core) from which `place(method="given")` makes the same placement.
+
+        A box is a range (first, end) of each axis. Raises FitError where slices are no boxes (of method "partitioned").
+        """
+        lives = [p for p in self.network.populations if on_cores(p)]
+        return tuple(row for p in lives for row in rows_of(p, self.cuts[p.name], self.cores[p.name]))
 
     @property
     def used(self) -> Ints:
@@ -120,12 +130,14 @@ def place(
     method: Method = "refined",
     board: Board = "given",
     faults: Faults | None = None,
+    mapping: Iterable[Row] | None = None,
 ) -> Placement:
     """Cut a network into slices that fit cores, and give each slice a core near those that it exchanges packets with.
 
     activity: a Run, or messages of each neuron in a step by population, that weigh the traffic (None: all fire alike).
     method: "refined", or "partitioned" where populations are joined by lists of synapses (it needs the extra `mapping`); for
-    comparison "sequential" (channels first, cores in order) and "random" (cores at random).
+    comparison "sequential" (channels first, cores in order) and "random" (cores at random); "given" by hand: `mapping` holds rows
+    (population, box, core), a box being a range (first, end) for each axis of the population (`neuro.read_mapping` reads a file).
     board: "auto" takes the smallest board of `chip`s that is large enough. seed: of every random choice.
     faults: dead cores, and cores that dead links cut off, are not used (on the given board only).
     Raises FitError, naming the population, the limit and what would help, when the network does not fit; MemoryLimitError
@@ -135,11 +147,15 @@ def place(
     expect("chip", chip, Chip, 'Pass a chip, such as neuro.load_chip("loihi2")', FitError)
     expect("faults", faults or Faults(), Faults, "Pass neuro.Faults(...)", FitError)
     seed = whole("place", "seed", seed, 0, error=FitError)
-    if method not in METHODS or board not in ("given", "auto"):
-        raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}; given or auto")
+    if method not in (*METHODS, "given") or board not in ("given", "auto"):
+        raise FitError("place", f"method {method!r}, board {board!r}", f"Use one of {', '.join(METHODS)}, given; given or auto")
     check_placeable(network, {p.name for p in network.projections if p.storage not in chip.core.encodings})
     check_capabilities(network, chip)
     dead = _dead(chip, faults or Faults(), board)
+    if method == "given":
+        return _given(network, chip, mapping, seed, dead, board)
+    if mapping is not None:
+        raise FitError("place", f"a mapping with method {method!r}", 'Add method="given", or leave the mapping out')
     free = len(np.setdiff1d(usable(chip), dead))
     rates = _rates(network, activity)
     means = {name: float(values.mean()) for name, values in rates.items()}
@@ -153,12 +169,38 @@ def place(
     flows = traffic(network, routing_tables(network, chip, tilings, where), count, rates)
     at = arrange(chip, flows, seed, method, dead)
     cores = {name: group if group[0] < 0 else at[group] for name, group in groups.items()}
+    return _checked(network, chip, tilings, cores, method, seed)
+
+
+def _checked(
+    network: Network, chip: Chip, tilings: Mapping[str, Tiling], cores: Mapping[str, Ints], method: str, seed: int
+) -> Placement:
+    """The placement of slices on cores; FitError where one breaks a limit."""
     tables = routing_tables(network, chip, tilings, cores)
     held = fill(network, chip, tilings, cores, tables)
     broken = overfull(network, chip, cores, held)
     if broken:
-        raise FitError(f"network on chip {chip.name!r}", broken[0], "Use a larger board, or narrower layers")
+        remedy = "Move or cut slices" if method == "given" else "Use a larger board, or narrower layers"
+        raise FitError(f"network on chip {chip.name!r}", broken[0], remedy)
     return Placement(network, chip, tilings, cores, tables, held, method, seed)
+
+
+def _given(network: Network, chip: Chip, mapping: Any, seed: int, dead: Ints, board: Board) -> Placement:
+    """A placement by hand."""
+    if board != "given":
+        raise FitError("place", "a mapping numbers the cores of a given board", 'Use board="given"')
+    tilings, cores = by_hand(network, mapping)
+    for name, at in cores.items():
+        lost = np.intersect1d(at, dead)
+        if len(lost):
+            raise FitError(f"mapping of population {name!r}", f"core {lost[0]} is dead or cut off", "Use another core")
+        beyond = np.setdiff1d(at[at >= 0], usable(chip))
+        if len(beyond):
+            free = f"{chip.name} has {chip.usable_cores} cores for networks"
+            raise FitError(
+                f"mapping of population {name!r}", f"core {beyond[0]} is reserved or does not exist", f"{free}; use those"
+            )
+    return _checked(network, chip, tilings, cores, "given", seed)
 
 
 def _dead(chip: Chip, faults: Faults, board: Board) -> Ints:
