@@ -1,7 +1,7 @@
 """How large a population's integer threshold should be, and which channels give up activation levels for weight resolution.
 
-A threshold Theta scales all weights into a population. Channels whose largest weight would then pass the weight bits have
-their float threshold raised instead. Knows error variances; knows no neurons.
+A threshold Theta scales all weights into a population. Channels whose largest weight or potential would then pass the bits there
+are have their float threshold raised instead. Knows error variances; knows no neurons.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from converters.linear import Matrix, Operator
 
 Floats = NDArray[np.float64]
 LARGEST_MANTISSA, THRESHOLD_STEP = 2**16, 64  # larger thresholds have an exponent, as on Loihi: 17 bits << 6
-_STEPS = 2.0 ** np.arange(0, 8.01, 0.25)  # candidates for Theta, relative to one that needs no raise
+_STEPS = 2.0 ** np.arange(0, 20.01, 0.25)  # candidates for Theta, relative to one that needs no raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +28,34 @@ class Balance:
     raised: Floats
 
 
-def balance(
-    operators: Sequence[Operator],
-    spreads: Sequence[Floats],
-    importance: Floats,
-    power: Floats,
-    room: tuple[Sequence[int], float],
-    most: Floats,
-) -> Balance:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What limits a threshold. limits: largest integer weight of each operator; held (channels,): the largest potential of a
+    threshold of 1, as a share of what the potential's bits hold; ceiling: the largest threshold; most (channels,): how far a
+    channel may be raised."""
+
+    limits: Sequence[int]
+    held: Floats
+    ceiling: float
+    most: Floats
+
+
+def balance(operators: Sequence[Operator], spreads: Sequence[Floats], importance: Floats, power: Floats, room: Room) -> Balance:
     """Least sum over channels of importance x error, where in units of the target's message the error variance of a channel is
-    raise^2 / 12 * (1 + (sum of the spreads of its inputs + 1) / Theta^2): rounded activations, weights and bias. Weights of an
-    operator with an exponent are multiples of a power of two, and their error grows with it. An error is never more than the
-    power of a channel, which is lost when it no longer fires.
+    raise^2 / 12 * (1 + (sum of the spreads of its inputs + 1) / Theta^2): rounded activations, weights and bias. A channel is
+    raised where its weights or its potentials would need more bits than there are. Weights of an operator with an exponent are
+    multiples of a power of two, and their error grows with it. An error is never more than the power of a channel, which is
+    lost when it no longer fires.
 
     operators: in the target's units; spreads: variance of each source's total messages, or their mean square where nothing
-    corrects the bias, (channels,) or one; importance and power (channels,), of the target's total messages; room: largest
-    integer weight of each operator, and largest threshold; most (channels,): bound on each raise.
+    corrects the bias, (channels,) or one; importance and power (channels,), of the target's total messages.
     """
-    limits, ceiling = room
-    largest = np.maximum(largest_by_channel(operators, limits), 1e-30)
-    coarseness = np.square(np.asarray(limits, np.float64) / min(limits))
+    largest = np.maximum(np.maximum(largest_by_channel(operators, room.limits), room.held), 1e-30)
+    coarseness = np.square(np.asarray(room.limits, np.float64) / min(room.limits))
     parts = zip(operators, spreads, coarseness, strict=True)
     noise = sum(_spread(op, spread) * coarse for op, spread, coarse in parts)
-    lowest = min(1 / float(largest.max()), ceiling)
-    highest = min(float((most / largest).min()), ceiling)
+    lowest = min(1 / float(largest.max()), room.ceiling)
+    highest = min(float((room.most / largest).min()), room.ceiling)
     best, error = lowest, np.inf
     for candidate in np.clip(lowest * _STEPS, 1e-9, max(highest, lowest)):
         raised = np.maximum(1.0, largest * candidate)

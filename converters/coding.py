@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.balance import balance
+from converters.balance import Room, balance
 from converters.codes import row_of
 from converters.codes.row import CodeRow, CodeTiming
 from converters.linear import Operator
@@ -185,15 +185,17 @@ def encode(
     unit = activity.theta / divisor
     fitted, factors = _fitted(stage, senders, arrives, settings, evidence)
     operators = [linear.times(op, 1.0, 1 / _column(unit, stage.shape)) for op in fitted]
-    reach = max(1.0, _MARGIN * float((activity.extent / activity.theta).max()))
-    _check_reach(stage, reach / _MARGIN, settings)
-    # A constant charge may saturate the potential: a neuron that it keeps firing, or silent, goes on doing so.
-    room = min(settings.largest_potential / (reach * (2 if arrives.timing.hold else settings.levels)), _LARGEST_THRESHOLD)
+    reach = np.maximum(1.0, activity.extent / activity.theta)
+    _check_reach(stage, float(reach.max()), settings)
+    # A constant charge may saturate the potential: whoever it keeps firing, or silent, goes on doing so.
+    held = _MARGIN * reach * (2 if arrives.timing.hold else settings.levels) / settings.largest_potential
     spreads = [s.spread for s in senders]
     exponents = _exponents(operators, spreads)
     exponents = _within_ceiling(operators, exponents, activity.most, settings.limit)
     importance, power = activity.importance * unit**2, activity.square * (settings.levels / activity.theta) ** 2
-    chosen = balance(operators, spreads, importance, power, ([settings.limit << e for e in exponents], room), activity.most)
+    limits = [settings.limit << e for e in exponents]
+    room = Room(limits, held, _LARGEST_THRESHOLD, activity.most)
+    chosen = balance(operators, spreads, importance, power, room)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
     scaled = [linear.times(op, 1.0, factor) for op in operators]

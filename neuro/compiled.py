@@ -27,7 +27,8 @@ def compiled(function: F) -> F:
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
         file = dispatcher._cache._cache_file
-        file._source_stamp = (file._source_stamp, _digest(Path(function.__code__.co_filename)))
+        # Part of the version, which is read first: behind it, a type that no longer exists could not be read at all.
+        file._version = f"{file._version} {_digest(Path(function.__code__.co_filename))}"
     return cast(F, dispatcher)
 
 
