@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar, cast
 
 from numba import njit
@@ -28,7 +29,16 @@ def compiled(function: F) -> F:
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
         file = dispatcher._cache._cache_file
         file._source_stamp = (file._source_stamp, _digest(Path(function.__code__.co_filename)))
+        file._load_index = partial(_index, file._load_index)
     return cast(F, dispatcher)
+
+
+def _index(load: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
+    """What numba knows of the machine code on disk; nothing where it names types that are no longer where they were."""
+    try:
+        return load()
+    except (AttributeError, ImportError, TypeError, ValueError, EOFError, UnpicklingError):
+        return {}
 
 
 def inlined(function: F) -> F:

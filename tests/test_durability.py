@@ -135,3 +135,31 @@ def test_signals_leave_the_old_file_or_the_new_one(command: str, moments: int) -
 @pytest.mark.parametrize("command", COMMANDS)
 def test_signals_at_fifty_moments_leave_the_old_file_or_the_new_one(command: str) -> None:
     _interrupted(command, 50)
+
+
+KERNEL = """
+from typing import NamedTuple
+import numpy as np
+from neuro.compiled import compiled
+
+class {name}(NamedTuple):
+    values: np.ndarray
+
+@compiled
+def total(sums):
+    return sums.values.sum()
+
+print(int(total({name}(np.arange(4)))))
+"""
+
+
+@pytest.mark.compiled
+def test_machine_code_of_types_that_have_moved_is_compiled_again(tmp_path: Path) -> None:
+    for name in ("Sums", "Totals"):  # the second finds the first one's code on disk, and no type of its name
+        (tmp_path / "kernel.py").write_text(KERNEL.format(name=name))
+        told = subprocess.run(
+            [sys.executable, "-c", "import kernel"], cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}, check=False,
+        )  # fmt: skip
+        assert (told.returncode, told.stdout.strip()) == (0, "6"), told.stderr
+    assert list((tmp_path / "__pycache__").glob("*.nbi"))
