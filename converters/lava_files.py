@@ -34,6 +34,7 @@ def read_lava_dl(
     input_shape: tuple[int, ...] | None = None,
     input_message_bits: int = 0,
     corrected: bool = False,
+    message_bits: int | None = None,
 ) -> Network:
     """The spiking network in a lava-dl file, in chip integers, as netx runs it in Lava, step for step.
 
@@ -43,11 +44,11 @@ def read_lava_dl(
     to 0, of each layer one step after that of the layer before it, the first at step `reset_offset` (netx's parameters of these
     names). `num_layers`: the first blocks only. `input_shape`: where the file does not say it. `input_message_bits`: of a file
     without input neurons, 0 for spikes. `corrected`: sigma-delta neurons that lose nothing (see `SigmaDelta`) in the place of
-    Lava's. Differs from netx in: delays of convolutions are applied, and refractory periods; `Network.notes` says what was not
-    read.
+    Lava's. `message_bits`: of sigma-delta neurons, the file's, or 16; a message beyond them ends a run with an error. Differs
+    from netx in: delays of convolutions are applied, and refractory periods; `Network.notes` says what was not read.
     Raises FormatError for a broken file, ConversionError for what has no form here; both name the file and the block.
     """
-    reading = _reading(reset_interval, reset_offset, num_layers, input_shape, input_message_bits, corrected)
+    reading = _reading(reset_interval, reset_offset, num_layers, input_shape, input_message_bits, corrected, message_bits)
     layers, timesteps = _layers(Path(path))
     try:
         return imported(layers, timesteps, reading)
@@ -91,7 +92,13 @@ def lava_dl_inputs(path: Any, images: Any) -> NDArray[np.int64]:
 
 
 def _reading(
-    interval: int | None, offset: int, layers: int | None, shape: tuple[int, ...] | None, bits: int, corrected: bool
+    interval: int | None,
+    offset: int,
+    layers: int | None,
+    shape: tuple[int, ...] | None,
+    bits: int,
+    corrected: bool,
+    message_bits: int | None,
 ) -> Reading:
     where = "read_lava_dl"
     if interval is not None:
@@ -104,7 +111,9 @@ def _reading(
     sizes: Shape | None = None
     if shape is not None:
         sizes = tuple(whole(where, "a size of input_shape", size, 1, error=FormatError) for size in shape)
-    return Reading(interval, offset, layers, sizes, bits, corrected)
+    if message_bits is not None:
+        whole(where, "message_bits", message_bits, 2, 31, error=FormatError)
+    return Reading(interval, offset, layers, sizes, bits, corrected, message_bits)
 
 
 def _layers(path: Path) -> tuple[dict[str, Any], int | None]:

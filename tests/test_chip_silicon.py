@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import converters
 import neuro
 from neuro.chip.cutting.demand import CoreDemand
 from neuro.errors import FitError, FormatError, NeuroError
+from tests.laws import law
 
 NET = Path(__file__).parent.parent.parent / "shared" / "data" / "lava_dl" / "pilotnet_lif.net"
 OHEO = neuro.load_chip("loihi2-oheo")
@@ -63,7 +64,7 @@ def inputs(seed: int) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 10**6), neurons=st.sampled_from([4095, 40, 12]), zeros=st.sampled_from([0.0, 0.6, 0.95]))
-@settings(deadline=None, max_examples=15)
+@law(8)
 def test_only_weights_other_than_zero_are_visited(seed: int, neurons: int, zeros: float) -> None:
     made = network(seed, zeros)
     placement = neuro.place(made, chip_of(neurons=neurons))
@@ -77,7 +78,7 @@ def test_only_weights_other_than_zero_are_visited(seed: int, neurons: int, zeros
 
 
 @given(seed=st.integers(0, 10**6), neurons=st.sampled_from([4095, 40, 12]), rows=st.sampled_from(["rows", "lists"]))
-@settings(deadline=None, max_examples=15)
+@law(8)
 def test_what_slices_need_is_what_cores_hold(seed: int, neurons: int, rows: str) -> None:
     chip = chip_of(neurons=neurons, conv_memory=rows)
     placement = neuro.place(network(seed), chip)

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import converters
@@ -14,6 +14,7 @@ import neuro
 from neuro.errors import ConversionError, EngineError, FormatError, NeuroError
 from tests.commands import here
 from tests.lava_witness import Lif, Sdn, dense, lif, sdn, write_net
+from tests.laws import law
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "lava_dl"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data is not there")
@@ -125,7 +126,7 @@ def witnessed(layers: list[object], values: np.ndarray) -> list[np.ndarray]:
 
 
 @given(case=networks())
-@settings(deadline=None)
+@law(15)
 def test_every_block_runs_as_in_lava(case: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     blocks, layers, values, how = case
     path = tmp_path_factory.mktemp("lava") / "drawn.net"
@@ -146,7 +147,7 @@ def test_every_block_runs_as_in_lava(case: tuple[object, ...], tmp_path_factory:
     seed=st.integers(0, 10**6), threshold=st.integers(0, 300), exponents=st.tuples(st.integers(0, 7), st.integers(0, 7)),
     corrected=st.booleans(), rectified=st.booleans(),
 )  # fmt: skip
-@settings(deadline=None)
+@law(12)
 def test_changes_are_the_same_in_every_engine(
     seed: int, threshold: int, exponents: tuple[int, int], corrected: bool, rectified: bool
 ) -> None:
@@ -174,7 +175,7 @@ def test_changes_are_the_same_in_every_engine(
 
 
 @given(seed=st.integers(0, 10**6), threshold=st.integers(1, 5))
-@settings(deadline=None)
+@law(10)
 def test_corrected_receivers_know_the_value_to_within_a_threshold(seed: int, threshold: int) -> None:
     values = np.random.default_rng(seed).integers(-200, 200, (30, 3))
     source = neuro.Source("driven", neuron=neuro.Delta(threshold, corrected=True))
@@ -310,9 +311,26 @@ def test_files_that_are_no_networks(tmp_path: Path) -> None:
     write_net(path, [{"type": "input", "shape": np.array([3]), **lif()}])
     with pytest.raises(FormatError, match="no block but the input"):
         converters.read_lava_dl(path)
-    for wrong in ({"reset_interval": 0}, {"num_layers": 0}, {"input_message_bits": 40}, {"input_shape": (0,)}, {"corrected": 1}):
+    for wrong in (
+        {"reset_interval": 0},
+        {"num_layers": 0},
+        {"input_message_bits": 40},
+        {"input_shape": (0,)},
+        {"corrected": 1},
+        {"message_bits": 1},
+    ):
         with pytest.raises(FormatError):
             converters.read_lava_dl(path, **wrong)
+
+
+def test_messages_beyond_their_bits_end_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    write_net(path, [{"type": "input", "shape": np.array([4]), **sdn()}, dense(np.ones((3, 4)), sdn(), bias=np.arange(3))])
+    x = np.full((1, 4, 4), 600)  # 600 << 6 has 16 bits without a sign
+    with pytest.raises(NeuroError, match="sent the message 38400"):
+        neuro.run(converters.read_lava_dl(path), x)
+    run = neuro.run(converters.read_lava_dl(path, message_bits=20), x, record=("raster",))
+    assert run.raster["dense1"][0].tolist()[:2] == [[0, 0, 128], [2400, 2464, 2400]]
 
 
 def test_networks_survive_saving(tmp_path: Path) -> None:
@@ -324,7 +342,7 @@ def test_networks_survive_saving(tmp_path: Path) -> None:
 
 
 @given(case=networks())
-@settings(deadline=None, max_examples=30)
+@law(8)
 def test_what_is_written_is_read_again(case: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     blocks, _, values, how = case
     blocks = [{name: value for name, value in block.items() if name != "delay"} for block in blocks]

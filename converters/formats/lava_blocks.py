@@ -181,7 +181,9 @@ class Block:
         raise FormatError(self.where, fact, "Write one for each neuron or channel")
 
 
-def neuron_of(block: Block, shape: Shape, *, reset: dict[str, Any], corrected: bool, driven: bool = False) -> Neuron:
+def neuron_of(
+    block: Block, shape: Shape, *, reset: dict[str, Any], corrected: bool, message_bits: int | None, driven: bool = False
+) -> Neuron:
     """The neuron of a block. reset: the fields of a reset at intervals; driven: of an input, whose bias is what comes in."""
     parts, model = block.neuron_parts, block.model
     bits = block.number_of("messageBits", parts, 0)
@@ -200,7 +202,7 @@ def neuron_of(block: Block, shape: Shape, *, reset: dict[str, Any], corrected: b
         activation = block.text("activation", parts, "neuron/") if "activation" in parts else "relu"
         if activation.lower() != "relu":
             raise ConversionError(block.where, f"its activation {activation!r} is not supported", "Use relu")
-        threshold, bits = block.number_of("vThMant", parts), bits or 16
+        threshold, bits = block.number_of("vThMant", parts), message_bits or bits or 16
         if driven:
             return Delta(threshold, EXPONENT, EXPONENT, corrected, bits)
         start = np.asarray(bias, np.int64) << 2 * EXPONENT

@@ -15,7 +15,7 @@ from neuro.neurons import Readout, Source
 from neuro.projections import Dense, Projection, Sparse
 
 _SUPPORTED = ("input", "conv", "pool", "flatten", "dense", "affine", "dense_rec", "recurrent", "average")
-_RECURRENT = ("dense_rec", "recurrent")
+_RECURRENT = ("dense_rec", "recurrent")  # and any dense block with recurrent weights
 _MANTISSA = 4096  # of a bias, 13 bits with sign
 
 
@@ -29,6 +29,7 @@ class Reading:
     input_shape: Shape | None = None
     input_message_bits: int = 0
     corrected: bool = False
+    message_bits: int | None = None
 
 
 @dataclass
@@ -46,6 +47,9 @@ class _Importer:
             if interval is None
             else {"reset_interval": interval, "reset_offset": (self.r.reset_offset + self.layers) % interval}
         )
+
+    def chosen(self) -> dict[str, Any]:
+        return {"corrected": self.r.corrected, "message_bits": self.r.message_bits}
 
     def visit(self, block: Block) -> None:
         if block.kind not in _SUPPORTED:
@@ -68,7 +72,7 @@ class _Importer:
         if not block.has_neuron:
             self.plain_source(block.shape)
             return
-        neuron = neuron_of(block, block.shape, reset=self.reset(), corrected=self.r.corrected, driven=True)
+        neuron = neuron_of(block, block.shape, reset=self.reset(), driven=True, **self.chosen())
         weight, bias = (block.number_of(name, default=d) for name, d in (("weight", 64), ("bias", 0)))
         levels = _MANTISSA if neuron.mantissas else (1 << 18) - 1
         self.add(f"input{block.number}", block.shape, Source("driven", levels=levels, neuron=neuron))
@@ -115,7 +119,7 @@ class _Importer:
         self.add(name, shape, self.neuron(block, shape, before))
         late = block.delays(shape, before.size, prod(shape))
         self.projections += delayed(block, found, before.shape, shape, found=late)
-        if block.kind in _RECURRENT:
+        if block.kind in _RECURRENT or "weight_rec" in block.parts:
             inner = Dense(name, name, block.weights("weight_rec", shape[0], shape[0]))
             self.projections += delayed(block, inner, shape, shape, found=late if late and late[0] == "target" else None)
         self.layers += 1
@@ -132,7 +136,7 @@ class _Importer:
             if "sigma_output" in block.neuron_parts:
                 offset = np.asarray(block.bias(shape), np.float64) * (1 << 2 * EXPONENT)
                 return Readout(offset=offset, potential_bits=31)
-        return neuron_of(block, shape, reset=self.reset(), corrected=self.r.corrected)
+        return neuron_of(block, shape, reset=self.reset(), **self.chosen())
 
     def add(self, name: str, shape: Shape, neuron: Any) -> None:
         self.populations.append(Population(name, shape, neuron))

@@ -161,7 +161,9 @@ def _used_keys(counts: Counts, chip: Chip) -> list[str]:
     hops = [key for key, count in zip(_HOPS, counts.hops.sum(axis=0), strict=True) if count]
     names = operations + [key.partition(".")[2] for key in hops]
     keys = [f"energy.{name}" for name in [*names, "barrier"]] + [f"time.{name}" for name in [*names, "local"]]
-    keys += ["time.link_service", "time.barrier", "time.step_least", "time.management_step", "power.static", "power.management"]
+    keys += ["time.link_service", "time.barrier", "time.management_step", "power.static", "power.management"]
+    if chip.time.step_least is not None:  # most chips have no such floor
+        keys.append("time.step_least")
     if counts.chips > 1:
         keys += ["energy.chip_link", "time.chip_link", "time.chip_link_service"]
     return list(dict.fromkeys(keys))
