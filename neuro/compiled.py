@@ -9,10 +9,29 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core import event
+
+from neuro.compiling import tell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Counts the functions that numba compiles, not those it reads from disk."""
+
+    count = 0
+
+    def on_start(self, event: Any) -> None:
+        self.count += 1
+        tell(self.count)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Listener())
 
 
 def compiled(function: F) -> F:

@@ -11,7 +11,7 @@ from neuro.compiled import sources
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
     | {"windows", "numbers", "locating", "pickles", "codes"},
     {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "projections", "encoding"},
     {"engine"},
