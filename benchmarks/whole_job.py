@@ -144,7 +144,9 @@ def measured(case: str, checkout: Path, side: int) -> Found:
     """A case in a process of its own, with the packages of a checkout."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     line = [sys.executable, str(Path(__file__)), "--measure", case, "--side", str(side)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(line, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{case} in {checkout} ended with\n{done.stderr}")
     found: Found = json.loads(done.stdout.splitlines()[-1])
     return found
 

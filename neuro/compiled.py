@@ -38,7 +38,8 @@ def compiled(function: F) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
     What is on disk counts only while none of its `sources` has changed: numba looks at the function's own file alone, and
-    kernels call kernels of other files.
+    kernels call kernels of other files. They are part of the version that numba compares before it reads anything else: what
+    older sources left there may name classes that are gone.
     """
     try:
         dispatcher = njit(**_OPTIONS, cache=True)(function)
@@ -46,7 +47,7 @@ def compiled(function: F) -> F:
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
         file = dispatcher._cache._cache_file
-        file._source_stamp = (file._source_stamp, _digest(Path(function.__code__.co_filename)))
+        file._version = f"{file._version} {_digest(Path(function.__code__.co_filename))}"
     return cast(F, dispatcher)
 
 
