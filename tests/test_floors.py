@@ -32,8 +32,8 @@ CHIP_FLOORS = [
     {"emulator"},
 ]
 CONVERTER_FLOORS = [
-    {"codes", "delivery", "evaluation", "folding", "linear", "modules", "naming", "threads", "tracing"},
-    {"calibration", "inputs", "integers", "reconstruction", "stages", "stepping"},
+    {"codes", "delivery", "evaluation", "folding", "integrating", "linear", "modules", "naming", "threads", "tracing"},
+    {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "formats", "frontend", "importance", "lifting", "quantised"},
     {"coding", "finetuning", "nir_files", "onnx_files"},
     {"advice", "correction", "pooling"},
