@@ -35,7 +35,7 @@ CONVERTER_FLOORS = [
     {"codes", "delivery", "evaluation", "folding", "integrating", "linear", "modules", "naming", "threads", "tracing"},
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "formats", "frontend", "importance", "lifting", "quantised"},
-    {"coding", "finetuning", "nir_files", "onnx_files"},
+    {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
     {"advice", "correction", "pooling"},
     {"building"},
     {"ablations", "choosing"},
