@@ -63,7 +63,7 @@ def mobilenet() -> nn.Sequential:
     """As Howard et al. 2017, width 1."""
     layers: list[nn.Module] = [normed(3, 32, 3, 2), nn.ReLU()]
     widths = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
-    for before, after, stride in zip(widths, widths[1:], (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), strict=True):
+    for before, after, stride in zip(widths[:-1], widths[1:], (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), strict=True):
         layers += [normed(before, before, 3, stride, before), nn.ReLU(), normed(before, after), nn.ReLU()]
     return nn.Sequential(*layers, *head(widths[-1]))
 
