@@ -77,7 +77,7 @@ class Agreement(TableRepr):
 
 def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Agreement:
     """The agreement of a built network with the float network `graph`."""
-    samples = _chosen(calibrated.samples, settings, sum(p.size for p in built.network.populations))
+    samples = _chosen(calibrated.samples, settings, _affordable(settings, built))
     truth = _outputs(graph, samples)
     found = _emulated(built, samples, settings)
     spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
@@ -89,7 +89,7 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     fact = _fact(result, settings)
     if fact is None:
         return result
-    layers = layers_of(graph, samples, settings, built)
+    layers = layers_of(graph, samples[: _affordable(settings, built)], settings, built)
     return Agreement(
         result.samples,
         decisions,
@@ -101,11 +101,17 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     )
 
 
-def _chosen(samples: NDArray[np.float32], settings: CodeSettings, neurons: int) -> NDArray[np.float32]:
+def _affordable(settings: CodeSettings, built: Built) -> int:
+    """Samples whose values, of all populations and steps, are worth computing whatever the others cost."""
+    steps = 1 if settings.lossless else settings.timesteps
+    return max(2, _WORK // (steps * sum(p.size for p in built.network.populations)))
+
+
+def _chosen(samples: NDArray[np.float32], settings: CodeSettings, affordable: int) -> NDArray[np.float32]:
     """Samples spread evenly over all: 64, fewer for long windows and for large networks, which cost too much time."""
     steps = 1 if settings.lossless else settings.timesteps
     most = min(len(samples), SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // steps))
-    count = min(most, max(FEWEST_SAMPLES, len(samples) // _SHARE, _WORK // (steps * neurons)))
+    count = min(most, max(FEWEST_SAMPLES, len(samples) // _SHARE, affordable))
     chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, count).astype(int)]
     return chosen
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters.coding import CodeSettings, EncodedPopulation, with_charge
+from converters.delivery import exact_in
 from converters.evaluation import Evaluation
 from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.graph import Graph
@@ -112,4 +113,7 @@ class Corrector:
 
 def _channel_means(signal: Signal) -> Floats:
     total = signal.total.reshape(*signal.total.shape[:2], -1)
-    return total.sum((0, 2)).numpy() / (len(total) * total.shape[2])
+    count = len(total) * total.shape[2]
+    low, high = (int(end) for end in total.aminmax())
+    found = total.to(exact_in(max(-low, high) * count)).sum((0, 2))  # floats, whose sums are quicker, that hold every sum
+    return np.asarray(found.double().numpy() / count)

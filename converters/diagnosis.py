@@ -166,5 +166,8 @@ def _traffic(network: Network, p: Population, signal: Signal, settings: CodeSett
 
 def _messages(p: Population, signal: Signal, settings: CodeSettings) -> Tensor:
     if not settings.lossless:
-        return (signal.frames != 0).sum(0)
+        found = torch.zeros(signal.frames.shape[1:], dtype=torch.int16)
+        for frame in signal.frames:
+            found += frame != 0
+        return found
     return torch.as_tensor(sent(p.neuron, signal.total.numpy(), settings.timesteps).astype(np.int64))

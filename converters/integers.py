@@ -68,8 +68,8 @@ def kept(operator: Operator, rounded: Operator) -> float:
 
 def _energy(weight: Any) -> float:
     """The sum of squares of an array, dense or sparse."""
-    values = weight.data if sparse.issparse(weight) else weight
-    return float(np.square(values).sum())
+    values = (weight.data if sparse.issparse(weight) else weight).ravel()
+    return float(np.vdot(values, values))
 
 
 def split_sign(operator: Operator) -> Operator:

@@ -137,7 +137,10 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
     matrix = to_matrix(operator)
     if not sparse.issparse(matrix.weight):
-        return replace(matrix, weight=matrix.weight * pre.reshape(-1, 1) * post.ravel())
+        weight = matrix.weight
+        for factor in (pre.reshape(-1, 1), post.reshape(1, -1)):
+            weight = weight if (factor == 1).all() else weight * factor
+        return replace(matrix, weight=weight)
     scaled = matrix.weight.tocsr().astype(np.float64)
     scaled.data *= np.repeat(pre.ravel(), np.diff(scaled.indptr))
     scaled.data *= post.ravel()[scaled.indices]

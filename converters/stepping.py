@@ -77,10 +77,11 @@ def charges(part: Part) -> Tensor:
         bound = part.neurons[p.source].largest_value(part.timesteps if part.lossless else 1)
         incoming.append((carrier(p, tuple(frames.shape[2:]), target, frames, bound), frames))
     steps, kind = max(len(frames) for _, frames in incoming), exact_in(sum(c.largest for c, _ in incoming))
-    result = torch.zeros((steps, incoming[0][1].shape[1], *target), dtype=kind)
-    for t in range(steps):
-        for one, frames in incoming:
-            result[t] += one.bring(frames[min(t, len(frames) - 1)].to(kind), kind)
+    result = torch.empty((steps, incoming[0][1].shape[1], *target), dtype=kind)
+    for t, total in enumerate(result):
+        for i, (one, frames) in enumerate(incoming):
+            brought = one.bring(frames[min(t, len(frames) - 1)].to(kind), kind)
+            total.add_(brought) if i else total.copy_(brought)
     return result
 
 

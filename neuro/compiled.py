@@ -9,17 +9,37 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core import event
+
+from neuro.compiling import tell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
+class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Counts the functions that numba compiles, not those it reads from disk."""
+
+    count = 0
+
+    def on_start(self, event: Any) -> None:
+        self.count += 1
+        tell(self.count)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Listener())
+
+
 def compiled(function: F) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
     What is on disk counts only while none of its `sources` has changed: numba looks at the function's own file alone, and
-    kernels call kernels of other files.
+    kernels call kernels of other files. They are part of the version that numba compares before it reads anything else: what
+    older sources left there may name classes that are gone.
     """
     try:
         dispatcher = njit(**_OPTIONS, cache=True)(function)
@@ -27,7 +47,6 @@ def compiled(function: F) -> F:
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
         file = dispatcher._cache._cache_file
-        # Part of the version, which is read first: behind it, a type that no longer exists could not be read at all.
         file._version = f"{file._version} {_digest(Path(function.__code__.co_filename))}"
     return cast(F, dispatcher)
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro import compiling
 from neuro.cli import interrupt, output
 from neuro.cli.output import console, working
+from neuro.compiled import recompiled
 from tests.commands import here
 
 
@@ -66,6 +68,33 @@ def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys) -> None:
     with working("loading", quiet=True) as work:
         work.step("counting spikes")
     assert capsys.readouterr().err == ""
+
+
+def test_whoever_waits_for_kernels_to_be_compiled_is_told(monkeypatch, capsys) -> None:
+    """What is compiled is counted on a terminal; a log gets one line, and none for a kernel or two that were missing."""
+
+    def waiting(kernels: int, quiet: bool = False) -> str:
+        with working("running 64 samples", quiet=quiet):
+            for count in range(1, kernels + 1):
+                compiling.tell(count)
+        compiling.tell(kernels + 1)  # nobody listens any more
+        return capsys.readouterr().err
+
+    assert waiting(2) == ""
+    assert waiting(70).count("compiling kernels, once for this installation") == waiting(70).count("\n") == 1
+    assert waiting(70, quiet=True) == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    assert "(70 done)" in waiting(70)
+
+
+@pytest.mark.compiled
+def test_the_compiler_says_what_it_compiles() -> None:
+    heard: list[int] = []
+    with compiling.told(heard.append):
+        recompiled(lambda x: x + 1)(1)
+    assert heard
 
 
 def test_a_console_is_as_wide_as_its_terminal(monkeypatch) -> None:

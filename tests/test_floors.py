@@ -11,7 +11,7 @@ from neuro.compiled import sources
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "reading", "memory"}
+    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
     | {"windows", "numbers", "locating", "pickles", "codes"},
     {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "projections", "encoding"},
     {"engine"},
@@ -32,8 +32,8 @@ CHIP_FLOORS = [
     {"emulator"},
 ]
 CONVERTER_FLOORS = [
-    {"codes", "delivery", "evaluation", "folding", "linear", "modules", "naming", "threads", "tracing"},
-    {"calibration", "inputs", "integers", "reconstruction", "stages", "stepping"},
+    {"codes", "delivery", "evaluation", "folding", "integrating", "linear", "modules", "naming", "threads", "tracing"},
+    {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "formats", "frontend", "importance", "lifting", "quantised"},
     {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
     {"advice", "correction", "pooling"},

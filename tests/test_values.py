@@ -1,12 +1,16 @@
 """Small values that the whole house shares: frozen arrays, specifications, rows, names, stored code."""
 
 import dataclasses
+import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
@@ -72,6 +76,28 @@ def test_a_function_that_no_file_holds_is_compiled_all_the_same() -> None:
     exec(compile("def twice(n):\n    return 2 * n\n", "<nowhere>", "exec"), space)
     twice = compiled(space["twice"])  # type: ignore[arg-type]
     assert twice(21) == 42
+
+
+@pytest.mark.compiled
+def test_kernels_that_older_sources_left_are_passed_over(tmp_path) -> None:
+    """Even where they name a class that is gone since: what they hold is not read."""
+    source = tmp_path / "older_kernels.py"
+    source.write_text("def twice(n):\n    return 2 * n\n")
+    spec = importlib.util.spec_from_file_location("older_kernels", source)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    twice: Any = compiled(module.twice)
+    index = Path(twice._cache._cache_file._index_path)
+    index.parent.mkdir(exist_ok=True)
+    left = pickle.dumps(("stamp", {"signature": Gone()})).replace(b"Gone", b"Went")
+    index.write_bytes(pickle.dumps(numba.__version__) + left)
+    assert twice(21) == 42
+
+
+class Gone:
+    """A class that an older version had, once its name in a pickle is changed."""
 
 
 def test_a_neuron_must_stay_within_the_messages_it_declares() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuro.codes import CODES
+from neuro.compiling import told
 from neuro.engine.pace import Pace, Work
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LONG_S = 60.0  # from which on a log says how long a piece of work will take
+MANY_KERNELS = 20  # from which on a log says that kernels are being compiled, rather than one that was missing
+_COMPILING = "compiling kernels, once for this installation, which takes up to half a minute"
 PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
@@ -82,6 +85,7 @@ class _LogLines(Work):
     """A line for each piece that takes longer than `LONG_S`, with how long it will take; for a log."""
 
     def __init__(self, what: str) -> None:
+        self._compiled = 0
         self.step(what)
 
     def step(self, what: str) -> None:
@@ -93,6 +97,11 @@ class _LogLines(Work):
             print(f"neuro: {self._what}: about {expected / 60:.0f} min", file=sys.stderr, flush=True)
             self._what = ""
 
+    def compiling(self, count: int) -> None:
+        self._compiled += 1
+        if self._compiled == MANY_KERNELS:
+            print(f"neuro: {_COMPILING}", file=sys.stderr, flush=True)
+
 
 class _ProgressBar(Work):
     """The same as a line with a bar and the time left."""
@@ -102,17 +111,23 @@ class _ProgressBar(Work):
         self.task = bar.add_task("", total=None)
 
     def step(self, what: str) -> None:
+        self._what = what
         self.bar.reset(self.task, description=what, total=None)
 
     def advance(self, done: int, total: int) -> None:
-        self.bar.update(self.task, completed=done, total=total)
+        self.bar.update(self.task, completed=done, total=total, description=self._what)
+
+    def compiling(self, count: int) -> None:
+        self.bar.update(self.task, description=f"{self._what}: {_COMPILING} ({count} done)")
 
 
 @contextmanager
 def working(what: str, *, quiet: bool = False) -> Iterator[Work]:
     """A progress line on standard error while the block runs, where that is a terminal; elsewhere a line for what takes long."""
     if quiet or not sys.stderr.isatty():
-        yield Work() if quiet else _LogLines(what)
+        log = Work() if quiet else _LogLines(what)
+        with told(log.compiling):
+            yield log
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -121,4 +136,5 @@ def working(what: str, *, quiet: bool = False) -> Iterator[Work]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         work = _ProgressBar(bar)
         work.step(what)
-        yield work
+        with told(work.compiling):
+            yield work

@@ -40,6 +40,9 @@ class Work:
     def advance(self, done: int, total: int) -> None:
         """So much of the piece is done."""
 
+    def compiling(self, count: int) -> None:
+        """The piece waits for kernels to be compiled, of which so many have been begun."""
+
 
 def within(limit_s: float, progress: Progress | None = None) -> Progress:
     """A `progress(done, samples)` that raises TimeLimitError once it shows that all samples take longer than `limit_s`."""

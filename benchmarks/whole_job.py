@@ -1,0 +1,184 @@
+"""What a person waits for besides the run itself: conversion, the whole job on few images, the first seconds of a command.
+
+    python benchmarks/whole_job.py --json FILE [--only TEXT] [--before CHECKOUT] [--side PIXELS]
+
+Everything is processor time of one thread, each measurement in a process of its own. `--before` names another checkout of this
+repository, which is measured in turn with this one; conversions are also given in forward passes of the float network over the
+calibration samples, measured in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+Found = dict[str, float]
+SAMPLES, IMAGES, T = 32, 500, 16
+DIGITS = ROOT / "tests" / "golden" / "digits_network.safetensors"
+
+
+def clocked(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.process_time()
+    done = work()
+    return done, time.process_time() - began
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def forward_s(model: Any, x: np.ndarray) -> float:
+    """Seconds of one pass of the float network over x, the better of two."""
+    import torch
+
+    def once() -> None:
+        with torch.no_grad():
+            for part in torch.tensor(x).split(32):
+                model(part)
+
+    return min(clocked(once)[1] for _ in range(2))
+
+
+def converted(model: Any, x: np.ndarray, code: str) -> tuple[Any, Found]:
+    """A conversion and what it cost; kernels are compiled, and modules imported, by a small one before it."""
+    import warnings
+
+    import torch
+
+    import converters
+    from neuro.digits.model import digits_cnn
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    how: Any = {"code": code, "timesteps": T}
+    converters.convert(digits_cnn().eval(), np.random.default_rng(0).random((32, 1, 8, 8), np.float32), **how)
+    passes, before = forward_s(model, x), peak_mb()
+    made, seconds = clocked(lambda: converters.convert(model, x, **how))
+    return made, {"cpu_s": seconds, "passes": seconds / passes, "peak_mb": peak_mb(), "forward_peak_mb": before}
+
+
+def mnist(code: str) -> Found:
+    """The MNIST network of sinabs: conversion on 256 images, and the whole job of 500 more."""
+    from conversion_networks import mnist_case
+
+    import neuro
+
+    case = mnist_case()
+    made, found = converted(case.model, case.calibration, code)
+    neuro.run(made.network, case.x[:1])
+    run, seconds = clocked(lambda: neuro.run(made.network, case.x[:IMAGES], threads=1))
+    right = float((run.predictions == case.y[:IMAGES]).mean())
+    return {**found, "job_cpu_s": found["cpu_s"] + seconds, "accuracy": right}
+
+
+def large(name: str, side: int) -> Found:
+    from large_networks import images, settled
+
+    x = images(SAMPLES, side)
+    return converted(settled(name, x), x, "rate")[1]
+
+
+def second_point() -> Found:
+    """A sweep's second T on the same calibration, as a share of its first."""
+    import torch
+    from conversion_networks import mnist_case
+
+    from converters.pipeline import convert
+
+    torch.set_num_threads(1)
+    case = mnist_case()
+    how: Any = {"code": "rate"}
+    convert(case.model, case.calibration[:32], timesteps=4, **how)
+    first, seconds = clocked(lambda: convert(case.model, case.calibration, timesteps=16, **how))
+    _, again = clocked(lambda: first.timesteps_for(0.0))
+    return {"cpu_s": again, "first_cpu_s": seconds}
+
+
+def command(*arguments: str, cold: bool = False) -> Found:
+    """A command of `neuro`, with kernels on disk or, `cold`, without any."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        np.savez(place / "test.npz", x=np.random.default_rng(0).random((64, 1, 8, 8)), y=np.zeros(64, int))
+        environment = {**os.environ, **({"NUMBA_CACHE_DIR": str(place / "kernels")} if cold else {})}
+
+        def once() -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            line = [sys.executable, "-m", "neuro", *arguments]
+            subprocess.run(line, check=True, cwd=folder, env=environment, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        first = once()
+        return {"cpu_s": first if cold else min(once() for _ in range(3))}
+
+
+RUN = ("run", str(DIGITS), "--data", "test.npz", "--quiet")
+Case = Callable[[int], Found]
+CASES: dict[str, Case] = {
+    "convert MNIST, rate": lambda side: mnist("rate"),
+    "convert MNIST, signed": lambda side: mnist("signed"),
+    "convert MNIST, graded": lambda side: mnist("graded"),
+    "convert ResNet-18, rate": lambda side: large("resnet18", side),
+    "convert MobileNet, rate": lambda side: large("mobilenet", side),
+    "convert ResNet-50, rate": lambda side: large("resnet50", side),
+    "another T of the same conversion": lambda side: second_point(),
+    "neuro chips": lambda side: command("chips"),
+    "neuro run, kernels on disk": lambda side: command(*RUN),
+    "neuro run, first ever": lambda side: command(*RUN, cold=True),
+}
+
+
+def measured(case: str, checkout: Path, side: int) -> Found:
+    """A case in a process of its own, with the packages of a checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, str(Path(__file__)), "--measure", case, "--side", str(side)]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{case} in {checkout} ended with\n{done.stderr}")
+    found: Found = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def told(row: dict[str, Any]) -> str:
+    now, before = row["now"], row.get("before")
+    passes = f", {now['passes']:.1f} forward passes" if "passes" in now else ""
+    was = f" (before: {before['cpu_s']:.2f} s, {before['cpu_s'] / now['cpu_s']:.1f} times as much)" if before else ""
+    return f"{row['case']:34} {now['cpu_s']:8.2f} s{passes}{was}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--before", type=Path, help="another checkout, measured beside this one")
+    parser.add_argument("--side", type=int, default=224, help="pixels of a large network's images (default: %(default)s)")
+    parser.add_argument("--measure", choices=list(CASES), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(CASES[arguments.measure](arguments.side)))
+        return
+    rows: list[dict[str, Any]] = []
+    for case in (name for name in CASES if arguments.only in name):
+        row: dict[str, Any] = {"case": case, "side": arguments.side, "now": measured(case, ROOT, arguments.side)}
+        if arguments.before:
+            row["before"] = measured(case, arguments.before.resolve(), arguments.side)
+        rows.append(row)
+        print(told(row), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
