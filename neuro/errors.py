@@ -21,7 +21,7 @@ class NeuroError(Exception):
         super().__init__(where, fact, remedy)
 
     def __str__(self) -> str:
-        return f"{_told(self.where)}: {_sentence(self.fact)} {_sentence(self.remedy)}"
+        return f"{_printable(self.where)}: {_sentence(self.fact)} {_sentence(self.remedy)}"
 
 
 class NetworkError(NeuroError):
@@ -97,7 +97,7 @@ def one_of(given: str, known: Iterable[str], more: str = "") -> str:
     return f"Did you mean {alike[near[0]]!r}? {listed}" if near else listed
 
 
-def _told(text: str) -> str:
+def _printable(text: str) -> str:
     """What may come from a file, fit for a terminal: of bounded length, on one line, without control characters."""
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
@@ -105,5 +105,5 @@ def _told(text: str) -> str:
 
 def _sentence(text: str) -> str:
     """The same with one full stop at its end, or the dots of a list that goes on."""
-    told = _told(text)
-    return told if told.endswith("...") else f"{told.rstrip('.')}."
+    text = _printable(text)
+    return text if text.endswith("...") else f"{text.rstrip('.')}."

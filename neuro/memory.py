@@ -19,7 +19,7 @@ def available_bytes() -> int | None:
 
     NEURO_MEMORY_BYTES in the environment says a smaller number, for a machine that is shared.
     """
-    known = [size for size in (_told(), _free(), *(_left(*files) for files in _CGROUPS)) if size is not None]
+    known = [size for size in (_reported(), _free(), *(_left(*files) for files in _CGROUPS)) if size is not None]
     return min(known, default=None)
 
 
@@ -35,7 +35,7 @@ def gigabytes(size: float) -> str:
     return f"{size / 1e9:,.3g} GB"
 
 
-def _told() -> int | None:
+def _reported() -> int | None:
     said = os.environ.get("NEURO_MEMORY_BYTES", "")
     return int(said) if said.isdecimal() else None
 

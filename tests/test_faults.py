@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
-from neuro.chip.chance import flip_all, flips, key_of, strike_all
+from neuro.chip.chance import flip_all, flips, key_of, mark_faulty
 from neuro.chip.cutting.limits import weight_bits
 from neuro.chip.faults.engine import Broken
 from neuro.chip.faults.memory import with_broken_weights
@@ -210,7 +210,7 @@ def test_what_is_struck_at_one_rate_is_struck_at_every_higher_one(seed: int, a: 
     struck = np.zeros((2, 500), bool)
     words = np.zeros((2, 500), np.int64)
     for i, rate in enumerate((low, high)):
-        strike_all(struck[i], key, rate)
+        mark_faulty(struck[i], key, rate)
         flip_all(words[i], key, flips(9, rate))
     assert not (struck[0] & ~struck[1]).any()
     assert not (words[0] & ~words[1] & 0x1FF).any()

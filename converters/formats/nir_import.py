@@ -98,7 +98,7 @@ class _Importer:
         self.visiting: set[str] = set()
         self.populations: dict[str, Population] = {}
         self.projections: list[Projection] = []
-        self.notes: list[str] = list(r.told())
+        self.notes: list[str] = list(r.notes())
         self.bias_wanted: list[tuple[str, NDArray[np.int64]]] = []
         self.worst = 0.0
 

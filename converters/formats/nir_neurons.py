@@ -49,7 +49,7 @@ class Reading:
         """Largest absolute weight."""
         return int(2 ** (self.weight_bits - 1) - 1)
 
-    def told(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
         """The assumptions in words."""
         reset = "by subtraction" if self.subtract else "to v_reset"
         when = ", after the next step's decay" if self.late else ""

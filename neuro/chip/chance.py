@@ -82,7 +82,7 @@ def flip_all(words: Ints, key: int, how: Flips) -> None:
 
 
 @compiled
-def strike_all(struck: NDArray[np.bool_], key: int, rate: float) -> None:
+def mark_faulty(faulty: NDArray[np.bool_], key: int, rate: float) -> None:
     """Decide for each part (parts,) whether it is faulty; parts that are faulty at one rate are so at every higher one."""
-    for i in range(len(struck)):
-        struck[i] = drawn(mixed(key, i)) <= rate
+    for i in range(len(faulty)):
+        faulty[i] = drawn(mixed(key, i)) <= rate

@@ -50,7 +50,7 @@ def demo(
         from neuro.studies.settings import StudySettings, other_codes
 
         target, settings = load_chip(chip), StudySettings(code, timesteps, other_codes(code))
-        from neuro.cli.tell import tell
+        from neuro.cli.showing import show
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
         from neuro.studies.study import study_model
@@ -65,4 +65,4 @@ def demo(
         "three convolutions with batch norm and ReLU, two average pools, one linear layer; trained just now",
     )
     title = f"Handwritten digits as spikes on {target.name}"
-    tell(replace(outcome, title=title, facts=facts, seed=seed), report=report, json=json, quiet=quiet)
+    show(replace(outcome, title=title, facts=facts, seed=seed), report=report, json=json, quiet=quiet)

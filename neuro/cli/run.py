@@ -70,6 +70,6 @@ def run(
     check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:
         outcome = study_named(request, work=work)
-    from neuro.cli.tell import tell
+    from neuro.cli.showing import show
 
-    tell(outcome, report=report, json=json, quiet=quiet)
+    show(outcome, report=report, json=json, quiet=quiet)

@@ -81,7 +81,7 @@ def estimate(
     else:
         at_once = samples if engine == "torch" else 1
         work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
-    stored = [_packed(p, network) if engine == "event" else _plainly(p, network) for p in network.projections]
+    stored = _stored(network, "event" if engine == "event" else "others")
     kept = sum(bytes_kept for _, bytes_kept in stored)
     integrating = [p for p in network.populations if not p.neuron.is_source]  # sources have no first state to keep
     states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in integrating)
@@ -130,6 +130,15 @@ def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:
 def _variables(neuron: Neuron) -> int:
     """State variables of a neuron, and the second word of a held current."""
     return len(neuron.variables) + neuron.hold_input
+
+
+def _stored(network: Network, engine: str) -> list[tuple[int, int]]:
+    """Bytes of each projection, at work while it is packed and kept; found once, because that takes a look at every weight."""
+    found = network._plans.get(f"bytes, {engine}")
+    if found is None:
+        count = _packed if engine == "event" else _plainly
+        found = network._plans[f"bytes, {engine}"] = [count(p, network) for p in network.projections]
+    return found
 
 
 def _packed(projection: Projection, network: Network) -> tuple[int, int]:

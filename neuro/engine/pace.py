@@ -50,7 +50,7 @@ def within(limit_s: float, progress: Progress | None = None) -> Progress:
         raise InputError("within_s", f"{limit_s!r} is not a positive number of seconds", "Pass more than 0, or None")
     pace = Pace()
 
-    def hear(done: int, samples: int) -> None:
+    def check(done: int, samples: int) -> None:
         expected = pace.expected_s(done, samples)
         if done < samples and expected is not None and expected > limit_s:
             fact = f"it needs about {expected:,.3g} s as {done:,} of them show, {limit_s:,.3g} s are allowed"
@@ -58,4 +58,4 @@ def within(limit_s: float, progress: Progress | None = None) -> Progress:
         if progress:
             progress(done, samples)
 
-    return hear
+    return check

@@ -321,9 +321,9 @@ def _spelt(value: Any) -> str:
 
 
 def _reproduce(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
-    told = [f"{name} {version}" for name, version in found["versions"].items()]
+    text = [f"{name} {version}" for name, version in found["versions"].items()]
     seed = () if outcome.seed is None else (f"seed {outcome.seed}",)
-    yield Section("reproduce", "To reproduce", points=(", ".join(told), *seed))
+    yield Section("reproduce", "To reproduce", points=(", ".join(text), *seed))
 
 
 def _figure(svg: str, caption: str) -> Figure:

@@ -74,13 +74,13 @@ def terminal(found: Sweep) -> Group:
     front = [[words(point)[i] for i in kept] for point in found.front]
     shown = table("", names, front, right=[name for name in names if name in COLUMNS[_SETTING:]])
     everywhere = ", ".join(f"{COLUMNS[i]} {rows[0][i]}" for i in alike)
-    told = [f"in all of them: {everywhere}"] if alike else []
-    told += [f"{_named(point)}: {point.error}" for point in found.failed[:_MOST_TOLD]]
+    lines = [f"in all of them: {everywhere}"] if alike else []
+    lines += [f"{_named(point)}: {point.error}" for point in found.failed[:_MOST_TOLD]]
     if len(found.failed) > _MOST_TOLD:
-        told.append(f"and {len(found.failed) - _MOST_TOLD} more, see result.json")
+        lines.append(f"and {len(found.failed) - _MOST_TOLD} more, see result.json")
     shown.title = None  # as wide as the terminal rather than the table
     return Group(
-        Text(_title(found), style="bold"), shown, *(Padding(Text(f"· {line}", style="dim"), (0, 0, 0, 2)) for line in told)
+        Text(_title(found), style="bold"), shown, *(Padding(Text(f"· {line}", style="dim"), (0, 0, 0, 2)) for line in lines)
     )
 
 
@@ -140,8 +140,8 @@ def _sections(found: Sweep) -> list[Section]:
     )
     if found.failed:
         made.append(Section("failed", "Not possible", points=tuple(f"{_named(p)}: {p.error}" for p in found.failed)))
-    told: Any = found.to_json()["versions"]
-    made.append(Section("reproduce", "To reproduce", points=(", ".join(f"{k} {v}" for k, v in told.items()),)))
+    made_with: Any = found.to_json()["versions"]
+    made.append(Section("reproduce", "To reproduce", points=(", ".join(f"{k} {v}" for k, v in made_with.items()),)))
     return made
 
 

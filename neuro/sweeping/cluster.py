@@ -14,7 +14,7 @@ from typing import Any
 
 from neuro.errors import EngineError, NeuroError
 from neuro.sweeping.journal import Record
-from neuro.sweeping.measure import blocks, measure_block, prepare, together, told
+from neuro.sweeping.measure import blocks, measure_block, prepare, reason_for, together
 from neuro.sweeping.pool import Job
 from neuro.sweeping.subject import SweepSubject
 
@@ -63,7 +63,7 @@ class Cluster:
         except KilledWorker:
             return job.lost("no word")
         except Exception as error:  # noqa: BLE001  # a bad point must not stop the others
-            return {**about, "error": told(error)}
+            return {**about, "error": reason_for(error)}
 
 
 def _hold(*parts: Any) -> tuple[Any, ...]:
@@ -91,6 +91,6 @@ def cluster(where: Any, subject: SweepSubject) -> Iterator[Cluster]:
     try:
         client = Client(str(where), timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
-        raise NeuroError(f"cluster {where!r}", f"no scheduler answers ({told(error)})", "Check its address") from None
+        raise NeuroError(f"cluster {where!r}", f"no scheduler answers ({reason_for(error)})", "Check its address") from None
     with client:
         yield Cluster(client, subject)

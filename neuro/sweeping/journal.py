@@ -111,8 +111,8 @@ def _record(path: Path, number: int, line: bytes) -> Record:
 
 
 def _is_point(record: Record) -> bool:
-    told = record["error"] if "error" in record else record["measured"]
-    return isinstance(record["key"], str) and (isinstance(told, str) or set(told) == set(Measured.__dataclass_fields__))
+    outcome = record["error"] if "error" in record else record["measured"]
+    return isinstance(record["key"], str) and (isinstance(outcome, str) or set(outcome) == set(Measured.__dataclass_fields__))
 
 
 def _sync_folder(folder: Path) -> None:

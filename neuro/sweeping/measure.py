@@ -95,7 +95,7 @@ def together(parts: Sequence[Measured]) -> Measured:
     return Measured(samples=samples, **means, **same)
 
 
-def told(error: Exception) -> str:
+def reason_for(error: Exception) -> str:
     """Why a setting could not be measured, in one line."""
     text = str(error) if isinstance(error, NeuroError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())

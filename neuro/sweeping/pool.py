@@ -41,8 +41,8 @@ class Job:
 
     def lost(self, how: str) -> Record:
         """The record of a job whose workers died each time."""
-        told = f"its worker process ended {RETRIES + 1} times, the last time with {how}"
-        return {"key": self.key, "setting": asdict(self.setting), "error": told, "lost": True}
+        text = f"its worker process ended {RETRIES + 1} times, the last time with {how}"
+        return {"key": self.key, "setting": asdict(self.setting), "error": text, "lost": True}
 
 
 @dataclass(slots=True)

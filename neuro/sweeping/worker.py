@@ -37,7 +37,7 @@ def answer(subject: Any, key: str, setting: dict[str, Any], chip: str) -> dict[s
     """The record of one setting; `chip` is the digest that the chip's figures must have."""
     from neuro.chip.files import load_chip
     from neuro.errors import ChipError
-    from neuro.sweeping.measure import blocks, measure_block, prepare, together, told
+    from neuro.sweeping.measure import blocks, measure_block, prepare, reason_for, together
     from neuro.sweeping.settings import Setting, chip_digest
 
     one = Setting(**setting)
@@ -49,7 +49,7 @@ def answer(subject: Any, key: str, setting: dict[str, Any], chip: str) -> dict[s
         parts = [measure_block(placement, subject.inputs[some], subject.labels[some]) for some in blocks(len(subject.inputs))]
         return {"key": key, "setting": setting, "measured": asdict(together(parts))}
     except Exception as error:  # noqa: BLE001  # a bad point must not stop the others
-        return {"key": key, "setting": setting, "error": told(error)}
+        return {"key": key, "setting": setting, "error": reason_for(error)}
 
 
 def _answer(answers: Any, record: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from neuro.report.result import result
 from neuro.report.terminal import tables
 
 
-def tell(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: bool) -> None:
+def show(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: bool) -> None:
     """Print the outcome unless `quiet`, and write the page and the JSON object where wanted ("-": standard output)."""
     found = result(outcome)
     shown = console(quiet=quiet or str(json) == "-")
