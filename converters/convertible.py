@@ -6,7 +6,7 @@ from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.valueops import ROWS
 
-VALUE_OPS = frozenset(op for op, row in ROWS.items() if row.listed is None)
+VALUE_OPS = frozenset(op for op, row in ROWS.items() if row.listed is None) - {"constant"}  # which is a bias
 _NEAREST = {
     "function": "relu, with or without a ceiling",
     "prelu": "relu",

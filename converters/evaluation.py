@@ -33,12 +33,16 @@ class Evaluation:
         needed = _needed(graph, set(inputs), tuple(self._uses))
         self._uses.update(name for layer in needed for name in set(layer.inputs))
         self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
+        self._samples = len(next(iter(inputs.values()), ()))
 
     def value(self, name: str) -> Tensor:
         """The value (samples, *shape) of a wanted layer, which can be asked for as often as it was wanted."""
         with torch.no_grad():
             while name not in self._values:
                 layer = next(self._needed)
+                if layer.op == "constant":
+                    self._values[layer.name] = torch.tensor(layer.arrays["value"]).expand(self._samples, *layer.shape)
+                    continue
                 before = [self._values[source] for source in layer.inputs]
                 tuned = self._quantised and "threshold" in layer.options
                 self._values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)

@@ -18,6 +18,7 @@ Shapes leave out the batch axis.
 | pad | | padding for every axis, ((before, after), ...), negative to crop; value |
 | scale | factor?, shift?: broadcast to the shape | |
 | identity | | |
+| constant | value: of every sample | |
 | function | | name: one of `neuro.functions`; values of its parameters |
 | prelu | slope: broadcasts to the shape | |
 | multiply, maximum, minimum | | |

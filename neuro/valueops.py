@@ -26,6 +26,10 @@ def _function(layer: Described, sources: Sequence[Shape]) -> Shape:
     return sources[0]
 
 
+def _constant(layer: Described, sources: Sequence[Shape]) -> Shape:
+    return tuple(layer.arrays["value"].shape)
+
+
 def broadcast(layer: Described, sources: Sequence[Shape]) -> Shape:
     """The shape that sources with equally many axes broadcast to."""
     try:
@@ -213,6 +217,7 @@ _MANY = {"sources": (1, None), "keeps_sign": True}
 _AFFINE = ("weight", "bias")
 
 ROWS: dict[str, OpRow] = {
+    "constant": OpRow(_constant, ("value",), sources=(0, 0)),
     "function": OpRow(_function, options={"name": word(*FUNCTIONS), "values": numbers}),
     "prelu": OpRow(_fitting("slope"), ("slope",), keeps_sign=True),
     "multiply": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]  # the table holds both kinds

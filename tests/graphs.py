@@ -22,7 +22,7 @@ def graph(shape: tuple[int, ...], *rows: dict[str, Any]) -> neuro.Graph:
     """Layers l0, l1, ... behind the input x, each behind the one before it unless its inputs are named."""
     layers = [neuro.Layer("x", "input", (), shape)]
     for i, given in enumerate(rows):
-        inputs = given["inputs"] or (layers[-1].name,)
+        inputs = () if given["op"] == "constant" else given["inputs"] or (layers[-1].name,)
         shapes = [layer.shape for name in inputs for layer in layers if layer.name == name]
         made = neuro.Layer(
             given["name"] or f"l{i}", given["op"], inputs, given["shape"] or (), given["arrays"], given["options"]

@@ -37,6 +37,7 @@ SOUND = {  # op -> shape of its input and a layer that fits
     "pad": ((3, 2), row("pad", padding=((0, 0), (1, -1)), value=0.5)),
     "scale": ((3, 2), row("scale", factor=weights(3, 1), shift=weights(3, 1))),
     "identity": ((3,), row("identity")),
+    "constant": ((3,), row("constant", value=weights(4))),
     "function": ((3, 2), row("function", name_="silu", values=(1.0,))),
     "prelu": ((3, 2), row("prelu", slope=weights(3, 1))),
     "multiply": ((3,), row("multiply", "x", "x")),
@@ -294,15 +295,16 @@ def tables() -> dict[str, set[str]]:
 
 
 LISTED = {op for op, one in OPS.items() if one.listed is not None}
-VALUES = {op for op, one in ROWS.items() if one.listed is None}  # no linear map
+VALUES = {op for op, one in ROWS.items() if one.listed is None} - {"constant"}  # no linear map
 _WITHOUT_WEIGHTS = "it has no weights that are trained"
 BOUNDED = {"avg_pool", "max_pool", "concat", "reshape", "permute", "pad", "identity", "gather", "maximum", "minimum"}
 _NO_BOUNDS = "its values may leave the range of its inputs; bounds_of has a rule of its own where there are bounds"
 NOT_COVERED = {  # table -> op -> why it stands in none of its rows
-    "evaluation._APPLY": {"input": "its value is given"},
+    "evaluation._APPLY": {op: "its value is given" for op in ("input", "constant")},
     "workload._COUNT": {"permute": "its entries say what it asks"},
     "linear.FOLLOWED": {
         "input": "a path begins there",
+        "constant": "it is a bias",
         "relu": "a path ends there",
         "max_pool": "a path ends there",
         "batch_norm": "folding takes it away",
@@ -370,7 +372,7 @@ def test_every_op_has_its_line_in_the_table_of_ops() -> None:
     assert row_of.arrays == ("weight",)
 
 
-LINEAR = set(OPS) - {"input", "relu", "max_pool", "batch_norm"} - VALUES  # what lies between populations
+LINEAR = set(OPS) - {"input", "constant", "relu", "max_pool", "batch_norm"} - VALUES  # what lies between populations
 
 
 @pytest.mark.parametrize("op", sorted(LINEAR))

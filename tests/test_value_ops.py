@@ -22,7 +22,7 @@ X = np.random.default_rng(5).normal(size=(3, 4, 5, 6)).astype(np.float32)
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @settings(max_examples=15)
-@given(x=numbers.arrays(np.float32, (1, 7), elements=st.floats(-8, 8, width=32)))
+@given(x=numbers.arrays(np.float32, (1, 7), elements=st.floats(-8, 8, width=32, allow_subnormal=False)))
 def test_a_function_is_evaluated_as_it_is_defined(name: str, x: np.ndarray) -> None:
     """Each has two definitions, in float64 by NumPy and in float32 by torch; both keep the bounds and the sign declared."""
     one, values = FUNCTIONS[name], tuple(default for _, default in FUNCTIONS[name].parameters)
@@ -30,6 +30,7 @@ def test_a_function_is_evaluated_as_it_is_defined(name: str, x: np.ndarray) -> N
     with np.errstate(all="ignore"):
         got, expected = logits(made, x), compute(name, x)
         slope = np.abs(compute(name, x * (1 + 2e-7)) - compute(name, x * (1 - 2e-7)))  # what rounding x itself may cost
+    expected = expected.astype(np.float32).astype(np.float64)  # beyond its range float32 is infinite
     assert np.allclose(got, expected, rtol=1e-5, atol=1e-6 + np.nan_to_num(slope), equal_nan=True)
     defined = expected[np.isfinite(expected)]
     assert ((defined >= one.lowest) & (defined <= one.highest)).all()

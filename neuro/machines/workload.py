@@ -282,6 +282,7 @@ def _lookup(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
 
 _COUNT = {
     "input": _nothing,
+    "constant": _nothing,
     "conv": _conv,
     "linear": _linear,
     "batch_norm": _fused,
