@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from converters.valuemath import VALUES
+from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.ops import OPS
 
@@ -31,12 +33,16 @@ class Evaluation:
         needed = _needed(graph, set(inputs), tuple(self._uses))
         self._uses.update(name for layer in needed for name in set(layer.inputs))
         self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
+        self._samples = len(next(iter(inputs.values()), ()))
 
     def value(self, name: str) -> Tensor:
         """The value (samples, *shape) of a wanted layer, which can be asked for as often as it was wanted."""
         with torch.no_grad():
             while name not in self._values:
                 layer = next(self._needed)
+                if layer.op == "constant":
+                    self._values[layer.name] = torch.tensor(layer.arrays["value"]).expand(self._samples, *layer.shape)
+                    continue
                 before = [self._values[source] for source in layer.inputs]
                 tuned = self._quantised and "threshold" in layer.options
                 self._values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)
@@ -67,6 +73,40 @@ def logits(graph: Graph, inputs: NDArray[Any], batch: int = 256) -> NDArray[np.f
         x = torch.as_tensor(np.array(inputs[start : start + batch], np.float32, order="C"))
         parts.append(evaluate(graph, {name: x}, (graph.output.name,))[graph.output.name].numpy())
     return np.concatenate(parts)
+
+
+def outputs(graph: Graph, inputs: Any, *, batch: int = 256) -> dict[str, NDArray[np.float32]]:
+    """What the float network yields, by the names of its outputs: (samples, *shape) each.
+
+    inputs: an array (samples, *shape), or one for each input by its name. Raises ConversionError that names an input that is
+    missing, unknown or of another shape.
+    """
+    given = {name: np.asarray(value) for name, value in _by_name(graph, inputs).items()}
+    counts = {name: len(value) for name, value in given.items()}
+    if len(set(counts.values())) > 1:
+        raise ConversionError("inputs", f"they hold different numbers of samples: {counts}", "Pass as many for each input")
+    parts: list[dict[str, Tensor]] = []
+    for start in range(0, max(counts.values()), batch):
+        x = {name: torch.as_tensor(np.array(v[start : start + batch], np.float32, order="C")) for name, v in given.items()}
+        parts.append(evaluate(graph, x, graph.outputs))
+    return {name: np.concatenate([part[name].numpy() for part in parts]) for name in graph.outputs}
+
+
+def _by_name(graph: Graph, given: Any) -> Mapping[str, Any]:
+    """The inputs by name, complete and of the right shapes."""
+    known = {layer.name: layer.shape for layer in graph.inputs}
+    inputs: Mapping[str, Any] = given if isinstance(given, Mapping) else {next(iter(known)): given}
+    if not isinstance(given, Mapping) and len(known) > 1:
+        fact = f"the network takes {len(known)} inputs ({', '.join(known)})"
+        raise ConversionError("inputs", fact, "Pass a mapping of names and arrays")
+    for name in (*known, *inputs):
+        if name not in inputs or name not in known:
+            what = "is missing" if name not in inputs else "is not one of the network's"
+            raise ConversionError(f"input {name!r}", f"it {what}", f"Pass {', '.join(known)}")
+        if np.shape(inputs[name])[1:] != known[name] or np.ndim(inputs[name]) == 0:
+            fact = f"its shape is {np.shape(inputs[name])}"
+            raise ConversionError(f"input {name!r}", fact, f"Pass (samples, {', '.join(map(str, known[name]))})")
+    return inputs
 
 
 def apply(layer: Layer, values: list[Tensor], arrays: Arrays | None = None) -> Tensor:
@@ -178,4 +218,5 @@ _APPLY: dict[str, Callable[..., Tensor]] = {
     "pad": lambda layer, arrays, x: _spatial(layer, x, layer.options["value"]),
     "scale": _scale,
     "identity": lambda layer, arrays, x: x,
+    **VALUES,
 }

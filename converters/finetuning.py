@@ -167,4 +167,4 @@ class _Student:
                 arrays = {name: values.detach().numpy() for name, values in self._arrays(layer).items()}
                 layer = replace(layer, arrays=arrays)
             layers.append(layer)
-        return Graph(tuple(layers), self.teacher.name, self.teacher.notes)
+        return self.teacher.relayered(layers)

@@ -39,16 +39,21 @@ def rewire(graph: Graph, gone: dict[str, str], changed: dict[str, Layer]) -> Gra
 
     layers = [changed.get(layer.name, layer) for layer in graph.layers if layer.name not in gone]
     layers = [replace(layer, inputs=tuple(follow(name) for name in layer.inputs)) for layer in layers]
-    output = follow(graph.output.name)
-    if layers[-1].name != output:
-        layers.append(Layer("output", "identity", (output,), next(a.shape for a in layers if a.name == output)))
-    return Graph(tuple(layers), graph.name, graph.notes)
+    shapes = {layer.name: layer.shape for layer in layers}
+    if len(graph.outputs) > 1:  # they keep their names
+        layers += [Layer(name, "identity", (follow(name),), shapes[follow(name)]) for name in graph.outputs if name in gone]
+    elif layers[-1].name != follow(graph.output.name):
+        output = follow(graph.output.name)
+        layers.append(Layer("output", "identity", (output,), shapes[output]))
+    return graph.relayered(layers)
 
 
 def drop_identities(graph: Graph) -> Graph:
     """Without identities, and without reshapes, pads and scales that change nothing; one that ends the graph stays."""
     gone = {}
-    for layer in graph.layers[:-1]:
+    for layer in graph.layers:
+        if layer.name in graph.outputs:
+            continue
         same = bool(layer.inputs) and graph[layer.inputs[0]].shape == layer.shape
         empty_pad = layer.op == "pad" and not any(map(any, layer.options["padding"]))
         single = layer.op in ("add", "concat") and len(layer.inputs) == 1
@@ -136,7 +141,7 @@ def pool_before_scaling(graph: Graph) -> Graph:
         if _monotone(scale) and _positive(graph, scale.inputs[0]):
             inner = replace(pool, name=_free(graph, f"{pool.name}.0"), inputs=scale.inputs)
             moved = replace(scale, name=pool.name, inputs=(inner.name,), shape=pool.shape)
-            kept = [scale] if len(graph.consumers(scale.name)) > 1 or graph.output is scale else []
+            kept = [scale] if len(graph.consumers(scale.name)) > 1 else []
             return _substitute(graph, {scale.name: kept, pool.name: [inner, moved]})
     return graph
 
@@ -239,7 +244,7 @@ def _substitute(graph: Graph, new: dict[str, list[Layer]]) -> Graph:
     layers: list[Layer] = []
     for layer in graph.layers:
         layers.extend(new.get(layer.name, [layer]))
-    return Graph(tuple(layers), graph.name, graph.notes)
+    return graph.relayered(layers)
 
 
 _PASSES: tuple[Pass, ...] = (

@@ -5,6 +5,7 @@ Knows the order of layers, their names and places; knows nothing of spikes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,23 +25,28 @@ from converters.tracing.remedies import remedy
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 
+_MASKED = -9e3  # what is below it may be a mask
+
 
 def trace(model: nn.Module, example: Any) -> Graph:
     """The float network `model` as a Graph, traced on `example` (samples, *shape); the model itself is not changed.
 
+    `example`: of several inputs a mapping of their names, those of forward, or a tuple of arrays. Whole numbers stay whole where
+    the model looks them up in a table. Outputs are named by their keys, or by their places ("output0"), where there are several.
     The graph is in float32, whatever the type and device of the model. Raises ConversionError that names the module, its place
     and a remedy for whatever has no spiking form.
     """
     if not isinstance(model, nn.Module):
         raise ConversionError("model", f"{type(model).__name__} is not a torch.nn.Module", "Pass a module, or a Graph")
-    model, sample = unwrapped(model), sample_pair(example)
+    model = unwrapped(model)
+    names, samples = _samples(model, example)
     with held(model):
-        graph = record(model, sample)
+        graph = record(model, samples, names)
         builder = Builder(model)
         for node in _needed(graph):
             _visit(builder, node)
         traced = builder.finish()
-        _check_same(model, traced, sample, _largest(graph))
+        _check_same(model, traced, dict(zip(builder.inputs, samples, strict=True)), _largest(graph))
     return traced
 
 
@@ -54,10 +60,44 @@ def sample_pair(example: Any) -> torch.Tensor:
     return torch.as_tensor(array if len(array) == 2 else np.concatenate([array, array]))
 
 
+def _samples(model: nn.Module, example: Any) -> tuple[tuple[str, ...], tuple[torch.Tensor, ...]]:
+    """The names of the inputs, those of forward, and two samples of each."""
+    known = [
+        name
+        for name, p in inspect.signature(model.forward).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if isinstance(example, Mapping):
+        unknown = [str(name) for name in example if name not in known]
+        if unknown or list(example) != known[: len(example)]:
+            fact = f"forward takes {', '.join(known)}, the example has {', '.join(map(str, example))}"
+            raise ConversionError(type(model).__name__, fact, "Name its inputs as forward does, in that order")
+        names, parts = tuple(example), tuple(example.values())
+    elif isinstance(example, tuple) and example and all(np.ndim(part) > 0 for part in example) and len(example) <= len(known):
+        names, parts = tuple(known[: len(example)]), example
+    else:
+        names, parts = (known[0] if known else "x",), (example,)
+    looks_up = any(isinstance(module, nn.Embedding) for module in model.modules())
+    return names, tuple(_ids(part) if looks_up and _whole(part) else sample_pair(part) for part in parts)
+
+
+def _whole(example: Any) -> bool:
+    return np.asarray(example).dtype in (np.int32, np.int64) and np.ndim(example) > 1
+
+
+def _ids(example: Any) -> torch.Tensor:
+    """Two samples of whole numbers, as they are."""
+    array = np.asarray(example)[:2].astype(np.int64)
+    return torch.as_tensor(array if len(array) == 2 else np.concatenate([array, array]))
+
+
 def _visit(builder: Builder, node: fx.Node) -> None:
     """Turn one node into layers."""
     if node.op == "placeholder":
         builder.names[node] = builder.add(node, "input", ())
+        builder.inputs.append(builder.names[node])
+        if builder.shape_of(node) and 0 in builder.shape_of(node):
+            raise builder.refuse(node, "it holds no values", "Pass samples with values")
     elif node.op == "output":
         builder.end(node)
     elif not node.meta["constant"]:
@@ -68,6 +108,14 @@ def _visit(builder: Builder, node: fx.Node) -> None:
 
 def _handle(builder: Builder, node: fx.Node) -> None:
     handler = _handler(builder, node)
+    first = next((n for n in node.all_input_nodes if not n.meta["constant"]), None)
+    at, value = builder.moved.get(first, 0) if first is not None else 0, node.meta["value"]
+    if at and first is not None and isinstance(value, torch.Tensor) and isinstance(first.meta["value"], torch.Tensor):
+        before = first.meta["value"].shape
+        if value.ndim == len(before) and value.shape[at] == before[at]:
+            builder.moved[node] = at
+    if any(builder.moved.get(n, 0) != at for n in node.all_input_nodes if not n.meta["constant"]):
+        raise builder.refuse(node, "its operands have samples on different axes", "Bring samples to the same axis first")
     try:
         handler(builder, node)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -125,22 +173,36 @@ def _sharing(node: fx.Node, changed: fx.Node) -> dict[fx.Node, bool]:
 
 
 def _largest(graph: fx.Graph) -> float:
-    """The largest absolute value on the way from sample to output: rounding errors are of its size."""
+    """The largest absolute value on the way from sample to output: rounding errors are of its size. Masks, numbers far below
+    0 that a softmax takes away, have none."""
     values = [node.meta["value"] for node in graph.nodes if node.op != "output"]
-    floats = [v for v in values if isinstance(v, torch.Tensor) and v.is_floating_point() and v.numel()]
-    return max(float(v.detach().abs().max()) for v in floats)
+    floats = [v.detach() for v in values if isinstance(v, torch.Tensor) and v.is_floating_point() and v.numel()]
+    sizes = [v[v > _MASKED].abs() for v in floats]
+    return max((float(size.max()) for size in sizes if size.numel()), default=1.0)
 
 
-def _check_same(model: nn.Module, graph: Graph, sample: torch.Tensor, largest: float) -> None:
+def _check_same(model: nn.Module, graph: Graph, samples: Mapping[str, torch.Tensor], largest: float) -> None:
     """The graph must compute what the model computes, on the sample and on its negative."""
-    for x in (sample, -sample):
+    negated = {name: -x if x.is_floating_point() else x for name, x in samples.items()}
+    for given in (samples, negated):
         with torch.no_grad():
-            expected = model(x.clone())  # a forward may change it in place
-        got = evaluate(graph, {graph.inputs[0].name: x}, (graph.output.name,))[graph.output.name]
-        allowed = 1e-3 * float(expected.abs().max()) + 1e-6 * largest + 1e-9
-        if expected.shape != got.shape or float((expected - got).abs().max()) > allowed:
-            raise ConversionError(
-                type(model).__name__,
-                "its outputs differ from those of the layers it was traced to",
-                "Report it with the model's code",
-            )
+            result = model(*(x.clone() for x in given.values()))  # a forward may change it in place
+        found = evaluate(graph, {name: given[name].float() for name in (one.name for one in graph.inputs)}, graph.outputs)
+        for expected, got in zip(_tensors(result), found.values(), strict=False):
+            _check_close(model, expected, got, largest)
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    parts = list(result.values()) if isinstance(result, dict) else result if isinstance(result, tuple | list) else [result]
+    return [part for part in parts if isinstance(part, torch.Tensor)]
+
+
+def _check_close(model: nn.Module, expected: torch.Tensor, got: torch.Tensor, largest: float) -> None:
+    expected = expected.float()
+    both = expected.isfinite() & got.isfinite() if expected.shape == got.shape else torch.zeros(1, dtype=torch.bool)
+    sizes = expected[both].abs() if expected.shape == got.shape else expected.abs()
+    allowed = 1e-3 * float(sizes.max() if sizes.numel() else 0.0) + 1e-6 * largest + 1e-9
+    same = expected.shape == got.shape and bool((expected.isnan() == got.isnan()).all())
+    if not same or (both.any() and float((expected - got)[both].abs().max()) > allowed):
+        fact = "its outputs differ from those of the layers it was traced to"
+        raise ConversionError(type(model).__name__, fact, "Report it with the model's code")

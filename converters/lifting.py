@@ -33,7 +33,7 @@ def lift_pools(graph: Graph, samples: NDArray[np.float32]) -> Graph:
         lifted[layer.name] = layers[-1].name
         if smallest.any():
             notes.append(f"layer {layer.name!r} pools values down to {smallest.min():.3g}; smaller ones would count as that")
-    return Graph(tuple(layers), graph.name, (*graph.notes, *notes)) if lifted else graph
+    return replace(graph.relayered(layers), notes=(*graph.notes, *notes)) if lifted else graph
 
 
 def _up_to(layers: list[Layer], last: Layer) -> Graph:

@@ -7,13 +7,14 @@ outside the file is read only from the model's own folder.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.formats.onnx_building import INTEGERS, Builder, Code
+from converters.formats.onnx_building import INTEGERS, WIDE, Builder, Code
 from converters.formats.onnx_operators import check_operator, visit
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph
@@ -24,27 +25,34 @@ _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"
 _REMEDY = "Export the model again"
 
 
-def read_onnx(path: Any, *, shape: tuple[int, ...] | None = None) -> Graph:
+def read_onnx(
+    path: Any,
+    *,
+    shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    samples: bool = True,
+) -> Graph:
     """The float network in an ONNX file as a Graph, for `convert`.
 
-    `shape`: of one sample, where the file leaves sizes of its input open. int8 models with QuantizeLinear and DequantizeLinear
-    pairs become the float network that they stand for; `Graph.notes` says what was left out.
+    `shape`: of one sample, where the file leaves sizes of its input open; of several inputs by their names. `sizes`: the size of
+    an open axis by its name in the file ("frames") or by its place ("x[2]"). `fixed`: inputs that become constants, by name.
+    `samples`: whether the first axis of every input holds samples; False: an input is one sample as a whole.
+    Inputs, and outputs where there are several, keep their names. int8 models with QuantizeLinear and DequantizeLinear pairs
+    become the float network that they stand for; `Graph.notes` says what was left out.
     Raises FormatError for a broken file, ConversionError that names the node for an operator without a spiking form.
     """
     model = _parse(Path(path))
     graph = model.graph
-    builder = Builder(graph, _opset(path, model), Path(path).name)
+    builder = Builder(graph, _opset(path, model), Path(path).name, int(bool(samples)))
     folder = Path(path).resolve().parent
-    _add_input(builder, str(path), shape)
+    builder.load = lambda tensor, where: tensor_array(tensor, where, folder)
+    _add_inputs(builder, str(path), shape, dict(sizes or {}), dict(fixed or {}))
     for node in graph.node:
         check_operator(builder, node)
     for tensor in graph.initializer:
         builder.values[tensor.name] = tensor_array(tensor, f"{Path(path).name}, tensor {tensor.name!r}", folder)
     for node in graph.node:
-        constant = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
-        if constant is not None:
-            builder.values[node.output[0]] = tensor_array(constant, builder.where(node), folder)
-            continue
         try:
             visit(builder, node)
         except NeuroError:
@@ -127,29 +135,83 @@ def _external(tensor: Any, where: str, folder: Path, size: int) -> bytes:
         return bytes(opened.read(length))
 
 
-def _add_input(builder: Builder, path: str, shape: tuple[int, ...] | None) -> None:
+def _add_inputs(builder: Builder, path: str, shape: Any, sizes: dict[str, int], fixed: dict[str, Any]) -> None:
     held = {tensor.name for tensor in builder.graph.initializer}
     inputs = [value for value in builder.graph.input if value.name not in held]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise ConversionError(path, f"it takes {len(inputs)} inputs ({names})", "Export a network with one input")
-    (value,) = inputs
+    names = [value.name for value in inputs]
+    for name in (*fixed, *(shape if isinstance(shape, Mapping) else ())):
+        if name not in names:
+            raise ConversionError(path, f"it has no input {name!r}", f"Use one of {', '.join(names) or 'none'}")
+    for value in [value for value in inputs if value.name in fixed]:
+        builder.values[value.name] = _fixed(f"{builder.file}, input {value.name!r}", value, fixed[value.name])
+    inputs = [value for value in inputs if value.name not in fixed]
+    if not inputs:
+        raise ConversionError(path, "it takes 0 inputs (none)", "Export a network with an input")
+    if shape is not None and not isinstance(shape, Mapping) and len(inputs) > 1:
+        fact = f"it takes {len(inputs)} inputs ({', '.join(value.name for value in inputs)})"
+        raise ConversionError(path, fact, f"Pass a shape for each: shape={{{inputs[0].name!r}: {tuple(shape)}, ...}}")
+    used: set[str] = set()
+    wanted = {value.name: (shape.get(value.name) if isinstance(shape, Mapping) else shape) for value in inputs}
+    for value in inputs:
+        _add_input(builder, value, wanted[value.name], sizes, used)
+    unknown = sorted(set(sizes) - used)
+    if unknown:
+        raise ConversionError(path, f"no input has an open axis {unknown[0]!r}", "Read it without sizes to see what is open")
+
+
+def _fixed(where: str, value: Any, given: Any) -> NDArray[Any]:
+    """An input as a constant, of the type and shape that the file declares."""
+    from onnx import helper
+
     dims = [d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim]
-    where = f"{Path(path).name}, input {value.name!r}"
-    if len(dims) < 2:
-        raise ConversionError(where, f"its shape is {tuple(dims)}", "Export with samples on the first axis")
-    builder.batch = dims[0] if dims[0] and dims[0] > 0 else None
-    fixed = tuple(dims[1:])
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise ConversionError(where, f"it is fixed to {given!r}", "Fix it to numbers")
+    array = array.astype(helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
+    if array.ndim != len(dims) or any(n and n != own for n, own in zip(dims, array.shape, strict=True)):
+        raise ConversionError(where, f"it is fixed to an array of shape {array.shape}, it has {tuple(dims)}", "Pass that shape")
+    return array
+
+
+def _add_input(builder: Builder, value: Any, shape: Any, sizes: dict[str, int], used: set[str]) -> None:
+    where, declared = f"{builder.file}, input {value.name!r}", list(value.type.tensor_type.shape.dim)
+    dims: list[int | None] = []
+    for axis, d in enumerate(declared):
+        keys = [key for key in (f"{value.name}[{axis}]", d.dim_param) if key and key in sizes]
+        used.update(keys)
+        known = d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+        dims.append(int(sizes[keys[0]]) if keys and known is None else known)
+    lead = builder.lead
+    if len(dims) < 1 + lead:
+        raise ConversionError(
+            where, f"its shape is {tuple(dims)}", "Export with samples on the first axis, or pass samples=False"
+        )
+    if lead and dims[0] and builder.batch not in (None, dims[0]):
+        fact = f"it holds {dims[0]} samples, another input {builder.batch}"
+        raise ConversionError(where, fact, "Export with samples on the first axis of each input, or pass samples=False")
+    if lead:
+        builder.batch = dims[0] or builder.batch
+    open_axes = [axis for axis in range(lead, len(dims)) if not dims[axis]]
     if shape is None:
-        if any(not n or n < 1 for n in fixed):
-            raise ConversionError(
-                where, f"it leaves sizes open: {('samples', *fixed)}", "Export with fixed sizes, or pass shape= of one sample"
+        if open_axes:
+            names = ["samples" if axis < lead else dims[axis] or _axis_name(value, axis) for axis in range(len(dims))]
+            remedy = (
+                f"Export with fixed sizes, or pass shape= of one sample, or sizes={{{_axis_name(value, open_axes[0])!r}: ...}}"
             )
-        shape = tuple(int(n) for n in fixed if n)
-    elif len(shape) != len(fixed) or any(n and n != given for n, given in zip(fixed, shape, strict=True)):
-        raise ConversionError(where, f"its samples have the shape {fixed}, not {shape}", "Pass the shape that it was made for")
+            raise ConversionError(where, f"it leaves sizes open: ({', '.join(map(str, names))})", remedy)
+        shape = tuple(int(n) for n in dims[lead:] if n)
+    elif len(shape) != len(dims) - lead or any(n and n != own for n, own in zip(dims[lead:], shape, strict=True)):
+        raise ConversionError(
+            where, f"its samples have the shape {tuple(dims[lead:])}, not {tuple(shape)}", "Pass the shape that it was made for"
+        )
     code = _input_code(value.type.tensor_type.elem_type, where)
-    builder.bind(value.name, builder.add_layer("input", (), shape, name=value.name, where=where), code)
+    builder.bind(value.name, builder.add_layer("input", (), tuple(shape), name=value.name, where=where), code)
+
+
+def _axis_name(value: Any, axis: int) -> str:
+    """An axis as `sizes` names it: as the file does where that says anything, else by its place."""
+    name = value.type.tensor_type.shape.dim[axis].dim_param
+    return name if name and name != "?" else f"{value.name}[{axis}]"
 
 
 def _input_code(data_type: int, where: str) -> Code | None:
@@ -158,21 +220,25 @@ def _input_code(data_type: int, where: str) -> Code | None:
 
     if data_type in (Types.FLOAT, Types.FLOAT16, Types.DOUBLE, Types.BFLOAT16):
         return None
-    whole = (Types.UINT8, Types.INT8, Types.UINT16, Types.INT16, Types.INT32, Types.INT64, Types.UINT32, Types.UINT64)
+    whole = (Types.UINT8, Types.INT8, Types.UINT16, Types.INT16, Types.INT32, Types.INT64, Types.UINT32, Types.UINT64, Types.BOOL)
     if data_type not in whole:
         known = Types.DataType.Name(data_type) if data_type in Types.DataType.values() else data_type
         raise ConversionError(where, f"its type is {known}", "Feed floats or integers")
-    return INTEGERS
+    return INTEGERS if data_type not in (Types.INT32, Types.INT64, Types.UINT32, Types.UINT64, Types.BOOL) else WIDE
 
 
 def _finish(builder: Builder, path: str, graph: Any) -> Graph:
-    if len(graph.output) != 1:
-        names = ", ".join(value.name for value in graph.output)
-        raise ConversionError(path, f"it has {len(graph.output)} outputs ({names})", "Export a network that returns the logits")
-    output = builder.values.get(graph.output[0].name)
-    if not isinstance(output, str):
-        raise ConversionError(path, "its output does not depend on its input", "Return the logits")
-    if graph.output[0].name in builder.codes:
-        where = f"{Path(path).name}, output {graph.output[0].name!r}"
-        raise ConversionError(where, "it is integers", "End the file with the DequantizeLinear that gives the logits")
-    return builder.finish(output, graph.name or Path(path).stem)
+    outputs = {}
+    for value in graph.output:
+        where = f"{builder.file}, output {value.name!r}" if len(graph.output) > 1 else path
+        layer = builder.values.get(value.name)
+        if not isinstance(layer, str):
+            raise ConversionError(where, "its output does not depend on its input", "Return the logits")
+        code = builder.codes.get(value.name)
+        if code is not None and code is not INTEGERS and code is not WIDE:
+            place = f"{builder.file}, output {value.name!r}"
+            raise ConversionError(place, "it is integers", "End the file with the DequantizeLinear that gives the logits")
+        outputs[value.name] = layer
+    if not outputs:
+        raise ConversionError(path, "it has 0 outputs (none)", "Export a network that returns the logits")
+    return builder.finish(outputs, graph.name or Path(path).stem)

@@ -19,6 +19,7 @@ from converters.calibration import as_array, check_samples
 from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
 from converters.coding import CodeSettings
+from converters.convertible import check_convertible
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import finetune
 from converters.folding import fold
@@ -135,6 +136,7 @@ def convert(
     bits = (weight_bits, potential_bits)
     calibration = as_array(calibration)
     graph = fold(float_graph(model, calibration))
+    check_convertible(graph)
     samples = check_samples(graph, calibration)
     graph = lift_pools(graph, samples)
     if code == "auto":

@@ -6,7 +6,7 @@ when known) it came from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,11 +107,16 @@ def _frozen(value: Any, where: str, name: str) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Graph(TableRepr, Specification):
-    """Layers in an order in which each comes after its inputs; the last one is the output. `notes`: what its reader left out."""
+    """Layers in an order in which each comes after its inputs. `notes`: what its reader left out.
+
+    `outputs`: the layers whose values are the network's, the last layer among them; that one alone unless given. No layer
+    reads an output. Inputs and outputs are named by their layers.
+    """
 
     layers: tuple[Layer, ...]
     name: str = "network"
     notes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     _by_name: dict[str, Layer] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,6 +139,7 @@ class Graph(TableRepr, Specification):
             seen[layer.name] = layer
         if not self.layers or self.layers[0].op != "input":
             raise GraphError(self.name, "the first layer is not an input", "Begin with an input layer")
+        object.__setattr__(self, "outputs", _outputs(self, seen))
         object.__setattr__(self, "_by_name", seen)
 
     def _shown(self) -> Table:
@@ -151,7 +157,15 @@ class Graph(TableRepr, Specification):
         return title, ("layer", "op", "shape", "inputs", "values"), abridged(rows)
 
     def _values(self) -> list[tuple[str, Any]]:
-        return [("layers", self.layers), ("name", self.name), ("notes", self.notes)]
+        several = [("outputs", self.outputs)] if len(self.outputs) > 1 else []
+        return [("layers", self.layers), ("name", self.name), ("notes", self.notes), *several]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Graph) and self.outputs != other.outputs:
+            return False
+        return Specification.__eq__(self, other)
+
+    __hash__ = Specification.__hash__
 
     def __getitem__(self, name: str) -> Layer:
         if name not in self._by_name:
@@ -164,7 +178,27 @@ class Graph(TableRepr, Specification):
 
     @property
     def output(self) -> Layer:
+        """The one output. Raises GraphError where there are several."""
+        if len(self.outputs) > 1:
+            fact = f"it has {len(self.outputs)} outputs ({', '.join(self.outputs)})"
+            raise GraphError(f"graph {self.name!r}", fact, "Take one of them: graph.only(name)")
         return self.layers[-1]
+
+    def relayered(self, layers: Iterable[Layer]) -> Graph:
+        """The graph with other layers, among which there are its outputs where it has several."""
+        return Graph(tuple(layers), self.name, self.notes, self.outputs if len(self.outputs) > 1 else ())
+
+    def only(self, *names: str) -> Graph:
+        """The part of the graph that leads to some of its outputs."""
+        for name in names:
+            if name not in self.outputs:
+                raise GraphError(f"output {name!r}", "there is none of that name", f"Use one of {', '.join(self.outputs)}")
+        needed = set(names)
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed.update(layer.inputs)
+        kept = [layer for layer in self.layers if layer.name in needed]
+        return Graph(tuple(kept), self.name, self.notes, names)
 
     def consumers(self, name: str) -> tuple[Layer, ...]:
         """Layers that take `name` as an input."""
@@ -190,6 +224,25 @@ class Graph(TableRepr, Specification):
 
 
 PARTS: dict[str, Any] = {"Layer": Layer, "Graph": Graph}  # of a saved graph
+
+
+def _outputs(graph: Graph, known: Mapping[str, Layer]) -> tuple[str, ...]:
+    """The names of the outputs, checked."""
+    if not isinstance(graph.outputs, tuple | list):
+        raise GraphError(
+            f"graph {graph.name!r}", f"outputs = {graph.outputs!r} is not a tuple of names", 'Write outputs=("name",)'
+        )
+    names, last = tuple(graph.outputs), graph.layers[-1].name
+    for name in names:
+        if name not in known:
+            raise GraphError(f"output {name!r}", "there is no such layer", f"Use one of {', '.join(known)}")
+        reader = next((layer.name for layer in graph.layers if name in layer.inputs), None)
+        if reader is not None:
+            raise GraphError(f"output {name!r}", f"layer {reader!r} reads it", "Put an identity behind it, and name that")
+    if names and (last not in names or len(set(names)) != len(names)):
+        fact = f"outputs = {names}" + ("" if last in names else f" leave out the last layer, {last!r}")
+        raise GraphError(f"graph {graph.name!r}", fact, "Name each output once, and end with one of them")
+    return names or (last,)
 
 
 def _unfed(layer: Layer, name: str, names: set[str], before: tuple[str, ...]) -> GraphError:

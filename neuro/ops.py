@@ -18,62 +18,43 @@ Shapes leave out the batch axis.
 | pad | | padding for every axis, ((before, after), ...), negative to crop; value |
 | scale | factor?, shift?: broadcast to the shape | |
 | identity | | |
+| constant | value: of every sample | |
+| function | | name: one of `neuro.functions`; values of its parameters |
+| prelu | slope: broadcasts to the shape | |
+| multiply, maximum, minimum | | |
+| where | | |
+| matmul | | |
+| softmax, log_softmax | | axis |
+| layer_norm, rms_norm | weight?, bias?: broadcast to the shape | axes that are normalised together, epsilon |
+| group_norm | weight?, bias?: (channels,) | groups, epsilon |
+| local_response_norm | | size (channels), alpha, beta, bias |
+| conv_transpose | weight (in, out / groups, *kernel), bias? (out,) | stride, padding (cropped), dilation, groups |
+| reduce | | kind: sum or mean; axes, which stay with size 1 |
+| gather | | axis, indices (out,) |
+| resample | weight (out, taps) | axis, places (out, taps): each place is a weighted sum of some |
+| mask | keep: 1 or 0, broadcasts to the shape | value where it is 0 |
+| embedding | weight (entries, width) | |
+| argmax | | axis, which stays with size 1 |
+| quantise | scale, zero: broadcast to the shape | lowest, highest: of the integers; rounding |
+
+Where an op has several sources, they have as many axes, and sizes that are equal or 1. `where`: a condition (0 or not), the value
+where it holds, the value where it does not. `matmul`: (..., m, k) by (..., k, n).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neuro import valueops
 from neuro.errors import GraphError
-from neuro.numbers import real, whole
-from neuro.specification import frozen_array
+from neuro.oprows import Described, Listed, OpRow, ceiling, divisor, integer, integers, number, pairs, thresholds, told
 from neuro.windows import Shape, reads_padding_alone, window_output
 
 IMAGE_AXES = (1, 2)  # axes behind the channels over which a window can slide
-Listed = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # entries: from which place, to which, times what
-Rule = Callable[[str, str, Any], Any]  # (where, option, value) -> the value in its one form; refuses others
-
-
-class Described(Protocol):
-    """What a row must know of a layer."""
-
-    @property
-    def place(self) -> str: ...
-    @property
-    def inputs(self) -> tuple[str, ...]: ...
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def arrays(self) -> Mapping[str, NDArray[np.float32]]: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class OpRow:
-    """What a layer of one op must have. `yields` works out its shape from those of its sources and refuses what does not fit.
-
-    `arrays` and `options` are needed, `more_arrays` and `more_options` may be left out; `sources` is the fewest and the most
-    (None: any number) layers that feed it. `keeps_sign`: its values are not negative where those of its sources are not.
-
-    `listed`(layer, shape of its source): of an op of one source that is a linear map, the entries of the map. It defines the op:
-    evaluation, paths between populations and workloads need no more.
-    """
-
-    yields: Callable[[Any, Sequence[Shape]], Shape]
-    arrays: tuple[str, ...] = ()
-    more_arrays: tuple[str, ...] = ()
-    options: Mapping[str, Rule] = field(default_factory=dict)
-    more_options: Mapping[str, Rule] = field(default_factory=dict)
-    sources: tuple[int, int | None] = (1, 1)
-    keeps_sign: bool = False
-    listed: Callable[[Any, Shape], Listed] | None = None
 
 
 def settled_options(place: str, op: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +83,7 @@ def output_shape(layer: Any, sources: Sequence[Shape]) -> Shape:
     """The shape that a layer yields from sources of these shapes; a GraphError where its arrays or options do not fit them."""
     found = OPS[layer.op].yields(layer, sources)
     if min(found, default=1) < 1:
-        raise GraphError(layer.place, f"{layer.op} of {_told(sources)} yields {found}, which holds nothing", "Use larger inputs")
+        raise GraphError(layer.place, f"{layer.op} of {told(sources)} yields {found}, which holds nothing", "Use larger inputs")
     return found
 
 
@@ -114,61 +95,6 @@ def _check_names(place: str, op: str, what: str, given: Any, needed: Sequence[st
     for name in needed:
         if name not in given:
             raise GraphError(place, f"{op} has a missing {what} {name!r}", f"Give {', '.join(needed)}")
-
-
-def _told(sources: Sequence[Shape]) -> str:
-    return " and ".join(str(tuple(shape)) for shape in sources)
-
-
-# Options in their one form
-
-
-def _whole(least: int | None, most: int | None = None) -> Rule:
-    return lambda place, name, value: whole(place, name, value, least, most, error=GraphError)
-
-
-def _finite(least: float | None = None) -> Rule:
-    return lambda place, name, value: real(place, name, value, least, error=GraphError)
-
-
-def _divisor(place: str, name: str, value: Any) -> int | None:
-    return None if value is None else whole(place, name, value, 1, error=GraphError)
-
-
-def _ceiling(place: str, name: str, value: Any) -> float | None:
-    if value is None or (isinstance(value, float | np.floating) and value == np.inf):
-        return None
-    return real(place, name, value, above=0, error=GraphError, remedy="Use a number above 0, or None for no ceiling")
-
-
-def _listed(place: str, name: str, value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, tuple | list) and not (isinstance(value, np.ndarray) and value.ndim):
-        raise GraphError(place, f"{name} = {value!r} is not a tuple", "Give one entry for each axis")
-    return tuple(value)
-
-
-def _wholes(least: int | None) -> Rule:
-    one = _whole(least)
-    return lambda place, name, value: tuple(one(place, name, entry) for entry in _listed(place, name, value))
-
-
-def _sides(least: int | None) -> Rule:
-    one = _whole(least)
-
-    def settle(place: str, name: str, value: Any) -> tuple[tuple[int, int], ...]:
-        pairs = [_listed(place, name, entry) for entry in _listed(place, name, value)]
-        if any(len(entry) != 2 for entry in pairs):
-            raise GraphError(place, f"{name} = {value!r} has an entry that is no pair", "Give (before, after) for each axis")
-        return tuple((one(place, name, before), one(place, name, after)) for before, after in pairs)
-
-    return settle
-
-
-def _thresholds(place: str, name: str, value: Any) -> NDArray[np.float64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu" or array.ndim > 1 or not array.size or not (np.isfinite(array) & (array > 0)).all():
-        raise GraphError(place, f"{name} holds what is no positive number", "Give one threshold, or one for each channel")
-    return frozen_array(value if isinstance(value, np.ndarray) else array, np.float64)
 
 
 # Shapes
@@ -283,21 +209,12 @@ def _relu(layer: Described, sources: Sequence[Shape]) -> Shape:
 def _concat(layer: Described, sources: Sequence[Shape]) -> Shape:
     first, axis = sources[0], layer.options["axis"]
     if axis >= len(first):
-        raise GraphError(layer.place, f"axis = {axis} of inputs {_told(sources)}", f"Use 0 to {len(first) - 1}")
+        raise GraphError(layer.place, f"axis = {axis} of inputs {told(sources)}", f"Use 0 to {len(first) - 1}")
     for shape in sources[1:]:
         if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
             fact = f"it joins {first} and {shape} along axis {axis}"
             raise GraphError(layer.place, fact, "Join inputs that differ along that axis only")
     return (*first[:axis], sum(shape[axis] for shape in sources), *first[axis + 1 :])
-
-
-def _add(layer: Described, sources: Sequence[Shape]) -> Shape:
-    try:
-        if len({len(shape) for shape in sources}) == 1:  # else the batch axis would meet another one
-            return tuple(np.broadcast_shapes(*sources))
-    except ValueError:
-        pass
-    raise GraphError(layer.place, f"it adds shapes {_told(sources)}", "Add equal shapes; reshape one of them first")
 
 
 def _reshape(layer: Described, sources: Sequence[Shape]) -> Shape:
@@ -341,23 +258,24 @@ def _scale(layer: Described, sources: Sequence[Shape]) -> Shape:
     return first
 
 
-_SLIDING = {"stride": _wholes(1), "padding": _sides(0)}
+_SLIDING = {"stride": integers(1), "padding": pairs(0)}
 
 OPS: dict[str, OpRow] = {
     "input": OpRow(_declared, sources=(0, 0)),
-    "conv": OpRow(_conv, ("weight",), ("bias",), {**_SLIDING, "dilation": _wholes(1), "groups": _whole(1)}),
+    "conv": OpRow(_conv, ("weight",), ("bias",), {**_SLIDING, "dilation": integers(1), "groups": integer(1)}),
     "linear": OpRow(_linear, ("weight",), ("bias",)),
-    "batch_norm": OpRow(_batch_norm, ("mean", "variance", "weight", "bias"), options={"epsilon": _finite(0)}),
+    "batch_norm": OpRow(_batch_norm, ("mean", "variance", "weight", "bias"), options={"epsilon": number(0)}),
     "relu": OpRow(
-        _relu, options={"ceiling": _ceiling}, more_options={"threshold": _thresholds, "levels": _whole(1)}, keeps_sign=True
+        _relu, options={"ceiling": ceiling}, more_options={"threshold": thresholds, "levels": integer(1)}, keeps_sign=True
     ),
-    "avg_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "divisor": _divisor}, keeps_sign=True),
-    "max_pool": OpRow(_pool, options={"kernel": _wholes(1), **_SLIDING, "dilation": _wholes(1)}, keeps_sign=True),
-    "add": OpRow(_add, sources=(1, None), keeps_sign=True),
-    "concat": OpRow(_concat, options={"axis": _whole(0)}, sources=(1, None), keeps_sign=True),
+    "avg_pool": OpRow(_pool, options={"kernel": integers(1), **_SLIDING, "divisor": divisor}, keeps_sign=True),
+    "max_pool": OpRow(_pool, options={"kernel": integers(1), **_SLIDING, "dilation": integers(1)}, keeps_sign=True),
+    "add": OpRow(valueops.broadcast, sources=(1, None), keeps_sign=True),
+    "concat": OpRow(_concat, options={"axis": integer(0)}, sources=(1, None), keeps_sign=True),
     "reshape": OpRow(_reshape, keeps_sign=True),
-    "permute": OpRow(_permute, options={"axes": _wholes(0)}, keeps_sign=True, listed=_permuted),
-    "pad": OpRow(_pad, options={"padding": _sides(None), "value": _finite()}),
+    "permute": OpRow(_permute, options={"axes": integers(0)}, keeps_sign=True, listed=_permuted),
+    "pad": OpRow(_pad, options={"padding": pairs(None), "value": number()}),
     "scale": OpRow(_scale, more_arrays=("factor", "shift")),
     "identity": OpRow(_same, keeps_sign=True),
+    **valueops.ROWS,
 }

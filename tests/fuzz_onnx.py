@@ -1,9 +1,10 @@
 """Random ONNX graphs, read by us and run by onnxruntime: equal, or refused by a NeuroError.
 
-`python -m tests.fuzz_onnx --graphs 2000` (make fuzz-onnx) tries new ones and prints what differs with its seed. Three kinds:
+`python -m tests.fuzz_onnx --graphs 2000` (make fuzz-onnx) tries new ones and prints what differs with its seed. Four kinds:
 
 float: operators with random options, opsets 7 to 23. What we read must be what onnxruntime computes.
-qdq: the same with quantisers in between. We leave out rounding and keep clips, so what we read must be what onnxruntime computes
+values: the same with functions, products, softmax, norms and resizing.
+qdq: the first with quantisers in between. We leave out rounding and keep clips, so what we read must be what onnxruntime computes
     of the file in which every quantiser of activations is a clip (`without_rounding`).
 static: float graphs quantised by onnxruntime.quantization, compared in the same way; and with onnxruntime's integers:
     they are as far off as rounding can move them (`rounding`), and no further.
@@ -51,7 +52,7 @@ def outcome(seed: int, kind: str, folder: Path) -> str:
     except NeuroError as error:
         return f"refused: {error}"
     got, ranks = logits(graph, drawn.x), {name: value.ndim for name, value in drawn.values.items()}
-    expected = run(content if kind == "float" else without_rounding(content, ranks), drawn.x)
+    expected = run(content if kind in ("float", "values") else without_rounding(content, ranks), drawn.x)
     if got.shape != expected.shape:
         return f"DIFFERS: shape {got.shape}, expected {expected.shape}"
     spread = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-3)
@@ -108,11 +109,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", action="append", choices=["float", "qdq", "static"])
+    parser.add_argument("--kind", action="append", choices=["float", "qdq", "static", "values"])
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
     options = parser.parse_args()
     counts: dict[str, dict[str, int]] = {}
-    for kind in options.kind or ["float", "qdq", "static"]:
+    for kind in options.kind or ["float", "qdq", "static", "values"]:
         found: Counter[str] = Counter()
         for seed in range(options.seed, options.seed + options.graphs):
             with tempfile.TemporaryDirectory() as folder:

@@ -12,9 +12,9 @@ POOL = {"kernel": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0)), "diviso
 
 
 def row(op: str, *inputs: str, name: str = "", shape: tuple[int, ...] | None = None, **more: Any) -> dict[str, Any]:
-    """A layer for `graph`: arrays are arrays, all else options."""
-    arrays = {key: value for key, value in more.items() if isinstance(value, np.ndarray)}
-    options = {key: value for key, value in more.items() if key not in arrays}
+    """A layer for `graph`: arrays of numbers are arrays, all else options, places among them; `name_` is an option's name."""
+    arrays = {key: value for key, value in more.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    options = {key.rstrip("_"): value for key, value in more.items() if key not in arrays}
     return {"op": op, "inputs": inputs, "name": name, "shape": shape, "arrays": arrays, "options": options}
 
 
@@ -22,7 +22,7 @@ def graph(shape: tuple[int, ...], *rows: dict[str, Any]) -> neuro.Graph:
     """Layers l0, l1, ... behind the input x, each behind the one before it unless its inputs are named."""
     layers = [neuro.Layer("x", "input", (), shape)]
     for i, given in enumerate(rows):
-        inputs = given["inputs"] or (layers[-1].name,)
+        inputs = () if given["op"] == "constant" else given["inputs"] or (layers[-1].name,)
         shapes = [layer.shape for name in inputs for layer in layers if layer.name == name]
         made = neuro.Layer(
             given["name"] or f"l{i}", given["op"], inputs, given["shape"] or (), given["arrays"], given["options"]

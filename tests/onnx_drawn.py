@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.onnx_drawn_values import STEPS as VALUES
+
 SAMPLES = 3
 LARGEST = 3000  # values of a sample
 Shape = tuple[int, ...]
@@ -19,8 +21,8 @@ class Drawn:
 
     def __init__(self, seed: int, kind: str) -> None:
         self.rng = np.random.default_rng(seed)
-        self.quantised = kind == "qdq"
-        self.opset = int(self.rng.integers(13 if kind != "float" else 7, 24))
+        self.kind = kind
+        self.opset = int(self.rng.integers(7 if kind in ("float", "values") else 13, 24))
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
         self.shape: Shape = tuple(self.rng.integers(1, 8, int(self.rng.choice([1, 2, 3, 3, 3]))).tolist())
@@ -66,7 +68,7 @@ class Drawn:
     def grow(self) -> None:
         """One more operation, if onnxruntime takes it and it keeps the samples apart."""
         before = (len(self.nodes), dict(self.tensors))
-        table = {**STEPS, **QUANTISERS} if self.quantised else STEPS
+        table = {**STEPS, **{"qdq": QUANTISERS, "values": VALUES}.get(self.kind, {})}
         name = self.pick(*table)
         try:
             out = table[name](self, self.now, self.values[self.now].shape[1:])

@@ -1,12 +1,13 @@
 """The node tests of the onnx package as a witness: what it says an operator computes, beside what we read from the same file.
 
 Every test becomes several files: each input in turn is the data and the others are constants, with the number of samples fixed
-and left open, for each output. A file is taken (and then its values must be the expected ones) or refused by a NeuroError.
+and left open, and once all inputs are data; for each output. What is refused with samples on the first axis is read as one sample
+as a whole. A file is taken (and then its values must be the expected ones) or refused by a NeuroError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 import converters
-from converters.evaluation import logits
+from converters.evaluation import outputs
 from neuro.errors import NeuroError
 
 NODES = "onnx.backend.test.case.node"
@@ -69,20 +70,23 @@ def _folder() -> Path:
 def files(case: Case) -> Iterator[tuple[str, bytes, Any, Any, float]]:
     """The files that a test becomes: what it is, its bytes, data, expected values, and what rounding to integers may cost."""
     given = [v for v in case.model.graph.input]
-    for at, data in enumerate(case.inputs):
-        if not isinstance(data, np.ndarray) or data.dtype.kind not in "fiu" or data.ndim < 2:
+    numbers = [i for i, data in enumerate(case.inputs) if isinstance(data, np.ndarray) and data.dtype.kind in "fiub"]
+    for at in [(i,) for i in numbers] + [tuple(i for i in numbers if case.inputs[i].dtype.kind == "f")] * (len(numbers) > 1):
+        if len(at) < 1 or (len(at) == 1 and len(numbers) > 1 and case.inputs[at[0]].dtype.kind != "f" and case.op == "Pad"):
             continue
         for out, expected in enumerate(case.outputs):
             for opened in (False, True):
+                if opened and (len(at) > 1 or case.inputs[at[0]].ndim < 2):
+                    continue
                 model = onnx.ModelProto()
                 model.CopyFrom(case.model)
                 graph = model.graph
                 graph.ClearField("input")
-                value = graph.input.add()
-                value.CopyFrom(given[at])
+                for i in at:
+                    graph.input.add().CopyFrom(given[i])
                 if opened:
-                    value.type.tensor_type.shape.dim[0].dim_param = "samples"
-                others = [(v.name, c) for i, (v, c) in enumerate(zip(given, case.inputs, strict=True)) if i != at]
+                    graph.input[0].type.tensor_type.shape.dim[0].dim_param = "samples"
+                others = [(v.name, c) for i, (v, c) in enumerate(zip(given, case.inputs, strict=True)) if i not in at]
                 if not all(isinstance(c, np.ndarray) for _, c in others):
                     continue
                 graph.initializer.extend(numpy_helper.from_array(c, name) for name, c in others)
@@ -92,7 +96,9 @@ def files(case: Case) -> Iterator[tuple[str, bytes, Any, Any, float]]:
                 graph.output.append(kept)
                 step = _dequantised(case, graph, expected) if case.op in _INTEGERS else None
                 wanted, cost = (expected, 0.0) if step is None else step
-                what = f"{case.name}, data {given[at].name}, output {kept.name}{', open' if opened else ''}"
+                names = " and ".join(given[i].name for i in at)
+                what = f"{case.name}, data {names}, output {kept.name}{', open' if opened else ''}"
+                data = {given[i].name: case.inputs[i] for i in at}
                 yield what, model.SerializeToString(), data, wanted, cost
 
 
@@ -117,15 +123,21 @@ def _dequantised(case: Case, graph: Any, expected: Any) -> tuple[Any, float] | N
     return (expected.astype(np.float64) - shift) * scale.reshape(column), float(scale.max())
 
 
-def outcome(content: bytes, data: Any, expected: Any, cost: float, folder: Path) -> str:
+def outcome(content: bytes, data: Mapping[str, Any], expected: Any, cost: float, folder: Path) -> str:
     """ "taken", "refused: ..." with the reason, or "WRONG: ..."; any other error is raised."""
     path = folder / "case.onnx"
     path.write_bytes(content)
+    whole = False
     try:
         graph = converters.read_onnx(path)
     except NeuroError as error:
-        return f"refused: {error}"
-    got = logits(graph, np.array(data, np.float32))
+        try:
+            graph, whole = converters.read_onnx(path, samples=False), True
+        except NeuroError:
+            return f"refused: {error}"
+    x = {layer.name: np.array(data[layer.name], np.float32) for layer in graph.inputs}  # others change nothing
+    (got,) = outputs(graph, {name: values[None] if whole else values for name, values in x.items()}).values()
+    got = got[0] if whole else got
     if not isinstance(expected, np.ndarray) or got.shape != expected.shape:
         return f"WRONG: shape {got.shape}, expected {getattr(expected, 'shape', type(expected))}"
     wanted = expected.astype(np.float64)

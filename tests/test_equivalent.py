@@ -22,7 +22,7 @@ def network() -> neuro.Network:
         ),
         projections=(
             neuro.Conv2d("in", "conv", RNG.integers(0, 9, (4, 1, 3, 3)), stride=2, padding=1, groups=2),
-            neuro.SumPool2d("conv", "pool", (2, 3)),
+            neuro.SumPool2d("conv", "pool", (2, 3), weight=3),
             neuro.Dense("pool", "out", RNG.integers(0, 9, (8, 5))),
             neuro.Sparse("in", "out", (np.array([3, 3, 90]), np.array([0, 0, 4]), np.array([2, 5, 7]))),
         ),

@@ -12,8 +12,8 @@ from neuro.compiled import sources
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
-    | {"windows", "numbers", "locating", "pickles", "codes"},
-    {"weights", "files", "bundles", "ops", "graph", "network", "neurons", "projections", "encoding"},
+    | {"windows", "numbers", "locating", "pickles", "codes", "functions"},
+    {"weights", "files", "bundles", "oprows", "valueops", "ops", "graph", "network", "neurons", "projections", "encoding"},
     {"engine"},
     {"chip"},
     {"machines"},

@@ -217,18 +217,15 @@ def test_a_quantiser_of_a_sum_is_its_rectifier(tmp_path) -> None:
 
 
 REFUSED = {
-    "Gelu": (one("Gelu"), "node 'n' (Gelu): it has no spiking form. Use ReLU"),
-    "Softmax": (one("Softmax"), "Return the logits"),
-    "LeakyRelu": (one("LeakyRelu"), "negative slope"),
+    "LSTM": (one("LSTM", "w", "w", tensors={"w": np.ones((1, 4, 4), np.float32)}), "Recurrent layers are not read yet"),
     "Clip": (one("Clip", "l", "h", tensors={"l": np.float32(2), "h": np.float32(1)}), "it clips to [2.0, 1.0]"),
     "ConvInteger": (one("ConvInteger"), "QDQ format"),
     "Loop": (one("Loop"), "without branches and loops"),
     "other domain": (one("Conv", domain="com.microsoft"), "domain 'com.microsoft'"),
-    "product": (([helper.make_node("Mul", ["x", "x"], ["y"], "n")], {}, IMAGE), "it multiplies two activations"),
     "mixes samples": (one("Reshape", "s", tensors={"s": ints(6, -1)}), "which mixes samples"),
     "moves samples": (one("Transpose", perm=[1, 0, 2, 3]), "moves the samples"),
     "over samples": (one("ReduceMean", "a", tensors={"a": ints(0)}), "axis 0"),
-    "reflects": (one("Pad", "p", tensors={"p": ints(*[0] * 8)}, mode="reflect"), "its mode is 'reflect'"),
+    "pads somehow": (one("Pad", "p", tensors={"p": ints(*[0] * 8)}, mode="mirror"), "its mode is 'mirror'"),
     "huge": (one("Pad", "p", tensors={"p": ints(0, 0, 2**40, 0, 0, 0, 0, 0)}), "it yields the shape"),
     "huge constant": (
         ([helper.make_node("ConstantOfShape", ["s"], ["c"], "n"), helper.make_node("Add", ["x", "c"], ["y"])],
@@ -262,8 +259,8 @@ REFUSED = {
     "product of another size on the left": (
         ([helper.make_node("MatMul", ["w", "x"], ["y"], "n")], {"w": np.ones((5, 5), np.float32)}, IMAGE), "for 5 values gets",
     ),
-    "product of two activations": (([helper.make_node("MatMul", ["x", "x"], ["y"], "n")], {}, (4, 4)), "Use convolutions"),
-    "product with a box": (one("MatMul", "w", tensors={"w": np.ones((2, 7, 3), np.float32)}), "shape (2, 7, 3). Multiply by"),
+    "product across samples": (([helper.make_node("MatMul", ["x", "x"], ["y"], "n")], {}, (4,)), "multiplies samples of shapes"),
+    "product with a box": (one("MatMul", "w", tensors={"w": np.ones((3, 7, 3), np.float32)}), "it multiplies stacks (2, 6, 7)"),
     "product of another size": (one("MatMul", "w", tensors={"w": np.ones((6, 3), np.float32)}), "for 6 values gets samples"),
     "statistics of the batch": (
         one("BatchNormalization", *"gbmv", tensors={k: np.ones(2, np.float32) for k in "gbmv"}, training_mode=1),
@@ -273,9 +270,8 @@ REFUSED = {
         one("BatchNormalization", *"gbmv", tensors={k: np.ones(3, np.float32) for k in "gbmv"}), "do not fit 2 channels",
     ),
     "constant that is larger": (
-        one("Add", "c", tensors={"c": np.ones((2, 2, 6, 7), np.float32)}), "of shape (2, 2, 6, 7) does not fit (2, 6, 7)",
+        one("Add", "c", tensors={"c": np.ones((2, 2, 6, 7), np.float32)}), "differs from sample to sample",
     ),
-    "division by data": (([helper.make_node("Div", ["x", "x"], ["y"], "n")], {}, IMAGE), "it divides by an activation"),
     "quantised by a channel too many": (
         one("QuantizeLinear", "s", tensors={"s": np.ones(3, np.float32)}), "(3,) scales or zero points for 2 channels",
     ),
@@ -307,7 +303,7 @@ REFUSED = {
     ),
     "samples added to rows": (
         ([helper.make_node("ReduceMax", ["x", "a"], ["r"], keepdims=0), helper.make_node("Add", ["x", "r"], ["y"], "n")],
-         {"a": ints(1)}, (4, 5)), "it adds samples of shapes [(4, 5), (5,)]",
+         {"a": ints(1)}, (4, 5)), "it joins samples of shapes [(4, 5), (5,)]",
     ),
     "pads beyond the window": (
         one("MaxPool", kernel_shape=[1, 1], pads=[1, 1, 1, 1]), "its window (1, 1) lies in the padding",
@@ -319,12 +315,11 @@ REFUSED = {
         one("Conv", "w", tensors={"w": np.ones((1, 2, 2, 2), np.float32)}, kernel_shape=[3, 3]), "kernel or bias does not fit",
     ),
     "picked by data": (
-        ([helper.make_node("Gather", ["c", "x"], ["y"], "n")], {"c": np.ones((4, 2), np.float32)}, (3,)), "indices depend on the",
+        ([helper.make_node("Gather", ["c", "x"], ["y"], "n")], {"c": np.ones((4, 2), np.float32)}, (3,)), "data pick from",
     ),
     "flattened samples": (one("Flatten", axis=2), "its axis is 2, which mixes samples"),
     "squeezed at will": (one("Squeeze"), "it names no axes"),
     "squeezed channels": (one("Squeeze", "a", tensors={"a": ints(1)}), "axes of (2, 6, 7) that it leaves out are not 1"),
-    "joined constant": (one("Concat", "c", tensors={"c": np.ones((1, *IMAGE), np.float32)}, axis=1), "it joins a constant"),
     "joined sizes": (
         ([helper.make_node("Transpose", ["x"], ["z"], "t", perm=[0, 1, 3, 2]),
           helper.make_node("Concat", ["x", "z"], ["y"], "n", axis=1)], {}, IMAGE),

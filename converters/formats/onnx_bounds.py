@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from neuro.functions import FUNCTIONS
 from neuro.graph import Layer
 
 Bounds = tuple[float, float]  # lowest and highest value, infinite where nothing is known
 
 OPEN: Bounds = (-math.inf, math.inf)
-_MOVES = ("avg_pool", "max_pool", "concat", "reshape", "permute", "pad", "identity")
+_MOVES = ("avg_pool", "max_pool", "concat", "reshape", "permute", "pad", "identity", "gather", "maximum", "minimum")
 
 
 def bounds_of(layer: Layer, before: list[Bounds]) -> Bounds:
@@ -25,6 +26,11 @@ def bounds_of(layer: Layer, before: list[Bounds]) -> Bounds:
         return sum(low for low, _ in before), sum(high for _, high in before)
     if layer.op == "scale":
         return _scaled(before[0], layer.arrays.get("factor", 1.0), layer.arrays.get("shift", 0.0))
+    if layer.op == "function":
+        row = FUNCTIONS[layer.options["name"]]
+        return (max(row.lowest, 0.0), row.highest) if row.keeps_sign and before[0][0] >= 0 else (row.lowest, row.highest)
+    if layer.op == "softmax":
+        return 0.0, 1.0
     if layer.op not in _MOVES:
         return OPEN
     low, high = min(low for low, _ in before), max(high for _, high in before)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections import ChainMap, Counter
+from collections.abc import Callable, Mapping, MutableMapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from neuro.graph import Graph, Layer
 
 Array = NDArray[Any]
 UNKNOWN_BATCH = (999_983, 999_979)  # sizes of the sample axis where the file leaves it open: what differs depends on it
+LARGEST = float(np.finfo(np.float32).max)
 _MOST_VALUES = 2**28  # of one layer and sample; more comes from a broken file, not from a network
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's newer exporter says which module a node came from
 
@@ -45,17 +47,21 @@ class Code:
 
 
 INTEGERS = Code(np.ones(()), np.zeros(()))  # of an input that is integers: they stand for themselves
+WIDE = Code(np.ones(()), np.zeros(()))  # the same of 32 or 64 bits, or of truth values: sums of them do not wrap
 
 
 class Builder:
     """What is known of an ONNX graph so far: each value is a layer's name or a constant array."""
 
-    def __init__(self, graph: Any, opset: int, file: str = "") -> None:
+    def __init__(self, graph: Any, opset: int, file: str = "", lead: int = 1) -> None:
         self.graph = graph
         self.opset = opset
         self.file = file
+        self.load: Callable[[Any, str], Array] = lambda tensor, where: np.zeros(0)  # reads a tensor of the file
+        self.depth = 0  # how many nodes the one being visited stands inside
+        self.lead = lead  # axes of samples in front of each value: 1, or 0 where an input is one sample as a whole
         self.batch: int | None = None  # samples that the file fixes, if it does
-        self.values: dict[str, str | Array] = {}
+        self.values: MutableMapping[str, str | Array] = {}
         self.others: dict[str, Array] = {}  # constants that depend on the number of samples, for another number of them
         self.codes: dict[str, Code] = {}  # of values that are integers
         self.layers: dict[str, Layer] = {}
@@ -63,8 +69,17 @@ class Builder:
         self.names = Names()
         self.reads: Counter[str] = Counter()  # how often a layer is read, by all the names of its value
         self.kept: Counter[str] = Counter()  # ranges of quantisers, by what they were replaced by
-        outputs = [value.name for value in graph.output]
-        self.uses = Counter([*(name for node in graph.node for name in node.input), *outputs])
+        self.uses: Counter[str] = Counter(value.name for value in graph.output)
+        self.count_uses(graph.node)
+
+    def count_uses(self, nodes: Any) -> None:
+        """Count how often nodes, and the graphs inside them, name each value."""
+        for node in nodes:
+            self.uses.update(node.input)
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    self.uses.update(value.name for value in attribute.g.output)
+                    self.count_uses(attribute.g.node)
 
     def where(self, node: Any) -> str:
         """The node as an error names it."""
@@ -87,6 +102,34 @@ class Builder:
         if not isinstance(name, str):
             raise self.refuse(node, "it works on a constant", "Fold constants when exporting")
         return self.layers[name]
+
+    def value(self, node: Any, index: int = 0) -> Layer:
+        """The layer that feeds an input of the node; a constant becomes one, the same for every sample."""
+        value = self._value(node, index)
+        if isinstance(value, str):
+            return self.layers[value]
+        others = [self.values.get(name) for name in node.input]
+        rank = max((len(self.layers[other].shape) for other in others if isinstance(other, str)), default=0)
+        held = np.clip(self.per_sample(node, self.needed(node, index, "operand"), rank), -LARGEST, LARGEST)
+        return self.layers[self.add(node, "constant", (), tuple(held.shape), {"value": np.asarray(held, np.float32)})]
+
+    def reading(self, node: Any, x: Layer) -> Builder:
+        """This builder, with x in place of the node's first input: for a handler that works on a part of the node."""
+        part = copy(self)
+        part.values = ChainMap({node.input[0]: x.name}, self.values)
+        return part
+
+    def values_of(self, node: Any) -> list[Layer]:
+        """The layers that feed all inputs of the node."""
+        return [self.value(node, i) for i, name in enumerate(node.input) if name]
+
+    def per_sample(self, node: Any, array: Array, rank: int) -> Array:
+        """A constant without its axis of samples, if it has one: rank is that of one sample."""
+        if self.lead and array.ndim > rank and len(array) != 1 and array.ndim == rank + 1:
+            raise self.refuse(node, f"a constant of shape {array.shape} differs from sample to sample", "Use one for all samples")
+        while self.lead and array.ndim > rank and rank and len(array) == 1:
+            array = array[0]
+        return np.asarray(array)
 
     def code(self, node: Any, index: int = 0) -> Code | None:
         """The code of an input that is integers, None for one of real numbers."""
@@ -162,14 +205,25 @@ class Builder:
         """Whether only the node that is being visited reads a layer, under whatever names its value goes."""
         return self.reads[name] == 1
 
-    def finish(self, output: str, name: str) -> Graph:
-        """The Graph, with layers that do not lead to the output left out, and the output last."""
-        needed = {output}
+    def finish(self, outputs: Mapping[str, str], name: str) -> Graph:
+        """The Graph, with layers that do not lead to an output left out. `outputs`: the layer of each, by its name.
+
+        A single output is the last layer, under its own name; several get a layer of their name each.
+        """
+        if len(outputs) > 1:
+            for value, source in outputs.items():
+                self.add_layer(
+                    "identity", (source,), self.layers[source].shape, name=value, where=f"{self.file}, output {value!r}"
+                )
+            last = [*self.layers][-len(outputs) :]
+        else:
+            last = list(outputs.values())
+        needed = set(last)
         for layer in reversed(self.layers.values()):
             if layer.name in needed:
                 needed.update(layer.inputs)
         kept = [layer for layer in self.layers.values() if layer.name in needed]
-        return Graph(tuple(kept), name, self._notes())
+        return Graph(tuple(kept), name, self._notes(), tuple(last) if len(last) > 1 else ())
 
     def _notes(self) -> tuple[str, ...]:
         if not self.kept:
@@ -193,8 +247,3 @@ def _layer_name(node: Any) -> str:
     for part in parts:  # a Sequential's part repeats its name: features, features.0
         path[-1:] = [part] if path and part.startswith(f"{path[-1]}.") else [*path[-1:], part]
     return ".".join(path) or own.lower() or "layer"
-
-
-def per_sample(array: Array, rank: int) -> Array:
-    """A constant without its sample axis, if it has one: rank is that of one sample."""
-    return array[0] if array.ndim == rank + 1 and len(array) == 1 else np.asarray(array)

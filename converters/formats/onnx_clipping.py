@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.formats.onnx_building import Builder, per_sample
+from converters.formats.onnx_broadcasting import scaled
+from converters.formats.onnx_building import Builder
 from neuro.graph import Layer
 
+MOST_SHIFT = 1e4  # of a bound: max(x - a, 0) + a keeps the digits of x only where a is not much larger than x
 _SLACK = 1e-6  # of a range's width: bounds and ranges were rounded to float32 on their way
 
 
@@ -37,6 +39,17 @@ def clipped(b: Builder, node: Any, x: Layer, lowest: float, highest: float) -> t
     return scaled(b, node, b.layers[between], shift=start), "clip"
 
 
+def limited(b: Builder, node: Any, x: Layer, lowest: float, highest: float) -> str:
+    """The layer clipped by comparison: bounds far from its values cost no digits."""
+    name = x.name
+    for op, bound in (("maximum", lowest), ("minimum", highest)):
+        if math.isfinite(bound):
+            value = np.full((1,) * len(x.shape), bound, np.float32)
+            held = b.add(node, "constant", (), value.shape, {"value": value})
+            name = b.add(node, op, (name, held), x.shape)
+    return name
+
+
 def _rectified(b: Builder, node: Any, x: Layer, ceiling: float | None) -> str:
     """A rectifier of x, or x with a lower ceiling where it is one that nothing else reads."""
     if x.op != "relu" or not b.read_once(x.name):
@@ -47,19 +60,3 @@ def _rectified(b: Builder, node: Any, x: Layer, ceiling: float | None) -> str:
 
 def _relu(b: Builder, node: Any, x: Layer, ceiling: float | None) -> str:
     return b.add(node, "relu", (x.name,), x.shape, ceiling=ceiling)
-
-
-def scaled(b: Builder, node: Any, x: Layer, factor: Any = None, shift: Any = None) -> str:
-    """x times a constant, plus a constant; both must broadcast to the shape of a sample."""
-    arrays = {}
-    for name, value in (("factor", factor), ("shift", shift)):
-        if value is not None:
-            arrays[name] = per_sample(np.asarray(value, np.float32), len(x.shape))
-            if not _broadcasts(arrays[name].shape, x.shape):
-                raise b.refuse(node, f"a constant of shape {arrays[name].shape} does not fit {x.shape}", "Reshape the constant")
-    return b.add(node, "scale", (x.name,), x.shape, arrays)
-
-
-def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    pairs = zip(shape[::-1], target[::-1], strict=False)
-    return len(shape) <= len(target) and all(n in (1, m) for n, m in pairs)

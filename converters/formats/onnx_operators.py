@@ -6,30 +6,40 @@ The first line of its docstring is the operator's row in docs/formats.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from converters.formats import onnx_arithmetic as arithmetic
+from converters.formats import onnx_functions as functions
+from converters.formats import onnx_norms as norms
 from converters.formats import onnx_quantisers as quantisers
+from converters.formats import onnx_resizing as resizing
 from converters.formats import onnx_selecting as selecting
 from converters.formats import onnx_shapes as shapes
-from converters.formats.onnx_building import UNKNOWN_BATCH, Array, Builder, Code
+from converters.formats.onnx_building import UNKNOWN_BATCH, WIDE, Array, Builder, Code
 from converters.formats.onnx_constants import FOLDED
+from converters.formats.onnx_inside import branch, expand_function, has_function
 from converters.formats.onnx_reductions import reduce
-from converters.formats.onnx_windows import conv, global_pool, pool
+from converters.formats.onnx_windows import conv, global_pool, pool, pool_lengths
 from converters.tracing.remedies import remedy
 from neuro.errors import ConversionError
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str | tuple[str, ...]]
 
 
+_QUANTISER_DOMAINS = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
+
+
 def check_operator(b: Builder, node: Any) -> None:
     """Refuse a node by its operator alone, before anything is computed."""
+    if node.domain in _QUANTISER_DOMAINS and node.op_type in ("Quant", "BipolarQuant"):
+        return
     if node.domain not in ("", "ai.onnx"):
         raise b.refuse(node, f"it is of the domain {node.domain!r}", "Export with the standard operators of ONNX")
-    if node.op_type not in ATTRIBUTES and node.op_type != "Constant":
+    if node.op_type not in (*ATTRIBUTES, "Constant", "If") and not has_function(node.op_type, b.opset):
         raise _unknown(b, node)
 
 
@@ -41,23 +51,59 @@ def visit(b: Builder, node: Any) -> None:
     """Turn one node into layers or a constant."""
     from onnx import helper
 
+    check_operator(b, node)
     a = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type in ATTRIBUTES:
         _check_attributes(b, node, a)
     if node.op_type == "Constant":
-        b.values[node.output[0]] = _constant(b, node, a)
+        b.values[node.output[0]] = b.load(a["value"], b.where(node)) if "value" in a else _constant(b, node, a)
+    elif node.op_type == "If":
+        branch(b, node, a, visit)
+    elif node.op_type == "Size" and not b.is_constant(node, 0):
+        _fold(b, node, [np.array(n * math.prod(b.layer(node).shape), np.int64) for n in _batches(b)])
     elif node.op_type == "Shape" and not b.is_constant(node, 0):
-        _fold(b, node, [np.array([n, *b.layer(node).shape], np.int64)[_part(a)] for n in _batches(b)])
+        leads = [[n] * b.lead for n in _batches(b)]
+        _fold(b, node, [np.array([*lead, *b.layer(node).shape], np.int64)[_part(a)] for lead in leads])
     elif all(b.is_constant(node, i) for i, name in enumerate(node.input) if name) and node.op_type in FOLDED:
-        depends = any(name in b.others for name in node.input)
-        held = [b.values] + [{**b.values, **b.others}] * depends
-        _fold(b, node, [FOLDED[node.op_type](a, *(values[name] if name else None for name in node.input)) for values in held])
+        _fold_node(b, node, a)
     elif node.op_type in OPERATORS:
         code = _code(b, node)
-        made = OPERATORS[node.op_type](b, node, a)
+        made = (_as_image if not b.lead and node.op_type in IMAGES else OPERATORS[node.op_type])(b, node, a)
         _bind(b, node, (made,) if isinstance(made, str) else made, code)
+    elif has_function(node.op_type, b.opset) and b.depth < 5:
+        expand_function(b, node, visit)
     else:
         raise _unknown(b, node)
+
+
+def _as_image(b: Builder, node: Any, a: dict[str, Any]) -> str:
+    """An operator of images whose first axis, that of samples, has size 1, where the values around it have no such axis."""
+    x = b.layer(node)
+    if len(x.shape) < 2 or x.shape[0] != 1:
+        fact = f"it slides over {x.shape[0] if x.shape else 0} images of one sample"
+        raise b.refuse(node, fact, "Read the file with samples=True: the first axis of images holds samples")
+    part = b.reading(node, shapes.reshaped(b, node, x, x.shape[1:]))
+    part.lead = part.batch = 1
+    made = b.layers[str(OPERATORS[node.op_type](part, node, a))]
+    return shapes.reshaped(b, node, made, (1, *made.shape)).name
+
+
+def _fold_node(b: Builder, node: Any, a: dict[str, Any]) -> None:
+    """Compute a node of constants; twice, for two numbers of samples, where a constant depends on that."""
+    depends = any(name in b.others for name in node.input)
+    if depends and node.op_type in ("Expand", "ConstantOfShape") and _one_for_all(b, node):
+        shape = np.array([1, *np.ravel(np.asarray(b.values[node.input[-1]]))[1:]], np.int64)
+        held = [b.values[name] for name in node.input[:-1]]
+        _fold(b, node, [FOLDED[node.op_type](a, *held, shape)])
+        return
+    values: list[Mapping[str, Any]] = [b.values, *[{**b.values, **b.others}] * depends]
+    _fold(b, node, [FOLDED[node.op_type](a, *(v[name] if name else None for name in node.input)) for v in values])
+
+
+def _one_for_all(b: Builder, node: Any) -> bool:
+    """Whether a shape that is filled or expanded to begins with the number of samples, and names it nowhere else."""
+    one, other = (np.ravel(np.asarray(held[node.input[-1]])) for held in (b.values, {**b.values, **b.others}))
+    return bool(one.size and (one[0], other[0]) == UNKNOWN_BATCH and (one[1:] == other[1:]).all())
 
 
 def _check_attributes(b: Builder, node: Any, a: dict[str, Any]) -> None:
@@ -73,6 +119,8 @@ def _check_attributes(b: Builder, node: Any, a: dict[str, Any]) -> None:
 
 
 def _batches(b: Builder) -> tuple[int, ...]:
+    if not b.lead:
+        return (1,)
     return UNKNOWN_BATCH if b.batch is None else (b.batch,)
 
 
@@ -80,19 +128,24 @@ def _part(a: dict[str, Any]) -> slice:
     return slice(a.get("start", 0), a.get("end"))
 
 
-def _fold(b: Builder, node: Any, found: list[Array]) -> None:
+def _fold(b: Builder, node: Any, found: list[Any]) -> None:
     """Keep a constant; and what it is for another number of samples, where it depends on that."""
-    b.values[node.output[0]] = found[0]
-    if len(found) > 1 and not np.array_equal(found[0], found[1]):
-        b.others[node.output[0]] = found[1]
+    parts = [one if isinstance(one, tuple) else (one,) for one in found]
+    for name, *values in zip(node.output, *parts, strict=False):
+        b.values[name] = values[0]
+        if len(values) > 1 and not np.array_equal(values[0], values[1]):
+            b.others[name] = values[1]
 
 
 def _code(b: Builder, node: Any) -> Code | None:
     """The code of the integers that a node moves. Raises ConversionError where it would compute with integers."""
     codes = [b.codes.get(name) for name in node.input if name in b.values and isinstance(b.values[name], str)]
     first = codes[0] if codes else None
-    if node.op_type in READS_INTEGERS or all(code is None for code in codes):
+    looks_up = node.op_type == "Gather" and b.is_constant(node, 0)  # integers that say where, in a table of other values
+    if looks_up or node.op_type in READS_INTEGERS or all(code is None for code in codes):
         return None
+    if node.op_type in (*WIDE_ARITHMETIC, *MOVES_INTEGERS) and all(code is WIDE for code in codes):
+        return WIDE
     if node.op_type in MOVES_INTEGERS and first is not None and first.single:
         if all(code is not None and code.same(first) for code in codes):
             return first
@@ -114,8 +167,15 @@ _REMEDIES = {
         ("ConvInteger", "MatMulInteger", "QLinearAdd", "DynamicQuantizeLinear"),
         "Quantise statically, in the QDQ format",
     ),
-    **dict.fromkeys(("If", "Loop", "Scan"), "Write the forward without branches and loops that depend on values"),
+    **dict.fromkeys(("Loop", "Scan"), "Write the forward without branches and loops that depend on values"),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), "Recurrent layers are not read yet: use convolutions over time"),
 }
+
+
+_NAMED = (
+    *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Erf", "Exp", "Floor", "Log"),
+    *("Reciprocal", "Round", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh"),
+)
 
 
 def _constant(b: Builder, node: Any, a: dict[str, Any]) -> Array:
@@ -143,10 +203,26 @@ def _dropout(b: Builder, node: Any, a: dict[str, Any]) -> str:
     return b.layer(node).name
 
 
-READS_INTEGERS = ("Cast", "DequantizeLinear", "QLinearConv", "QLinearMatMul")
+_COMPARES = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "Where", "OneHot")
+READS_INTEGERS = ("Cast", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ArgMax", "ArgMin", "GatherElements", *_COMPARES)
+# Arithmetic on integers that are too wide to wrap:
+WIDE_ARITHMETIC = (
+    "Abs",
+    "Add",
+    "Clip",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "ReduceSum",
+    "Sign",
+    "Sub",
+    "Sum",
+)  # on integers that do not wrap
 MOVES_INTEGERS = (
     "Concat",
     "DepthToSpace",
+    "Expand",
     "Flatten",
     "Gather",
     "Identity",
@@ -157,11 +233,73 @@ MOVES_INTEGERS = (
     "SpaceToDepth",
     "Split",
     "Squeeze",
+    "Tile",
     "Transpose",
     "Unsqueeze",
 )  # a scale is positive, so the largest integer is that of the largest value
 
+IMAGES = (
+    *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace", "GlobalAveragePool", "GlobalMaxPool"),
+    *("GroupNormalization", "InstanceNormalization", "LRN", "LpPool", "GlobalLpPool", "MaxPool", "QLinearConv", "SpaceToDepth"),
+    "MeanVarianceNormalization",
+)
+
 OPERATORS: dict[str, Handler] = {
+    **{name: functions.scalar(name.lower()) for name in _NAMED},
+    "And": functions.logic("and"),
+    "ArgMax": norms.extreme_place(True),
+    "ArgMin": norms.extreme_place(False),
+    "CenterCropPad": resizing.space,
+    "Celu": functions.scalar("celu", ("alpha", 1.0)),
+    "ConvTranspose": resizing.conv_transpose,
+    "Elu": functions.scalar("elu", ("alpha", 1.0)),
+    "Equal": functions.compared("equal"),
+    "Expand": resizing.expand,
+    "GatherElements": selecting.gather_elements,
+    "Gelu": functions.gelu,
+    "GlobalLpPool": pool_lengths(True),
+    "Greater": functions.compared("greater"),
+    "GreaterOrEqual": functions.compared("greater_or_equal"),
+    "GroupNormalization": norms.group_norm,
+    "HardSwish": functions.scalar("hardswish"),
+    "Hardmax": norms.softmax("hardmax"),
+    "InstanceNormalization": norms.group_norm,
+    "LRN": norms.local_response,
+    "LayerNormalization": norms.layer_norm("layer_norm"),
+    "LeakyRelu": functions.scalar("leaky_relu", ("alpha", 0.01)),
+    "Less": functions.compared("greater", flipped=True),
+    "LessOrEqual": functions.compared("greater_or_equal", flipped=True),
+    "LogSoftmax": norms.softmax("log_softmax"),
+    "LpNormalization": norms.lp_normalised,
+    "LpPool": pool_lengths(False),
+    "Mean": arithmetic.average,
+    "MeanVarianceNormalization": norms.standardised,
+    "Mish": functions.scalar("mish"),
+    "Not": functions.negation,
+    "OneHot": functions.one_hot,
+    "Or": functions.logic("or"),
+    "PRelu": functions.prelu,
+    "Pow": functions.power,
+    "RMSNormalization": norms.layer_norm("rms_norm"),
+    "ReduceL1": norms.lengths("abs", ""),
+    "ReduceL2": norms.lengths("square", "sqrt"),
+    "ReduceLogSum": norms.lengths("", "log"),
+    "ReduceLogSumExp": norms.log_sum_exp,
+    "ReduceProd": norms.product,
+    "ReduceSumSquare": norms.lengths("square", ""),
+    "Resize": resizing.resize,
+    "Selu": functions.scalar("selu", ("alpha", 1.67326319217681884765625), ("gamma", 1.05070102214813232421875)),
+    "Shrink": functions.scalar("shrink", ("lambd", 0.5), ("bias", 0.0)),
+    "Softmax": norms.softmax("softmax"),
+    "Swish": functions.swish,
+    "ThresholdedRelu": functions.scalar("thresholded_relu", ("alpha", 1.0)),
+    "Tile": resizing.tile,
+    "Trilu": resizing.triangle,
+    "Upsample": resizing.resize,
+    "Where": functions.where,
+    "Xor": functions.logic("xor"),
+    "Quant": quantisers.quant,
+    "BipolarQuant": quantisers.bipolar_quant,
     "Add": arithmetic.total,
     "AveragePool": pool("avg_pool"),
     "BatchNormalization": arithmetic.batch_norm,
@@ -207,8 +345,35 @@ OPERATORS: dict[str, Handler] = {
 }
 
 _WINDOW = "auto_pad dilations kernel_shape pads strides"
+_LOOKS = (
+    "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value keep_aspect_ratio_policy"
+)
+_REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare")
 ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change nothing in evaluation
     **dict.fromkeys((*OPERATORS, *FOLDED), ""),
+    **dict.fromkeys(("ArgMax", "ArgMin"), "axis keepdims select_last_index"),
+    **dict.fromkeys(("Celu", "Elu", "LeakyRelu", "Swish", "ThresholdedRelu"), "alpha"),
+    "CenterCropPad": "axes",
+    "ConvTranspose": f"{_WINDOW} group output_padding output_shape",
+    **dict.fromkeys(("GatherElements", "Hardmax", "LogSoftmax", "OneHot", "Softmax"), "axis"),
+    "Gelu": "approximate",
+    "GlobalLpPool": "p",
+    "GroupNormalization": "epsilon num_groups stash_type",
+    "InstanceNormalization": "epsilon",
+    "LRN": "alpha beta bias size",
+    **dict.fromkeys(("LayerNormalization", "RMSNormalization"), "axis epsilon stash_type"),
+    "LpNormalization": "axis p",
+    "LpPool": f"{_WINDOW} ceil_mode p",
+    "MeanVarianceNormalization": "axes",
+    **dict.fromkeys(_REDUCTIONS, "axes keepdims noop_with_empty_axes"),
+    "Resize": f"{_LOOKS} mode nearest_mode",
+    "ScatterElements": "axis reduction",
+    "Selu": "alpha gamma",
+    "Shrink": "bias lambd",
+    "Trilu": "upper",
+    "Upsample": "mode scales",
+    "Quant": "signed narrow rounding_mode",
+    "BipolarQuant": "",
     "AveragePool": f"{_WINDOW} ceil_mode count_include_pad",
     "BatchNormalization": "epsilon momentum training_mode",
     "Cast": "to saturate round_mode",

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from converters.formats.onnx_building import INTEGERS, Array, Builder, Code
-from converters.formats.onnx_clipping import clipped, scaled
+from converters.formats.onnx_broadcasting import function, scaled
+from converters.formats.onnx_building import INTEGERS, WIDE, Array, Builder, Code
+from converters.formats.onnx_clipping import clipped
 from converters.formats.onnx_shapes import axis_of
 from converters.formats.onnx_windows import add_conv
 from neuro.graph import Layer
 
 FLOATS = (1, 10, 11, 16)  # float, float16, double, bfloat16
+_BOOL, _LARGE = 9, (6, 7, 12, 13)  # truth values; integers of 32 and 64 bits
 _WHOLE = {2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}
 
 
@@ -92,11 +94,22 @@ def _read_as(b: Builder, node: Any, x: Layer, code: Code, read: Code) -> str:
 
 
 def cast(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """left out between float types, and from integers to floats; others are refused"""
-    x, code = b.layer(node), b.code(node)
-    if a["to"] not in FLOATS:
-        raise b.refuse(node, f"it casts activations to type {a['to']}", "Keep activations in float")
-    return x.name if code is None else _read_as(b, node, x, code, INTEGERS)
+    """left out between float types, from integers to floats, and to wider integers; else function, to 32 or 64 bits or truth"""
+    x, code, to = b.layer(node), b.code(node), a["to"]
+    if to in FLOATS:
+        return x.name if code is None else _read_as(b, node, x, code, INTEGERS)
+    if code is not None and not code.same(INTEGERS):
+        raise b.refuse(node, "it casts integers that stand for other values", "Dequantise them first")
+    if to == _BOOL:
+        b.codes[node.output[0]] = WIDE
+        if b.bounds[x.name] == (0.0, 1.0) and code is not None:
+            return x.name
+        zero = function(b, node, x, "equal", 0.0)
+        return scaled(b, node, b.layers[zero], factor=-1.0, shift=1.0)
+    if to not in _LARGE:
+        raise b.refuse(node, f"it casts activations to type {to}", "Keep activations in float")
+    b.codes[node.output[0]] = WIDE
+    return x.name if code is not None else function(b, node, x, "trunc")
 
 
 def qlinear_conv(b: Builder, node: Any, a: dict[str, Any]) -> str:
@@ -141,3 +154,28 @@ def _integers_again(b: Builder, node: Any, x: Layer, index: int) -> str:
     if scale.size != 1 or zero.size != 1:
         raise b.refuse(node, "it quantises its outputs per channel", "Quantise activations per tensor")
     return _to_integers(b, node, x, scale, zero, 1)
+
+
+_ROUNDINGS = {"ROUND": "nearest", "ROUND_TO_ZERO": "to zero", "FLOOR": "down", "CEIL": "up"}
+
+
+def quant(b: Builder, node: Any, a: dict[str, Any]) -> str:
+    """quantise, with its rounding; weights become what they are rounded to"""
+    rounding = _ROUNDINGS.get(a.get("rounding_mode", b"ROUND").decode().upper())
+    bits = b.needed(node, 3, "bit width")
+    if rounding is None or bits.size != 1 or not 1 <= float(bits.ravel()[0]) <= 32:
+        raise b.refuse(node, f"its rounding is {a.get('rounding_mode')!r}, its bit width {bits.ravel()[:3]}", "Use 1 to 32 bits")
+    signed, narrow, n = bool(a.get("signed", 1)), bool(a.get("narrow", 0)), float(bits.ravel()[0])
+    highest = 2 ** (n - 1) - 1 if signed else 2**n - 1 - narrow
+    lowest = -(2 ** (n - 1)) + narrow if signed else 0.0
+    x = b.value(node)
+    arrays = {name: b.per_sample(node, b.needed(node, i, name), len(x.shape)) for i, name in ((1, "scale"), (2, "zero"))}
+    options = {"lowest": float(lowest), "highest": float(highest), "rounding": rounding}
+    return b.add(node, "quantise", (x.name,), x.shape, arrays, **options)
+
+
+def bipolar_quant(b: Builder, node: Any, a: dict[str, Any]) -> str:
+    """function greater_or_equal between scales: plus or minus the scale"""
+    x, scale = b.layer(node), b.needed(node, 1, "scale")
+    above = function(b, node, x, "greater_or_equal", 0.0)
+    return scaled(b, node, b.layers[above], factor=2 * scale, shift=-scale)

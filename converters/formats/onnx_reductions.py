@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
+from converters.formats.onnx_broadcasting import scaled
 from converters.formats.onnx_building import Builder
-from converters.formats.onnx_clipping import scaled
 from converters.formats.onnx_shapes import axis_of, listed, permuted, reshaped
 from converters.formats.onnx_windows import Handler, pool_all
 from neuro.graph import Layer
@@ -21,7 +19,9 @@ def reduce(kind: str) -> Handler:
         x, given = b.layer(node), listed(b, node, 1, "axes", a) or []
         if not given and a.get("noop_with_empty_axes", 0):
             return x.name
-        if not given:
+        if not given and not b.lead:
+            given = list(range(len(x.shape)))
+        if not given and b.lead:
             raise b.refuse(node, f"it takes the {kind} over the samples too", "Name the axes of a sample")
         axes = sorted({axis_of(b, node, axis, len(x.shape)) for axis in given})
         kept = [axis for axis in range(len(x.shape)) if axis not in axes]
@@ -30,17 +30,16 @@ def reduce(kind: str) -> Handler:
         if axes == list(range(1, len(x.shape))) and len(x.shape) in (2, 3):
             return reshaped(b, node, _pooled(b, node, x, kind), shape).name
         count, order = math.prod(x.shape[axis] for axis in axes), (*kept, *axes)
-        moved = x if order == tuple(range(len(order))) else permuted(b, node, x, order)
         if kind in ("sum", "mean"):
-            flat = reshaped(b, node, moved, (*kept_shape, count))
-            weight = np.full((1, count), 1.0 if kind == "sum" else 1 / count)
-            name = b.add(node, "linear", (flat.name,), (*kept_shape, 1), {"weight": weight})
+            ones = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+            name = b.add(node, "reduce", (x.name,), ones, kind=kind, axes=tuple(axes))
         else:
+            moved = x if order == tuple(range(len(order))) else permuted(b, node, x, order)
             name = _pooled(b, node, reshaped(b, node, moved, (math.prod(kept_shape), count)), kind).name
         return reshaped(b, node, b.layers[name], shape).name
 
     pool = "max_pool" if kind in ("largest", "smallest") else "avg_pool"
-    other = f"else of one line; {'negated' if kind == 'smallest' else 'the same'}" if pool == "max_pool" else "else linear"
+    other = f"else of one line; {'negated' if kind == 'smallest' else 'the same'}" if pool == "max_pool" else "else reduce"
     handle.__doc__ = f"{pool} over the whole image, {other}; not over samples".replace("; the same", "")
     return handle
 

@@ -6,19 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from converters.formats.onnx_building import Array, Builder
+from converters.formats.onnx_broadcasting import aligned, from_end, function, picked, scaled
+from converters.formats.onnx_building import LARGEST, WIDE, Array, Builder
 from converters.formats.onnx_shapes import Sides, axis_of, listed, permuted, reshaped
 from neuro.graph import Layer
 
-_LARGEST_MATRIX = 2**24  # places of the matrix that picks values along an axis
+_MOST_PICKS = 64  # by data, along an axis
+_MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}  # of ONNX, as NumPy calls them
 
 
 def pad(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """pad with a constant; negative pads crop"""
+    """pad with a constant, or gather of the values beside; negative pads crop"""
     x, value, mode = b.layer(node), b.constant(node, 2, "value"), a.get("mode", b"constant").decode()
-    if mode != "constant":
-        raise b.refuse(node, f"its mode is {mode!r}", "Pad with a constant")
-    pads, dims = listed(b, node, 1, "pads", a) or [], len(x.shape) + 1
+    if mode != "constant" and mode not in _MODES:
+        raise b.refuse(node, f"its mode is {mode!r}", f"Pad in one of the modes constant, {', '.join(_MODES)}")
+    pads, dims = listed(b, node, 1, "pads", a) or [], len(x.shape) + b.lead
     axes = b.constant(node, 3, "axes")
     at = [int(axis) % dims for axis in axes.ravel()] if axes is not None else list(range(dims))
     if len(pads) != 2 * len(at) or len(set(at)) != len(at):
@@ -26,10 +28,24 @@ def pad(b: Builder, node: Any, a: dict[str, Any]) -> str:
     sides = [(0, 0)] * dims
     for i, axis in enumerate(at):
         sides[axis] = (pads[i], pads[i + len(at)])
-    if sides[0] != (0, 0):
+    if b.lead and sides[0] != (0, 0):
         raise b.refuse(node, "it pads the samples", "Pad the other axes")
-    filled = float(a.get("value", 0.0)) if value is None else float(value.reshape(()))
-    return _padded(b, node, x, tuple(sides[1:]), filled)
+    if mode != "constant":
+        return _beside(b, node, x, sides[b.lead :], _MODES[mode])
+    filled = float(np.clip(a.get("value", 0.0) if value is None else float(value.reshape(())), -LARGEST, LARGEST))
+    return _padded(b, node, x, tuple(sides[b.lead :]), filled)
+
+
+def _beside(b: Builder, node: Any, x: Layer, sides: list[tuple[int, int]], mode: Any) -> str:
+    """Padded by values of its own."""
+    name = x.name
+    for axis, (before, after) in enumerate(sides):
+        if before or after:
+            n = b.layers[name].shape[axis]
+            crops = (max(-before, 0), n - max(-after, 0))
+            places = np.pad(np.arange(n)[slice(*crops)], (max(before, 0), max(after, 0)), mode=mode)
+            name = picked(b, node, b.layers[name], axis, places)
+    return name
 
 
 def _padded(b: Builder, node: Any, x: Layer, sides: Sides, value: float = 0.0) -> str:
@@ -40,16 +56,17 @@ def _padded(b: Builder, node: Any, x: Layer, sides: Sides, value: float = 0.0) -
 
 
 def slices(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """pad that crops; with steps, avg_pool of single pixels or linear"""
+    """pad that crops; with steps, avg_pool of single pixels or gather"""
     x = b.layer(node)
     starts, ends = listed(b, node, 1, "starts", a), listed(b, node, 2, "ends", a)
     if starts is None or ends is None:
         raise b.refuse(node, "it names no bounds", "Export the model again")
-    axes = listed(b, node, 3, "axes", a) or list(range(len(starts)))
+    given = listed(b, node, 3, "axes", a)
+    axes = list(range(len(starts))) if given is None else given
     steps = listed(b, node, 4, "steps", {}) or [1] * len(starts)
     picks: dict[int, range] = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        if axis == 0 and start == 0 and step == 1 and end >= (b.batch or 2**31 - 1):
+        if b.lead and axis == 0 and start == 0 and step == 1 and end >= (b.batch or 10**9):
             continue  # all samples
         place = axis_of(b, node, axis, len(x.shape))
         if place in picks:
@@ -74,20 +91,10 @@ def _picked(b: Builder, node: Any, x: Layer, picks: dict[int, range]) -> str:
         stride = (1,) * len(stride)
     for axis, r in picks.items():
         if axis not in forward:
-            name = _gathered(b, node, b.layers[name], axis, np.array(r))
+            name = picked(b, node, b.layers[name], axis, np.array(r))
         elif stride[axis] > 1:
-            name = _gathered(b, node, b.layers[name], axis, np.arange(0, b.layers[name].shape[axis], stride[axis]))
+            name = picked(b, node, b.layers[name], axis, np.arange(0, b.layers[name].shape[axis], stride[axis]))
     return name
-
-
-def _gathered(b: Builder, node: Any, x: Layer, axis: int, indices: Array) -> str:
-    """Places along an axis in any order, any number of times."""
-    size = x.shape[axis]
-    if indices.size * size > _LARGEST_MATRIX:
-        raise b.refuse(node, f"it picks {indices.size} of {size} places one by one", "Pick a run of places")
-    matrix = np.zeros((indices.size, size), np.float32)
-    matrix[np.arange(indices.size), indices] = 1
-    return along(b, node, x, axis, matrix)
 
 
 def along(b: Builder, node: Any, x: Layer, axis: int, matrix: Array) -> str:
@@ -100,9 +107,9 @@ def along(b: Builder, node: Any, x: Layer, axis: int, matrix: Array) -> str:
 
 
 def gather(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """pad that crops, or linear; indices must be constants"""
+    """pad that crops, or gather; of a constant table by data, embedding"""
     if b.is_constant(node, 0):
-        raise b.refuse(node, "its indices depend on the data", "Feed the values that they would pick as input")
+        return _looked_up(b, node, a)
     x, indices = b.layer(node), b.needed(node, 1, "indices")
     axis = axis_of(b, node, a.get("axis", 0), len(x.shape))
     size = x.shape[axis]
@@ -114,9 +121,55 @@ def gather(b: Builder, node: Any, a: dict[str, Any]) -> str:
         step = int(steps[0]) if steps.size else 1
         name = _picked(b, node, x, {axis: range(int(flat[0]), int(flat[-1]) + 1, step)})
     else:
-        name = _gathered(b, node, x, axis, flat)
+        name = picked(b, node, x, axis, flat)
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
     return name if indices.ndim == 1 else reshaped(b, node, b.layers[name], shape).name
+
+
+def _looked_up(b: Builder, node: Any, a: dict[str, Any]) -> str:
+    """Rows of a constant table, by indices that are data."""
+    table, x = b.needed(node, 0, "table"), b.layer(node, 1)
+    if a.get("axis", 0) % max(table.ndim, 1) or not table.ndim or b.code(node, 1) is None:
+        raise b.refuse(node, f"data pick from a table of shape {table.shape} along axis {a.get('axis', 0)}", "Look up whole rows")
+    arrays = {"weight": table.reshape(len(table), -1).astype(np.float32)}
+    name = b.add(node, "embedding", (x.name,), (*x.shape, arrays["weight"].shape[1]), arrays)
+    if table.dtype.kind in "biu":
+        b.codes[node.output[0]] = WIDE
+    return name if table.ndim == 2 else reshaped(b, node, b.layers[name], (*x.shape, *table.shape[1:])).name
+
+
+def gather_elements(b: Builder, node: Any, a: dict[str, Any]) -> str:
+    """gather by constant indices that all lines share; one index from the data by comparisons with each place"""
+    x = b.value(node)
+    axis = axis_of(b, node, a.get("axis", 0), len(x.shape))
+    if b.is_constant(node, 1):
+        indices = b.per_sample(node, b.needed(node, 1, "indices"), len(x.shape))
+        lines = np.moveaxis(indices, axis, -1).reshape(-1, indices.shape[axis])
+        whole = (*indices.shape[:axis], *indices.shape[axis + 1 :]) == (*x.shape[:axis], *x.shape[axis + 1 :])
+        if not whole or (lines != lines[:1]).any():
+            raise b.refuse(node, "its indices differ from line to line", "Gather whole slices")
+        return picked(b, node, x, axis, lines[0] % x.shape[axis])
+    index = b.layer(node, 1)
+    if index.shape[axis] > _MOST_PICKS or len(index.shape) != len(x.shape):
+        raise b.refuse(node, f"data pick {index.shape} of {x.shape}", f"Pick at most {_MOST_PICKS} places along the axis")
+    index = from_end(b, node, index, x.shape[axis])
+    parts = [picked(b, node, index, axis, [i]) for i in range(index.shape[axis])]
+    found = [_by_place(b, node, x, b.layers[part], axis) for part in parts]
+    if len(found) == 1:
+        return found[0]
+    shape = (*b.layers[found[0]].shape[:axis], len(found), *b.layers[found[0]].shape[axis + 1 :])
+    return b.add(node, "concat", tuple(found), shape, axis=axis)
+
+
+def _by_place(b: Builder, node: Any, x: Layer, index: Layer, axis: int) -> str:
+    """The value at one place of each line, the place being data."""
+    names, shape = aligned(b, node, [x, index])
+    places = np.arange(x.shape[axis], dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(len(x.shape))])
+    off = scaled(b, node, b.layers[names[1]], shift=-places)
+    here = function(b, node, b.layers[off], "equal", 0.0)
+    kept = b.add(node, "multiply", (names[0], here), shape)
+    total = tuple(1 if i == axis else n for i, n in enumerate(shape))
+    return b.add(node, "reduce", (kept,), total, kind="sum", axes=(axis,))
 
 
 def split(b: Builder, node: Any, a: dict[str, Any]) -> tuple[str, ...]:

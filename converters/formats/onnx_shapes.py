@@ -15,10 +15,11 @@ Sides = tuple[tuple[int, int], ...]
 
 def axis_of(b: Builder, node: Any, axis: Any, dims: int) -> int:
     """An axis of the tensor as an axis without samples."""
-    place = int(axis) + dims + 1 if axis < 0 else int(axis)
-    if not 1 <= place <= dims:
-        raise b.refuse(node, f"it works on axis {int(axis)}", "Treat every sample by itself: axis 0 holds the samples")
-    return place - 1
+    place = int(axis) + dims + b.lead if axis < 0 else int(axis)
+    if not b.lead <= place < dims + b.lead:
+        remedy = "Treat every sample by itself: axis 0 holds the samples; where it does not, pass samples=False"
+        raise b.refuse(node, f"it works on axis {int(axis)}", remedy)
+    return place - b.lead
 
 
 def listed(b: Builder, node: Any, index: int, name: str, a: dict[str, Any]) -> list[int] | None:
@@ -31,6 +32,8 @@ def listed(b: Builder, node: Any, index: int, name: str, a: dict[str, Any]) -> l
 def reshape(b: Builder, node: Any, a: dict[str, Any]) -> str:
     """reshape within a sample; the shape must be a constant"""
     x, target = b.layer(node), _target(b, node)
+    if not b.lead:
+        return b.add(node, "reshape", (x.name,), _whole(b, node, x.shape, target, bool(a.get("allowzero", 0))))
     if not a.get("allowzero", 0):
         target = [(b.batch, *x.shape)[i] or 0 if n == 0 and i <= len(x.shape) else n for i, n in enumerate(target)]
     size, rest = math.prod(x.shape), target[1:]
@@ -41,6 +44,17 @@ def reshape(b: Builder, node: Any, a: dict[str, Any]) -> str:
     if not same_batch or math.prod(rest) != size or min(rest, default=1) < 1:
         raise b.refuse(node, f"it makes {tuple(target)} of samples {x.shape}, which mixes samples", "Keep the first axis")
     return b.add(node, "reshape", (x.name,), tuple(rest))
+
+
+def _whole(b: Builder, node: Any, shape: tuple[int, ...], target: list[int], plain: bool) -> tuple[int, ...]:
+    """The shape to make of a sample that has no axis of samples."""
+    if not plain:
+        target = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target)]
+    others = math.prod(n for n in target if n != -1)
+    made = tuple(math.prod(shape) // others if n == -1 and others else n for n in target)
+    if math.prod(made) != math.prod(shape) or min(made, default=1) < 1:
+        raise b.refuse(node, f"it makes {tuple(target)} of {shape}", "Export the model again")
+    return made
 
 
 def _target(b: Builder, node: Any) -> list[int]:
@@ -57,6 +71,9 @@ def _target(b: Builder, node: Any) -> list[int]:
 def flatten(b: Builder, node: Any, a: dict[str, Any]) -> str:
     """reshape to one axis; axis must be 1"""
     x, axis = b.layer(node), int(a.get("axis", 1))
+    if not b.lead:
+        at = axis + len(x.shape) if axis < 0 else axis
+        return b.add(node, "reshape", (x.name,), (math.prod(x.shape[:at]), math.prod(x.shape[at:])))
     if axis not in (1, -len(x.shape)):
         raise b.refuse(node, f"its axis is {axis}, which mixes samples", "Flatten from axis 1")
     return b.add(node, "reshape", (x.name,), (math.prod(x.shape),))
@@ -65,6 +82,8 @@ def flatten(b: Builder, node: Any, a: dict[str, Any]) -> str:
 def squeeze(b: Builder, node: Any, a: dict[str, Any]) -> str:
     """reshape without axes of size 1"""
     x, given = b.layer(node), listed(b, node, 1, "axes", a)
+    if given is None and not b.lead:
+        given = [axis for axis, n in enumerate(x.shape) if n == 1]
     if given is None:
         raise b.refuse(node, "it names no axes", "Name the axes to leave out")
     axes = {axis_of(b, node, axis, len(x.shape)) for axis in given}
@@ -89,7 +108,9 @@ def unsqueeze(b: Builder, node: Any, a: dict[str, Any]) -> str:
 def transpose(b: Builder, node: Any, a: dict[str, Any]) -> str:
     """permute; samples must stay on the first axis"""
     x = b.layer(node)
-    order = tuple(a.get("perm", range(len(x.shape), -1, -1)))
+    order = tuple(a.get("perm", range(len(x.shape) + b.lead - 1, -1, -1)))
+    if not b.lead:
+        return permuted(b, node, x, order).name
     if sorted(order) != list(range(len(x.shape) + 1)) or order[0] != 0:
         raise b.refuse(node, f"its order {order} moves the samples", "Keep samples on the first axis")
     return permuted(b, node, x, tuple(axis - 1 for axis in order[1:])).name
@@ -106,14 +127,12 @@ def reshaped(b: Builder, node: Any, x: Layer, shape: tuple[int, ...]) -> Layer:
 
 
 def concat(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """concat of activations, not of samples"""
-    if any(b.is_constant(node, i) for i in range(len(node.input))):
-        raise b.refuse(node, "it joins a constant", "Pad instead, or add the constant")
-    parts = [b.layer(node, i) for i in range(len(node.input))]
+    """concat, of constants too; not of samples"""
+    parts = b.values_of(node)
     axis = axis_of(b, node, a["axis"], len(parts[0].shape))
     shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) for part in parts}
     if len(shapes) != 1 or len({len(part.shape) for part in parts}) != 1:
-        raise b.refuse(node, f"it joins {[part.shape for part in parts]} along axis {axis + 1}", "Export the model again")
+        raise b.refuse(node, f"it joins {[part.shape for part in parts]} along axis {axis + b.lead}", "Export the model again")
     shape = list(parts[0].shape)
     shape[axis] = sum(part.shape[axis] for part in parts)
     return b.add(node, "concat", tuple(part.name for part in parts), tuple(shape), axis=axis)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.formats.onnx_broadcasting import function, scaled
 from converters.formats.onnx_building import Builder
-from converters.formats.onnx_clipping import scaled
 from neuro.graph import Layer
 
 Handler = Callable[[Builder, Any, dict[str, Any]], str]
@@ -132,3 +132,22 @@ def pool_all(b: Builder, node: Any, op: str, x: Layer, divisor: int | None = Non
         raise b.refuse(node, f"it pools samples of shape {x.shape}", "Pool over one or two axes")
     more = {"dilation": (1,) * len(kernel)} if op == "max_pool" else {"divisor": divisor or math.prod(kernel)}
     return b.add(node, op, (x.name,), (x.shape[0],) + (1,) * len(kernel), kernel=kernel, stride=kernel, padding=none, **more)
+
+
+def pool_lengths(whole: bool) -> Handler:
+    """The p-norm over windows: the p-th root of sums of p-th powers."""
+
+    def handle(b: Builder, node: Any, a: dict[str, Any]) -> str:
+        x, p = b.layer(node), int(a.get("p", 2))
+        inner = b.layers[function(b, node, x, "abs" if p % 2 or p < 2 else "power", *([] if p % 2 or p < 2 else [p]))]
+        inner = b.layers[function(b, node, inner, "power", p)] if p % 2 and p > 1 else inner
+        if whole:
+            total = pool_all(b, node, "avg_pool", inner, 1)
+        else:
+            kernel = tuple(a["kernel_shape"])
+            counted = pool("avg_pool")(b.reading(node, inner), node, {**a, "count_include_pad": 1})
+            total = scaled(b, node, b.layers[counted], factor=float(math.prod(kernel)))
+        return total if p == 1 else function(b, node, b.layers[total], "power", 1 / p)
+
+    handle.__doc__ = "function power, avg_pool times the size of the window, function power"
+    return handle

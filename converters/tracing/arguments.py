@@ -41,7 +41,8 @@ def same(b: Builder, node: fx.Node) -> None:
 
 def sample_free_axis(b: Builder, node: fx.Node, axis: Any, dims: int) -> int:
     """An axis of the tensor as an axis without samples."""
-    place = int(axis) + dims + 1 if axis < 0 else int(axis)
-    if place == 0:
+    place, first = int(axis) + dims + 1 if axis < 0 else int(axis), next(iter(node.all_input_nodes), node)
+    at = b.moved.get(first, 0)
+    if place == at:
         raise b.refuse(node, "it works on the sample axis", "Treat every sample by itself")
-    return place - 1
+    return place - (place > at)

@@ -15,8 +15,6 @@ from torch import fx
 
 from converters.tracing.builder import Builder
 
-_MOST = 2**24  # entries of a matrix
-
 
 def along(b: Builder, node: fx.Node, name: str, axis: int, matrix: Any) -> str:
     """Layer `name` with a matrix (out, in) applied along an axis (without samples); returns the layer that computes it."""
@@ -59,13 +57,21 @@ def taken(b: Builder, node: fx.Node, name: str, axis: int, indices: Sequence[int
     if len(steps) == 1 and steps[0] > 1:  # every s-th: in rows of s, the first of each
         step = int(steps[0])
         return blocks(b, node, cropped(b, node, name, {axis: (start, start + step * len(indices))}), axis, np.eye(1, step))
-    if len(indices) * size > _MOST:
-        raise b.refuse(
-            node, f"it picks {len(indices):,} of {size:,} values in no plain order", "Slice, or pick along a short axis"
-        )
-    matrix = np.zeros((len(indices), size))
-    matrix[np.arange(len(indices)), indices] = 1
-    return along(b, node, name, axis, matrix)
+    if np.array_equal(indices, np.arange(size)):
+        return name
+    return b.add(node, "gather", (name,), resized(b.shape(name), axis, len(indices)), axis=axis, indices=indices)
+
+
+def resampled(b: Builder, node: fx.Node, name: str, axis: int, matrix: Any) -> str:
+    """Layer `name` with a matrix (out, in) of few entries a row applied along an axis."""
+    matrix = np.asarray(matrix, np.float64)
+    taps = max(int((matrix != 0).sum(1).max()), 1)
+    order = np.argsort(matrix == 0, axis=1, kind="stable")[:, :taps]  # the places of each row's entries come first
+    weight = np.take_along_axis(matrix, order, 1)
+    if taps == 1 and (weight == 1).all():
+        return taken(b, node, name, axis, order[:, 0])
+    shape = resized(b.shape(name), axis, len(matrix))
+    return b.add(node, "resample", (name,), shape, {"weight": weight}, axis=axis, places=order)
 
 
 def cropped(b: Builder, node: fx.Node, name: str, runs: Mapping[int, tuple[int, int]]) -> str:
@@ -91,7 +97,7 @@ def spread(b: Builder, node: fx.Node, name: str, shape: tuple[int, ...]) -> str:
         name = b.add(node, "reshape", (name,), own)
     for axis, (one, many) in enumerate(zip(own, shape, strict=True)):
         if one != many:
-            name = along(b, node, name, axis, np.ones((many, 1)))
+            name = taken(b, node, name, axis, np.zeros(many, np.int64))
     return name
 
 

@@ -13,6 +13,8 @@ from torch import fx, nn
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Builder:
     """Collects layers while the nodes of a traced network are visited in order."""
@@ -24,7 +26,9 @@ class Builder:
         self.parts: dict[fx.Node, list[str]] = {}  # node that yields several values -> layers that compute them
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._tries: dict[str, int] = {}  # name -> numbers that were added to it
-        self.output: str | None = None
+        self.inputs: list[str] = []  # layers of the inputs, in the order of forward
+        self.outputs: dict[str, str] = {}  # name -> layer
+        self.moved: dict[fx.Node, int] = {}  # node whose samples are on another axis than the first -> which
 
     def add(
         self,
@@ -36,7 +40,7 @@ class Builder:
         **options: Any,
     ) -> str:
         """Append a layer for `node` and return its name; the shape is the node's own unless given."""
-        shape = tuple(node.meta["value"].shape[1:]) if shape is None else shape
+        shape = self.shape_of(node) if shape is None else shape
         name = self._free_name(node)
         self._shapes[name] = shape
         held = {key: _array(value) for key, value in (arrays or {}).items() if value is not None}
@@ -52,6 +56,36 @@ class Builder:
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a layer, without samples."""
         return self._shapes[name]
+
+    def shape_of(self, node: fx.Node) -> tuple[int, ...]:
+        """Shape of a node's value, without samples."""
+        shape, at = tuple(node.meta["value"].shape), self.moved.get(node, 0)
+        return (*shape[:at], *shape[at + 1 :])
+
+    def computed(self, value: Any) -> bool:
+        """Whether a value depends on the network's input."""
+        return isinstance(value, fx.Node) and not value.meta["constant"]
+
+    def value(self, node: fx.Node, value: Any, rank: int) -> str:
+        """Name of the layer of an operand; a constant becomes a layer that is the same for every sample of that rank."""
+        if self.computed(value):
+            return self.layer(value)
+        held = np.asarray(self.constant(node, value, "operand"), np.float64)
+        held = self.per_sample(node, np.clip(held, -_LARGEST, _LARGEST).astype(np.float32), rank)
+        return self.add(node, "constant", (), tuple(held.shape), {"value": held})
+
+    def per_sample(self, node: fx.Node, array: NDArray[Any], rank: int) -> NDArray[Any]:
+        """A constant without its axis of samples, along which it must not change, if it has one: rank is that of a sample."""
+        at = self.moved.get(node, 0)
+        if array.ndim <= at or array.ndim <= rank - at:
+            return array
+        if array.ndim == rank + 1:
+            if (array != np.take(array, [0], at)).any():
+                raise self.refuse(
+                    node, f"a constant of shape {array.shape} differs from sample to sample", "Use one for all samples"
+                )
+            return np.asarray(np.take(array, 0, at))
+        return array
 
     def constant(self, node: fx.Node, value: Any, what: str) -> Any:
         """A value that must not depend on the data, as an array or plain Python value."""
@@ -78,28 +112,49 @@ class Builder:
 
     def finish(self) -> Graph:
         """The Graph, with layers that do not lead to the output left out."""
-        assert self.output is not None
-        needed = {self.output}
+        names = self.outputs
+        if len(names) > 1:
+            for name, source in names.items():
+                at = self._free(name)
+                self._shapes[at] = self._shapes[source]
+                self.layers.append(Layer(at, "identity", (source,), self._shapes[source], where=f"output {name!r}"))
+            last = tuple(layer.name for layer in self.layers[-len(names) :])
+        else:
+            last = tuple(names.values())
+        needed = set(last)
         for layer in reversed(self.layers):
             if layer.name in needed:
                 needed.update(layer.inputs)
         kept = [layer for layer in self.layers if layer.name in needed]
-        return Graph(tuple(kept), type(self.model).__name__)
+        if len(last) == 1 and kept[-1].name != last[0]:
+            kept.sort(key=lambda layer: layer.name == last[0])
+        return Graph(tuple(kept), type(self.model).__name__, outputs=last if len(last) > 1 else ())
 
     def end(self, node: fx.Node) -> None:
-        """Take what the network returns as its output."""
+        """Take what the network returns as its outputs: one tensor, or several by their place or their key."""
         (result,) = node.args
-        if not isinstance(result, fx.Node):
-            raise ConversionError(
-                type(self.model).__name__, f"its forward returns a {type(result).__name__}", "Return one tensor, the logits"
-            )
-        if result not in self.names:
-            raise ConversionError(type(self.model).__name__, "its output does not depend on its input", "Return the logits")
-        self.output = self.names[result]
+        found: Any = {"output": result}
+        if isinstance(result, dict):
+            found = result
+        elif isinstance(result, tuple | list):
+            found = {f"output{i}": one for i, one in enumerate(result)}
+        elif isinstance(result, fx.Node) and result in self.parts:
+            found = {f"output{i}": name for i, name in enumerate(self.parts[result])}
+        for name, value in found.items():
+            if not isinstance(value, fx.Node | str):
+                fact = f"its forward returns a {type(value).__name__}"
+                raise ConversionError(type(self.model).__name__, fact, "Return one tensor, the logits, or several tensors")
+            if not isinstance(value, str) and value not in self.names:
+                raise ConversionError(type(self.model).__name__, "its output does not depend on its input", "Return the logits")
+            if self.moved.get(value):  # type: ignore[arg-type]  # a name is no key
+                raise ConversionError(type(self.model).__name__, "its output has samples on another axis", "Return samples first")
+            self.outputs[str(name)] = value if isinstance(value, str) else self.names[value]
 
     def _free_name(self, node: fx.Node) -> str:
         owner = _owner(node)
-        base = str(node.target) if node.op == "call_module" else f"{owner}.{node.name}" if owner else node.name
+        return self._free(str(node.target) if node.op == "call_module" else f"{owner}.{node.name}" if owner else node.name)
+
+    def _free(self, base: str) -> str:
         name = base
         while name in self._shapes:
             self._tries[base] = self._tries.get(base, 0) + 1

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from converters.tracing import products, values
 from converters.tracing.arguments import Handler, bound, module_of, operand, same
-from converters.tracing.arithmetic import add, divide, multiply, negate, subtract
+from converters.tracing.arithmetic import add, divide, multiply, negate, scaled, subtract
 from converters.tracing.builder import Builder
-from converters.tracing.pools import adaptive, maximum, mean, pool, total
+from converters.tracing.pools import adaptive, maximum, mean, minimum, pool, total
 from converters.tracing.rearranging import (
     add_transpose,
     concatenate,
@@ -43,7 +44,6 @@ from converters.tracing.weighted import (
     linear,
     norm_function,
     norm_module,
-    product,
     transposed_function,
     transposed_module,
 )  # fmt: skip
@@ -61,9 +61,30 @@ def _relu6(b: Builder, node: fx.Node) -> None:
 
 def _clipped(b: Builder, node: fx.Node, low: Any, high: Any) -> None:
     low, high = _limit(b, node, low, "lower bound"), _limit(b, node, high, "upper bound")
-    if low != 0 or (high is not None and high <= 0):
-        raise b.refuse(node, f"it clips to [{low}, {high}]", "Clip to [0, c] with c > 0: spikes count from zero")
-    _relu(b, node, high)
+    if low == 0 and (high is None or high > 0):
+        _relu(b, node, high)
+        return
+    if low is not None and high is not None and low >= high:
+        raise b.refuse(node, f"it clips to [{low}, {high}]", "Clip to a range with a width")
+    name = b.layer(operand(node))
+    if max(abs(v) for v in (low or 0.0, high or 0.0)) > MOST_SHIFT:
+        b.names[node] = _limited(b, node, name, low, high)
+    elif low is None:
+        upside = scaled(b, node, name, factor=-1.0, shift=high)
+        b.names[node] = scaled(b, node, b.add(node, "relu", (upside,), ceiling=None), factor=-1.0, shift=high)
+    else:  # a rectifier between two shifts
+        inner = scaled(b, node, name, shift=-low)
+        above = b.add(node, "relu", (inner,), ceiling=None if high is None else high - low)
+        b.names[node] = scaled(b, node, above, shift=low)
+
+
+def _limited(b: Builder, node: fx.Node, name: str, low: float | None, high: float | None) -> str:
+    """Clipped by comparison with constants: bounds far from the values cost no digits."""
+    for op, bound_ in (("maximum", low), ("minimum", high)):
+        if bound_ is not None:
+            value = np.full((1,) * len(b.shape(name)), bound_, np.float32)
+            name = b.add(node, op, (name, b.add(node, "constant", (), value.shape, {"value": value})))
+    return name
 
 
 def _limit(b: Builder, node: fx.Node, value: Any, what: str) -> float | None:
@@ -80,6 +101,11 @@ def _hardtanh(b: Builder, node: fx.Node) -> None:
     else:
         a = bound(node, "input min_val max_val inplace", min_val=-1.0, max_val=1.0)
         _clipped(b, node, a["min_val"], a["max_val"])
+
+
+def _hardsigmoid(b: Builder, node: fx.Node) -> None:
+    inner = scaled(b, node, b.layer(operand(node)), factor=1 / 6, shift=0.5)
+    b.names[node] = b.add(node, "relu", (inner,), ceiling=1.0)
 
 
 def _clamp_min(b: Builder, node: fx.Node) -> None:
@@ -99,13 +125,6 @@ def _dropout(b: Builder, node: fx.Node) -> None:
     same(b, node)
 
 
-def _cast(b: Builder, node: fx.Node) -> None:
-    kind = node.meta["value"].dtype
-    if kind not in (torch.float32, torch.float64):
-        raise b.refuse(node, f"it casts activations to {kind}", "Keep activations in float32")
-    same(b, node)
-
-
 def _attribute(b: Builder, node: fx.Node) -> None:
     """x.values of a maximum, x.data and x.mT."""
     x, name = node.args
@@ -120,7 +139,39 @@ def _attribute(b: Builder, node: fx.Node) -> None:
         raise b.refuse(node, f"it reads {name!r} of a value", "Write it with ReLU, convolutions, linear layers and pooling")
 
 
+MOST_SHIFT = 1e4  # of a bound: max(x - a, 0) + a keeps the digits of x only where a is not much larger than x
+
+_SLOPE, _ALPHA, _BETA = ("negative_slope", 0.01), ("alpha", 1.0), ("beta", 1.0)
+_ALIKE = (  # functions that torch calls by the same name
+    *("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "exp", "expm1", "floor", "log"),
+    *("log1p", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc"),
+)
+
 MODULES: dict[type[nn.Module], Handler] = {
+    nn.SiLU: values.function("silu"),
+    nn.GELU: values.gelu,
+    nn.Hardswish: values.function("hardswish"),
+    nn.Hardsigmoid: _hardsigmoid,
+    nn.Sigmoid: values.function("sigmoid"),
+    nn.Tanh: values.function("tanh"),
+    nn.LeakyReLU: values.function("leaky_relu", _SLOPE),
+    nn.PReLU: values.prelu,
+    nn.ELU: values.function("elu", _ALPHA),
+    nn.CELU: values.function("celu", _ALPHA),
+    nn.SELU: values.function("selu"),
+    nn.Softplus: values.function("softplus", _BETA),
+    nn.Softsign: values.function("softsign"),
+    nn.Mish: values.function("mish"),
+    nn.LogSigmoid: values.function("log_sigmoid"),
+    nn.GLU: values.glu,
+    nn.Softmax: values.softmax("softmax"),
+    nn.LogSoftmax: values.softmax("log_softmax"),
+    nn.LayerNorm: values.layer_norm("layer_norm"),
+    nn.RMSNorm: values.layer_norm("rms_norm"),
+    **dict.fromkeys((nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d), values.group_norm),
+    nn.LocalResponseNorm: values.local_response,
+    nn.Embedding: values.embedding,
+    nn.MultiheadAttention: products.multihead,
     nn.ReLU: _relu,
     nn.ReLU6: _relu6,
     nn.Hardtanh: _hardtanh,
@@ -144,6 +195,51 @@ MODULES: dict[type[nn.Module], Handler] = {
 }  # fmt: skip
 
 FUNCTIONS: dict[Any, Handler] = {
+    **{getattr(torch, name): values.function(name) for name in _ALIKE},
+    **dict.fromkeys((F.sigmoid, torch.special.expit), values.function("sigmoid")),
+    F.tanh: values.function("tanh"),
+    F.silu: values.function("silu"),
+    F.gelu: values.gelu,
+    F.hardswish: values.function("hardswish"),
+    F.hardsigmoid: _hardsigmoid,
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), values.function("leaky_relu", _SLOPE)),
+    **dict.fromkeys((F.prelu, torch.prelu), values.prelu),
+    **dict.fromkeys((F.elu, F.elu_), values.function("elu", _ALPHA)),
+    **dict.fromkeys((F.celu, torch.celu), values.function("celu", _ALPHA)),
+    **dict.fromkeys((F.selu, torch.selu), values.function("selu")),
+    F.softplus: values.function("softplus", _BETA),
+    F.softsign: values.function("softsign"),
+    F.mish: values.function("mish"),
+    F.logsigmoid: values.function("log_sigmoid"),
+    F.glu: values.glu,
+    torch.absolute: values.function("abs"),
+    torch.special.erf: values.function("erf"),
+    **dict.fromkeys((operator.pow, torch.pow), values.power),
+    operator.abs: values.function("abs"),
+    torch.maximum: values.joined("maximum"),
+    torch.minimum: values.joined("minimum"),
+    **dict.fromkeys((torch.amin, torch.min), minimum),
+    torch.where: values.where,
+    torch.masked_fill: values.masked_fill,
+    **dict.fromkeys((torch.tril, torch.triu), values.triangle),
+    **dict.fromkeys((operator.gt, torch.gt, torch.greater), values.compared("greater")),
+    **dict.fromkeys((operator.ge, torch.ge, torch.greater_equal), values.compared("greater_or_equal")),
+    **dict.fromkeys((operator.lt, torch.lt, torch.less), values.compared("greater", flipped=True)),
+    **dict.fromkeys((operator.le, torch.le, torch.less_equal), values.compared("greater_or_equal", flipped=True)),
+    **dict.fromkeys((operator.eq, torch.eq), values.compared("equal")),
+    **dict.fromkeys((operator.invert, torch.logical_not), values.negation),
+    **dict.fromkeys((F.softmax, torch.softmax), values.softmax("softmax")),
+    **dict.fromkeys((F.log_softmax, torch.log_softmax), values.softmax("log_softmax")),
+    torch.argmax: values.argmax,
+    **dict.fromkeys((F.layer_norm, torch.layer_norm), values.layer_norm("layer_norm")),
+    **dict.fromkeys((F.rms_norm, torch.rms_norm), values.layer_norm("rms_norm")),
+    **dict.fromkeys((F.group_norm, F.instance_norm), values.group_norm),
+    F.local_response_norm: values.local_response,
+    F.normalize: values.normalise,
+    F.embedding: values.embedding,
+    torch.einsum: products.einsum,
+    **dict.fromkeys((torch.baddbmm, torch.addmm), products.added_product),
+    F.scaled_dot_product_attention: products.scaled_dot_product,
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, F.relu_), _relu),
     F.relu6: _relu6,
     **dict.fromkeys((F.hardtanh, F.hardtanh_), _hardtanh),
@@ -152,7 +248,7 @@ FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((F.conv1d, F.conv2d, torch.conv1d, torch.conv2d), conv_function),
     **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d), transposed_function),
     F.linear: linear,
-    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm), product),
+    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm, torch.bmm), products.product),
     F.batch_norm: norm_function,
     **dict.fromkeys((F.avg_pool1d, F.avg_pool2d), pool("avg_pool")),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d), pool("max_pool")),
@@ -188,10 +284,25 @@ FUNCTIONS: dict[Any, Handler] = {
 }  # fmt: skip
 
 METHODS: dict[str, Handler] = {
+    **{name: values.function(name) for name in _ALIKE},
+    "pow": values.power,
+    **dict.fromkeys(("amin", "min"), minimum),
+    "maximum": values.joined("maximum"),
+    "minimum": values.joined("minimum"),
+    **dict.fromkeys(("masked_fill", "masked_fill_"), values.masked_fill),
+    **dict.fromkeys(("tril", "triu"), values.triangle),
+    **dict.fromkeys(("gt", "greater"), values.compared("greater")),
+    **dict.fromkeys(("ge", "greater_equal"), values.compared("greater_or_equal")),
+    **dict.fromkeys(("lt", "less"), values.compared("greater", flipped=True)),
+    **dict.fromkeys(("le", "less_equal"), values.compared("greater_or_equal", flipped=True)),
+    "eq": values.compared("equal"),
+    "softmax": values.softmax("softmax"),
+    "log_softmax": values.softmax("log_softmax"),
+    "argmax": values.argmax,
     **dict.fromkeys(("relu", "relu_"), _relu),
     **dict.fromkeys(("clamp", "clamp_", "clip", "clip_"), _clamp),
     **dict.fromkeys(("clamp_min", "clamp_min_"), _clamp_min),
-    **dict.fromkeys(("matmul", "mm"), product),
+    **dict.fromkeys(("matmul", "mm", "bmm"), products.product),
     "mean": mean,
     "sum": total,
     **dict.fromkeys(("amax", "max"), maximum),
@@ -207,7 +318,8 @@ METHODS: dict[str, Handler] = {
     "repeat_interleave": repeat_interleave,
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
     **dict.fromkeys(("contiguous", "detach", "clone", "cpu"), same),
-    **dict.fromkeys(("to", "type_as", "float", "double", "half", "bfloat16", "type"), _cast),
+    **dict.fromkeys(("to", "type_as", "float", "double", "half", "bfloat16", "type"), values.whole_numbers),
+    **dict.fromkeys(("long", "int", "bool"), values.whole_numbers),
     **dict.fromkeys(("add", "add_"), add),
     **dict.fromkeys(("sub", "sub_", "subtract"), subtract),
     **dict.fromkeys(("mul", "mul_", "multiply"), multiply),

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import fx
 
 from converters.tracing.arguments import Handler, bound, module_of, operand, pair, sample_free_axis
-from converters.tracing.axes import along, taken
+from converters.tracing.arithmetic import scaled
+from converters.tracing.axes import resampled, taken
 from converters.tracing.builder import Builder
+from converters.tracing.values import joined
 
 
 def _check_image(b: Builder, node: fx.Node, x: Any) -> None:
@@ -113,7 +115,7 @@ def _uneven_mean(b: Builder, node: fx.Node, x: Any) -> None:
         matrix = np.zeros((out, b.shape(name)[axis]))
         for row, window in zip(matrix, _windows(matrix.shape[1], out), strict=True):
             row[window] = 1 / len(window)
-        name = along(b, node, name, axis, matrix)
+        name = resampled(b, node, name, axis, matrix)
     b.names[node] = name
 
 
@@ -159,9 +161,8 @@ def _add_sum(b: Builder, node: fx.Node, average: bool) -> None:
             divisor=math.prod(shape[1:]) if average else 1,
         )  # fmt: skip
     else:
-        flat, count = _last(b, node, name, axes)
-        weight = np.full((1, count), 1 / count if average else 1.0)
-        pooled = b.add(node, "linear", (flat,), (*b.shape(flat)[:-1], 1), {"weight": weight})
+        ones = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+        pooled = b.add(node, "reduce", (name,), ones, kind="mean" if average else "sum", axes=tuple(axes))
     b.names[node] = b.add(node, "reshape", (pooled,))
 
 
@@ -179,7 +180,8 @@ def maximum(b: Builder, node: fx.Node) -> None:
     """amax, and max over one axis, whose second result (where the maximum is) no layer computes."""
     a = bound(node, "input dim keepdim", dim=None, keepdim=False)
     if isinstance(a["dim"], fx.Node):
-        raise b.refuse(node, "it compares two activations", "Use a max pool over both")
+        joined("maximum")(b, node)
+        return
     axes, name = _axes(b, node, a), b.layer(a["input"])
     shape, value = b.shape(name), node.meta["value"]
     kernel = shape[1:]
@@ -191,6 +193,28 @@ def maximum(b: Builder, node: fx.Node) -> None:
     name = b.add(
         node, "max_pool", (name,), (b.shape(name)[0], *ones), kernel=kernel, stride=kernel, padding=none, dilation=ones
     )  # fmt: skip
+    result = value[0] if isinstance(value, tuple) else value
+    name = b.add(node, "reshape", (name,), tuple(result.shape[1:]))
+    if isinstance(value, tuple):
+        b.parts[node] = [name]
+    else:
+        b.names[node] = name
+
+
+def minimum(b: Builder, node: fx.Node) -> None:
+    """amin, min over one axis, and the smaller of two: maxima of the negated values."""
+    a = bound(node, "input dim keepdim", dim=None, keepdim=False)
+    if isinstance(a["dim"], fx.Node):
+        joined("minimum")(b, node)
+        return
+    axes = tuple(_axes(b, node, a))
+    name = scaled(b, node, b.layer(a["input"]), factor=-1.0)
+    flat, count = _last(b, node, name, list(axes))
+    outer = math.prod(b.shape(flat)[:-1])
+    name = b.add(node, "reshape", (flat,), (outer, count))
+    window = b.add(node, "max_pool", (name,), (outer, 1), kernel=(count,), stride=(count,), padding=((0, 0),), dilation=(1,))
+    name = scaled(b, node, window, factor=-1.0)
+    value = node.meta["value"]
     result = value[0] if isinstance(value, tuple) else value
     name = b.add(node, "reshape", (name,), tuple(result.shape[1:]))
     if isinstance(value, tuple):

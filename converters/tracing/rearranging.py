@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from converters.tracing.arguments import bound, module_of, operand, pair, sample_free_axis
-from converters.tracing.axes import along, cropped, resized, spread, taken
+from converters.tracing.axes import cropped, resampled, resized, spread, taken
 from converters.tracing.builder import Builder
 
 
@@ -49,33 +49,38 @@ def moveaxis(b: Builder, node: fx.Node) -> None:
 
 
 def _add_permute(b: Builder, node: fx.Node, x: Any, order: list[int]) -> None:
-    if order[0] != 0:
-        raise b.refuse(node, "it moves the sample axis", "Keep samples on the first axis")
-    b.names[node] = b.add(node, "permute", (b.layer(x),), axes=tuple(axis - 1 for axis in order[1:]))
+    """Axes in another order; where the axis of samples goes is remembered: layers have none."""
+    before, after = b.moved.get(x, 0), order.index(b.moved.get(x, 0))
+    b.moved[node] = after
+    axes = tuple(axis - (axis > before) for axis in order if axis != before)
+    name = b.layer(x)
+    b.names[node] = name if axes == tuple(range(len(axes))) else b.add(node, "permute", (name,), axes=axes)
 
 
 # Joining and splitting
 
 
-def _activations(b: Builder, node: fx.Node, tensors: Any) -> list[str]:
+def _activations(b: Builder, node: fx.Node, tensors: Any, rank: int) -> list[str]:
+    """The layers that are joined, constants among them."""
     if isinstance(tensors, fx.Node):
         return b.parts[tensors]
-    if any(not isinstance(t, fx.Node) or t.meta["constant"] for t in tensors):
-        raise b.refuse(node, "it joins a constant", "Pad instead, or add the constant")
-    return [b.layer(t) for t in tensors]
+    return [b.value(node, t, rank) for t in tensors]
 
 
 def concatenate(b: Builder, node: fx.Node) -> None:
     a = bound(node, "tensors dim", dim=0)
-    axis = sample_free_axis(b, node, a["dim"], node.meta["value"].ndim - 1)
-    b.names[node] = b.add(node, "concat", tuple(_activations(b, node, a["tensors"])), axis=axis)
+    rank = node.meta["value"].ndim - 1
+    axis = sample_free_axis(b, node, a["dim"], rank)
+    b.names[node] = b.add(node, "concat", tuple(_activations(b, node, a["tensors"], rank)), axis=axis)
 
 
 def stack(b: Builder, node: fx.Node) -> None:
     a = bound(node, "tensors dim", dim=0)
     shape = tuple(node.meta["value"].shape[1:])
     axis = sample_free_axis(b, node, a["dim"], len(shape))
-    parts = [b.add(node, "reshape", (name,), resized(shape, axis, 1)) for name in _activations(b, node, a["tensors"])]
+    parts = [
+        b.add(node, "reshape", (name,), resized(shape, axis, 1)) for name in _activations(b, node, a["tensors"], len(shape) - 1)
+    ]
     b.names[node] = b.add(node, "concat", tuple(parts), axis=axis)
 
 
@@ -85,9 +90,12 @@ def split(b: Builder, node: fx.Node) -> None:
     dim = a.get("size", a["dim"]) if node.target in ("unbind", torch.unbind) else a["dim"]
     name = b.layer(a["input"])
     axis = sample_free_axis(b, node, dim, len(b.shape(name)))
-    parts, start = [], 0
+    parts, start, at = [], 0, b.moved.get(a["input"], 0)
+    if at:  # where samples are in the parts, whose axis is left out or not
+        gone = node.meta["value"][0].ndim < a["input"].meta["value"].ndim and axis < at
+        b.moved[node] = at = at - gone
     for value in node.meta["value"]:
-        shape = tuple(value.shape[1:])
+        shape = (*value.shape[:at], *value.shape[at + 1 :])
         kept = len(shape) == len(b.shape(name))
         size = shape[axis] if kept else 1
         part = taken(b, node, name, axis, range(start, start + size))
@@ -137,8 +145,19 @@ def pick(b: Builder, node: fx.Node) -> None:
     x, index = node.args
     assert isinstance(x, fx.Node)
     if x in b.parts:
+        b.moved[node] = b.moved.get(x, 0)
         _result(b, node, b.parts[x], index)
         return
+    if b.moved.get(x, 0) and isinstance(index, int):  # of the first axis, which is not that of samples
+        b.moved[node] = b.moved[x] - 1
+        name = b.layer(x)
+        part = taken(b, node, name, 0, [index % b.shape(name)[0]])
+        b.names[node] = b.add(node, "reshape", (part,))
+        return
+    if b.moved.get(x, 0):
+        raise b.refuse(
+            node, "it picks from a tensor whose samples are not on the first axis", "Pick one number, or permute back first"
+        )
     shape = tuple(x.meta["value"].shape)
     parts = _indices(b, node, index, len(shape))
     if parts[[p is not None for p in parts].index(True)] != slice(None):
@@ -263,7 +282,7 @@ def repeat_interleave(b: Builder, node: fx.Node) -> None:
     name = b.layer(a["input"])
     axis = sample_free_axis(b, node, a["dim"], len(b.shape(name)))
     count = int(b.constant(node, a["repeats"], "number"))
-    b.names[node] = along(b, node, name, axis, np.kron(np.eye(b.shape(name)[axis]), np.ones((count, 1))))
+    b.names[node] = taken(b, node, name, axis, np.repeat(np.arange(b.shape(name)[axis]), count))
 
 
 _SEPARABLE = ("nearest", "nearest-exact", "linear", "bilinear")
@@ -289,7 +308,7 @@ def enlarge(b: Builder, node: fx.Node) -> None:
         how: dict[str, Any] = {"size": out[axis]} if scales is None else {"scale_factor": scales[axis]}
         if mode == "linear":
             how["align_corners"] = a["align_corners"]
-        name = along(b, node, name, 1 + axis, F.interpolate(unit, mode=mode, **how)[:, 0].T.numpy())
+        name = resampled(b, node, name, 1 + axis, F.interpolate(unit, mode=mode, **how)[:, 0].T.numpy())
     b.names[node] = name
 
 

@@ -24,10 +24,14 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from neuro.errors import ConversionError
 
-_FACTS = ("shape", "ndim", "dtype", "device", "requires_grad", "is_cuda", "layout")
+_FACTS = ("shape", "ndim", "dtype", "device", "requires_grad", "is_cuda", "is_nested", "layout")
 _LIKE = ("to", "type_as")  # of their arguments only the first is read; of the other, its type
 _PLAIN = {"__call__": nn.Module.__call__, "__getattr__": nn.Module.__getattr__}
 _HERE = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, torch.__file__))
+_OPEN: tuple[type[nn.Module], ...] = (  # modules of torch that are recorded from the inside
+    *(nn.Sequential, nn.ModuleList, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.TransformerDecoder),
+    nn.TransformerDecoderLayer,
+)
 _WRAPPERS = (WeightNorm, SpectralNorm)  # hooks that only compute a weight
 
 
@@ -100,9 +104,9 @@ class ConcreteTracer(fx.Tracer):
     same order; `changes`: nodes whose value it changes in place.
     """
 
-    def __init__(self, sample: torch.Tensor) -> None:
+    def __init__(self, samples: tuple[torch.Tensor, ...]) -> None:
         super().__init__()
-        self.sample = sample
+        self.samples = samples
         self.count = 0
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -110,14 +114,14 @@ class ConcreteTracer(fx.Tracer):
         if any(not isinstance(hook, _WRAPPERS) for hook in hooks):
             return False  # recorded from the inside, so that what its hooks do is recorded too
         leaf = super().is_leaf_module(m, module_qualified_name) or is_parametrized(m)
-        return leaf and not isinstance(m, nn.Sequential | nn.ModuleList)
+        return leaf and not isinstance(m, _OPEN)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return ConcreteProxy(node, self)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> Any:
         """As in torch.fx, but an argument of forward that has a default takes it, and *args and **kwargs are empty."""
-        if kind == "placeholder" and self.count:
+        if kind == "placeholder" and self.count >= len(self.samples):
             if args:
                 return _LEAVES.get(type(args[0]), lambda default: default)(args[0])
             if target.startswith("*"):
@@ -136,11 +140,10 @@ class ConcreteTracer(fx.Tracer):
         node.meta.update(constant=node.op != "placeholder" and all(n.meta["constant"] for n in read), shares={}, changes=())
         if node.op == "placeholder":
             self.count += 1
-            if self.count > 1:
-                raise ConversionError(
-                    f"input {node.name!r}", "the network takes more than one input", "Wrap it so that it takes one"
-                )
-            node.meta["value"] = self.sample
+            if self.count > len(self.samples):
+                fact = f"the network takes more inputs than the {len(self.samples)} of the example"
+                raise ConversionError(f"input {node.name!r}", fact, "Pass an example of each, by name")
+            node.meta["value"] = self.samples[self.count - 1]
             return
         copies = {n: _copy(n.meta["value"]) for n in node.all_input_nodes}
         before = {n: [t._version for t in _tensors(copy)] for n, copy in copies.items()}
@@ -203,16 +206,16 @@ def _call(root: Any, node: fx.Node, args: Any, kwargs: Any) -> Any:
     return node.target(*args, **kwargs)
 
 
-def record(model: nn.Module, sample: torch.Tensor) -> fx.Graph:
-    """The operations of `model`, in evaluation mode, on `sample` (samples, *shape)."""
-    tracer = ConcreteTracer(sample)
+def record(model: nn.Module, samples: tuple[torch.Tensor, ...], names: tuple[str, ...] = ("x",)) -> fx.Graph:
+    """The operations of `model`, in evaluation mode, on `samples` (samples, *shape) of each of its inputs."""
+    tracer = ConcreteTracer(samples)
     try:
         with torch.no_grad():
             return tracer.trace(model)
     except ConversionError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever the user's forward raises is reported with its place
-        raise _explained(model, sample, error) from error
+        raise _explained(model, samples[0], error) from error
 
 
 def _explained(model: nn.Module, sample: torch.Tensor, error: Exception) -> ConversionError:

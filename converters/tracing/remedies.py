@@ -20,10 +20,9 @@ _REMEDIES = {
 }
 
 
-def remedy(name: str) -> str:
-    """What to do about an operation that has no spiking form."""
+def remedy(
+    name: str, otherwise: str = "Write it with ReLU, convolutions, linear layers, pooling, additions and concatenations"
+) -> str:
+    """What to do about an operation that has no spiking form; `otherwise`: where its name says nothing."""
     low = name.lower()
-    return next(
-        (text for words, text in _REMEDIES.items() if any(word in low for word in words)),
-        "Write it with ReLU, convolutions, linear layers, pooling, additions and concatenations",
-    )
+    return next((text for words, text in _REMEDIES.items() if any(word in low for word in words)), otherwise)

@@ -8,9 +8,9 @@ import numpy as np
 from torch import fx
 
 from converters.tracing.arguments import bound, module_of, operand, pair
-from converters.tracing.axes import along
 from converters.tracing.builder import Builder
 from converters.tracing.rearranging import padded
+from neuro.valueops import transposed_size
 
 
 def _add_conv(b: Builder, node: fx.Node, x: Any, weight: Any, bias: Any, window: tuple[Any, Any, Any, int], before: Any) -> None:
@@ -59,34 +59,18 @@ def transposed_function(b: Builder, node: fx.Node) -> None:
 
 
 def _add_transposed(b: Builder, node: fx.Node, x: Any, weight: Any, bias: Any, window: tuple[Any, Any, Any, int]) -> None:
-    """A transposed convolution: zeros between the pixels, then a plain one with the kernel turned round."""
     weight = np.asarray(b.constant(node, weight, "weight"))
     dims, kernel, (stride, padding, dilation, groups) = weight.ndim - 2, weight.shape[2:], window
     if x.meta["value"].ndim != dims + 2:
         raise b.refuse(node, "its input has no sample axis", "Pass (samples, channels, ...)")
     stride, padding, dilation = (pair(value, dims) for value in (stride, padding, dilation))
-    name = b.layer(x)
-    channels, *size = b.shape(name)
-    if any(step > 1 for step in stride):
-        single = [n for one in size for n in (one, 1)]
-        wide = [n for one, step in zip(size, stride, strict=True) for n in (one, step)]
-        name = b.add(node, "reshape", (name,), (channels, *single))
-        gaps = [side for step in stride for side in ((0, 0), (0, step - 1))]
-        name = b.add(node, "pad", (name,), (channels, *wide), padding=((0, 0), *gaps), value=0.0)
-        name = b.add(node, "reshape", (name,), (channels, *(n * s for n, s in zip(size, stride, strict=True))))
-    sides, out = [(0, 0)], node.meta["value"].shape[2:]
-    for n, step, p, d, k, o in zip(size, stride, padding, dilation, kernel, out, strict=True):
-        before = d * (k - 1) - p
-        sides.append((before, o + d * (k - 1) - n * step - before))
-    shape = tuple(n + sum(side) for n, side in zip(b.shape(name), sides, strict=True))
-    name = b.add(node, "pad", (name,), shape, padding=tuple(sides), value=0.0)
-    turned = np.flip(weight, tuple(range(2, weight.ndim)))
-    parts = [part.swapaxes(0, 1) for part in np.split(turned, groups)]
-    arrays = {"weight": np.concatenate(parts), "bias": b.constant(node, bias, "bias")}
+    name, out = b.layer(x), node.meta["value"].shape[2:]
+    whole = transposed_size(b.shape(name)[1:], kernel, stride, ((0, 0),) * dims, dilation)
+    sides = tuple((p, n - p - o) for n, p, o in zip(whole, padding, out, strict=True))
+    arrays = {"weight": weight, "bias": b.constant(node, bias, "bias")}
     b.names[node] = b.add(
-        node, "conv", (name,), None, arrays,
-        stride=(1,) * dims, padding=((0, 0),) * dims, dilation=dilation, groups=int(groups),
-    )  # fmt: skip
+        node, "conv_transpose", (name,), None, arrays, stride=stride, padding=sides, dilation=dilation, groups=int(groups)
+    )
 
 
 def linear(b: Builder, node: fx.Node) -> None:
@@ -99,21 +83,6 @@ def linear(b: Builder, node: fx.Node) -> None:
         raise b.refuse(node, "its weight or its input has one axis only", "Pass weights (out, in) and (samples, in)")
     arrays = {"weight": b.constant(node, weight, "weight"), "bias": b.constant(node, bias, "bias")}
     b.names[node] = b.add(node, "linear", (b.layer(x),), None, arrays)
-
-
-def product(b: Builder, node: fx.Node) -> None:
-    """A matrix product with a constant matrix, on either side."""
-    a = bound(node, "input other")
-    constant = [not isinstance(a[key], fx.Node) or a[key].meta["constant"] for key in ("input", "other")]
-    if not any(constant):
-        fact = "it multiplies two activations"
-        raise b.refuse(node, fact, "Use convolutions: a matrix product of two activations has no spiking form here")
-    matrix = np.asarray(b.constant(node, a["input" if constant[0] else "other"], "matrix"))
-    name = b.layer(a["other" if constant[0] else "input"])
-    rank = len(b.shape(name))
-    if matrix.ndim != 2 or len(node.meta["value"].shape) != rank + 1 or (constant[0] and rank < 2):
-        raise b.refuse(node, f"its matrix has the shape {matrix.shape}", "Multiply (samples, ..., in) by a matrix (in, out)")
-    b.names[node] = along(b, node, name, rank - 2 if constant[0] else rank - 1, matrix if constant[0] else matrix.T)
 
 
 def _add_norm(b: Builder, node: fx.Node, x: Any, arrays: dict[str, Any], epsilon: float) -> None:

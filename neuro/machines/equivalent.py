@@ -74,8 +74,13 @@ def _connect(network: Network, index: int, projection: Projection, layers: list[
         layers.append(Layer(f"{name} flat", "reshape", (before,), (source.size,)))
         before = layers[-1].name
     layers.append(Layer(name, op, (before,), shape, arrays, options))
+    windows: Any = as_convolution(projection, source.shape, target.shape) if op == "avg_pool" else None
+    weight = int(windows.weights.flat[0]) if windows is not None else 1
+    if weight != 1:  # sums of equal weights: adds, and one product for each sum
+        factor = np.asarray(weight, np.float32)
+        layers.append(Layer(f"{name} weighted", "scale", (name,), shape, {"factor": factor}))
     if shape != target.shape:
-        layers.append(Layer(f"{name} shaped", "reshape", (name,), target.shape))
+        layers.append(Layer(f"{name} shaped", "reshape", (layers[-1].name,), target.shape))
     return layers[-1].name
 
 

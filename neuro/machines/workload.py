@@ -1,12 +1,13 @@
 """Workload: what one inference of a float network asks of a machine, layer by layer.
 
 Knows counts and shapes only; knows nothing of machines or prices. One multiply-accumulate is a MAC (= 2 FLOP).
-Elementwise layers that every compiler fuses (batch norm, activation, reshape) move no memory of their own.
+Elementwise layers that every compiler fuses (batch norm, activation, reshape) move no memory of their own. A scalar
+function counts as one operation a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -206,11 +207,6 @@ def _pool(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     return [Op(layer.name, "pool", adds=adds, inputs=_size(inputs[0]), outputs=outputs)]
 
 
-def _add(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
-    others = sum(_size(shape) for shape in inputs[1:])  # the first operand is still at hand when the sum is fused
-    return [Op(layer.name, "elementwise", adds=_size(layer.shape) * (len(inputs) - 1), inputs=others)]
-
-
 def _fused(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     parameters = _trained(layer)
     adds = _size(layer.shape) if layer.op != "identity" else 0
@@ -230,8 +226,63 @@ def _listed(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
     return [Op(layer.name, "elementwise", adds=adds, inputs=_size(inputs[0]), outputs=_size(layer.shape))]
 
 
+def _joined(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    """One operation a value for each further operand; the first one is still at hand where the layer is fused."""
+    others = sum(_size(shape) for shape in inputs[1:])
+    return [Op(layer.name, "elementwise", adds=_size(layer.shape) * (len(inputs) - 1), inputs=others)]
+
+
+def _matmul(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    *outer, m, n = layer.shape
+    read = sum(_size(shape) for shape in inputs)
+    return [Op(layer.name, "attention", m, inputs[0][-1], n, max(_size(outer), 1), inputs=read, outputs=_size(layer.shape))]
+
+
+def _transposed(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    """A product of every pixel with the kernel, whose results are added up where they overlap; nothing is multiplied by zeros."""
+    channels, per_group, *kernel = layer.arrays["weight"].shape
+    groups, m, outputs = int(layer.options["groups"]), _size(inputs[0][1:]), _size(layer.shape)
+    n = per_group * _size(kernel)
+    adds = max(m * n * groups - outputs, 0) + (outputs if "bias" in layer.arrays else 0)
+    kind: OpKind = "conv" if channels > groups else "depthwise" if groups > 1 else "shallow"
+    k, read = channels // groups, _size(inputs[0])
+    return [Op(layer.name, kind, m, k, n, groups, adds=adds, parameters=_trained(layer), inputs=read, outputs=outputs)]
+
+
+def _statistic(each: int) -> Callable[[Layer, list[tuple[int, ...]]], list[Op]]:
+    """So many operations a value; all are read before the first is written."""
+
+    def count(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+        size, trained = _size(inputs[0]), _trained(layer)
+        adds = size * (each + len(layer.arrays))
+        outputs = _size(layer.shape)
+        return [Op(layer.name, "elementwise", adds=adds, parameters=trained, inputs=size, outputs=outputs)]
+
+    return count
+
+
+def _neighbours(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    return _statistic(layer.options["size"] + 4)(layer, inputs)
+
+
+def _resample(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    outputs, taps = _size(layer.shape), layer.options["places"].shape[1]
+    return [Op(layer.name, "elementwise", adds=outputs * (2 * taps - 1), inputs=_size(inputs[0]), outputs=outputs)]
+
+
+def _moved(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    outputs = _size(layer.shape)
+    return [Op(layer.name, "elementwise", inputs=outputs, outputs=outputs)]
+
+
+def _lookup(layer: Layer, inputs: list[tuple[int, ...]]) -> list[Op]:
+    outputs, rows = _size(layer.shape), _size(inputs[0])
+    return [Op(layer.name, "lookup", parameters=_trained(layer), weights=outputs, inputs=rows, outputs=outputs)]
+
+
 _COUNT = {
     "input": _nothing,
+    "constant": _nothing,
     "conv": _conv,
     "linear": _linear,
     "batch_norm": _fused,
@@ -239,9 +290,30 @@ _COUNT = {
     "scale": _fused,
     "avg_pool": _pool,
     "max_pool": _pool,
-    "add": _add,
+    "add": _joined,
     "concat": _nothing,
     "reshape": _nothing,
     "pad": _nothing,
     "identity": _nothing,
+    "function": _fused,
+    "prelu": _fused,
+    "multiply": _joined,
+    "maximum": _joined,
+    "minimum": _joined,
+    "where": _joined,
+    "matmul": _matmul,
+    "softmax": _statistic(5),  # largest, difference, exponential, sum, quotient
+    "log_softmax": _statistic(5),
+    "layer_norm": _statistic(6),  # mean, difference, square, mean, root, quotient
+    "rms_norm": _statistic(4),
+    "group_norm": _statistic(6),
+    "local_response_norm": _neighbours,
+    "conv_transpose": _transposed,
+    "reduce": _statistic(1),
+    "gather": _moved,
+    "resample": _resample,
+    "mask": _fused,
+    "embedding": _lookup,
+    "argmax": _statistic(1),
+    "quantise": _fused,
 }

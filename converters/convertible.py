@@ -1,0 +1,43 @@
+"""Which graphs can become spikes: one input, one output, no op that computes with values. Knows ops; knows no codes."""
+
+from __future__ import annotations
+
+from converters.tracing.remedies import remedy
+from neuro.errors import ConversionError
+from neuro.graph import Graph, Layer
+from neuro.valueops import ROWS
+
+VALUE_OPS = frozenset(op for op, row in ROWS.items() if row.listed is None) - {"constant"}  # which is a bias
+_NEAREST = {
+    "function": "relu, with or without a ceiling",
+    "prelu": "relu",
+    "multiply": "scale, by constants",
+    "maximum": "max_pool, or a relu between two scales for a constant",
+    "minimum": "a relu between two scales, for a constant",
+    "where": "scale, by constants",
+    "matmul": "linear, with a constant matrix",
+    "embedding": "linear, of embedded vectors as input",
+    "mask": "scale, by constants",
+    "quantise": "relu with a ceiling",
+    **dict.fromkeys(("softmax", "log_softmax", "argmax"), "identity: return the values before it, which decide alike"),
+    **dict.fromkeys(
+        ("layer_norm", "rms_norm", "group_norm", "local_response_norm"), "batch_norm, whose statistics are constants"
+    ),
+}
+
+
+def check_convertible(graph: Graph) -> None:
+    """Raise ConversionError that names the first layer, input or output without a spiking form."""
+    for what, names in (("inputs", [layer.name for layer in graph.inputs]), ("outputs", list(graph.outputs))):
+        if len(names) > 1:
+            instead = "Convert a network with one" if what == "inputs" else "Take one of them: graph.only(name)"
+            raise ConversionError(f"graph {graph.name!r}", f"it has {len(names)} {what} ({', '.join(names)})", instead)
+    for layer in graph.layers:
+        if layer.op in VALUE_OPS:
+            name = str(layer.options["name"]) if layer.op == "function" else layer.op
+            nearest = f"The nearest op that has one is {_NEAREST[layer.op]}"
+            raise ConversionError(layer.place, f"{_told(layer)} has no spiking form", remedy(name, nearest))
+
+
+def _told(layer: Layer) -> str:
+    return f"the function {layer.options['name']}" if layer.op == "function" else f"the op {layer.op}"
