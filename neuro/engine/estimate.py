@@ -12,7 +12,7 @@ from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import listed_by_row
 from neuro.engine.models import has_kernel
-from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, is_depthwise, magnitude
+from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
@@ -81,7 +81,7 @@ def estimate(
     else:
         at_once = samples if engine == "torch" else 1
         work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
-    stored = [_packed(p, network) if engine == "event" else _plainly(p, network) for p in network.projections]
+    stored = [_packed(as_stored(p)[0], network) if engine == "event" else _plainly(p, network) for p in network.projections]
     kept = sum(bytes_kept for _, bytes_kept in stored)
     integrating = [p for p in network.populations if not p.neuron.is_source]  # sources have no first state to keep
     states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in integrating)
