@@ -32,9 +32,21 @@ CHIP_FLOORS = [
     {"emulator"},
 ]
 CONVERTER_FLOORS = [
-    {"codes", "delivery", "evaluation", "folding", "integrating", "linear", "modules", "naming", "threads", "tracing"},
+    {
+        "codes",
+        "delivery",
+        "evaluation",
+        "folding",
+        "integrating",
+        "linear",
+        "modules",
+        "naming",
+        "threads",
+        "tracing",
+        "valuemath",
+    },
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
-    {"balance", "formats", "frontend", "importance", "lifting", "quantised"},
+    {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised"},
     {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
     {"advice", "correction", "pooling"},
     {"building"},

@@ -12,7 +12,7 @@ from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import listed_by_row
 from neuro.engine.models import has_kernel
-from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, is_depthwise, magnitude
+from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
@@ -136,8 +136,8 @@ def _stored(network: Network, engine: str) -> list[tuple[int, int]]:
     """Bytes of each projection, at work while it is packed and kept; found once, because that takes a look at every weight."""
     found = network._plans.get(f"bytes, {engine}")
     if found is None:
-        count = _packed if engine == "event" else _plainly
-        found = network._plans[f"bytes, {engine}"] = [count(p, network) for p in network.projections]
+        found = [_packed(as_stored(p)[0], network) if engine == "event" else _plainly(p, network) for p in network.projections]
+        network._plans[f"bytes, {engine}"] = found
     return found
 
 
