@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro import memory
 from neuro.cli.output import working
+from neuro.engine import estimate as estimates
 from neuro.engine import pace, torch_engine
 from neuro.engine.estimate import estimate
 from neuro.engine.records import Recorder, recorded_bytes
@@ -217,3 +218,14 @@ def test_the_command_has_a_time_limit(
     assert not (tmp_path / "found.json").exists()
     assert here(monkeypatch, capsys, tmp_path, *asked, "1e9") == (0, "", "")
     assert here(monkeypatch, capsys, tmp_path, *asked, "0")[0] == 2
+
+
+def test_a_second_run_looks_at_no_weight_to_estimate_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, seen = big(4), []
+    magnitude = estimates.magnitude
+    monkeypatch.setattr(estimates, "magnitude", lambda values: seen.append(values.size) or magnitude(values))
+    first = estimate(network, 2, 3)
+    assert seen
+    seen.clear()
+    assert estimate(network, 2, 3) == first
+    assert not seen
