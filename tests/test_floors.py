@@ -48,7 +48,7 @@ CONVERTER_FLOORS = [
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised"},
     {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
-    {"advice", "correction", "pooling"},
+    {"advice", "convertible", "correction", "pooling"},
     {"building"},
     {"ablations", "choosing"},
     {"diagnosis"},

@@ -16,64 +16,10 @@ from neuro.errors import GraphError
 from neuro.graph import Graph, Layer
 from neuro.ops import OPS, output_shape
 from neuro.valueops import ROWS
-from tests.graphs import PLAIN, POOL, conv, graph, row, weights
+from tests.graphs import PLAIN, SOUND, graph, row
 from tests.laws import law
 
 ROOT = Path(__file__).parent.parent
-MAX = {key: value for key, value in POOL.items() if key != "divisor"} | {"dilation": (1, 1)}
-NORM = {name: np.ones(3) for name in ("mean", "variance", "weight", "bias")}
-
-SOUND = {  # op -> shape of its input and a layer that fits
-    "conv": ((4, 5, 5), conv(6, 4, bias=True, groups=2)),
-    "linear": ((4,), row("linear", weight=weights(3, 4), bias=weights(3))),
-    "batch_norm": ((3, 2, 2), row("batch_norm", epsilon=1e-5, **NORM)),
-    "relu": ((3,), row("relu", ceiling=6.0)),
-    "avg_pool": ((3, 4, 4), row("avg_pool", **POOL)),
-    "max_pool": ((3, 4, 4), row("max_pool", **MAX)),
-    "add": ((3,), row("add", "x", "x")),
-    "concat": ((3, 2), row("concat", "x", "x", axis=1)),
-    "reshape": ((3, 2), row("reshape", shape=(6,))),
-    "permute": ((3, 2, 4), row("permute", axes=(2, 0, 1))),
-    "pad": ((3, 2), row("pad", padding=((0, 0), (1, -1)), value=0.5)),
-    "scale": ((3, 2), row("scale", factor=weights(3, 1), shift=weights(3, 1))),
-    "identity": ((3,), row("identity")),
-    "constant": ((3,), row("constant", value=weights(4))),
-    "function": ((3, 2), row("function", name_="silu", values=(1.0,))),
-    "prelu": ((3, 2), row("prelu", slope=weights(3, 1))),
-    "multiply": ((3,), row("multiply", "x", "x")),
-    "maximum": ((3,), row("maximum", "x", "x")),
-    "minimum": ((3,), row("minimum", "x", "x")),
-    "where": ((3,), row("where", "x", "x", "x")),
-    "matmul": ((2, 3, 3), row("matmul", "x", "x")),
-    "softmax": ((3, 2), row("softmax", axis=1)),
-    "log_softmax": ((3, 2), row("log_softmax", axis=0)),
-    "layer_norm": ((3, 4), row("layer_norm", weight=weights(4), bias=weights(4), axes=(1,), epsilon=1e-5)),
-    "rms_norm": ((3, 4), row("rms_norm", weight=weights(4), axes=(1,), epsilon=1e-6)),
-    "group_norm": ((4, 3), row("group_norm", weight=weights(4), bias=weights(4), groups=2, epsilon=1e-5)),
-    "local_response_norm": ((4, 2, 2), row("local_response_norm", size=3, alpha=0.1, beta=0.75, bias=1.0)),
-    "conv_transpose": (
-        (4, 3, 2),
-        row(
-            "conv_transpose",
-            weight=weights(4, 3, 3, 2),
-            bias=weights(6),
-            stride=(2, 3),
-            padding=((1, 0), (0, -1)),
-            dilation=(1, 2),
-            groups=2,
-        ),
-    ),
-    "reduce": ((3, 2, 4), row("reduce", kind="mean", axes=(0, 2))),
-    "gather": ((3, 4), row("gather", axis=1, indices=np.array([2, 0, 2, 2, 1]))),
-    "resample": ((3, 4), row("resample", axis=1, places=np.array([[0, 1], [1, 3], [3, 3]]), weight=weights(3, 2))),
-    "mask": ((3, 2), row("mask", keep=np.array([[1.0, 0.0]]), value=-9.0)),
-    "embedding": ((3,), row("embedding", weight=weights(5, 2))),
-    "argmax": ((3, 4), row("argmax", axis=1)),
-    "quantise": (
-        (3,),
-        row("quantise", scale=np.array(0.1), zero=np.array(0.0), lowest=-3, highest=3, rounding="nearest"),
-    ),
-}
 
 
 def test_every_op_has_a_sound_example() -> None:

@@ -14,8 +14,7 @@ from converters.convertible import _NEAREST, VALUE_OPS
 from converters.evaluation import logits, outputs
 from neuro.functions import FUNCTIONS, compute
 from neuro.ops import OPS
-from tests.graphs import graph, row, weights
-from tests.test_graph import SOUND
+from tests.graphs import SOUND, graph, row, weights
 
 X = np.random.default_rng(5).normal(size=(3, 4, 5, 6)).astype(np.float32)
 
