@@ -82,7 +82,7 @@ def _linear(projection: Projection, source: Shape, target: Shape) -> tuple[Tenso
     if projection.matrix is not None:
         return _tensor(projection.matrix), lambda values, weights: values.flatten(1) @ weights
     if projection.offset == 0 and prod(source) == prod(target):
-        column = projection.stored_weights.reshape(-1, *[1] * (len(source) - 1))
+        column = projection.expanded().stored_weights.reshape(-1, *[1] * (len(source) - 1))
         return _tensor(column), lambda values, weights: values * weights
     conv = as_convolution(projection, source, target)
     if conv is None:

@@ -29,6 +29,7 @@ _WHERE = {
             "RadixIntegrateAndFire",
             "Graded",
             "MaxPool",
+            "Value",
             "CubaLif",
             "Delta",
             "SigmaDelta",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from neuro.neurons import SignedIntegrateAndFire as SignedIntegrateAndFire
     from neuro.neurons import Source as Source
     from neuro.neurons import UserNeuron as UserNeuron
+    from neuro.neurons import Value as Value
     from neuro.neurons import WaitIntegrateAndFire as WaitIntegrateAndFire
     from neuro.projections import Conv1d as Conv1d
     from neuro.projections import Conv2d as Conv2d

@@ -96,7 +96,7 @@ def neurobench(network: Network, run: Run, inputs: Any, *, labels: NDArray[np.in
 
 
 def _connections(network: Network) -> list[Projection]:
-    return [p for p in network.projections if p.offset is None or (p.stored_weights != 1).any()]
+    return [p for p in network.projections if p.offset is None or (p.expanded().stored_weights != 1).any()]
 
 
 def _zeros(network: Network) -> tuple[int, int]:

@@ -42,7 +42,7 @@ class Population(Specification):
             raise NetworkError(where, f"{self.neuron!r} is not a neuron model", "Use neuro.IntegrateAndFire(...), say")
         for name, value in self.neuron._values():
             try:
-                if isinstance(value, np.ndarray):
+                if isinstance(value, np.ndarray) and name not in self.neuron.shared:
                     np.broadcast_to(value, shape)
             except ValueError:
                 raise NetworkError(
@@ -95,6 +95,9 @@ class Network(TableRepr, Specification):
             raise NetworkError(f"projection {projection.name}", f"{target.name!r} is driven from outside", "Project elsewhere")
         if source.neuron.is_readout:
             raise NetworkError(f"projection {projection.name}", f"readout {source.name!r} sends nothing", "Project elsewhere")
+        if projection.port >= target.neuron.port_count:
+            fact = f"port {projection.port} of {target.name!r}, a {type(target.neuron).__name__} of {target.neuron.port_count}"
+            raise NetworkError(f"projection {projection.name}", fact, "Use port 0, or a Value with two ports")
         projection.check(source.shape, target.shape)
 
     def _shown(self) -> Table:

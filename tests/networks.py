@@ -1,5 +1,7 @@
 """Random networks for hypothesis: any topology, projection, neuron model and delay, extreme weights, any input."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
     initial = draw(st.integers(-20, 200))
     hold = draw(st.booleans())
     kinds = ["if", "hard", "cuba"]
-    kinds += [] if plain else ["signed", "graded", "user", "max", "resting"]
+    kinds += [] if plain else ["signed", "graded", "user", "max", "resting", "value"]
     kinds += [] if plain or stream else ["wait", "radix"]
     kind = draw(st.sampled_from(kinds))
     bits = draw(st.sampled_from([9, 12, 24]))
@@ -45,6 +47,8 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
             hold_input=hold,
             **common,
         )
+    if kind == "value":
+        return draw(values(start=start))
     if kind == "max":
         code = draw(st.sampled_from(["counts", "digits", "turns"]))
         signed = code == "counts" and draw(st.booleans())
@@ -61,6 +65,43 @@ def neurons(draw, *, plain: bool = False, stream: bool = False) -> object:
     return neuro.CubaLif(du, dv, threshold, bias, draw(st.integers(0, 7)), start_step=start)
 
 
+@st.composite
+def values(draw, *, start: int = 0, bits: int = 8, shape: tuple[int, ...] = ()) -> neuro.Value:
+    """Any value neuron of values of at most `bits` bits; with a shape, what scales may differ from channel to channel."""
+    combine = draw(st.sampled_from(["charge", "product", "dot", "maximum"]))
+    count = {"charge": 1, "maximum": draw(st.integers(1, 2))}.get(combine, 2)
+    ports = tuple(draw(st.sampled_from(["fresh", "held", "digits", "changes"])) for _ in range(count))
+    value_bits, lookup = draw(st.integers(4, bits)), draw(st.sampled_from([None, "direct", "reciprocal", "inverse root"]))
+    most = (1 << (value_bits - 1)) - 1
+    seed = draw(st.integers(0, 10**6))
+    rng = np.random.default_rng(seed)
+
+    def own(low, high):  # of each channel where there is a shape, and for all of them as often
+        channels = (shape[0], *(1,) * (len(shape) - 1)) if shape and rng.random() < 0.5 else ()
+        return rng.integers(low, high + 1, channels) if channels else int(rng.integers(low, high + 1))
+
+    more = {}
+    if lookup is None:
+        low = draw(st.sampled_from([-most, 0, -3]))
+        more = {"lowest": low if low else own(0, 1), "highest": own(2, most) if low else own(2, 2 * most + 1)}
+    elif lookup == "direct":
+        low, length = draw(st.integers(-300, 0)), draw(st.integers(1, 600))
+        more = {"lowest": low, "highest": low + length - 1, "table": rng.integers(-most, most + 1, length)}
+    else:
+        entries = 1 << draw(st.integers(1, 5))
+        more = {"lowest": -4, "highest": draw(st.sampled_from([5, 255, 2**31 - 1])), "point": draw(st.integers(-20, 6))}
+        more |= {"table": rng.integers(draw(st.sampled_from([0, -(1 << 16)])), 1 << 16, entries), "lookup": lookup}
+    emit = draw(st.sampled_from(["value", "value", "change", "digits"]))
+    more |= {"digits": 9} if emit == "digits" else {"dead_zone": draw(st.integers(1, 6))} if emit == "change" else {}
+    gather = draw(st.integers(1, 4))
+    period = draw(st.sampled_from([None, gather + 8, gather + 11]))
+    half = None if draw(st.booleans()) else own(-(2**20), 2**20)
+    return neuro.Value(
+        ports, combine, gather, draw(st.integers(0, 9)), own(-99, 99), own(0, 12), half, emit=emit, value_bits=value_bits,
+        period=period, bias=own(-300, 300), start_step=start, potential_bits=draw(st.sampled_from([9, 24, 31])), **more,
+    )  # fmt: skip
+
+
 SHAPES = [(5,), (40,), (2, 7), (4, 6, 5), (3, 4, 4), (1, 1, 1), (6, 1, 9)]
 
 
@@ -71,7 +112,15 @@ def _weights(draw, shape, scale):
 
 @st.composite
 def projections(draw, source, target):
-    """A projection of any kind that fits the two populations."""
+    """A projection of any kind that fits the two populations, to any port, with any exponent."""
+    projection = draw(_plain_projections(source, target))
+    port = draw(st.integers(0, 1)) if target.neuron.port_count > 1 else 0
+    small = not projection.stored_weights.size or np.abs(projection.stored_weights).max() < 128
+    return replace(projection, port=port, exponent=draw(st.sampled_from([0, 0, 1, 8])) if small else 0)
+
+
+@st.composite
+def _plain_projections(draw, source, target):
     delay = draw(st.sampled_from([1, 1, 1, 2, 3, 17, 62]))
     scale = draw(st.sampled_from([3, 60, 127, 5000, 40_000]))
     a, b = source.shape, target.shape

@@ -36,7 +36,7 @@ def with_lists(network, moved=None) -> neuro.Network:
     moved = moved or {}
 
     def flat(p):
-        named = {name: getattr(p.neuron, name) for name in ("bias", "initial_potential") if np.ndim(getattr(p.neuron, name, 0))}
+        named = {name: getattr(p.neuron, name) for name in p.neuron.per_neuron if np.ndim(getattr(p.neuron, name, 0))}
         arrays = {name: np.broadcast_to(value, p.shape).ravel() for name, value in named.items()}
         return neuro.Population(p.name, (p.size,), replace(p.neuron, **arrays))
 
@@ -45,7 +45,7 @@ def with_lists(network, moved=None) -> neuro.Network:
 
     def sparse(p):
         pre, post, weight = listed(network, p)
-        return neuro.Sparse(p.source, p.target, (place(p.source, pre), place(p.target, post), weight), p.delay)
+        return neuro.Sparse(p.source, p.target, (place(p.source, pre), place(p.target, post), weight), p.delay, p.port)
 
     projections = tuple(sparse(p) for p in network.projections)
     return neuro.Network(tuple(map(flat, network.populations)), projections, network.timesteps)
@@ -203,7 +203,9 @@ def test_a_projection_split_in_two_changes_no_spike(case, seed: int) -> None:
     first = network.projections[0]
     pre, post, weight = listed(network, first)
     part = np.random.default_rng(seed).integers(-50, 51, len(weight))
-    halves = tuple(neuro.Sparse(first.source, first.target, (pre, post, w), first.delay) for w in (part, weight - part))
+    halves = tuple(
+        neuro.Sparse(first.source, first.target, (pre, post, w), first.delay, first.port) for w in (part, weight - part)
+    )
     split = run(replace(network, projections=(*halves, *network.projections[1:])), inputs, timesteps)
     same_spikes(split, run(network, inputs, timesteps))
 

@@ -1,6 +1,7 @@
 """NIR in and out: what four packages wrote gives their spikes, what we write comes back, and no file is trusted."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -119,10 +120,10 @@ def test_what_is_written_comes_back(case, tmp_path_factory) -> None:
     network, _, _ = case
     path = tmp_path_factory.getbasetemp() / "random.nir"
     if why := refusal(network, path, extended=True):
-        assert "UserNeuron" in why or "has no equal sides" in why
+        assert any(fact in why for fact in ("UserNeuron", "has no equal sides", "no ports and tables"))
         assert not path.exists()
         return
-    assert converters.read_nir(path) == network
+    assert converters.read_nir(path) == replace(network, projections=tuple(p.expanded() for p in network.projections))
 
 
 @settings(max_examples=60)

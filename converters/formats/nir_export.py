@@ -123,6 +123,8 @@ class _Writer:
         neuron = p.neuron
         if not neuron.storable:
             raise FormatError(where, f"a {type(neuron).__name__}'s function cannot be stored", "Keep its script")
+        if neuron.computes:
+            raise FormatError(where, f"NIR has no ports and tables for a {type(neuron).__name__}", "Use Network.save")
         held = neuron.hold_input or described(neuron).get("doubling", False)
         if isinstance(neuron, Source) and neuron.neuron is not None:
             raise FormatError(where, "NIR has no word for inputs that drive neurons", "Save it with Network.save")
@@ -139,6 +141,9 @@ class _Writer:
         """The chain of nodes of a projection: [Flatten ->] weights [-> Delay]."""
         import nir
 
+        if p.exponent:
+            self.notes.append("exponents of weights are multiplied into them: NIR has none")
+        p = p.expanded()
         key, source, target = f"synapses_{index}", self.network[p.source], self.network[p.target]
         chain, native = self._weights(key, p, source, target)
         bits, exponent = _mantissas(p.stored_weights.astype(np.int64))
@@ -146,7 +151,7 @@ class _Writer:
         node = self.nodes[key]
         node.metadata = {"kind": type(p).__name__, "weight_bits": bits, **node.metadata}
         node.metadata |= {"weight_exponent": exponent} if exponent else {}
-        node.metadata |= described(p, ("weights",) if native or listed else ())
+        node.metadata |= described(p, ("port", "exponent", *(("weights",) if native or listed else ())))
         if listed and p.weights[0].size:  # a matrix cannot tell a synapse of weight 0 from none
             node.metadata |= dict(zip(("pre", "post", "listed"), p.weights, strict=True))
         late = p.delay - (target.neuron.start_step - source.neuron.start_step)

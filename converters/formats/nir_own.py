@@ -122,7 +122,7 @@ def _check_same(made: Projection, nodes: Any, key: str, populations: dict[str, P
         for name, expected in window_nodes(key, made, source.shape, target.shape).items():
             _check_node(nodes.get(name), expected, f"node {name!r}")
     elif made.offset is not None and kind == "Scale":
-        factors = np.repeat(made.stored_weights, source.size // made.stored_weights.size)
+        factors = np.repeat(made.expanded().stored_weights, source.size // made.stored_weights.size)
         if not np.array_equal(factors, np.ravel(node.scale)):
             raise FormatError(where, "its scale differs from the weights of its metadata", _REMEDY)
     elif np.shape(node.weight) != (target.size, source.size):

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import further_passes
 from neuro.chip.cutting.limits import updates as updates_of
 from neuro.chip.cutting.routing import HOST
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.mesh.routes import crosses, routes, tile_of
 from neuro.chip.placing.placement import Placement
-from neuro.chip.spec import ENCODINGS
+from neuro.chip.spec import ENCODINGS, Chip
 from neuro.chip.tally import ClassTable, TallySums, tally
 from neuro.engine.records import Messages, Run
 from neuro.errors import ChipError
 from neuro.memory import check_fits
+from neuro.network import Population
 from neuro.notebook import Table, TableRepr
 from neuro.projections import Projection
 
@@ -39,6 +41,8 @@ class Counts(TableRepr):
 
     spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is
     sent once), compartments touched.
+    passes, products, lookups (steps, rows): of neuron programs, passes after the first of an update, products of two inputs, and
+    entries of tables read.
     synops {encoding: (steps, rows)} at the step in which they act. driven, restless (steps,): updates that add something to
     the potential, and those or with a potential that is not zero. hops (steps, 4): along x, along y, packets that stay in
     their tile, crossings from chip to chip. links (links,): packets over each link, numbered tile * 4 + direction.
@@ -58,6 +62,9 @@ class Counts(TableRepr):
     packets_in: Ints
     synops: dict[str, Ints]
     updates: Ints
+    passes: Ints
+    products: Ints
+    lookups: Ints
     driven: Ints
     restless: Ints
     hops: Ints
@@ -72,6 +79,8 @@ class Counts(TableRepr):
         counted = {"messages": self.spikes, "packets": self.packets_in}
         counted |= {f"synops, {encoding}": synops for encoding, synops in self.synops.items()}
         counted |= {"updates": self.updates, "driven": self.driven}
+        own = {"further passes": self.passes, "products": self.products, "look-ups": self.lookups}
+        counted |= {name: values for name, values in own.items() if values.any()}
         hops = zip(("hops along x", "hops along y", "packets within a tile", "chip crossings"), self.hops.T, strict=True)
         rows = [(name, f"{int(values.sum()):,}") for name, values in (*counted.items(), *hops)]
         title = (
@@ -196,12 +205,16 @@ class Counter:
         tables, placement = self.tables, self.tables.placement
         network = placement.network
         updates = np.zeros(self.totals.shape[:2], np.int64)
+        own = np.zeros((3, *updates.shape), np.int64)  # further passes, products, look-ups
         driven, restless = np.zeros((2, tables.steps), np.int64)
         for p in (p for p in network.populations if on_cores(p)):
             share = updates_of(p, placement.chip)
             end = p.neuron.start_step + p.neuron.active_steps(tables.timesteps)
             cores = tables.row_of(placement.cores[p.name])
-            updates[p.neuron.start_step : end, cores] += placement.cuts[p.name].sizes() * share * self.samples
+            each = placement.cuts[p.name].sizes() * share * self.samples
+            updates[p.neuron.start_step : end, cores] += each
+            for kind, times in enumerate(own_work(p, end - p.neuron.start_step, placement.chip)):
+                own[kind, p.neuron.start_step : end, cores] += each[:, None] * times
             driven += run.counts[p.name].driven * share
             restless += run.counts[p.name].restless * share
         tiles = np.unique(tile_of(placement.used, placement.chip.mesh))
@@ -217,6 +230,9 @@ class Counter:
             packets_in=self.totals[..., IN],
             synops={form: self.totals[..., SYNOPS + i] for i, form in enumerate(ENCODINGS)},
             updates=updates,
+            passes=own[0],
+            products=own[1],
+            lookups=own[2],
             driven=driven,
             restless=restless,
             hops=self.hops,
@@ -227,6 +243,15 @@ class Counter:
             heaviest=self.heaviest,
             far=self.far,
         )
+
+
+def own_work(p: Population, steps: int, chip: Chip) -> Ints:
+    """Further passes, products and look-ups of a neuron in each step of its window, (3, steps)."""
+    neuron, work = p.neuron, np.zeros((3, steps), np.int64)
+    work[0] = further_passes(p, chip)
+    if neuron.computes:
+        work[1], work[2] = ([count(e) for e in range(steps)] for count in (neuron.products, neuron.lookups))
+    return work
 
 
 def most_in_a_step(tables: Tables, links: int) -> int:

@@ -94,6 +94,8 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
     each = counts.each
     send = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
     send += counts.updates / counts.samples * neuron_ns(chip)
+    for name, counted in _PROGRAM.items():
+        send += getattr(counts, counted) / counts.samples * (getattr(t, name) or 0.0)
     send[..., -1] = each[..., -1, OUT] * (t.link_service or 0.0)
     receive = each[..., IN] * (t.axon_in or 0.0)
     for i, form in enumerate(ENCODINGS):
@@ -134,6 +136,9 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         ("hops", dict(zip(_HOPS, counts.hops.sum(axis=0), strict=True))),
         ("barrier", {"energy.barrier": counts.steps * counts.chips * n}),
     ]
+    program = {f"energy.{name}": getattr(counts, counted).sum() for name, counted in _PROGRAM.items()}
+    if any(program.values()):
+        lines.insert(2, ("program", program))
     for name, terms in lines:
         used = [key for key, count in terms.items() if count]
         unknown = bool(used) and all(chip.value(key) is None for key in used)
@@ -146,6 +151,7 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         yield Part(name, energy_pj, name, _basis(chip, [f"power.{name}"]))
 
 
+_PROGRAM = {"neuron_pass": "passes", "product": "products", "lookup": "lookups"}  # what neuron programs add to an update
 _HOPS = ("energy.hop_x", "energy.hop_y", "energy.local", "energy.chip_link")
 
 
@@ -159,6 +165,7 @@ def _used_keys(counts: Counts, chip: Chip) -> list[str]:
     forms = [form for form in ENCODINGS if counts.synops[form].any()]
     operations = [f"synop_{form}" for form in forms] + ["neuron_access", "neuron_update", "spike", "axon_out", "axon_in"]
     hops = [key for key, count in zip(_HOPS, counts.hops.sum(axis=0), strict=True) if count]
+    operations += [name for name, counted in _PROGRAM.items() if getattr(counts, counted).any()]
     names = operations + [key.partition(".")[2] for key in hops]
     keys = [f"energy.{name}" for name in [*names, "barrier"]] + [f"time.{name}" for name in [*names, "local"]]
     keys += ["time.link_service", "time.barrier", "time.management_step", "power.static", "power.management"]

@@ -20,7 +20,7 @@ from neuro.specification import FrozenDict, Sourceable
 WATT_NS_IN_PJ = 1000.0
 Encoding = Literal["dense", "sparse", "conv"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
-Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "user"]
+Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "value", "user"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 Zeros = Literal["visited", "skipped"]
 ConvMemory = Literal["lists", "rows"]
@@ -123,6 +123,7 @@ class Capabilities:
     threshold_bits: int | None = constant("bits", "width of the threshold", least=1, optional=True)
     bias_bits: int | None = constant("bits", "width of the bias mantissa, with sign", least=1, optional=True)
     bias_exponent: int | None = constant("", "largest exponent of the bias", optional=True)
+    value_passes: int | None = constant("passes", "passes of the value program in an update (unknown: 1)", least=1, optional=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,9 @@ class Energy:
     synop_conv: float | None = constant("pJ", "synaptic operation, shared kernel", optional=True)
     neuron_access: float | None = constant("pJ", "every mapped neuron, every step it is switched on", optional=True)
     neuron_update: float | None = constant("pJ", "added for a neuron that changes (see update_when)", optional=True)
+    neuron_pass: float | None = constant("pJ", "each pass of a neuron's program after the first of an update", optional=True)
+    product: float | None = constant("pJ", "added for a product of two inputs in a neuron", optional=True)
+    lookup: float | None = constant("pJ", "added for an entry of a table that a neuron reads", optional=True)
     spike: float | None = constant("pJ", "added for a neuron that fires", optional=True)
     axon_out: float | None = constant("pJ", "packet sent by a core", optional=True)
     axon_in: float | None = constant("pJ", "packet received by a core", optional=True)
@@ -154,6 +158,9 @@ class Time:
     synop_conv: float | None = constant("ns", "synaptic operation, shared kernel", optional=True)
     neuron_access: float | None = constant("ns", "every mapped neuron, every step it is switched on", optional=True)
     neuron_update: float | None = constant("ns", "added for a neuron that changes", optional=True)
+    neuron_pass: float | None = constant("ns", "each pass of a neuron's program after the first of an update", optional=True)
+    product: float | None = constant("ns", "added for a product of two inputs in a neuron", optional=True)
+    lookup: float | None = constant("ns", "added for an entry of a table that a neuron reads", optional=True)
     spike: float | None = constant("ns", "added for a neuron that fires", optional=True)
     axon_out: float | None = constant("ns", "packet sent by a core", optional=True)
     axon_in: float | None = constant("ns", "packet received by a core", optional=True)

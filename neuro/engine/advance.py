@@ -82,7 +82,7 @@ def deliver_depthwise(
     accumulators: Any, top: Any, first: int, last: int, row_from: int, row_to: int,
 ) -> Any:  # fmt: skip
     """Deliver messages of source rows [row_from, row_to), row 0 of which has the segment `top`; returns the synapses visited."""
-    narrow, wide, reach, spread_narrow, spread_wide, _ = accumulators
+    narrow, wide, reach, spread_narrow, spread_wide, _, _ = accumulators
     where = (top, first, last, row_from, row_to)
     if p.accumulator == WIDE:
         synops = depthwise(wide, wide, weights, tables, p, source, q, lists, payloads, begins, ends, where, reach, spread_wide)
@@ -106,11 +106,11 @@ def rows_read(q: Any, rows: int, first: int, last: int) -> Any:
 @inlined
 def deliver(
     p: Any, projections: Any, populations: Any, arenas: Any, lists: Any, payloads: Any, begins: Any, ends: Any,
-    accumulators: Any, sample: int, t: int, base: int, first: int, last: int,
+    accumulators: Any, sample: int, t: int, base: int, first: int, last: int, port: int,
 ) -> Any:  # fmt: skip
-    """Everything that arrives at step t in target rows [first, last); the sums end in the accumulators that `p` names."""
+    """Everything that arrives at step t on a port in target rows [first, last); sums end in the accumulators that `p` names."""
     weights, tables, small, large, targets, pointers = arenas
-    narrow, wide, reach, _, _, sources = accumulators
+    narrow, wide, reach, _, _, sources, _ = accumulators
     lanes = (last - first) * p.acc_row
     if p.accumulator != WIDE:
         narrow[:lanes] = 0
@@ -121,7 +121,7 @@ def deliver(
         q = projections[k]
         source = populations[q.source]
         slot = t - q.delay - base
-        if slot < 0:
+        if slot < 0 or q.port != port:
             continue
         row_from, row_to = rows_read(q, source.rows, first, last)
         shift = source.payload_at - source.list_at
@@ -185,7 +185,7 @@ def list_fired(
 @inlined
 def live(
     p: Any, t: int, slot: int, sample: int, first: int, last: int, bias: Any, state: Any, counts: Any, traces: Any, totals: Any,
-    narrow: Any, wide: Any, fired: Any, sent: Any,
+    narrow: Any, wide: Any, other: Any, fired: Any, sent: Any,
 ) -> None:  # fmt: skip
     """A block of rows through one step, once its charges lie in the accumulators: rows without a halo together."""
     neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
@@ -195,7 +195,7 @@ def live(
     for y in range(first, first + 1 if joined else last):
         f = U((y - first) * p.lanes)
         a, b = U((y - first) * p.acc_row + p.halo), U(p.bias_at + y * p.bias_row)
-        driven, restless = fire_row(p, t - p.start, state, lane + f, narrow, wide, a, bias, b, span, fired, sent, f)
+        driven, restless = fire_row(p, t - p.start, state, lane + f, narrow, wide, other, a, bias, b, span, fired, sent, f)
         totals[DRIVEN, slot] += driven
         totals[RESTLESS, slot] += restless
     totals[UPDATES, slot] += np.int64(neurons)
@@ -219,7 +219,7 @@ def advance(
     steps[2] is the step of the workspace's first segment. totals (5, its steps) collects what SYNOPS ... RESTLESS name.
     """
     lists, payloads, begins, ends = workspace
-    narrow, wide, _, _, _, _ = accumulators
+    narrow, wide, _, _, _, _, other = accumulators
     fired, sent = masks
     base = steps[2]
     for sample in range(samples[0], samples[1]):
@@ -227,25 +227,16 @@ def advance(
             last = min(first + p.block_rows, rows[1])
             for t in range(steps[0], steps[1]):
                 on, slot = p.start <= t < p.stop, t - base
-                if on:
+                for k in range(p.ports if on else 0):
+                    port = p.ports - 1 - k  # the last one first: it then makes room
                     totals[SYNOPS, slot] += deliver(
-                        p,
-                        projections,
-                        populations,
-                        arenas,
-                        lists,
-                        payloads,
-                        begins,
-                        ends,
-                        accumulators,
-                        sample,
-                        t,
-                        base,
-                        first,
-                        last,
-                    )
+                        p, projections, populations, arenas, lists, payloads, begins, ends, accumulators, sample, t, base,
+                        first, last, port,
+                    )  # fmt: skip
+                    if port > 0:
+                        other[: (last - first) * p.acc_row] = wide[: (last - first) * p.acc_row]
                 if on and p.model != USER:
-                    live(p, t, slot, sample, first, last, bias, state, counts, traces, totals, narrow, wide, fired, sent)
+                    live(p, t, slot, sample, first, last, bias, state, counts, traces, totals, narrow, wide, other, fired, sent)
                 for y in range(first, last):
                     segment = open_segment(p, begins, ends, sample, y, slot)
                     n, f = U(min(p.lanes, p.size - y * p.lanes)), U((y - first) * p.lanes)

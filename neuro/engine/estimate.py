@@ -12,7 +12,7 @@ from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import listed_by_row
 from neuro.engine.models import has_kernel
-from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, is_depthwise, magnitude
+from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
 from neuro.memory import check_fits
@@ -143,6 +143,7 @@ def _stored(network: Network, engine: str) -> list[tuple[int, int]]:
 
 def _packed(projection: Projection, network: Network) -> tuple[int, int]:
     """Bytes of a projection in the event engine: at work while it is packed, and kept for the run."""
+    projection, _ = as_stored(projection)
     source, target = Layout.of(network[projection.source].shape), Layout.of(network[projection.target].shape)
     conv = as_convolution(projection, network)
     if conv is not None:

@@ -39,7 +39,8 @@ class Worker:
         room = plan.spread_lanes + most + LANES
         spread = (np.zeros(room, np.int16), np.zeros(room, np.int32))
         sources = np.zeros(int(max(p["rows"] * p["lanes"] for p in plan.populations)), np.uint32)
-        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources)
+        other = np.zeros(lanes if max(p["ports"] for p in plan.populations) > 1 else 1, np.int32)  # charges of a second port
+        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, other)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
 

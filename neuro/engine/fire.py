@@ -16,7 +16,8 @@ import numpy as np
 
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit, mask_of, ones
-from neuro.engine.tables import CUBA, GRADED, HELD_LONG, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, WAIT, U
+from neuro.engine.tables import CUBA, GRADED, HELD_LONG, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, VALUE, WAIT, U
+from neuro.engine.values import value
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
@@ -281,8 +282,8 @@ def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
 
 @inlined
 def fire_row(
-    p: Any, elapsed: int, state: Any, lane: Any, narrow: Any, wide: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
-    f: Any,
+    p: Any, elapsed: int, state: Any, lane: Any, narrow: Any, wide: Any, other: Any, a: Any, bias: Any, b: Any, n: Any,
+    fired: Any, sent: Any, f: Any,
 ) -> Any:  # fmt: skip
     """One step of a row, or of joined rows, of a population of any built-in model, from whichever accumulators hold its charge.
 
@@ -293,7 +294,7 @@ def fire_row(
         for j in range(n):
             wide[a + j] = narrow[a + j]
     if p.model != IF:
-        counted = fire_rarer(p, elapsed, state, v, aux, U(p.second_at) + lane, wide, a, bias, b, n, fired, sent, f)
+        counted = fire_rarer(p, elapsed, state, v, aux, U(p.second_at) + lane, wide, other, a, bias, b, n, fired, sent, f)
     elif p.hold == HELD_LONG:
         counted = held_long(p, state, v, aux, wide, a, bias, b, n, fired, f)
     elif p.hold and p.accumulator == NARROW:
@@ -309,8 +310,8 @@ def fire_row(
 
 @inlined
 def fire_rarer(
-    p: Any, elapsed: int, state: Any, v: Any, aux: Any, second: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any,
-    sent: Any, f: Any,
+    p: Any, elapsed: int, state: Any, v: Any, aux: Any, second: Any, acc: Any, other: Any, a: Any, bias: Any, b: Any, n: Any,
+    fired: Any, sent: Any, f: Any,
 ) -> Any:  # fmt: skip
     """The same for all models but integrate and fire; `aux` holds current, u or count, `second` a held current beside a count."""
     if p.model == SIGNED:
@@ -321,6 +322,8 @@ def fire_rarer(
         counted = radix(p, state, v, elapsed, acc, a, bias, b, n, fired, f)
     elif p.model == GRADED:
         counted = graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
+    elif p.model == VALUE:
+        counted = value(p, elapsed, state, v, acc, other, a, bias, b, n, fired, sent, f)
     elif p.model == CUBA:
         counted = cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
     elif p.model == TURNS:

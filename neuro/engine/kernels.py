@@ -17,6 +17,12 @@ from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 
 
+@inlined
+def payload_of(projection: Any, payloads: Any, at: Any) -> Any:
+    """What the weights of a scaled projection are multiplied by for the message at this place."""
+    return (np.int64(payloads[at]) if projection.carried else np.int64(1)) << projection.exponent
+
+
 @compiled
 def flush(narrow: Any, wide: Any, lanes: int) -> None:
     """Empty 16-bit accumulators into the 32-bit ones."""
@@ -144,7 +150,14 @@ def convolve_taps(
             row = begin + (U(reach[r, 0]) * channels + channel) * taps * run
             for tap in range(taps):
                 if scaled:
-                    scaled1(acc, at + tap * step, weights, run // U(HALF), row + tap * run, np.int64(payloads[i + U(shift)]))
+                    scaled1(
+                        acc,
+                        at + tap * step,
+                        weights,
+                        run // U(HALF),
+                        row + tap * run,
+                        payload_of(projection, payloads, i + U(shift)),
+                    )
                 else:
                     add1(acc, at + tap * step, weights, run // U(HALF), row + tap * run)
     return synops
@@ -192,7 +205,7 @@ def spread_row(
     spread[at : at + U(projection.spread)] = 0
     for i in range(U(low), U(high)):
         column = projection.columns_at + DEPTHWISE_COLUMN * np.int64((U(lists[i]) * reciprocal) >> U(40))
-        spread[at + U(lists[i]) + U(np.int64(tables[column]))] = payloads[i + U(shift)] if projection.scaled else 1
+        spread[at + U(lists[i]) + U(np.int64(tables[column]))] = payload_of(projection, payloads, i + U(shift))
         synops += tables[column + 1]
     return synops
 
@@ -263,7 +276,7 @@ def dense_scaled(
     for i in range(U(low), U(high)):
         for y in range(first, last):
             o = begin + U(y) * lanes + (U(source_base) + U(lists[i])) * stride
-            scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, np.int64(payloads[i + U(shift)]))
+            scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, payload_of(projection, payloads, i + U(shift)))
 
 
 @compiled

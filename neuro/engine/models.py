@@ -18,6 +18,7 @@ from neuro.neurons import (
     Readout,
     SignedIntegrateAndFire,
     Source,
+    Value,
     WaitIntegrateAndFire,
 )
 
@@ -32,8 +33,11 @@ _KERNEL: dict[type[Neuron], int] = {
     CubaLif: T.CUBA,
     Readout: T.READOUT,
     MaxPool: T.LEADER,
+    Value: T.VALUE,
 }
 _COLUMN = {  # of the table, by the name of a parameter
+    **{name: name for name in ("period", "point", "dead_zone")},
+    "product_shift": "shift",
     **{name: name for name in ("threshold", "gather", "digits", "doubling", "current_decay", "voltage_decay")},
     **{name: name for name in ("refractory", "reset_interval", "reset_offset")},
     "minimum": "minimum",
@@ -59,10 +63,35 @@ def describe(row: Any, neuron: Neuron) -> None:
     for name, value in neuron._values() if has_kernel(neuron) else ():
         if name in _COLUMN:
             row[_COLUMN[name]] = _WITHOUT[name] if value is None else value
+    row["ports"] = neuron.port_count
+    if row["model"] == T.VALUE:
+        _describe_value(row, neuron)
     if row["model"] == T.LEADER:
         _describe_maximum(row, neuron)
     row["count_at"] = -1 if neuron.is_readout else 0
     row["trace_at"] = -1
+
+
+def _describe_value(row: Any, neuron: Any) -> None:
+    row["minimum"], row["maximum"] = neuron.value_range
+    for i, port in enumerate(neuron.ports):
+        row[f"port{i}"] = ("fresh", "held", "digits", "changes").index(port)
+    places = {name: number for number, name in enumerate(neuron.variables)}
+    row["port0_at"], row["port1_at"] = places.get("port0", 0), places.get("port1", 0)
+    row["sent_at"] = places.get("known", places.get("left", 0))
+    row["combine"] = ("charge", "product", "dot", "maximum").index(neuron.combine)
+    row["table"] = T.NO_TABLE if neuron.table is None else 1 + ("direct", "reciprocal", "inverse root").index(neuron.lookup)
+    row["bits"] = 0 if neuron.table is None else neuron.table.size.bit_length() - 1
+    row["rounds"] = neuron.half is None
+    row["emit"] = ("value", "change", "digits").index(neuron.emit)
+
+
+def parameters_of(neuron: Any) -> list[Any]:
+    """The integers for each neuron that its kernel reads, the bias first: of a value neuron, what scales."""
+    if not isinstance(neuron, Value):
+        return [neuron.bias]
+    half = 0 if neuron.half is None else neuron.half
+    return [neuron.bias, neuron.multiplier, neuron.shift, half, neuron.lowest, neuron.highest]
 
 
 def _describe_maximum(row: Any, neuron: Any) -> None:

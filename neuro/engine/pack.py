@@ -9,7 +9,8 @@ rows (their fan-out is still counted synapse by synapse).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,19 +50,34 @@ class WeightSums:
     part_both_signs: int
     biggest: int
     gathered: bool  # dense: plain messages are flushed in parts as small as need be
+    exponent: int = 0  # of the charge
 
     def bound(self, payloads: tuple[int, int]) -> Bound:
         """The proof: a target gets at most one message of each source neuron in a step, of at most the largest payload."""
-        largest = max(abs(payloads[0]), abs(payloads[1]))
+        largest = max(abs(payloads[0]), abs(payloads[1])) << self.exponent
         step, part = self.one_sign * largest, self.part_one_sign * largest
         if payloads[0] < 0:
             step, part = self.both_signs * largest, self.part_both_signs * largest
-        part = self.biggest if self.gathered and payloads == (0, 1) else part
+        part = self.biggest if self.gathered and payloads == (0, 1) and not self.exponent else part
         return Bound(step, part, largest > 1 or self.biggest > INT16)
 
 
-def sums(projection: Projection, network: Network) -> WeightSums:
-    """The sums of a projection's weights."""
+def as_stored(projection: Projection) -> tuple[Projection, int]:
+    """The projection whose weights kernels keep, and the power of two that they multiply messages by: none where the weights
+    fit their 16 bits with the exponent, or are listed one by one in 32."""
+    plain, largest = replace(projection, exponent=0), magnitude(projection.stored_weights)  # type: ignore[type-var]
+    if projection.storage == "sparse" or largest << projection.exponent <= INT16 or largest > INT16:
+        return projection.expanded(), 0
+    return plain, projection.exponent
+
+
+def sums(projection: Projection, exponent: int, network: Network) -> WeightSums:
+    """The sums of a stored projection's weights."""
+    found = _sums(projection, network)
+    return replace(found, exponent=exponent)
+
+
+def _sums(projection: Projection, network: Network) -> WeightSums:
     conv = as_convolution(projection, network)
     biggest = magnitude(projection.stored_weights)
     if conv is not None:
@@ -80,7 +96,7 @@ def sums(projection: Projection, network: Network) -> WeightSums:
 
 def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
     """What messages of a projection can add: sums of positive and of negative weights, times the largest payload."""
-    return sums(projection, network).bound(payloads)
+    return sums(*as_stored(projection), network).bound(payloads)
 
 
 def _signs(weights: NDArray[Any], axes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -177,7 +193,7 @@ class Packer:
         self._length[arena] += len(flat)
         return at
 
-    def halo(self, incoming: tuple[Projection, ...], network: Network, layout: Layout) -> tuple[int, int]:
+    def halo(self, incoming: Sequence[Projection], network: Network, layout: Layout) -> tuple[int, int]:
         """Columns that the accumulators need left and right of the image."""
         left = right = 0
         for projection in incoming:
@@ -191,7 +207,7 @@ class Packer:
     def pack(self, projection: Projection, network: Network, source: Layout, target: Layout, halo: int) -> Any:
         """The projection's record; its weights and tables go to the arenas. `halo`: lanes left of the target's accumulators."""
         row = np.zeros((), T.PROJECTION)
-        row["delay"], row["groups_at"], row["fan_at"] = projection.delay, -1, -1
+        row["delay"], row["port"], row["groups_at"], row["fan_at"] = projection.delay, projection.port, -1, -1
         conv, matrix = as_convolution(projection, network), projection.matrix
         if conv is not None:
             self._pack_convolution(row, conv, source, target, halo)

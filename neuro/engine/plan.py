@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
-from neuro.engine.models import describe, has_kernel
-from neuro.engine.pack import Packer, WeightSums, magnitude, sums
+from neuro.engine.models import describe, has_kernel, parameters_of
+from neuro.engine.pack import Packer, WeightSums, as_stored, magnitude, sums
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
@@ -103,7 +103,7 @@ def sums_of(network: Network) -> tuple[WeightSums, ...]:
     """The sums of each projection's weights, found once."""
     kept = kept_of(network)
     if kept.sums is None:
-        kept.sums = tuple(sums(projection, network) for projection in network.projections)
+        kept.sums = tuple(sums(*as_stored(projection), network) for projection in network.projections)
     return kept.sums
 
 
@@ -133,10 +133,11 @@ def _forms(network: Network, payloads: Payloads, timesteps: int) -> tuple[Form, 
     """The widths that are proven exact for such runs, population by population."""
     payloads, forms = _all_payloads(network, payloads), []
     for population in network.populations:
-        reached = [s.bound(payloads[p.source]) for p, s in _into(network, population.name)]
-        step = sum(bound.step for bound in reached)
+        into = [(p.port, s.bound(payloads[p.source])) for p, s in _into(network, population.name)]
+        reached, ports = [bound for _, bound in into], range(population.neuron.port_count)
+        step = max(sum(bound.step for at, bound in into if at == port) for port in ports)
         _check_charge(population, step)
-        wide = not has_kernel(population.neuron) or any(bound.needs_wide for bound in reached)
+        wide = not has_kernel(population.neuron) or len(ports) > 1 or any(bound.needs_wide for bound in reached)
         narrow = T.NARROW if step <= INT16 else T.FLUSHED if all(bound.part <= INT16 for bound in reached) else T.WIDE
         hold = _hold(population.neuron, step, timesteps)
         forms.append(Form(T.WIDE if wide else narrow, hold, payloads[population.name] not in PLAIN))
@@ -164,12 +165,12 @@ def _pack(network: Network) -> Packed:
     order = {p.name: i for i, p in enumerate(network.populations)}
     packer, halos, rows = Packer(), [], []
     for index, population in enumerate(network.populations):
-        incoming, channels = network.into(population.name), layouts[index].channels
-        left, right = packer.halo(incoming, network, layouts[index])
+        stored, channels = [as_stored(p) for p in network.into(population.name)], layouts[index].channels
+        left, right = packer.halo([projection for projection, _ in stored], network, layouts[index])
         halos.append((left * channels, (left + right + layouts[index].width) * channels))
-        for projection in incoming:
+        for projection, exponent in stored:
             row = packer.pack(projection, network, layouts[order[projection.source]], layouts[index], left * channels)
-            row["source"] = order[projection.source]
+            row["source"], row["exponent"] = order[projection.source], exponent
             rows.append(row)
     packed = np.array(rows, T.PROJECTION) if rows else np.zeros(1, T.PROJECTION)
     return Packed(layouts, tuple(halos), packed, packer.arenas())
@@ -192,7 +193,8 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
         row["first_projection"], row["projections"] = found, len(network.into(population.name))
         found += int(row["projections"])
         _add_bias(row, population, layout, biases)
-    projections["scaled"] = [forms[source].payload for source in projections["source"]]
+    projections["carried"] = [forms[source].payload for source in projections["source"]]
+    projections["scaled"] = projections["carried"] | (projections["exponent"] > 0)
     members, bias = network.populations, np.concatenate(biases)
     order = {p.name: i for i, p in enumerate(members)}
     variables = tuple(len(p.neuron.variables) + (form.hold == T.HELD_LONG) for p, form in zip(members, forms, strict=True))
@@ -200,16 +202,20 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
 
 
 def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDArray[np.int32]]) -> None:
-    full = np.broadcast_to(np.asarray(population.neuron.bias, np.int32), population.shape)
-    lanes = layout.to_memory(full.reshape(1, -1))[0]
-    rows = lanes.reshape(layout.rows, -1) if layout.size == layout.rows * layout.lanes else None
+    """Biases, behind them the other parameters that a neuron has for itself, in the same order, and a table that all share."""
+    given = [np.broadcast_to(np.asarray(one, np.int32), population.shape) for one in parameters_of(population.neuron)]
+    lanes = layout.to_memory(np.stack([one.reshape(-1) for one in given]))
+    rows = lanes.reshape(len(given), layout.rows, -1) if layout.size == layout.rows * layout.lanes else None
     row["bias_at"] = sum(map(len, biases))
-    if rows is not None and (rows == rows[0]).all():
+    if rows is not None and (rows == rows[:, :1]).all():
         row["bias_row"] = 0
-        biases.append(np.tile(rows[0], int(row["block_rows"])))
+        lanes = np.tile(rows[:, 0], (1, int(row["block_rows"])))
     else:
         row["bias_row"] = layout.lanes
-        biases.append(lanes)
+    row["parameters_apart"] = lanes.shape[1]
+    tables = [getattr(population.neuron, name) for name in population.neuron.shared]
+    row["table_at"] = row["bias_at"] + lanes.size
+    biases.extend([lanes.ravel(), *(np.asarray(table, np.int32) for table in tables if table is not None)])
 
 
 def check_charges(network: Network, payloads: Payloads) -> None:

@@ -41,14 +41,14 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 if neuron.is_source:
                     _record_source(recorder, sample, t, population, sent[population.name][t])
                     continue
-                charge = np.zeros(population.size, np.int64)
+                charges = [np.zeros(population.size, np.int64) for _ in range(neuron.port_count)]
                 for i, projection in enumerate(network.projections):
                     if projection.target == population.name and t >= projection.delay:
                         messages = sent[projection.source][t - projection.delay]
-                        charge = charge + messages @ matrices[i]
+                        charges[projection.port] += messages @ matrices[i]
                         recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
                 before = state[population.name]
-                after, message, drive = _step(population, neuron, before, charge, elapsed)
+                after, message, drive = _step(population, neuron, before, charges, elapsed)
                 state[population.name], sent[population.name][t] = after, message
                 _record(recorder, sample, t, population, before, after, message, drive)
         for name, potentials in recorder.potentials.items():
@@ -58,17 +58,17 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
             progress(sample + 1, recorder.samples)
 
 
-def _step(population: Population, neuron: Neuron, before: State, charge: Int64s, elapsed: int) -> Step:
+def _step(population: Population, neuron: Neuron, before: State, charges: list[Int64s], elapsed: int) -> Step:
     """One step of a population; what the model's own step does wrong is reported under the population's name."""
     try:
-        return neuron.advance(before, charge, elapsed)
+        return neuron.advance(before, charges[0] if len(charges) == 1 else tuple(charges), elapsed)
     except NetworkError as error:
         raise EngineError(f"population {population.name!r}", error.fact, error.remedy) from None
 
 
 def flat(population: Population) -> Neuron:
     """The population's neuron with per-neuron parameters spread over a flat axis."""
-    given = {"bias": population.neuron.bias, "initial_potential": population.neuron.initial_potential}
+    given = {name: getattr(population.neuron, name) for name in population.neuron.per_neuron}
     arrays = {name: np.broadcast_to(v, population.shape).ravel() for name, v in given.items() if np.ndim(v)}
     return population.neuron.changed(**arrays) if arrays else population.neuron
 

@@ -17,7 +17,13 @@ U: Any = int if numba.config.DISABLE_JIT else np.uint64
 CONV, DEPTHWISE, DENSE, SPARSE, SPARSE_WIDE, SPARSE_BY_SOURCE = range(6)
 
 # Neuron models.
-IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, TURNS, LEADER, USER, SOURCE = range(11)
+IF, SIGNED, WAIT, RADIX, GRADED, CUBA, READOUT, TURNS, LEADER, VALUE, USER, SOURCE = range(12)
+
+# What a port of a value neuron holds, how its ports are combined, how its table is read, what it sends.
+FRESH, HELD_PORT, DIGIT_PORT, CHANGES = range(4)
+CHARGE, PRODUCT, DOT, MAXIMUM = range(4)
+NO_TABLE, DIRECT, RECIPROCAL, INVERSE_ROOT = range(4)
+SEND_VALUE, SEND_CHANGE, SEND_DIGITS = range(3)
 
 # Held currents: none; 32 bits; 64 bits in two words.
 HELD, HELD_LONG = 1, 2
@@ -52,10 +58,15 @@ POPULATION = _record(
     "payload_at payload",  # payloads lie as the lists do; 1 where messages carry them
     "count_at trace_at trace_stride",  # messages per neuron; potentials after each step (-1: none), from step to step
     "first_projection projections",
+    "ports port0 port1 port0_at port1_at sent_at",  # of a value neuron: how many; what they hold; numbers of state variables
+    "combine period table emit point dead_zone rounds",  # rounds: by half of the power of two that scales
+    "bits",  # of the index into a table where the leading bit is taken out
+    "parameters_apart table_at",  # from an array of parameters to the next, as the bias is the first of them
 )
 
 PROJECTION = _record(
-    "kind source delay scaled weights_at",
+    "kind source delay port weights_at",
+    "scaled carried exponent",  # scaled: charges are weights times something: the payload (carried), a power of two, or both
     "kernel_rows stride_y pad_y dilation_y",  # convolution: rows of the kernel and how they move
     "columns_at channels taps tap_lanes groups_at",  # table of columns, source channels, runs of taps, channel -> group table
     "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run

@@ -130,14 +130,16 @@ def _simulate_batch(
             if p.neuron.is_source:
                 _record_source(recorder, chosen, t, p, sent[p.name][t])
                 continue
-            charge = torch.zeros((samples, p.size), dtype=torch.int64, device=device)
+            charges = [torch.zeros((samples, p.size), dtype=torch.int64, device=device) for _ in range(p.neuron.port_count)]
             for link in links:
                 if link.projection.target == p.name and t >= link.projection.delay:
                     arriving = sent[link.projection.source][t - link.projection.delay]
-                    charge += link.charge(arriving)
+                    charges[link.projection.port] += link.charge(arriving)
                     recorder.counts[p.name].synops[t] += int(((arriving != 0) * link.fan_out).sum())
             before = state[p.name]
-            after, message, drive = neurons[p.name].advance(before, charge, elapsed, torch)
+            after, message, drive = neurons[p.name].advance(
+                before, charges[0] if len(charges) == 1 else tuple(charges), elapsed, torch
+            )
             state[p.name], sent[p.name][t] = after, message.to(torch.int32)
             _record(recorder, chosen, t, p, before[p.neuron.potential], after[p.neuron.potential], message, drive)
     for name, potentials in recorder.potentials.items():
@@ -146,11 +148,14 @@ def _simulate_batch(
 
 
 def _on_device(p: Population, device: torch.device) -> Neuron:
-    """The population's neuron; a bias for each neuron lies on the device."""
-    if not np.ndim(p.neuron.bias):
-        return p.neuron
-    bias = np.broadcast_to(np.asarray(p.neuron.bias, np.int64), p.shape).ravel()
-    return p.neuron.with_arrays(bias=torch.tensor(bias, device=device))
+    """The population's neuron; parameters for each neuron, and shared tables, lie on the device."""
+    given = {name: np.asarray(getattr(p.neuron, name)) for name in (*p.neuron.per_neuron, *p.neuron.shared)}
+    spread = {
+        name: values.astype(np.int64) if name in p.neuron.shared else np.broadcast_to(values, p.shape).astype(np.int64).ravel()
+        for name, values in given.items()
+        if values.ndim
+    }
+    return p.neuron.with_arrays(**{name: torch.tensor(values, device=device) for name, values in spread.items()})
 
 
 def _record_source(recorder: Recorder, chosen: slice, t: int, p: Population, messages: Tensor) -> None:

@@ -94,7 +94,12 @@ def _layer(p: Projection, source: Shape, target: Shape) -> LayerParts:
     if p.matrix is not None:
         return "linear", (prod(target),), {"weight": p.matrix.T}, {}
     if p.offset == 0 and source == target:
-        return "scale", target, {"factor": np.asarray(p.weights, np.float32).reshape(-1, *(1,) * (len(target) - 1))}, {}
+        return (
+            "scale",
+            target,
+            {"factor": np.asarray(p.expanded().weights, np.float32).reshape(-1, *(1,) * (len(target) - 1))},
+            {},
+        )
     rows, columns = prod(target), prod(source)
     if rows * columns > MOST_WEIGHTS:
         raise MachineError(

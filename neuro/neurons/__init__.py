@@ -20,6 +20,7 @@ from neuro.neurons.sigma_delta import SigmaDelta as SigmaDelta
 from neuro.neurons.signed import SignedIntegrateAndFire as SignedIntegrateAndFire
 from neuro.neurons.source import Source as Source
 from neuro.neurons.user import UserNeuron as UserNeuron
+from neuro.neurons.value import Value as Value
 from neuro.neurons.wait import WaitIntegrateAndFire as WaitIntegrateAndFire
 
 MODELS: dict[str, type[Neuron]] = {  # every model, by the name that it has in files
@@ -32,6 +33,7 @@ MODELS: dict[str, type[Neuron]] = {  # every model, by the name that it has in f
         RadixIntegrateAndFire,
         Graded,
         MaxPool,
+        Value,
         CubaLif,
         Delta,
         SigmaDelta,

@@ -51,6 +51,10 @@ class Neuron(Specification):
     threshold: int | None = None
     bias: Integers = 0  # joins the charge; for each neuron, or one for all
     initial_potential: Integers = 0
+    port_count: int = 1  # inputs whose charges it keeps apart; projections say which one they lead to
+    per_neuron: tuple[str, ...] = ("bias", "initial_potential")  # parameters that may differ from neuron to neuron
+    shared: tuple[str, ...] = ()  # arrays that are not for each neuron, but serve all
+    computes: bool = False  # whether it has products or look-ups to count
     hold_input: bool = False  # whether a current keeps every charge that arrives and adds it again at each step
     potential_bits: int | None = None  # width at which its potential saturates
     step: Callable[..., Any] | None = None  # step(charge, parameters, *variables) -> (message, *variables), on plain integers
@@ -128,9 +132,26 @@ class Neuron(Specification):
         """Whether `advance` computes with torch as with numpy."""
         return type(self).advance is not Neuron.advance
 
+    @property
+    def table_bits(self) -> int:
+        """Bits of tables that every core with such neurons keeps once."""
+        return 0
+
+    def products(self, elapsed: int) -> int:
+        """Products of two inputs that a neuron computes in a step of its window."""
+        return 0
+
+    def lookups(self, elapsed: int) -> int:
+        """Entries of a table that a neuron reads in a step of its window."""
+        return 0
+
     def active_steps(self, timesteps: int) -> int:
         """Length of the window in which the population is switched on."""
         return timesteps
+
+    def most_messages(self, timesteps: int) -> int:
+        """The most messages that a neuron sends in its window."""
+        return self.active_steps(timesteps)
 
     def integrated_steps(self, timesteps: int) -> int:
         """Steps of the window in which it integrates what arrives."""
@@ -157,7 +178,8 @@ class Neuron(Specification):
         """One step of a population: state and charge in, the new state, the messages, and the drive: what joins the potential.
 
         This is the definition of the model; engines must equal it bit for bit. Integers in 64 bits, of any shape; nothing is
-        changed in place. `elapsed` counts steps of the window. xp: the namespace that computes, numpy or torch.
+        changed in place. `elapsed` counts steps of the window. xp: the namespace that computes, numpy or torch. Of a model with
+        two ports the charge is a pair, one of each.
 
         Of a model that defines only `step`, neuron by neuron in plain Python, in words of 64 bits; state wraps to 32.
         """

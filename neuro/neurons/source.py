@@ -91,6 +91,9 @@ class Source(Neuron):
     def active_steps(self, timesteps: int) -> int:
         return self.digits if self.code == "radix" else timesteps
 
+    def most_messages(self, timesteps: int) -> int:
+        return 1 if self.code == "once" else self.active_steps(timesteps)
+
     def largest_value(self, timesteps: int) -> int:
         if self.neuron is not None:
             return self.neuron.largest_value(timesteps)

@@ -32,6 +32,10 @@ class Synapses:
 class Projection(Specification):
     """What every projection has. `source` and `target` are population names, `delay` is in steps and at least 1.
 
+    `port`: which input of the target's neurons it leads to, 0 or, of a `Value` with two ports, 1. `exponent`: the charge that
+    arrives is shifted left by it, so a synapse acts with its stored weight times 2^exponent, as in Loihi's synapse formats;
+    chips store the weights without it.
+
     Facts of a kind: `storage`, how a chip stores it best: "dense" rows, "sparse" lists, or "conv", shared weights. `slides`: it
     moves a kernel over an image. `one_kernel`: the stored kernel serves every channel. `offset`: each source neuron i has the one
     target i + offset; None elsewhere.
@@ -44,6 +48,8 @@ class Projection(Specification):
     source: str
     target: str
     delay: int
+    port: int
+    exponent: int
     weights: Any
     offset: int | None = None
 
@@ -56,7 +62,7 @@ class Projection(Specification):
         raise NotImplementedError
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
-        """The list of synapses, which defines the projection."""
+        """The list of synapses, which defines the projection; weights with the exponent multiplied in."""
         raise NotImplementedError
 
     def count(self, source: Shape, target: Shape) -> int:
@@ -73,13 +79,20 @@ class Projection(Specification):
         """The same projection with other weights, in the shape of `stored_weights`."""
         return replace(self, weights=stored)  # type: ignore[type-var]  # every kind is a dataclass
 
+    def expanded(self) -> Self:
+        """The same synapses with the exponent multiplied into the stored weights."""
+        if not self.exponent:
+            return self
+        plain: Self = replace(self, exponent=0)  # type: ignore[type-var]  # every kind is a dataclass
+        return plain.with_weights(self.stored_weights << self.exponent)
+
     def unshared_weights(self, source: Shape) -> IntArray:
         """The stored weights, one that serves all channels of the source repeated for each of them (a view, not a copy)."""
         return self.stored_weights
 
     @property
     def matrix(self) -> IntArray | None:
-        """Weights (pre, post) where every pair of neurons has a synapse; None elsewhere."""
+        """Weights (pre, post), the exponent multiplied in, where every pair of neurons has a synapse; None elsewhere."""
         return None
 
     def convolution(self, source: Shape, target: Shape) -> Projection | None:
@@ -99,13 +112,22 @@ def settle_projection(projection: Any, weights_ndim: int | None = None) -> None:
     for name in ("source", "target"):
         if not isinstance(getattr(projection, name), str):
             raise NetworkError(where, f"{name} = {getattr(projection, name)!r} is not a name", "Name a population")
-    settle(projection, NetworkError, where, delay=(1, INT32.max))
+    settle(projection, NetworkError, where, delay=(1, INT32.max), port=(0, 1), exponent=(0, 30))
     if weights_ndim is None:
         return
     weights = settled_weights(where, projection.weights)
     if weights.ndim != weights_ndim:
         raise NetworkError(where, f"weights have shape {weights.shape}", f"Pass an array of {weights_ndim} dimensions")
     object.__setattr__(projection, "weights", weights)
+
+
+def check_exponent(projection: Any) -> None:
+    """Refuse an exponent with which a weight would exceed 32 bits."""
+    stored = projection.stored_weights
+    largest = max(int(stored.max(initial=0)), -int(stored.min(initial=0)))
+    if largest << projection.exponent > INT32.max:
+        fact = f"a weight of {largest:,} with exponent {projection.exponent} exceeds 32 bits"
+        raise NetworkError(projection.name, fact, "Use a smaller exponent, or scale the weights down")
 
 
 def settled_weights(where: str, weights: Any) -> IntArray:

@@ -27,6 +27,8 @@ class Conv1d(Projection):
     dilation: int = 1
     groups: int = 1
     delay: int = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self, 3)
@@ -45,6 +47,8 @@ class Conv1d(Projection):
             dilation=(1, self.dilation),
             groups=self.groups,
             delay=self.delay,
+            port=self.port,
+            exponent=self.exponent,
         )
 
     def check(self, source: Shape, target: Shape) -> None:
@@ -59,7 +63,7 @@ class Conv1d(Projection):
         return self.as_2d().count(_with_height(source), _with_height(target))
 
     def convolution(self, source: Shape, target: Shape) -> Conv2d:
-        return self.as_2d()
+        return self.as_2d().expanded()
 
 
 def _with_height(shape: Shape) -> Shape:

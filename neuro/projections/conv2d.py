@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
 from neuro.specification import INT32, IntArray
 from neuro.windows import Shape, check_window, pair, pairs_inside, positions, sides, window_output
 
@@ -31,9 +31,12 @@ class Conv2d(Projection):
     dilation: int | tuple[int, int] = 1
     groups: int = 1
     delay: int = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self, 4)
+        check_exponent(self)
         settle_window(self, self.weights.shape[2:])
         settle(self, NetworkError, self.name, groups=(1, INT32.max))
         if self.weights.shape[0] % self.groups:
@@ -59,14 +62,14 @@ class Conv2d(Projection):
         tap, ty, tx = np.nonzero(y_inside[:, :, None] & x_inside[:, None, :])
         pre = (channel[tap] * source[1] + y[tap, ty]) * source[2] + x[tap, tx]
         post = (o[tap] * target[1] + ty) * target[2] + tx
-        return Synapses(pre.astype(np.int64), post.astype(np.int64), self.weights.ravel()[tap])
+        return Synapses(pre.astype(np.int64), post.astype(np.int64), self.expanded().weights.ravel()[tap])
 
     def count(self, source: Shape, target: Shape) -> int:
         pairs = int(self.weights.shape[0] * self.weights.shape[1])
         return pairs * pairs_inside(self, self.weights.shape[2:], source, target)
 
     def convolution(self, source: Shape, target: Shape) -> Conv2d:
-        return self
+        return self.expanded()
 
 
 def settle_window(projection: Any, kernel: Shape) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuro.errors import NetworkError
-from neuro.projections.base import Projection, Synapses, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
 from neuro.specification import IntArray
 from neuro.windows import Shape
 
@@ -21,9 +21,12 @@ class Dense(Projection):
     target: str
     weights: IntArray
     delay: int = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self, 2)
+        check_exponent(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         need = (int(np.prod(source)), int(np.prod(target)))
@@ -32,11 +35,11 @@ class Dense(Projection):
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         pre, post = np.indices(self.weights.shape).reshape(2, -1)
-        return Synapses(pre, post, self.weights.ravel())
+        return Synapses(pre, post, self.matrix.ravel())
 
     def count(self, source: Shape, target: Shape) -> int:
         return self.weights.size
 
     @property
     def matrix(self) -> IntArray:
-        return self.weights
+        return self.expanded().weights

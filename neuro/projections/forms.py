@@ -30,7 +30,7 @@ def as_convolution(projection: Projection, source: Shape, target: Shape) -> Conv
 
 def most_special(conv: Conv2d | Conv1d) -> Projection:
     """The same synapses in the kind that stores the fewest weights: OneToOne, SumPool2d, or the convolution itself."""
-    general = conv.convolution((), ())
+    general = replace(conv, exponent=0).convolution((), ())
     channels, per_group, *kernel = general.weights.shape
     if per_group != 1 or general.groups != channels:
         return conv
@@ -38,7 +38,7 @@ def most_special(conv: Conv2d | Conv1d) -> Projection:
     general = replace(general, dilation=dilation)  # type: ignore[arg-type]  # a kernel of one place has none
     for special in _candidates(general, two=conv.weights.ndim == 4):
         if as_convolution(special, (channels, 1, 1), (channels, 1, 1)) == general:
-            return special
+            return replace(special, exponent=conv.exponent)  # type: ignore[type-var]  # every kind is a dataclass
     return conv
 
 
@@ -47,8 +47,8 @@ def _candidates(conv: Conv2d, two: bool) -> Iterator[Projection]:
     values, kernel = conv.weights.ravel(), (conv.weights.shape[2], conv.weights.shape[3])
     alike = bool((values == values[:1]).all())
     if prod(kernel) == 1:
-        yield OneToOne(conv.source, conv.target, int(values[0]) if alike else values, delay=conv.delay)
+        yield OneToOne(conv.source, conv.target, int(values[0]) if alike else values, delay=conv.delay, port=conv.port)
     if alike and two and prod(kernel) <= MAX_WINDOW:
         yield SumPool2d(
-            conv.source, conv.target, kernel, conv.stride, conv.padding, int(values[0]), conv.delay, conv.dilation
+            conv.source, conv.target, kernel, conv.stride, conv.padding, int(values[0]), conv.delay, conv.dilation, conv.port
         )  # fmt: skip

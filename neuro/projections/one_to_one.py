@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
 from neuro.projections.conv2d import Conv2d
 from neuro.specification import INT32, IntArray, integer_or_array
 from neuro.windows import Shape
@@ -25,12 +25,15 @@ class OneToOne(Projection):
     weights: Any = 1
     offset: int = 0
     delay: int = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self)
         settle(self, NetworkError, self.name, offset=(0, INT32.max))
         weights = integer_or_array(self.name, "weights", self.weights)
         object.__setattr__(self, "weights", weights if isinstance(weights, int) else weights.ravel())
+        check_exponent(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         size, room = int(np.prod(source)), int(np.prod(target))
@@ -43,7 +46,7 @@ class OneToOne(Projection):
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         size = int(np.prod(source))
-        pre, per_channel = np.arange(size), self.stored_weights
+        pre, per_channel = np.arange(size), self.expanded().stored_weights
         return Synapses(pre, pre + self.offset, np.repeat(per_channel, size // per_channel.size))
 
     def count(self, source: Shape, target: Shape) -> int:
@@ -62,5 +65,5 @@ class OneToOne(Projection):
     def convolution(self, source: Shape, target: Shape) -> Conv2d | None:
         if source != target or len(source) not in (2, 3) or self.offset:
             return None
-        weights = self.unshared_weights(source).reshape(-1, 1, 1, 1)
-        return Conv2d(self.source, self.target, weights, groups=source[0], delay=self.delay)
+        weights = self.expanded().unshared_weights(source).reshape(-1, 1, 1, 1)
+        return Conv2d(self.source, self.target, weights, groups=source[0], delay=self.delay, port=self.port)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from neuro.errors import NetworkError
-from neuro.projections.base import Projection, Synapses, settle_projection, settled_weights
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settled_weights
 from neuro.specification import IntArray, frozen_array, integer_or_array
 from neuro.windows import Shape
 
@@ -23,6 +23,8 @@ class Sparse(Projection):
     target: str
     weights: Any
     delay: int = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self)
@@ -37,6 +39,7 @@ class Sparse(Projection):
         order = np.lexsort((post, pre))
         parts = tuple(frozen_array(part[order], np.int32) for part in (pre, post, weight))
         object.__setattr__(self, "weights", parts)
+        check_exponent(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         for what, indices, shape in (("source", self.weights[0], source), ("target", self.weights[1], target)):
@@ -49,7 +52,7 @@ class Sparse(Projection):
                 )
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
-        pre, post, weight = self.weights
+        pre, post, weight = self.expanded().weights
         return Synapses(pre.astype(np.int64), post.astype(np.int64), weight)
 
     def count(self, source: Shape, target: Shape) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
 from neuro.projections.conv2d import Conv2d, settle_window
 from neuro.specification import INT32, IntArray
 from neuro.windows import Shape, pair, pairs_inside, window_output
@@ -36,6 +36,8 @@ class SumPool2d(Projection):
     weight: int = 1
     delay: int = 1
     dilation: int | tuple[int, int] = 1
+    port: int = 0
+    exponent: int = 0
 
     def __post_init__(self) -> None:
         settle_projection(self)
@@ -45,6 +47,7 @@ class SumPool2d(Projection):
         settle_window(self, self.window)
         if prod(self.window) > MAX_WINDOW:
             raise NetworkError(self.name, f"a window of {self.kernel}", f"Use at most {MAX_WINDOW:,} places")
+        check_exponent(self)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -65,12 +68,13 @@ class SumPool2d(Projection):
         return Conv2d(
             self.source,
             self.target,
-            self.unshared_weights(source),
+            self.expanded().unshared_weights(source),
             stride=self.stride,  # type: ignore[arg-type]  # settled at birth
             padding=self.padding,
             dilation=self.dilation,
             groups=source[0],
             delay=self.delay,
+            port=self.port,
         )
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:

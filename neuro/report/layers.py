@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.counts import own_work
 from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.cutting.limits import updates
 from neuro.chip.emulator import ChipRun
@@ -23,14 +24,18 @@ def energy_by_population(chip_run: ChipRun) -> Energies:
     synapses = sum(table.sum(axis=0) * float(chip.value(f"energy.synop_{form}") or 0.0) for form, table in counts.synops.items())
     packets = counts.packets_out.sum(axis=0) * prices["axon_out"] + counts.spikes.sum(axis=0) * prices["spike"]
     received, sent = _split(chip_run, np.asarray(synapses), "synops"), _split(chip_run, packets, "messages")
+    programmed = np.array([chip.value(f"energy.{name}") or 0.0 for name in ("neuron_pass", "product", "lookup")])
     energies: Energies = {}
     for p in (p for p in placement.network.populations if on_cores(p)):
         mine = run.counts[p.name]
         changed = mine.restless if chip.energy.update_when == "restless" else mine.driven
         neuron = mine.updates.sum() * prices["neuron_access"] + changed.sum() * prices["neuron_update"]
+        window = slice(p.neuron.start_step, p.neuron.start_step + p.neuron.active_steps(run.timesteps))
+        work = own_work(p, len(mine.updates[window]), chip)
+        programs = mine.updates[window] @ (programmed @ work)
         energies[p.name] = {
             "synapses": received[p.name] / run.samples,
-            "neurons": float(neuron) * updates(p, chip) / run.samples,
+            "neurons": float(neuron + programs) * updates(p, chip) / run.samples,
             "messages": sent[p.name] / run.samples,
         }
     return energies

@@ -46,7 +46,7 @@ def candidates(network: Network, chip: Chip, population: Population, rates: Mapp
     grids = np.stack([g.ravel() for g in np.meshgrid(*options, indexing="ij")], axis=1)
     neurons = np.prod(-(-np.array(shape) // grids), axis=1)
     held = neurons * compartments(population, chip)
-    state = held * state_words(population, network) * (core.state_word_bits or 0)
+    state = held * state_words(population, network) * (core.state_word_bits or 0) + population.neuron.table_bits
     may = (held <= core.neurons) & (state <= (core.memory_bits or np.inf))
     packets, axons, receive = np.zeros((3, len(grids)))
     for projection in network.into(population.name):

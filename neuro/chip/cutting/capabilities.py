@@ -42,8 +42,9 @@ def able_codes(chip: Chip) -> tuple[str, ...]:
 
 
 def check_capabilities(network: Network, chip: Chip) -> None:
-    """Raise FitError for the first population or projection that the chip's neurons cannot do."""
-    for population in network.populations:
+    """Raise FitError for the first population or projection that the chip's neurons cannot do; values that no code of the chip
+    can carry come before all that another conversion could change."""
+    for population in sorted(network.populations, key=lambda p: not p.neuron.computes):
         for fact, remedy in _refusals(population, chip):
             raise FitError(f"population {population.name!r} on chip {chip.name!r}", fact, remedy)
         kinds, room = len(formats(population, network, chip)), chip.core.synapse_configs
@@ -82,7 +83,9 @@ def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
         return
     program = neuron.program
     if neuron.purpose and program not in able.programs:
-        yield f"the chip has no program for {neuron.purpose}", neuron.instead
+        runs = " or ".join(f'"{code}"' for code in able_codes(chip))
+        otherwise = f"A network of rectified layers runs there with code={runs}; use a chip with the program, such as loihi2"
+        yield f"the chip has no program for {neuron.purpose}", neuron.instead or otherwise
     elif program not in able.programs:
         code = "rate" if "if" in able.programs else able.programs[0]
         yield f"its neurons ({program}) have no program there", f'Convert with code="{code}", or use another chip'
@@ -106,6 +109,7 @@ def check_inputs(network: Network, chip: Chip, inputs: Mapping[str, NDArray[Any]
 def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:
     low, high = neuron.messages
     remedy = _SPIKES if neuron.is_source else 'Convert with code="rate"'
+    remedy = "Use fewer value_bits, or another chip" if neuron.computes else remedy
     if low < 0 and not chip.neuron.signed_payload and not neuron.is_source:
         yield f"messages of {low}..{high} need a sign, the chip's have none", remedy
     bits = max(high, -low).bit_length()

@@ -61,6 +61,7 @@ class CoreDemand:
         neurons = tiling.sizes() * compartments(population, self.chip)
         state = neurons * state_words(population, self.network) * (core.state_word_bits or 0)
         memory = bits + in_axons * (core.in_axon_bits or 0) + out_axons * (core.out_axon_bits or 0) + state
+        memory = memory + population.neuron.table_bits
         return Needs(neurons, in_axons, out_axons, bits, memory)
 
     def _lists(self, i: int, projection: Projection, tiling: Tiling) -> tuple[Ints, Ints]:

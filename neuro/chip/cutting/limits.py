@@ -25,6 +25,7 @@ REMEDIES = {  # where one neuron alone needs more than a core has
     "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
     "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
 }
+_SEEN_STEPS = 4096  # of a window, in which neurons do all that they ever do in a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,29 @@ def updates(population: Population, chip: Chip) -> int:
     return compartments(population, chip) * population.neuron.passes
 
 
-def update_ns(population: Population, chip: Chip) -> float:
-    """Time of an update of one neuron, all its passes; messages are not in it."""
-    return neuron_ns(chip) * updates(population, chip)
+def further_passes(population: Population, chip: Chip) -> int:
+    """Passes of a neuron's program on this chip after the one that an update pays for."""
+    return (getattr(chip.neuron, f"{population.neuron.program}_passes", None) or 1) - 1
+
+
+def update_ns(population: Population, chip: Chip, prices: Chip | None = None) -> float:
+    """Time of the longest update of one neuron on a chip, all its passes, products and look-ups; messages are not in it.
+
+    prices: the chip whose times are taken, if it is another."""
+    prices, neuron = prices or chip, population.neuron
+    t, steps = prices.time, range(min(neuron.active_steps(1), _SEEN_STEPS))
+    own = further_passes(population, chip) * (t.neuron_pass or 0.0)
+    if neuron.computes:
+        own += max(neuron.products(e) * (t.product or 0.0) + neuron.lookups(e) * (t.lookup or 0.0) for e in steps)
+    return (neuron_ns(prices) + own) * updates(population, chip)
 
 
 def state_words(population: Population, network: Network) -> int:
-    """Integers that one neuron keeps: state, bias, and an accumulator for each step of delay."""
-    ring = max((p.delay for p in network.into(population.name)), default=0)
-    return ring + population.neuron.state_words
+    """Integers that one neuron keeps: state, parameters of its own, and an accumulator for each step of delay and port."""
+    rings = dict.fromkeys(range(population.neuron.port_count), 0)
+    for p in network.into(population.name):
+        rings[p.port] = max(rings[p.port], p.delay)
+    return sum(rings.values()) + population.neuron.state_words
 
 
 def encoding(projection: Projection, chip: Chip) -> Encoding:
@@ -112,13 +127,13 @@ def formats(population: Population, network: Network, chip: Chip) -> set[tuple[E
 
 
 def exponents(projection: Projection, chip: Chip) -> tuple[int, int]:
-    """The least and the largest power of two that can be taken out of a projection's weights: so that they fit the chip's
-    bits, and so that they stay integers."""
+    """The least and the largest power of two that can be taken out of what a projection's synapses act with: so that the rest
+    fits the chip's bits, and so that it stays integers."""
     weights = projection.stored_weights.astype(np.int64)
     most = common_shift(weights)
     largest = int(np.abs(weights).max(initial=0))
     least = max(0, largest.bit_length() - max(chip.core.weight_bits))
-    return min(least, most), most
+    return min(least, most) + projection.exponent, most + projection.exponent
 
 
 def weight_bits(projection: Projection, chip: Chip) -> int:

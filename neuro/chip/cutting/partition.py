@@ -150,8 +150,9 @@ def _refusal(demand: CoreDemand, population: Population, tilings: Mapping[str, T
     single = demand.needs(population, even(population.shape, population.shape), tilings)
     worst = single.worst(chip)
     limit = max(worst, key=lambda name: worst[name])
+    tables, room = population.neuron.table_bits, limits(chip)[limit]
     return FitError(
         f"population {population.name!r} on chip {chip.name!r}",
-        f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {limits(chip)[limit]:,}",
-        REMEDIES[limit],
+        f"one neuron needs {int(getattr(single, limit).max()):,} {limit.replace('_', ' ')}, a core has {room:,}",
+        "Use tables of fewer entries" if limit == "memory_bits" and tables > room / 2 else REMEDIES[limit],
     )

@@ -191,13 +191,14 @@ class Broken:
     ) -> State:
         """One step of a population: what arrives, what it makes of it, what of that a fault destroys."""
         counts, alive, samples = recorder.counts[p.name], self.alive[p.name], chosen.stop - chosen.start
-        charge = np.zeros((samples, p.size), np.int64)
+        charges = [np.zeros((samples, p.size), np.int64) for _ in range(p.neuron.port_count)]
         for projection, lists in zip(self.network.projections, self.lists, strict=True):
             if projection.target == p.name and t >= projection.delay:
                 step, number = t - projection.delay, self.number[projection.source]
                 messages = np.ascontiguousarray(sent[projection.source][:, step])
-                counts.synops[t] += deliver(messages, number, chosen.start, step, lists, self.loss, charge)
-        after, message, drive = self.neurons[p.name].advance(before, charge, t - p.neuron.start_step)
+                counts.synops[t] += deliver(messages, number, chosen.start, step, lists, self.loss, charges[projection.port])
+        given = charges[0] if len(charges) == 1 else tuple(charges)
+        after, message, drive = self.neurons[p.name].advance(before, given, t - p.neuron.start_step)
         if not alive.all():
             after, message = {name: values * alive for name, values in after.items()}, message * alive
         sent[p.name][:, t] = message

@@ -7,7 +7,7 @@ received and visits no synapse. Knows placements, counts and faults.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,8 @@ def _take_away(
 
 
 def without_dead(counts: Counts, faults: Faults) -> Counts:
-    """The counts without updates on dead cores."""
+    """The counts without updates on dead cores, and what neurons compute in them."""
     dead = np.isin(counts.cores, faults.dead_cores)
-    return replace(counts, updates=np.where(dead, 0, counts.updates)) if dead.any() else counts
+    names = ("updates", "passes", "products", "lookups")
+    left: dict[str, Any] = {name: np.where(dead, 0, getattr(counts, name)) for name in names}
+    return replace(counts, **left) if dead.any() else counts

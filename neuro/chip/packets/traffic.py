@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from neuro.chip.counts import Tables
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import updates
+from neuro.chip.cutting.limits import update_ns
 from neuro.chip.cutting.routing import HOST
 from neuro.chip.cutting.tilings import Ints, Tiling
 from neuro.chip.mesh.routes import tile_of
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import drain
 from neuro.chip.packets.sending import CoreTimes, Queues, count_packets, send
-from neuro.chip.spec import ENCODINGS, Chip, neuron_ns
+from neuro.chip.spec import ENCODINGS, Chip
 from neuro.engine.records import Messages
 from neuro.errors import ChipError
 
@@ -189,7 +189,7 @@ def _queues(tables: Tables, sampled: SampledMessages, chip: Chip) -> tuple[Queue
             slices[tables.row_of(placement.cores[name])] = tiling.sizes()
         start = population.neuron.start_step
         window = (start, start + population.neuron.active_steps(tables.timesteps))
-        each = neuron_ns(chip) * updates(population, placement.chip)
+        each = update_ns(population, placement.chip, chip)
         m = sampled.messages[name]
         send(m.offsets, m.neurons, _positions(tiling), each, slices, window, tables.steps, table, pace, clock, queues)
     return queues, starts

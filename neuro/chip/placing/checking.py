@@ -45,6 +45,7 @@ def fill(
         held = np.bincount(at[tilings[p.name].labels()], minlength=len(used)) * compartments(p, chip)
         total["neurons"] += held
         total["memory_bits"] += held * state_words(p, network) * (chip.core.state_word_bits or 0)
+        total["memory_bits"][np.unique(at)] += p.neuron.table_bits
         total["neuron_configs"][np.unique(at)] += 1
         for projection in network.into(p.name):
             axons, bits = _into_slices(projection, network, chip, tilings[p.name])

@@ -1,0 +1,168 @@
+"""Compiled value neurons: one row of them gathers, combines, scales, looks up and sends. The arithmetic of `neuro.neurons.value`.
+
+Arguments and results are those of `engine.fire`. `acc` has the charges of port 0, `other` those of port 1. What a neuron has
+for itself lies behind its bias, one array after the other. Nothing here can leave 64 bits: ports and what is combined of them
+saturate below 2^30, multipliers stay within 2^30, and halves of a power of two within 2^46.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neuro.compiled import compiled, inlined
+from neuro.engine.tables import (
+    CHANGES,
+    CHARGE,
+    DIGIT_PORT,
+    DIRECT,
+    DOT,
+    FRESH,
+    MAXIMUM,
+    NO_TABLE,
+    RECIPROCAL,
+    SEND_CHANGE,
+    SEND_VALUE,
+    U,
+)
+
+I32, I64 = np.int32, np.int64
+
+
+@inlined
+def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int) -> Any:
+    """What a port holds after this step; its state is renewed."""
+    limit = I64(p.limit)
+    total = min(max(charge, -limit), limit)
+    if mode != FRESH:
+        before = I64(state[at])
+        if mode == CHANGES:
+            total = min(max(before + charge, -limit), limit)
+        elif phase >= p.gather:
+            total = before
+        elif phase > 0:
+            total = min(max((before << 1 if mode == DIGIT_PORT else before) + charge, -limit), limit)
+        state[at] = total
+    return total
+
+
+@inlined
+def combined(p: Any, first: Any, second: Any, before: Any, phase: int) -> Any:
+    """The ports as one number, with what the steps before have brought."""
+    limit, x = I64(p.limit), first
+    if p.combine == MAXIMUM:
+        x = max(first, second) if p.ports > 1 else first
+        x = max(before, x) if phase > 0 else x
+    elif p.combine != CHARGE:
+        x = (first * second) >> p.shift
+        if p.combine == DOT and phase > 0:
+            x += before
+        x = min(max(x, -limit), limit)
+    return x
+
+
+@inlined
+def restored(p: Any, x: Any, bias: Any) -> Any:
+    """An entry for the bits behind the leading one, moved back by its place."""
+    leading = I64(0)
+    while x >> (leading + 1) > 0:
+        leading += 1
+    if p.table == RECIPROCAL:
+        index, place = ((x << p.bits) >> leading) - (I64(1) << p.bits), leading
+    else:
+        kept, place = p.bits - 1, leading >> 1
+        index = (((x << kept) >> leading) - (I64(1) << kept)) + ((leading & 1) << kept)
+    entry, by = I64(bias[U(p.table_at + index)]), p.point - place
+    down = min(max(-by, I64(0)), I64(40))
+    moved = entry << min(by, I64(24)) if by >= 0 else (entry + ((I64(1) << down) >> 1)) >> down
+    return min(max(moved, p.minimum), p.maximum)
+
+
+@inlined
+def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
+    """The value for a combined number, whose bias has joined: scaled, clipped, looked up."""
+    apart = U(p.parameters_apart)
+    shift = I64(bias[b + U(2) * apart])
+    half = (I64(1) << shift) >> 1 if p.rounds else I64(bias[b + U(3) * apart])
+    y = (x * bias[b + apart] + half) >> shift
+    y = min(max(y, I64(bias[b + U(4) * apart])), I64(bias[b + U(5) * apart]))
+    if p.table == DIRECT:
+        y = I64(bias[U(p.table_at + y - I64(bias[b + U(4) * apart]))])
+    elif p.table != NO_TABLE:
+        y = restored(p, max(y, I64(1)), bias)
+    return y
+
+
+@inlined
+def emitted(p: Any, y: Any, state: Any, at: Any, phase: int) -> Any:
+    """The message for a value, which is 0 before and after the step in which it is computed."""
+    last = phase == p.gather - 1
+    if p.emit == SEND_VALUE:
+        message = y
+    elif p.emit == SEND_CHANGE:
+        message = y - I64(state[at]) if last else I64(0)
+        message = message if abs(message) >= p.dead_zone else I64(0)
+        state[at] += message
+    else:
+        left, place = y if last else I64(state[at]), p.digits - 1 - (phase - p.gather + 1)
+        message = I64(0)
+        if 0 <= place < p.digits:
+            message = (abs(left) >> place) * (I64(1) if left >= 0 else I64(-1))
+            left -= message << place
+        state[at] = left
+    return message
+
+
+@compiled
+def value(
+    p: Any, elapsed: int, state: Any, v: Any, acc: Any, other: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
+    f: Any,
+) -> Any:  # fmt: skip
+    phase = elapsed % p.period
+    if p.ports == 1 and p.port0 == FRESH and p.combine == CHARGE and p.emit == SEND_VALUE:
+        return plain_value(p, phase, acc, a, bias, b, n, fired, sent, f)
+    driven, restless = I32(0), I32(0)
+    limit, stride, sums = I64(p.limit), U(p.state_stride), p.combine == DOT or p.combine == MAXIMUM
+    port0, port1, sent_at = v + U(p.port0_at) * stride, v + U(p.port1_at) * stride, v + U(p.sent_at) * stride
+    for j in range(n):
+        before, charge, charge1 = I64(state[v + j]), I64(acc[a + j]), I64(0)
+        first, second = gathered(p, p.port0, state, port0 + j, charge, phase), I64(0)
+        if p.ports > 1:
+            charge1 = I64(other[a + j])
+            second = gathered(p, p.port1, state, port1 + j, charge1, phase)
+        drive, y = charge | charge1, I64(0)
+        if phase < p.gather:
+            x = combined(p, first, second, before, phase)
+            if phase == p.gather - 1:
+                x = min(max(x + bias[b + j], -limit), limit)
+                drive |= x
+                y = valued(p, x, bias, b + j)
+                state[v + j] = 0
+            elif sums:
+                state[v + j] = x
+        message = emitted(p, y, state, sent_at + j, phase)
+        fired[f + j] = message != 0
+        sent[f + j] = message
+        driven += I32(drive != 0)
+        restless += I32((drive | before) != 0)
+    return driven, restless
+
+
+@compiled
+def plain_value(p: Any, phase: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
+    """Without any state: what arrives in the last step of a frame is scaled and looked up."""
+    driven, limit = I32(0), I64(p.limit)
+    if phase != p.gather - 1:
+        for j in range(n):
+            fired[f + j] = 0
+            driven += I32(acc[a + j] != 0)
+        return driven, driven
+    for j in range(n):
+        charge = I64(acc[a + j])
+        x = min(max(min(max(charge, -limit), limit) + bias[b + j], -limit), limit)
+        y = valued(p, x, bias, b + j)
+        fired[f + j] = y != 0
+        sent[f + j] = y
+        driven += I32((charge | x) != 0)
+    return driven, driven
