@@ -214,6 +214,28 @@ def cases(draw, *, plain: bool = False, stream: bool = False):
     return neuro.Network(tuple(populations), tuple(chosen)), inputs, timesteps
 
 
+VALUE_SHAPES = [(4,), (2, 5), (3, 4, 3)]
+
+
+@st.composite
+def value_networks(draw):
+    """A network of value populations, and inputs for it, a stream."""
+    populations = [neuro.Population("in", draw(st.sampled_from(VALUE_SHAPES)), neuro.Source())]
+    for i in range(draw(st.integers(1, 3))):
+        shape = draw(st.sampled_from(VALUE_SHAPES))
+        populations.append(neuro.Population(f"v{i}", shape, draw(values(start=draw(st.integers(0, 3)), shape=shape))))
+    chosen = []
+    for target in populations[1:]:
+        for _ in range(draw(st.integers(1, 3))):
+            chosen.append(draw(projections(draw(st.sampled_from(populations)), target)))
+    populations.append(neuro.Population("out", (3,), neuro.Readout()))
+    chosen.append(draw(projections(populations[-2], populations[-1])))
+    timesteps, samples = draw(st.integers(1, 40)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    inputs = rng.integers(-99, 100, (samples, timesteps, *populations[0].shape)) * (rng.random(populations[0].shape) < 0.7)
+    return neuro.Network(tuple(populations), tuple(chosen)), inputs
+
+
 def leaky(charge, parameters, v, refractory):
     """A user's neuron: leaks an eighth, fires above parameters[0], then rests parameters[1] steps."""
     v = v - (v >> 3) + charge

@@ -13,9 +13,8 @@ from neuro.errors import FitError, NetworkError
 from neuro.projections.forms import most_special
 from neuro.report.layers import energy_by_population
 from tests.laws import law
-from tests.networks import cases
-from tests.test_engines import RECORD, assert_same
-from tests.test_value_neurons import value_networks
+from tests.networks import cases, value_networks
+from tests.runs import RECORD, assert_same
 
 LOIHI2 = neuro.load_chip("loihi2")
 DOT = neuro.Value(("held", "fresh"), "dot", 3, 2, shift=4, start_step=1)

@@ -12,31 +12,11 @@ from neuro.engine.widths import needed_bits
 from neuro.errors import EngineError, FormatError, NetworkError
 from neuro.neurons.tables import fixed_ratio, inverse_root_table, reciprocal_table, value_bounds, value_table
 from tests.laws import law
-from tests.networks import projections, values
-from tests.test_engines import RECORD, assert_same
+from tests.networks import value_networks, values
+from tests.runs import RECORD, assert_same
 
 LAW = law(40)
-SHAPES = [(4,), (2, 5), (3, 4, 3)]
 SEEDS = st.integers(0, 10**6)
-
-
-@st.composite
-def value_networks(draw):
-    """A network of value populations, and inputs for it, a stream."""
-    populations = [neuro.Population("in", draw(st.sampled_from(SHAPES)), neuro.Source())]
-    for i in range(draw(st.integers(1, 3))):
-        shape = draw(st.sampled_from(SHAPES))
-        populations.append(neuro.Population(f"v{i}", shape, draw(values(start=draw(st.integers(0, 3)), shape=shape))))
-    chosen = []
-    for target in populations[1:]:
-        for _ in range(draw(st.integers(1, 3))):
-            chosen.append(draw(projections(draw(st.sampled_from(populations)), target)))
-    populations.append(neuro.Population("out", (3,), neuro.Readout()))
-    chosen.append(draw(projections(populations[-2], populations[-1])))
-    timesteps, samples = draw(st.integers(1, 40)), draw(st.integers(1, 3))
-    rng = np.random.default_rng(draw(SEEDS))
-    inputs = rng.integers(-99, 100, (samples, timesteps, *populations[0].shape)) * (rng.random(populations[0].shape) < 0.7)
-    return neuro.Network(tuple(populations), tuple(chosen)), inputs
 
 
 @LAW
