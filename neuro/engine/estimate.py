@@ -136,13 +136,14 @@ def _stored(network: Network, engine: str) -> list[tuple[int, int]]:
     """Bytes of each projection, at work while it is packed and kept; found once, because that takes a look at every weight."""
     found = network._plans.get(f"bytes, {engine}")
     if found is None:
-        found = [_packed(as_stored(p)[0], network) if engine == "event" else _plainly(p, network) for p in network.projections]
+        found = [_packed(p, network) if engine == "event" else _plainly(p, network) for p in network.projections]
         network._plans[f"bytes, {engine}"] = found
     return found
 
 
 def _packed(projection: Projection, network: Network) -> tuple[int, int]:
     """Bytes of a projection in the event engine: at work while it is packed, and kept for the run."""
+    projection, _ = as_stored(projection)
     source, target = Layout.of(network[projection.source].shape), Layout.of(network[projection.target].shape)
     conv = as_convolution(projection, network)
     if conv is not None:
