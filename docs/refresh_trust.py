@@ -136,7 +136,8 @@ def networks(found: Any) -> str:
         f"refused with place, fact and remedy, {failed} failed."
     )
     ratios = found["error over bound (50, 90, 99, 100 %)"]
-    rows = [(name, *(f"{value:g}" for value in values)) for name, values in ratios.items() if not name.startswith("bound over")]
+    shown = {name: values for name, values in ratios.items() if not name.startswith(("bound over", "freedom"))}
+    rows = [(name, *(f"{value:g}" for value in values)) for name, values in shown.items()]
     return f"{said}\n\n{table(('promise: error over bound', 'median', '90 %', '99 %', 'most'), rows)}"
 
 
