@@ -10,6 +10,7 @@ import neuro
 from neuro.chip.files import check_chip, describe
 from neuro.chip.schema import schema
 from neuro.errors import ChipError
+from neuro.report.result import price_check
 
 
 @pytest.mark.parametrize("name", neuro.list_chips())
@@ -28,6 +29,20 @@ def test_the_default_chip_is_as_large_as_loihi_2() -> None:
     assert (chip.usable_cores, chip.core.neurons) == (128, 8192)
     known = [chip.sourced(f"energy.{f.name}") for f in dataclasses.fields(chip.energy)]
     assert {s.basis for s in known if s is not None} == {"assumed"}  # no energy of a single operation is public
+
+
+def test_what_prices_were_checked_against_is_no_word_about_other_prices(tmp_path) -> None:
+    assert neuro.load_chip("loihi2").checked
+    assert not neuro.load_chip("loihi2-x8").checked  # which has other links
+    file = tmp_path / "mine.toml"
+    file.write_text('[chip]\nbase = "loihi2"\nname = "mine"\n')
+    assert neuro.load_chip(file).checked == ""
+    assert "no measurement" in price_check(neuro.load_chip(file))
+    file.write_text('[chip]\nbase = "loihi2"\nname = "mine"\nchecked = "a run of mine: +3 %"\n')
+    assert "against a run of mine: +3 %." in price_check(neuro.load_chip(file))
+    file.write_text('[chip]\nbase = "loihi2"\nname = "mine"\nchecked = 3\n')
+    with pytest.raises(ChipError, match="checked"):
+        neuro.load_chip(file)
 
 
 def test_the_published_schema_is_that_of_the_fields() -> None:

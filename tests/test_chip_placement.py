@@ -168,6 +168,8 @@ def test_auto_takes_the_smallest_board() -> None:
         neuro.place(network, chip)
     placement = neuro.place(network, chip, board="auto")
     assert (placement.chip.chips, placement.cores_used, placement.check()) == (4, 20, [])
+    assert 3 <= placement.chips_used <= 4
+    assert placement.tightest == ("neurons", 1.0)
 
 
 def test_a_board_is_as_large_as_its_cores_ask_and_no_larger_than_any() -> None:

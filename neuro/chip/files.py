@@ -16,6 +16,7 @@ from neuro.sourced import entry_mistakes, is_text
 Mistake = tuple[str, str, str]  # field, fact, remedy
 Tables = dict[str, dict[str, Any]]
 _META = ("name", "title", "scope", "caution")
+_OWN = ("checked",)  # may be left out, and says nothing of a file that builds upon this one
 _DEPTH = 4  # files that may build upon each other
 
 
@@ -79,6 +80,8 @@ def _tables(name: Any, depth: int) -> Tables:
     below = _tables(base if base in list_chips() else Path(str(name)).parent / base, depth - 1)
     if not all(isinstance(entries, dict) for entries in tables.values()):
         return tables  # which is reported as a mistake
+    for key in _OWN:
+        below.get("chip", {}).pop(key, None)
     merged = {section: {**below.get(section, {}), **tables.get(section, {})} for section in {**below, **tables}}
     for section, entries in tables.items():
         for key in [key for key, value in entries.items() if value == {}]:
@@ -113,8 +116,10 @@ def _mistakes(tables: Tables) -> list[Mistake]:
     meta = tables.get("chip", {})
     found.extend((f"chip.{k}", "it is missing", f'Write {k} = "..." under [chip]') for k in _META if not is_text(meta.get(k)))
     found.extend(
-        (f"chip.{k}", "there is no such field", f"Use {', '.join(_META)}, base") for k in meta if k not in (*_META, "base")
+        (f"chip.{k}", "it is not a text", f'Write {k} = "..." or leave it out') for k in _OWN if not is_text(meta.get(k, "-"))
     )
+    known = (*_META, *_OWN, "base")
+    found.extend((f"chip.{k}", "there is no such field", f"Use {', '.join(known)}") for k in meta if k not in known)
     keys = set(all_keys())
     for section in SECTIONS:
         for name in tables.get(section, {}):
@@ -168,7 +173,8 @@ def _build(tables: Tables) -> Chip:
         values[section][name] = _typed(kind_of(key), entry["value"])
         origin[key] = Origin(entry.get("unit", ""), entry["basis"], entry["source"])
     sections = {section: kind(**values[section]) for section, kind in SECTIONS.items()}
-    return Chip(**{name: tables["chip"][name] for name in _META}, **sections, origin=origin)
+    texts = {name: tables["chip"][name] for name in (*_META, *_OWN) if name in tables["chip"]}
+    return Chip(**texts, **sections, origin=origin)
 
 
 def _typed(kind: Any, value: Any) -> Any:

@@ -18,6 +18,7 @@ _TEXTS = {
     "title": "one line that says what the chip is",
     "scope": "what the energies cover",
     "caution": "what the file is not fit for",
+    "checked": "what measurements the prices were held against, and how near they came",
     "base": "a preset that this file builds upon; its fields hold where this file has none",
 }
 

@@ -207,7 +207,8 @@ class Origin:
 class Chip(TableRepr, Sourceable):
     """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`; `chip.origin["core.neurons"]` says whence.
 
-    `scope` says what the prices cover and `caution` what they are not fit for.
+    `scope` says what the prices cover, `caution` what they are not fit for, and `checked` what measurements they were held
+    against and how near they came; empty: none.
     """
 
     name: str
@@ -221,6 +222,7 @@ class Chip(TableRepr, Sourceable):
     time: Time
     power: Power
     origin: Mapping[str, Origin]
+    checked: str = ""
 
     def __post_init__(self) -> None:
         for mistake in mistakes(self):
@@ -237,6 +239,7 @@ class Chip(TableRepr, Sourceable):
             ("figures", ", ".join(f"{known[basis]} {basis}" for basis in BASES if known[basis])),
             ("prices cover", self.scope),
             ("not fit for", self.caution),
+            ("checked against", self.checked or "no measurement"),
         ]
         return f"Chip {self.name}: {self.title}", ("", "value"), rows
 

@@ -85,8 +85,8 @@ def chips(
         rows = describe(chip)
         cells = [(row["field"], _spelt(row["value"]), row["unit"], row["basis"], row["source"]) for row in rows]
         shown.print(table(f"{chip.title} ({chip.name})", ("field", "value", "unit", "basis", "source"), cells))
-        shown.print(f"Scope: {chip.scope}\nCaution: {chip.caution}")
-        write_json(json, {"name": chip.name, "title": chip.title, "scope": chip.scope, "caution": chip.caution, "fields": rows})
+        shown.print(f"Scope: {chip.scope}\nCaution: {chip.caution}\nPrices checked against: {chip.checked or 'no measurement'}")
+        write_json(json, {**_texts(chip), "fields": rows})
         return
     found = [load_chip(entry) for entry in list_chips()]
     columns = ("name", "chip", "cores", "neurons per core", "KiB per core")
@@ -168,10 +168,13 @@ def _mistakes(found: Sequence[object]) -> str:
     return f"{len(found)} mistake{'' if len(found) == 1 else 's'}"
 
 
+def _texts(chip: Chip) -> dict[str, Any]:
+    return {name: getattr(chip, name) for name in ("name", "title", "scope", "caution", "checked")}
+
+
 def _summary(chip: Chip) -> dict[str, Any]:
     core = {"neurons_per_core": chip.core.neurons, "synapse_bits_per_core": chip.core.synapse_bits}
-    texts = {"name": chip.name, "title": chip.title, "scope": chip.scope, "caution": chip.caution}
-    return {**texts, "cores": chip.usable_cores, **core, "programs": list(chip.neuron.programs)}
+    return {**_texts(chip), "cores": chip.usable_cores, **core, "programs": list(chip.neuron.programs)}
 
 
 def _spelt(value: Any) -> str:

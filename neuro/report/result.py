@@ -11,7 +11,9 @@ from importlib import metadata
 from typing import Any
 
 from neuro import __version__, units
+from neuro.chip.cutting.limits import REMEDIES
 from neuro.chip.files import load_chip
+from neuro.chip.spec import Chip
 from neuro.comparison import Comparison, Row
 from neuro.report.outcome import Losses, Outcome, Trial
 
@@ -40,12 +42,18 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
         "comparison": [] if comparison is None else [plain(row) for row in comparison.to_rows()],
         "verdict": verdict(comparison),
-        "conditions": [] if comparison is None else list(comparison.conditions),
+        "conditions": [price_check(outcome.trial.placement.chip), *([] if comparison is None else comparison.conditions)],
         "diagnosis": list(outcome.diagnosis),
         "losses": None if outcome.losses is None else _losses(outcome.losses),
         "versions": versions(),
         "seed": outcome.seed,
     }
+
+
+def price_check(chip: Chip) -> str:
+    """One sentence: what measurements a chip's prices were held against."""
+    against = chip.checked or "no measurement"
+    return f"The prices of {chip.name} were checked against {against}."
 
 
 def _agreement(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,6 +72,7 @@ def _losses(losses: Losses) -> dict[str, Any]:
 def trial_row(trial: Trial) -> dict[str, Any]:
     """One network on one chip; counts, energy and time are per inference."""
     run, bill, network = trial.chip_run.run, trial.chip_run.bill, trial.placement.network
+    limit, share = trial.placement.tightest
     row = {
         "code": trial.code,
         "chip": trial.placement.chip.name,
@@ -74,7 +83,9 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         "accuracy_interval": None if trial.interval is None else list(trial.interval),
         "neurons": network.neurons,
         "synapses": network.synapses,
+        "chips_used": trial.placement.chips_used,
         "cores_used": trial.placement.cores_used,
+        "tightest": {"limit": limit, "share": share, "lever": REMEDIES[limit]},
         "spikes": run.messages / run.samples,
         "synops": trial.chip_run.synops / run.samples,
         "updates": run.updates / run.samples,

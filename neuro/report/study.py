@@ -26,7 +26,7 @@ from neuro.report.layers import energy_by_population
 from neuro.report.losses import losses_section
 from neuro.report.outcome import Agreement, Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, PageTable, Section, page_table, write_page
-from neuro.report.result import result
+from neuro.report.result import price_check, result
 from neuro.report.terminal import accuracy, agreements
 
 
@@ -295,7 +295,11 @@ def _constants(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     rows = [
         (key, _spelt(chip.value(key)), chip.origin[key].unit, chip.origin[key].basis, chip.origin[key].source) for key in used
     ]
-    tables = [page_table(("constant", "value", "unit", "basis", "source"), rows, caption=f"{chip.name}. {chip.caution}")]
+    tables = [
+        page_table(
+            ("constant", "value", "unit", "basis", "source"), rows, caption=f"{chip.name}. {chip.caution} {price_check(chip)}"
+        )
+    ]
     machines = () if outcome.comparison is None else outcome.comparison.machines
     if machines:
         names = ("machine", "constant", "value", "unit", "basis", "source")

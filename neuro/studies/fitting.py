@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from neuro.chip.cutting.limits import REMEDIES, limits
+from neuro.chip.cutting.limits import REMEDIES
 from neuro.chip.emulator import emulate
 from neuro.chip.files import list_chips, load_chip
-from neuro.chip.placing.placement import Placement, place
+from neuro.chip.placing.placement import place
 from neuro.chip.spec import Chip
 from neuro.engine.pace import Work
 from neuro.errors import NeuroError
@@ -92,11 +90,11 @@ def _fit(name: str, made_for: Callable[[Chip], Made], samples: Any, rate_hz: flo
     placement = place(network, chip, board="auto")
     bill = emulate(placement, samples).bill
     latency = None if math.isnan(bill.latency_ns) else bill.latency_ns
-    limit, share = _tightest(placement)
+    limit, share = placement.tightest
     return Fit(
         chip=name,
         fits=True,
-        chips=_chips_used(placement),
+        chips=placement.chips_used,
         cores=placement.cores_used,
         limit=limit,
         share=share,
@@ -106,16 +104,3 @@ def _fit(name: str, made_for: Callable[[Chip], Made], samples: Any, rate_hz: flo
         agreement=agreement,
         meets=None if rate_hz is None else latency is not None and 1e9 / latency >= rate_hz,
     )
-
-
-def _tightest(placement: Placement) -> tuple[str, float]:
-    """The limit that the cores in use come closest to on average, and how close."""
-    shares = {name: float(placement.fill[name].mean()) / most for name, most in limits(placement.chip).items()}
-    limit = max(shares, key=shares.__getitem__)
-    return limit, shares[limit]
-
-
-def _chips_used(placement: Placement) -> int:
-    mesh = placement.chip.mesh
-    y, x = np.divmod(placement.used // mesh.cores_per_tile, mesh.columns)
-    return len(np.unique(y // mesh.height * mesh.chips_x + x // mesh.width))

@@ -74,6 +74,22 @@ class Placement(TableRepr):
         return len(self.used)
 
     @property
+    def chips_used(self) -> int:
+        """Number of chips with a core in use."""
+        mesh = self.chip.mesh
+        y, x = np.divmod(self.used // mesh.cores_per_tile, mesh.columns)
+        return len(np.unique(y // mesh.height * mesh.chips_x + x // mesh.width))
+
+    @property
+    def tightest(self) -> tuple[str, float]:
+        """The limit that the cores in use come closest to on average, and the share of it that they fill."""
+        if not self.cores_used:
+            return "neurons", 0.0
+        shares = {name: float(self.fill[name].mean()) / most for name, most in limits(self.chip).items()}
+        limit = max(shares, key=shares.__getitem__)
+        return limit, shares[limit]
+
+    @property
     def utilisation(self) -> float:
         """Share of the neuron compartments of the cores in use that are taken."""
         return float(self.fill["neurons"].sum() / max(self.cores_used * self.chip.core.neurons, 1))
