@@ -41,6 +41,7 @@ def test_products_look_ups_and_passes_are_counted_and_priced() -> None:
     chip_run = neuro.emulate(neuro.place(network(), LOIHI2), inputs)
     counts, e, t = chip_run.counts, LOIHI2.energy, LOIHI2.time
     assert counts.products.sum() == 2 * 6 * 3
+    assert (counts + counts).products.sum() == 2 * counts.products.sum()
     assert counts.lookups.sum() == 2 * 6
     assert counts.updates.sum() == 2 * 6 * (3 + 1)
     assert counts.passes.sum() == counts.updates.sum() * (LOIHI2.neuron.value_passes - 1)

@@ -5,7 +5,7 @@ Knows placements and messages; knows nothing of energy or time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,7 @@ from neuro.projections import Projection
 
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
-_TOTALS = (
-    *("samples", "spikes", "packets_out", "packets_in", "updates"),
-    *("driven", "restless", "hops", "links", "host_reads"),
-)
+_APART = ("steps", "fabrics", "cores", "tiles", "chips", "synops", "timed", "each", "heaviest", "far")  # not just added up
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,7 +95,7 @@ class Counts(TableRepr):
         same = (self.steps, self.tiles, self.chips) == (other.steps, other.tiles, other.chips)
         if not (same and np.array_equal(self.cores, other.cores)):
             raise ChipError("counts", "they are of other steps or cores", "Add counts of one placement and number of timesteps")
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _TOTALS}
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _totals()}
         synops = {form: table + other.synops[form] for form, table in self.synops.items()}
         apart = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("each", "heaviest", "far")}
         timed = np.concatenate([self.timed, other.timed + self.samples])
@@ -106,7 +103,7 @@ class Counts(TableRepr):
 
     def zero(self) -> Counts:
         """The counts of no samples on the same cores: adding them changes nothing."""
-        nothing = {name: 0 * getattr(self, name) for name in _TOTALS}
+        nothing = {name: 0 * getattr(self, name) for name in _totals()}
         synops = {form: 0 * table for form, table in self.synops.items()}
         return replace(self.of_samples(self.timed[:0]), **nothing, synops=synops)
 
@@ -114,6 +111,11 @@ class Counts(TableRepr):
     def packets(self) -> int:
         """Packets of all samples: one for each message and core that it goes to; the host's included."""
         return int(self.packets_in.sum())
+
+
+def _totals() -> list[str]:
+    """The fields of counts that add up over samples."""
+    return [field.name for field in fields(Counts) if field.name not in _APART]
 
 
 class Tables:
