@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from converters import quantised
 from converters.building import Built, CalibratedGraph, build
@@ -22,6 +24,7 @@ from neuro.errors import ConversionError
 from neuro.numbers import real, whole
 
 SAMPLES = 128
+_CLOSE = 0.1  # of the spread of a single output
 Make = Callable[[str, int], CodeSettings]
 
 
@@ -32,8 +35,9 @@ def by_promise() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What `code="auto"` looks for: the share of samples on which the float network decides alike, the most chip steps that an
-    inference may take (None: any number), and the codes that the chip can run."""
+    """What `code="auto"` looks for: the share of samples on which the float network decides alike (of a single output: is within
+    a tenth of its spread), the most chip steps that an inference may take (None: any number), and the codes that the chip can
+    run."""
 
     agreement: float = 0.99
     steps: int | None = None
@@ -119,9 +123,16 @@ def _tried(calibrated: CalibratedGraph, settings: CodeSettings, built: Built, st
     wanted = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (graph.output.name,))[graph.output.name]
     if settings.lossless:
         exact = quantised.evaluate(built.network, samples)
-        decisions, synops = exact.predictions, exact.synops
+        found, synops = exact.logits, exact.synops
     else:
         stepped = run(built.network, samples)
-        decisions, synops = stepped.predictions, stepped.synops
-    agreement = float(np.mean(decisions == wanted.reshape(len(samples), -1).argmax(1).numpy()))
+        found, synops = stepped.logits, stepped.synops
+    agreement = _alike(wanted.reshape(len(samples), -1).numpy(), np.asarray(found, np.float64).reshape(len(samples), -1))
     return Candidate(settings, built, agreement, steps, synops / len(samples))
+
+
+def _alike(wanted: NDArray[Any], found: NDArray[Any]) -> float:
+    """The share of samples (samples, outputs) that are decided alike; a single output decides nothing, so that is compared."""
+    if wanted.shape[1] > 1:
+        return float(np.mean(found.argmax(1) == wanted.argmax(1)))
+    return float(np.mean(np.abs(found - wanted) <= _CLOSE * wanted.std()))

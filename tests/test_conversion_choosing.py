@@ -83,3 +83,17 @@ def test_wrong_arguments(model, samples, arguments, says) -> None:
 def test_wrong_goals(values) -> None:
     with pytest.raises(neuro.NeuroError, match="goal"):
         converters.Goal(**values)
+
+
+def test_a_single_output_decides_nothing_so_it_is_compared(samples) -> None:
+    """With one output every network "decides" alike: the least work would be taken, however wrong."""
+    torch.manual_seed(0)
+    model = settled(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)), samples
+    )
+    made = converters.convert(model, samples, code="auto", goal=converters.Goal(0.95, codes=("rate",)))
+    with torch.no_grad():
+        wanted = model(torch.as_tensor(samples)).numpy()
+    close = np.abs(neuro.run(made.network, samples).logits - wanted) <= 0.1 * wanted.std()
+    assert close.mean() >= 0.95
+    assert made.timesteps > 4  # the fewest that were tried do not do

@@ -18,6 +18,7 @@ FLOORS = [
     {"chip"},
     {"machines"},
     {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits"},
+    {"rivals", "verdict"},
     {"report"},
     {"studies"},
     {"cli", "__main__"},

@@ -231,7 +231,7 @@ def test_a_network_that_machines_cannot_run_is_still_told(desk, monkeypatch, cap
     )
     assert status == 0, errors
     found = json.loads((desk / "l.json").read_text())
-    assert (found["comparison"], found["verdict"]) == ([], [])
+    assert (found["comparison"], found["verdict"]) == ([], None)
     assert "no comparison with machines: " in " ".join(printed.split())
     assert "form a loop" in " ".join(found["facts"])
 

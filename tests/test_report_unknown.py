@@ -45,8 +45,10 @@ def test_a_run_tells_what_is_not_public(desk, chip, energy, missing, monkeypatch
     assert (found["energy_pj"]["dynamic"] is not None) == energy
     assert found["comparison"][0]["energy_pj"] is None
     assert (found["comparison"][0]["dynamic_pj"] is not None) == energy
-    assert "least total energy" not in found["verdict"][0]
-    assert not any(said.startswith(("Latency", "Throughput")) for said in found["verdict"])
+    assert found["verdict"]["energy_kind"] == "dynamic"
+    assert (found["verdict"]["pays"] is not None) == energy
+    assert "least total energy" not in found["verdict"]["details"][0]
+    assert not any(said.startswith(("Latency", "Throughput")) for said in found["verdict"]["details"])
     assert found["repriced"] == []
     assert "not public" in printed
     assert "not public" in page

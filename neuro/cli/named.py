@@ -148,7 +148,8 @@ def study_named(request: Request, *, work: Work) -> Study:
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
     calibrated = f"calibrated on {len(read.typical):,} inputs of {(request.calibration or request.data).name}"
     name = Path(request.model).name if request.onnx else request.model
-    return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=(calibrated, *getattr(model, "notes", ())))
+    facts = (calibrated, *getattr(model, "notes", ()), *outcome.facts)
+    return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
 
 
 def _network(request: Request, read: Loaded) -> Network:
@@ -199,7 +200,8 @@ def fit_named(request: Request, rate_hz: float | None, *, work: Work) -> tuple[F
     from neuro.studies.fitting import fit_chips
     from neuro.studies.trials import convert_for
 
-    settings, samples = settings_of(request), _driving(request, read.data)
+    settings = replace(settings_of(request), code=request.code or "rate")  # the code that every chip has
+    samples = _driving(request, read.data)
     if request.saved:
         network = _network(request, read)
         return fit_chips(lambda chip: (network, None), samples.x, rate_hz=rate_hz, work=work)
@@ -273,16 +275,16 @@ def _check_model(request: Request) -> None:
 def settings_of(request: Request) -> StudySettings:
     """The settings with the defaults in place of what was left open."""
     from neuro.cli.options import as_options
-    from neuro.studies.settings import StudySettings, other_codes
+    from neuro.studies.settings import StudySettings, first_code, other_codes
 
     default = StudySettings()
-    code = request.code or default.code
+    code = first_code(request.code, request.timesteps)
     with as_options():
         return StudySettings(
             code,
             request.timesteps or default.timesteps,
             other_codes(code) if request.all_codes else (),
-            request.machines or default.machines,
+            request.machines,
             request.batches or default.batches,
             request.board,
             request.diagnose,

@@ -28,6 +28,8 @@ The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, f
 Diagnose = Annotated[bool, typer.Option("--diagnose", help="Also say what each layer loses, and why.")]
 _WITHIN = "Emulate for so many seconds at most; refused as soon as the first samples show that it takes longer."
 Within = Annotated[float | None, typer.Option("--within", metavar="S", help=_WITHIN, show_default=False)]
+_AGAINST = "Machines to compare with: edge, datacentre, all, a name or a .toml file; repeat it. Default: by the network's size."
+Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
 
@@ -42,6 +44,7 @@ def run(
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
     all_codes: AllCodes = False,
+    against: Against = None,
     diagnose: Diagnose = False,
     within: Within = None,
     report: Report = None,
@@ -50,7 +53,8 @@ def run(
 ) -> None:
     """Emulate a network of your own on a chip: accuracy, energy, latency and a comparison.
 
-    A float network is converted first (code rate, 16 timesteps by default); a saved spiking network runs as it is.
+    A float network is converted first, in the code that takes the least work for 99 % of its decisions, unless --code or
+    --timesteps say otherwise; a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
     request = Request(
@@ -62,6 +66,7 @@ def run(
         weights,
         calibration,
         all_codes,
+        machines=tuple(against or ()),
         board=board,
         diagnose=diagnose,
         nir_writer=nir_writer,
@@ -72,4 +77,10 @@ def run(
         outcome = study_named(request, work=work)
     from neuro.cli.showing import show
 
-    show(outcome, report=report, json=json, quiet=quiet)
+    show(outcome, report=report, json=json, quiet=quiet, hint=_hint(request))
+
+
+def _hint(request: Request) -> str:
+    """The options that answer the next questions."""
+    more = "" if request.saved else ", --all-codes and --diagnose for accuracy"
+    return f"Next: --against datacentre, all or names for other machines{more}, --report FILE for figures and every source."

@@ -10,11 +10,14 @@ from neuro.report.result import result
 from neuro.report.terminal import tables
 
 
-def show(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: bool) -> None:
-    """Print the outcome unless `quiet`, and write the page and the JSON object where wanted ("-": standard output)."""
+def show(outcome: Outcome, *, report: Path | None, json: Path | None, quiet: bool, hint: str = "") -> None:
+    """Print the outcome unless `quiet`, and write the page and the JSON object where wanted ("-": standard output);
+    `hint` is the last line of what is printed."""
     found = result(outcome)
     shown = console(quiet=quiet or str(json) == "-")
     shown.print(tables(found))
+    if hint:
+        shown.print(hint)
     if report is not None:
         from neuro.report.study import write_study  # matplotlib, half a second
 

@@ -16,6 +16,7 @@ from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
 from neuro.comparison import Comparison, Row
 from neuro.report.outcome import Losses, Outcome, Trial
+from neuro.verdict import sentences, verdict_of
 
 FORMAT = 1
 FAMILY = "loihi"
@@ -41,7 +42,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "refused_codes": dict(outcome.refused),
         "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
         "comparison": [] if comparison is None else [plain(row) for row in comparison.to_rows()],
-        "verdict": verdict(comparison),
+        "verdict": verdict(outcome),
         "conditions": [price_check(outcome.trial.placement.chip), *([] if comparison is None else comparison.conditions)],
         "diagnosis": list(outcome.diagnosis),
         "losses": None if outcome.losses is None else _losses(outcome.losses),
@@ -110,10 +111,17 @@ def repriced(trial: Trial) -> list[dict[str, Any]]:
     ]
 
 
-def verdict(comparison: Comparison | None) -> list[str]:
-    """Where the chip loses, in sentences: total energy first, then throughput, then latency."""
+def verdict(outcome: Outcome) -> dict[str, Any] | None:
+    """Whether the chip pays, as data, and in sentences; None where there is nothing to compare with."""
+    comparison, trial = outcome.comparison, outcome.trial
     if comparison is None:
-        return []
+        return None
+    found = verdict_of(comparison, trial.accuracy, outcome.accuracy_ann, trial.interval)
+    return {**found.to_dict(), "answer": list(sentences(found, comparison)), "details": _details(comparison)}
+
+
+def _details(comparison: Comparison) -> list[str]:
+    """Where the chip loses, in sentences: total energy first, then throughput, then latency."""
     chip, *others = comparison.rows
     said = [comparison.crossing]
     quicker = _ahead({row: row.throughput_per_s / chip.throughput_per_s for row in others})

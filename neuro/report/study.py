@@ -90,7 +90,13 @@ def page(outcome: Outcome) -> Page:
     found = result(outcome)
     sections = (_accuracy, _energy, _chip, _spikes, _comparison, _faults, _diagnosis, _constants, _reproduce)
     made = [section for build in sections for section in build(outcome, found)]
-    return Page(outcome.title, outcome.facts, tuple(_cards(outcome, found)), tuple(found["verdict"]), tuple(made))
+    return Page(
+        outcome.title,
+        outcome.facts,
+        tuple(_cards(outcome, found)),
+        tuple([*found["verdict"]["answer"], *found["verdict"]["details"]] if found["verdict"] else ()),
+        tuple(made),
+    )
 
 
 def _cards(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Card]:

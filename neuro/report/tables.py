@@ -61,12 +61,15 @@ class WideTable:
         yield from self._told(set(range(len(self.columns))) - set(beside))
 
     def _told(self, below: set[int]) -> RenderResult:
-        firsts = [row[0] for row in self.rows]
+        told: dict[str, dict[str, str]] = {}  # of each first cell: what is said of it, and of which second cell
         for row in self.rows:
             said = "; ".join(f"{self.columns[i]}: {row[i]}" for i in sorted(below) if row[i])
-            if said:
-                name = row[0] if firsts.count(row[0]) == 1 else f"{row[0]}, {row[1]}"
-                yield Padding(Text(f"{name}: {said}", style="dim"), (0, 0, 0, 2))
+            told.setdefault(row[0], {}).setdefault(said, row[1])
+        for first, found in told.items():
+            for said, second in found.items():
+                name = first if len(found) == 1 else f"{first}, {second}"
+                if said:
+                    yield Padding(Text(f"{name}: {said}", style="dim"), (0, 0, 0, 2))
 
     def _blocks(self) -> RenderResult:
         yield Text(f"{self.title}\n", style="bold")

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from neuro import units
-from neuro.report.tables import table
+from neuro.report.tables import WideTable, table
 
 Result = Mapping[str, Any]
 
@@ -22,6 +22,7 @@ def tables(result: Result) -> Group:
 
 def _blocks(result: Result) -> Iterator[RenderableType]:
     yield _headline(result)
+    yield from answer(result)
     yield _codes(result)
     yield from agreed(result)
     if result["refused_codes"]:
@@ -77,8 +78,19 @@ def _losses(losses: Result) -> Group:
 
 def comparison(result: Result) -> Group:
     """The chip and the machines side by side, and where the chip loses."""
-    said = (Padding(Text(sentence, style="yellow"), (0, 0, 0, 2)) for sentence in result["verdict"])
-    return Group(_machines(result), *said, Text())
+    return Group(
+        _machines(result), *(Padding(Text(line, style="yellow"), (0, 0, 0, 2)) for line in result["verdict"]["details"]), Text()
+    )
+
+
+def answer(result: Result) -> Iterator[RenderableType]:
+    """Whether it pays, what would change that, and what it costs in accuracy."""
+    lines = result["verdict"]["answer"] if result["verdict"] else []
+    for number, line in enumerate(lines):
+        style = "yellow" if line.startswith("Warning") else "" if number else "bold"
+        yield Padding(Text(line, style=style), (0, 0, 0, 2))
+    if lines:
+        yield Text()
 
 
 def _held(result: Result) -> Iterator[RenderableType]:
@@ -125,7 +137,7 @@ def _codes(result: Result) -> RenderableType:
         for row in result["codes"]
     ]
     title = f"Spikes on {result['chip']}, per inference; the float network has {accuracy(result['accuracy_ann'])}"
-    return table(title, columns, rows, right=columns[1:])
+    return WideTable(title, columns, rows)
 
 
 def _parts(result: Result) -> RenderableType:
@@ -161,7 +173,7 @@ def _machines(result: Result) -> RenderableType:
         for row in result["comparison"]
     ]
     title = "The same network on other machines; energy per inference, latency of a batch"
-    return table(title, columns, rows, right=("batch", "latency", "throughput", "dynamic", "total energy"))
+    return WideTable(title, columns, rows)
 
 
 def _repriced(result: Result) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neuro import units
 from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
-from neuro.comparison import MACHINES, compare
+from neuro.comparison import Comparison, compare
 from neuro.engine.pace import Work
 from neuro.engine.records import Run
 from neuro.engine.run import run as neuro_run
@@ -28,8 +28,9 @@ from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
+from neuro.rivals import rivals
 from neuro.studies.data import Data, checked_labels, checked_samples
-from neuro.studies.settings import StudySettings
+from neuro.studies.settings import StudySettings, first_code
 from neuro.studies.trials import try_codes, try_network
 
 CALIBRATION_SAMPLES = 512  # of the data, where no typical inputs are given
@@ -88,7 +89,7 @@ def study(
     code: str | None = None,
     timesteps: int | None = None,
     others: Sequence[str] = (),
-    machines: Sequence[str | Machine] = MACHINES,
+    machines: Sequence[str | Machine] = (),
     batches: Sequence[int] = (1, 64),
     board: str = "given",
     diagnose: bool = False,
@@ -97,7 +98,8 @@ def study(
 ) -> Study:
     """Convert a network, place and emulate it on a chip over all samples, price it, and compare it with machines.
 
-    model: a torch.nn.Module or a Graph, converted with `code` ("rate" unless given) and `timesteps` (16); or a Network, which
+    model: a torch.nn.Module or a Graph, converted with `code` and `timesteps`, or with the code
+    that takes the least work for 99 % of the decisions where neither is given (`code="auto"`); or a Network, which
     runs as it is. x (samples, *shape); labels (samples,): class numbers, for the accuracy. calibration (samples, *shape): typical
     inputs, the first 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
     `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit together.
@@ -105,7 +107,7 @@ def study(
     default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
     data = _data(x, labels)
     settings = StudySettings(
-        code or default.code,
+        first_code(code, timesteps),
         timesteps or default.timesteps,
         tuple(others),
         tuple(machines),
@@ -142,8 +144,8 @@ def study_network(network: Network, chip: Chip, data: Data, settings: StudySetti
         trial = try_network(network, chip, data, settings, code="-", timesteps=window, work=work)
     work.step("comparing")
     try:
-        comparison = compare(equivalent(network), trial.chip_run, settings.machines, settings.batches)
-        facts = ("machines run the float network with the same connections",)
+        comparison, why = _compared(equivalent(network), trial, settings)
+        facts = ("machines run the float network with the same connections", *why)
     except MachineError as error:
         comparison, facts = None, (f"no comparison with machines: {error}",)
     return Study(
@@ -169,18 +171,26 @@ def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: 
         work.step("diagnosing")
     losses = conversion.diagnosis if settings.diagnose else None
     work.step("comparing")
+    comparison, why = _compared(conversion.graph, trial, settings)
     return Study(
         "A converted network",
         trial,
         accuracy_ann=_accuracy(conversion.graph, data),
-        comparison=compare(conversion.graph, trial.chip_run, settings.machines, settings.batches),
+        comparison=comparison,
         example=_example(trial, data),
         others=others,
         refused=refused,
         diagnosis=conversion.notes,
         metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
         losses=losses,
+        facts=why,
     )
+
+
+def _compared(graph: Graph, trial: Trial, settings: StudySettings) -> tuple[Comparison, tuple[str, ...]]:
+    """The comparison, and why these machines, where nobody named them."""
+    machines, why = rivals(graph, settings.machines)
+    return compare(graph, trial.chip_run, machines, settings.batches), (why,) if why else ()
 
 
 @contextmanager
