@@ -103,10 +103,21 @@ def _zeros(network: Network) -> tuple[int, int]:
     """Zero weights and all weights; those of a kernel once for each channel, a sparse projection among all its pairs."""
     zero = total = 0
     for p in _connections(network):
-        weights = p.unshared_weights(network[p.source].shape)
-        size = network[p.source].size * network[p.target].size if p.storage == "sparse" else weights.size
-        zero, total = zero + size - int(np.count_nonzero(weights)), total + size
+        source, target = network[p.source], network[p.target]
+        if p.storage == "sparse":
+            size, kept = source.size * target.size, _joined(p, source.shape, target.shape)
+        else:
+            weights = p.unshared_weights(source.shape)
+            size, kept = weights.size, int(np.count_nonzero(weights))
+        zero, total = zero + size - kept, total + size
     return zero, total
+
+
+def _joined(p: Projection, source: Shape, target: Shape) -> int:
+    """How many pairs of neurons a list of synapses joins; it may name a pair several times."""
+    listed = p.synapses(source, target)
+    kept = listed.weight != 0
+    return len(np.unique(listed.pre[kept].astype(np.int64) * int(np.prod(target)) + listed.post[kept]))
 
 
 def _operations(network: Network, run: Run, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, int, float]:

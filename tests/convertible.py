@@ -1,7 +1,6 @@
 """Small torch networks that convert, with batch norms that have seen data."""
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -66,8 +65,3 @@ def settled(model: nn.Module, samples: np.ndarray, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         model.train()(torch.as_tensor(samples))
     return model.eval()
-
-
-@pytest.fixture(scope="module")
-def samples() -> np.ndarray:
-    return np.random.default_rng(0).random((64, 1, 8, 8), np.float32)

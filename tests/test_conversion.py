@@ -14,6 +14,11 @@ from tests.convertible import Branches, Chain, Pools, settled
 LOSSLESS = ("wait", "radix", "graded")
 
 
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.random.default_rng(0).random((64, 1, 8, 8), np.float32)
+
+
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("model", [Chain, Branches, Pools])
 def test_every_code_follows_the_float_network(model, code, samples) -> None:

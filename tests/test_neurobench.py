@@ -109,7 +109,7 @@ def test_operations_are_those_of_the_listed_synapses(case) -> None:
     found = neuro.neurobench(network, run, inputs)
     listed = 0
     for p in network.projections:
-        if not isinstance(p, neuro.OneToOne) or np.any(p.weights != 1):
+        if not isinstance(p, neuro.OneToOne) or p.exponent or np.any(p.weights != 1):
             s = p.synapses(network[p.source].shape, network[p.target].shape)
             listed += int(run.spikes[p.source].sum(axis=0)[s.pre[s.weight != 0]].sum())
     assert found.effective_macs + found.effective_acs == pytest.approx(listed / run.samples)

@@ -44,7 +44,7 @@ def test_a_node_test_is_read_to_its_expected_output_or_refused(node_tests, tmp_p
             found[what] = outcome(content, data, expected, cost, tmp_path)
             counts.setdefault(case.op, Counter())[found[what].partition(":")[0]] += 1
     assert not [(what, result) for what, result in found.items() if result.startswith("WRONG")]
-    assert sum(result == "taken" for result in found.values()) > 1500
+    assert sum(result == "taken" for result in found.values()) > 1200
     taken = {what.partition(",")[0] for what, result in found.items() if result == "taken"}
     assert len(taken) > 600  # tests, of whose files one or more are taken
     assert all("case.onnx" in result for result in found.values() if result != "taken")
