@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.encoding import Encoded, Widths, encode
-from converters.values.evaluating import Sent, respond
 from converters.values.populations import Cell, cells
 from converters.values.ranges import extents
 from neuro.graph import Graph
@@ -32,8 +32,11 @@ class ValueNetwork:
     notes: tuple[str, ...]
 
 
-def value_network(graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths) -> ValueNetwork:
-    """The network of value neurons for a folded graph. samples (samples, *input shape): what units are chosen by.
+def value_network(
+    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True
+) -> ValueNetwork:
+    """The network of value neurons for a folded graph. samples (samples, *input shape): what units are chosen by; correct_bias:
+    biases make the mean of every sum on them that of the float network.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
@@ -41,8 +44,10 @@ def value_network(graph: Graph, samples: NDArray[np.float32], source: Source, wi
     found = cells(simple, bits, VALUE_BITS)
     ranges = extents(simple, found, samples)
     made: dict[str, Encoded] = {}
+    corrector = Corrector(simple, found, samples) if correct_bias else None
     for cell in found:
-        made[cell.name] = encode(cell, made, ranges, widths, source)
+        one = encode(cell, made, ranges, widths, source)
+        made[cell.name] = corrector.visit(cell, one, made) if corrector else one
     network = Network(
         tuple(one.population for one in made.values()), tuple(p for one in made.values() for p in one.projections), timesteps=1
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def _max_pool(w: Writer, layer: Layer) -> bool:
         return False
     if len(axes) > 1:
         for axis in range(len(kernel)):
-            only = {
+            only: dict[str, Any] = {
                 name: tuple(value if i == axis else other for i, value in enumerate(o[name]))
                 for name, other in (("kernel", 1), ("stride", 1), ("padding", (0, 0)), ("dilation", 1))
             }

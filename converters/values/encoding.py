@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.linear import Matrix, Operator, Window
+from converters.linear import Operator, Window
 from converters.values.functions import lookup
 from converters.values.populations import Cell, Pick, Sum
 from converters.values.ranges import Extent
@@ -30,6 +30,7 @@ _MARGIN = 4.0  # how far beyond the calibrated range a charge may go before it s
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
+_FINER = 16  # steps of an argument for each of the charge, at most
 _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
 
@@ -61,6 +62,7 @@ class Encoded:
     unit: Floats
     sends_at: int
     kept: tuple[tuple[str, float], ...] = ()
+    step: Floats | None = None  # of a weighted sum, the real value of a step of its charge
 
     @property
     def range(self) -> tuple[int, int]:
@@ -85,15 +87,14 @@ def encode(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent],
 
 def result_extent(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     """The largest |value| that neurons with one unit share, (as many axes as the shape, each whole or 1)."""
-    size, keep = found[cell.layer.name].size, _unit_axis(cell)
+    size, keep = found[cell.layer.name].size, None if cell.uniform else channel_axis(cell.layer.shape)
     axes = tuple(axis for axis in range(size.ndim) if axis != keep)
     return np.asarray(size.max(axis=axes, keepdims=True))
 
 
-def _unit_axis(cell: Cell) -> int | None:
+def channel_axis(shape: tuple[int, ...]) -> int | None:
     """The axis along which units may differ: channels of images; of two axes the shorter, features or channels; else none."""
-    shape = cell.layer.shape
-    if cell.uniform or len(shape) > 3:
+    if len(shape) > 3:
         return None
     return int(np.argmin(shape)) if len(shape) == 2 else 0
 
@@ -132,15 +133,10 @@ def _scaled(cell: Cell, port: Sum, made: Mapping[str, Encoded], extent: Extent, 
             room = room.max(axis=axis, keepdims=True)
     whole = np.clip(np.floor(largest * widths.room / np.where(room > 0, room, 1e-300)), 1, widths.limit)
     step = np.where(largest > 0, largest / whole, 1.0)
-    step = np.maximum(step, np.abs(port.bias).max() / 2.0**29)
-    if (room > step * widths.room * _MARGIN).any():
-        fact = f"its sums reach {float((room / step).max()):,.0f} times its weights' resolution, more than potentials hold"
-        raise ConversionError(cell.layer.place, fact, "Use more potential_bits")
+    step = np.maximum(step, room / widths.room)  # weights that are small beside the bias lose digits, not the sum its range
     fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
     rounded = tuple(integers.rounded(op, widths.limit) for op in fine)
-    kept = tuple(
-        (path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True)
-    )
+    kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
     return _Scaled(rounded, tuple(exponents), np.asarray(step), kept)
 
 
@@ -174,23 +170,20 @@ def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Ext
     (port,) = cell.ports
     assert isinstance(port, Sum)
     scaled = _scaled(cell, port, made, found[cell.before], widths)
-    how = lookup(cell.layer, found[cell.before], result_extent(cell, found), cell.bits)
-    if any(isinstance(op, Matrix) for op in scaled.operators) or not scaled.operators:
-        pass
-    multiplier, shift = fixed_ratio(_narrow(scaled.step / how.unit_in))
-    bias = _narrow(np.rint(port.bias / scaled.step).astype(np.int64))
+    how = lookup(cell.layer, found[cell.before], result_extent(cell, found), cell.bits, float(scaled.step.max()) / _FINER)
+    multiplier, shift = fixed_ratio(narrow(scaled.step / how.unit_in))
+    bias = narrow(np.rint(port.bias / scaled.step).astype(np.int64))
     timing = Timing.of([made[path.source] for path in port.paths])
     neuron = Value(
         (timing.port,), "charge", timing.gather, 0, multiplier, shift,
         bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, **how.parameters,
     )  # fmt: skip
     unit = how.unit_out.reshape((1,) * (len(cell.layer.shape) - how.unit_out.ndim) + how.unit_out.shape)
-    return Encoded(
-        Population(cell.name, cell.layer.shape, neuron), _weighted(cell, port, scaled, made, timing), unit, timing.sends_at, scaled.kept
-    )
+    links = _weighted(cell, port, scaled, made, timing)
+    return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, scaled.kept, scaled.step)
 
 
-def _narrow(values: Any) -> Any:
+def narrow(values: Any) -> Any:
     """The array with axes of equal entries reduced to one, a number where all are equal."""
     for axis in range(values.ndim):
         first = values.take([0], axis)
@@ -206,12 +199,12 @@ def _encode_readout(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str,
     scaled = _scaled(cell, replace(port, bias=np.zeros_like(port.bias)), made, less, widths)
     timing = Timing.of([made[path.source] for path in port.paths])
     neuron = Readout(
-        scale=_narrow(scaled.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
+        scale=narrow(scaled.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
         potential_bits=widths.potential_bits,
     )  # fmt: skip
     projections = _weighted(cell, port, scaled, made, timing)
     unit = np.ones((1,) * len(cell.layer.shape))
-    return Encoded(Population(cell.name, cell.layer.shape, neuron), projections, unit, timing.sends_at, scaled.kept)
+    return Encoded(Population(cell.name, cell.layer.shape, neuron), projections, unit, timing.sends_at, scaled.kept, scaled.step)
 
 
 def _weighted(cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing) -> tuple[Projection, ...]:
@@ -231,7 +224,10 @@ def _encode_product(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str,
     timing = Timing.of(senders)
     most = prod(max(map(abs, s.range)) for s in senders)
     neuron, unit = _multiplied(cell, product, most, found, widths, (timing.port, timing.port), "product", timing)
-    links = [_plain(pick.source, cell, pick.places[:, 0], made, timing.delay(made[pick.source]), port) for port, pick in enumerate((a, b))]
+    links = [
+        _plain(pick.source, cell, pick.places[:, 0], made, timing.delay(made[pick.source]), port)
+        for port, pick in enumerate((a, b))
+    ]
     return Encoded(Population(cell.name, shape, neuron), tuple(links), unit, timing.sends_at)
 
 
@@ -262,7 +258,7 @@ def _multiplied(
     extent = result_extent(cell, found)
     least = float(extent[extent > 0].min(initial=np.inf))
     unit = np.where(extent > 0, extent, least if np.isfinite(least) else 1.0) / high
-    multiplier, shift = fixed_ratio(_narrow(product * 2.0**product_shift / unit))
+    multiplier, shift = fixed_ratio(narrow(product * 2.0**product_shift / unit))
     neuron = Value(
         ports, combine, timing.gather, product_shift, multiplier, shift, lowest=low, highest=high, value_bits=cell.bits,
         start_step=timing.start, potential_bits=widths.potential_bits,
@@ -289,7 +285,8 @@ def _encode_largest(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str,
 
 def _picks(cell: Cell) -> tuple[Pick, Pick]:
     a, b = cell.ports
-    assert isinstance(a, Pick) and isinstance(b, Pick)
+    assert isinstance(a, Pick)
+    assert isinstance(b, Pick)
     return a, b
 
 

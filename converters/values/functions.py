@@ -33,8 +33,9 @@ class Lookup:
     parameters: dict[str, Any]
 
 
-def lookup(layer: Layer, argument: Extent, result: Floats, bits: int) -> Lookup:
-    """How to compute a layer of one input from a sum. `result`: the largest |value| of it, broadcast to the shape."""
+def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: float) -> Lookup:
+    """How to compute a layer of one input from a sum. `result`: the largest |value| of it, broadcast to the shape; finest: no
+    step of the argument of a table needs to be smaller."""
     if layer.op == "quantise":
         return _quantised(layer, len(result.shape))
     if layer.op == "relu":
@@ -47,8 +48,8 @@ def lookup(layer: Layer, argument: Extent, result: Floats, bits: int) -> Lookup:
     if name in SCALED_ALIKE:
         return _scaled_alike(name, values, argument, result, bits)
     if float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt"):
-        return _restored(name, argument, bits)
-    return _tabulated(layer, name, values, argument, bits)
+        return _restored(name, argument, bits, finest)
+    return _tabulated(layer, argument, bits, finest)
 
 
 def _unit(result: Floats, levels: int) -> Floats:
@@ -95,10 +96,10 @@ def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result
     return Lookup(unit, unit, {"lowest": least, "highest": high, "table": table, "value_bits": bits})
 
 
-def _restored(name: str, argument: Extent, bits: int) -> Lookup:
+def _restored(name: str, argument: Extent, bits: int, finest: float) -> Lookup:
     made = reciprocal_table if name == "reciprocal" else inverse_root_table
     least, most = float(argument.lowest.min()), float(argument.highest.max()) * (1 + _BEYOND)
-    unit_in = most / (1 << _RESTORED_BITS)
+    unit_in = max(most / (1 << _RESTORED_BITS), finest)
     unit_out = float(compute(name, np.array(least / (1 + _BEYOND)))) / ((1 << bits) - 1)
     table, point = made(unit_in=unit_in, unit_out=unit_out, entries=_ENTRIES)
     how = "reciprocal" if name == "reciprocal" else "inverse root"
@@ -106,14 +107,15 @@ def _restored(name: str, argument: Extent, bits: int) -> Lookup:
     return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
 
 
-def _tabulated(layer: Layer, name: str, values: tuple[float, ...], argument: Extent, bits: int) -> Lookup:
+def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float) -> Lookup:
+    name, values = str(layer.options["name"]), tuple(layer.options["values"])
     low, high = float(argument.lowest.min()), float(argument.highest.max())
     seen = compute(name, np.linspace(low, high, 4097), values)
     if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
     room = _BEYOND * (high - low)
-    unit_in = max((high - low + 2 * room) / ((1 << _ARGUMENT_BITS.get(name, _OTHER_BITS)) - 2), 1e-30)
+    unit_in = max((high - low + 2 * room) / ((1 << _ARGUMENT_BITS.get(name, _OTHER_BITS)) - 2), finest)
     lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
     entries = compute(name, np.arange(lowest, highest + 1) * unit_in, values)
     finite = np.flatnonzero(np.isfinite(entries))

@@ -143,7 +143,9 @@ def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
     if layer.op == "max_pool":
         return Cell(name, "largest", layer, (_taps(plan, layer),), bits, uniform)
     before = layer.inputs[0] if layer.op in ("relu", "function", "quantise") else name
-    return Cell(name, "sum", layer, (_sum(graph, before, plan.names - ({name} if before == name else set())),), bits, uniform, before)
+    return Cell(
+        name, "sum", layer, (_sum(graph, before, plan.names - ({name} if before == name else set())),), bits, uniform, before
+    )
 
 
 def _readout(plan: _Plan) -> Cell:
