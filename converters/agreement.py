@@ -21,6 +21,7 @@ from converters.calibration import Range
 from converters.coding import CodeSettings, PathKept
 from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
+from converters.values.evaluating import of_values
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
@@ -34,6 +35,7 @@ DECISIONS = 0.95  # share of decisions below which a network with a visible erro
 LARGE = 0.5  # error beyond which outputs say little, whatever the decisions
 VISIBLE = 0.1  # error of the outputs, relative to their spread
 _SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
+_VALUES_EXPECTED = 0.05  # error of a network of values, whose units are chosen by the calibrated range
 _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 
 
@@ -84,12 +86,13 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     error = float(np.sqrt(np.square(found - truth).mean())) / spread
     decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
     paths = (*_inputs(built, samples), *built.paths)
-    expected = _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
+    values = of_values(built.network)
+    expected = _VALUES_EXPECTED if values else _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
     result = Agreement(len(samples), decisions, _correlation(found, truth), error, expected, paths)
     fact = _fact(result, settings)
     if fact is None:
         return result
-    layers = layers_of(graph, samples[: _affordable(settings, built)], settings, built)
+    layers = () if values else layers_of(graph, samples[: _affordable(settings, built)], settings, built)
     return Agreement(
         result.samples,
         decisions,
@@ -202,7 +205,9 @@ def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], calibrated: Cal
             (layer.timing, layer.name, "timing"),
         ]
     if not parts:
-        return "The network has no layer that rounds: compare its weights with the float ones."
+        return (
+            "No layer alone explains it: calibrate on more inputs like the real ones, or compare its weights with the float ones."
+        )
     _, name, cause = max(parts)
     return f"{_CAUSES[cause].format(layer=repr(name))}. {remedy(cause, calibrated.threshold, settings)}"
 

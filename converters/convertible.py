@@ -1,4 +1,7 @@
-"""Which graphs can become spikes: one input, one output, no op that computes with values. Knows ops; knows no codes."""
+"""Which graphs can become spikes: one input, one output; ops that compute with values in the one code that carries values.
+
+Knows ops, and of codes that one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.valueops import ROWS
 
+_HOSTED = frozenset({"embedding", "argmax"})  # before or behind a network, on the host
 VALUE_OPS = frozenset(op for op, row in ROWS.items() if row.listed is None) - {"constant"}  # which is a bias
 _NEAREST = {
     "function": "relu, with or without a ceiling",
@@ -26,17 +30,27 @@ _NEAREST = {
 }
 
 
-def check_convertible(graph: Graph) -> None:
-    """Raise ConversionError that names the first layer, input or output without a spiking form."""
+OF_VALUES = "graded"  # the code of networks that compute with values
+
+
+def computes_with_values(graph: Graph) -> bool:
+    """Whether a graph has an op that needs neurons of values."""
+    return any(layer.op in VALUE_OPS for layer in graph.layers)
+
+
+def check_convertible(graph: Graph, code: str) -> None:
+    """Raise ConversionError that names the first layer, input or output that has no form in a code."""
     for what, names in (("inputs", [layer.name for layer in graph.inputs]), ("outputs", list(graph.outputs))):
         if len(names) > 1:
             instead = "Convert a network with one" if what == "inputs" else "Take one of them: graph.only(name)"
             raise ConversionError(f"graph {graph.name!r}", f"it has {len(names)} {what} ({', '.join(names)})", instead)
     for layer in graph.layers:
-        if layer.op in VALUE_OPS:
+        if layer.op in VALUE_OPS and (code != OF_VALUES or layer.op in _HOSTED):
             name = str(layer.options["name"]) if layer.op == "function" else layer.op
-            nearest = f"The nearest op that has one is {_NEAREST[layer.op]}"
-            raise ConversionError(layer.place, f"{_told(layer)} has no spiking form", remedy(name, nearest))
+            advice = remedy(name, f"The nearest op that has one is {_NEAREST[layer.op]}")
+            if code != OF_VALUES:
+                advice = f"Use code={OF_VALUES!r}, which carries values. Or: {advice}"
+            raise ConversionError(layer.place, f"{_told(layer)} has no spiking form", advice)
 
 
 def _told(layer: Layer) -> str:

@@ -11,15 +11,15 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import quantised
+from converters import evaluation, quantised
 from converters.advice import MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
 from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_array, check_samples
 from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
-from converters.coding import CodeSettings
-from converters.convertible import check_convertible
+from converters.coding import CodeSettings, PathKept
+from converters.convertible import OF_VALUES, check_convertible, computes_with_values
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import finetune
 from converters.folding import fold
@@ -27,6 +27,9 @@ from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from converters.values.converting import value_network
+from converters.values.encoding import Widths
+from converters.values.tail import split_tail
 from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
@@ -47,7 +50,7 @@ HARD_RESET = (
 @dataclass(frozen=True, repr=False)
 class Conversion(TableRepr):
     """A spiking network, the float graph it came from (folded), what was noticed on the way, and how well the network agrees
-    with the float one on calibration samples."""
+    with the float one on calibration samples. `tail`: what the host computes behind the logits, a last softmax say; or None."""
 
     network: Network
     graph: Graph
@@ -58,6 +61,7 @@ class Conversion(TableRepr):
     built: Built = field(compare=False)
     calibrated: CalibratedGraph = field(compare=False)
     settings: CodeSettings = field(compare=False)
+    tail: Graph | None = field(default=None, compare=False)
 
     recipe = renamed("recipe", "calibrated")
 
@@ -65,6 +69,14 @@ class Conversion(TableRepr):
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
         return diagnose(self.graph, self.calibrated, self.settings, self.built)
+
+    def answer(self, logits: Any) -> NDArray[np.float32]:
+        """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
+        shape as they are where there is no tail."""
+        array = np.asarray(logits, np.float32)
+        if self.tail is None:
+            return array.reshape(len(array), *self.graph.output.shape)
+        return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
 
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
@@ -135,12 +147,20 @@ def convert(
     )
     bits = (weight_bits, potential_bits)
     calibration = as_array(calibration)
-    graph = fold(float_graph(model, calibration))
-    check_convertible(graph)
+    graph, tail = split_tail(fold(float_graph(model, calibration)))
+    of_values = computes_with_values(graph)
+    check_convertible(graph, OF_VALUES if code == "auto" else code)
     samples = check_samples(graph, calibration)
+    if of_values:
+        if refine:
+            raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
+        why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
+        graph = replace(graph, notes=(*graph.notes, *why))
+        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail)
     graph = lift_pools(graph, samples)
     if code == "auto":
-        return _automatic(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, goal or Goal(), refine)
+        calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
+        return _automatic(graph, calibrated, bits, input, goal or Goal(), refine, tail)
     if goal is not None:
         raise ConversionError("goal", f"it is for code='auto', the code is {code!r}", "Leave it out, or use code='auto'")
     settings, notes = _settings(samples, code, timesteps, bits, input)
@@ -150,11 +170,19 @@ def convert(
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
     calibrated = CalibratedGraph(tuned, samples, threshold, correct_bias)
     notes = (*graph.notes, *notes, *calibrated.remarks)
-    return _checked(graph, calibrated, settings, build(calibrated, settings), notes)
+    return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
+
+
+def _of_values(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None) -> Conversion:
+    """The network of value neurons, compared with the float network on calibration samples."""
+    settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
+    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias)
+    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths))
+    return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 
 
 def _checked(
-    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built, notes: tuple[str, ...]
+    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built, notes: tuple[str, ...], tail: Graph | None
 ) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
     found = agreement(graph, calibrated, settings, built)
@@ -162,10 +190,12 @@ def _checked(
         notes = (*notes, found.warning)
         warnings.warn(found.warning, AccuracyWarning, stacklevel=3)
     built = replace(built, network=replace(built.network, notes=notes))
-    return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings)
+    return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 
-def _automatic(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int) -> Conversion:
+def _automatic(
+    graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int, tail: Graph | None
+) -> Conversion:
     """The network that meets the goal with the least work."""
     if refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
@@ -173,7 +203,7 @@ def _automatic(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, 
         goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
     remarks = calibrated.remarks
     choice = choose(calibrated, goal, lambda c, t: _settings(calibrated.samples, cast(Code, c), t, bits, how)[0])
-    return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why))
+    return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why), tail)
 
 
 def float_graph(model: Any, calibration: Any) -> Graph:

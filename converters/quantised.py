@@ -6,6 +6,7 @@ q = clip(floor((sum of weights x values + bias) / threshold), 0, levels). Equal 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from converters.codes import lossless_codes, named
 from converters.delivery import fan_out
 from converters.stepping import Part, Signal, charges, respond, sent, source_signal
+from converters.values.evaluating import of_values, values
 from neuro.encoding import by_source, encode
 from neuro.engine.records import count_type, read
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 
 Counts = NDArray[np.unsignedinteger[Any]]  # as wide as the window needs
+_Parts = tuple[NDArray[np.floating[Any]], dict[str, Counts]]  # logits, and messages of each population
 _BATCH_VALUES = 2**23  # values of the largest population that one batch may hold
 
 
@@ -42,6 +45,8 @@ class Quantised:
 
 def evaluate(network: Network, inputs: Any) -> Quantised:
     """Evaluate a lossless network on inputs (samples, *shape). Raises ConversionError for one that depends on timing."""
+    if of_values(network):
+        return _in_batches(network, inputs, _of_values)
     for p in network.populations:
         n = p.neuron
         if not (n.is_source or n.is_readout or n.takes_maxima or n.values(1)):
@@ -50,14 +55,30 @@ def evaluate(network: Network, inputs: Any) -> Quantised:
                 f"the counts of {type(n).__name__} depend on timing, so no quantised network equals it",
                 f"Run the network, or convert with code={named(lossless_codes())}",
             )
+    return _in_batches(network, inputs, _evaluate)
+
+
+def _in_batches(network: Network, inputs: Any, of: Callable[[Network, NDArray[Any]], _Parts]) -> Quantised:
     ((_, array),) = by_source(network, inputs).items()
     batch = max(1, min(256, _BATCH_VALUES // max(p.size for p in network.populations)))
-    parts = [_evaluate(network, array[i : i + batch]) for i in range(0, len(array), batch)]
+    parts = [of(network, array[i : i + batch]) for i in range(0, len(array), batch)]
     spikes = {p.name: np.concatenate([found[p.name] for _, found in parts]) for p in network.populations}
     return Quantised(np.concatenate([logits for logits, _ in parts]), spikes, _synops(network, spikes))
 
 
-def _evaluate(network: Network, array: NDArray[Any]) -> tuple[NDArray[np.floating[Any]], dict[str, Counts]]:
+def _of_values(network: Network, array: NDArray[Any]) -> _Parts:
+    sent_values = values(network, array)
+    spikes, logits = {}, []
+    for p in network.populations:
+        sent_value = torch.as_tensor(sent_values[p.name])
+        if p.neuron.is_readout:
+            logits.append(_read(p, sent_value, 1))
+            sent_value = torch.zeros_like(sent_value)
+        spikes[p.name] = _narrow((sent_value != 0).reshape(len(array), -1).numpy())
+    return np.concatenate(logits, axis=1), spikes
+
+
+def _evaluate(network: Network, array: NDArray[Any]) -> _Parts:
     timesteps = network.timesteps or 1
     signals: dict[str, Signal] = {}
     neurons = {p.name: p.neuron for p in network.populations}

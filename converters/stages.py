@@ -87,7 +87,7 @@ def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
     if name in names:
         return [Path(name, linear.identity(layer.shape))]
     if layer.op == "conv" and graph[layer.inputs[0]].op == "concat" and layer.inputs[0] not in names:
-        split = _split_concat(graph, layer)
+        split = split_concat(graph, layer)
         if split:
             return [
                 replace(path, operator=linear.follow(path.operator, part))
@@ -105,7 +105,7 @@ def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
     return found
 
 
-def _split_concat(graph: Graph, layer: Layer) -> list[tuple[str, Layer]]:
+def split_concat(graph: Graph, layer: Layer) -> list[tuple[str, Layer]]:
     """A convolution of joined channels as one convolution per part; none where that is not possible."""
     join = graph[layer.inputs[0]]
     if join.options["axis"] != 0 or layer.options["groups"] != 1:

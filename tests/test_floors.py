@@ -47,7 +47,7 @@ CONVERTER_FLOORS = [
         "valuemath",
     },
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
-    {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised"},
+    {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised", "values"},
     {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
     {"advice", "convertible", "correction", "pooling"},
     {"building"},

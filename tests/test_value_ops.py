@@ -102,12 +102,12 @@ def test_products_of_activations_are_counted_as_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("op", sorted(VALUE_OPS))
-def test_what_conversion_cannot_map_yet_is_refused_by_its_layer(op: str) -> None:
+def test_codes_without_values_refuse_it_by_its_layer_and_name_the_one_that_has_them(op: str) -> None:
     start, given_row = SOUND[op]
     made = graph(start, given_row)
     x = np.random.default_rng(0).random((4, *start), np.float32)
-    with pytest.raises(neuro.NeuroError, match=r"layer 'l0': the (op|function) \w+ has no spiking form. [A-Z]"):
-        converters.convert(made, x, code="graded")
+    with pytest.raises(neuro.NeuroError, match=r"layer 'l0': the (op|function) \w+ has no spiking form. Use code='graded'"):
+        converters.convert(made, x, code="rate")
 
 
 def test_the_table_of_nearest_ops_is_complete() -> None:

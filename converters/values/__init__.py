@@ -1,0 +1,1 @@
+"""Float graphs that compute with values (functions, products, norms, attention) as networks of `neuro.Value` populations."""

@@ -1,0 +1,204 @@
+"""Graph -> Graph of the same values in fewer ops: linear layers, functions, products of two, dot products and maxima.
+
+Softmax, norms, maxima of two, selections and functions with a parameter for each channel are written with those. The rewritten
+graph computes what the given one did, so the float network proves it. Knows ops; knows no populations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from converters.values.writing import Writer
+from neuro.graph import Graph, Layer
+
+INVERSE_BITS = 16  # of reciprocals and inverse roots
+EXP_BITS = 12  # of exponentials that are summed up
+CENTRED_BITS = 12  # of values less their mean
+STREAM_BITS = 12  # of sums that several layers read, as along residual paths
+_SUM_BITS = 21  # that a sum over many values may take of a potential
+_MOST_TAPS = 8  # of a maximum that is taken one value a step
+_TRUTHS = ("greater", "greater_or_equal", "equal")
+
+
+def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
+    """The graph in primitive ops, and the bits of the layers that need more than others, by name."""
+    bits: dict[str, int] = {}
+    layers: list[Layer] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    waiting = list(graph.layers)
+    while waiting:
+        layer = waiting.pop(0)
+        rule = _RULES.get(layer.op)
+        writer = Writer(layer, shapes, bits)
+        if rule is not None and rule(writer, layer):
+            waiting[:0] = writer.finished()
+            continue
+        layers.append(layer)
+        shapes[layer.name] = layer.shape
+    return graph.relayered(layers), bits
+
+
+def _softmax(w: Writer, layer: Layer) -> bool:
+    (x,), axis = layer.inputs, layer.options["axis"]
+    power = w.function("exp", w.less(x, w.largest(x, axis)), bits=EXP_BITS)
+    total = w.add("reduce", (power,), kind="sum", axes=(axis,))
+    w.add("multiply", (power, w.function("reciprocal", total, bits=INVERSE_BITS)))
+    return True
+
+
+def _log_softmax(w: Writer, layer: Layer) -> bool:
+    (x,), axis = layer.inputs, layer.options["axis"]
+    lowered = w.less(x, w.largest(x, axis))
+    total = w.add("reduce", (w.function("exp", lowered, bits=EXP_BITS),), kind="sum", axes=(axis,))
+    w.less(lowered, w.function("log", total, bits=INVERSE_BITS))
+    return True
+
+
+def _inverse_root(w: Writer, x: str, axes: tuple[int, ...], epsilon: float) -> str:
+    """1 / sqrt(mean of x^2 + epsilon), as many bits of the squares as their sum leaves room for."""
+    count = prod(w.shape(x)[axis] for axis in axes)
+    square = w.add("multiply", (x, x), bits=int(np.clip(_SUM_BITS - np.ceil(np.log2(count)), 8, 16)))
+    mean = w.add("reduce", (square,), kind="mean", axes=axes)
+    return w.function("rsqrt", w.scaled(mean, 1.0, epsilon), bits=INVERSE_BITS)
+
+
+def _affine(w: Writer, layer: Layer, x: str) -> None:
+    if layer.arrays:
+        axes = len(w.shape(x))
+        one = {name: value.reshape((1,) * (axes - value.ndim) + value.shape) for name, value in layer.arrays.items()}
+        w.add("scale", (x,), arrays={{"weight": "factor", "bias": "shift"}[name]: value for name, value in one.items()})
+
+
+def _layer_norm(w: Writer, layer: Layer) -> bool:
+    (x,), axes = layer.inputs, layer.options["axes"]
+    mean = w.add("reduce", (x,), kind="mean", axes=axes, bits=CENTRED_BITS)
+    centred = w.less(x, mean, bits=CENTRED_BITS)
+    _affine(w, layer, w.add("multiply", (centred, _inverse_root(w, centred, axes, layer.options["epsilon"]))))
+    return True
+
+
+def _rms_norm(w: Writer, layer: Layer) -> bool:
+    (x,), axes = layer.inputs, layer.options["axes"]
+    _affine(w, layer, w.add("multiply", (x, _inverse_root(w, x, axes, layer.options["epsilon"]))))
+    return True
+
+
+def _group_norm(w: Writer, layer: Layer) -> bool:
+    (x,), groups = layer.inputs, layer.options["groups"]
+    grouped = w.reshaped(x, (groups, prod(layer.shape) // groups))
+    flat = w.add("layer_norm", (grouped,), axes=(1,), epsilon=layer.options["epsilon"])
+    back = w.add("reshape", (flat,), shape=layer.shape)
+    column = (-1, *[1] * (len(layer.shape) - 1))
+    _affine(w, replace(layer, arrays={name: value.reshape(column) for name, value in layer.arrays.items()}), back)
+    return True
+
+
+def _local_response_norm(w: Writer, layer: Layer) -> bool:
+    (x,), o, channels = layer.inputs, layer.options, layer.shape[0]
+    flat = w.reshaped(x, (channels, prod(layer.shape[1:])))
+    at = np.arange(channels)
+    apart = at[None] - at[:, None]  # size // 2 behind and the rest before
+    near = (apart >= -((o["size"] - 1) // 2)) & (apart <= o["size"] // 2)
+    weight = (near * (o["alpha"] / o["size"])).astype(np.float32)[:, :, None]
+    around = w.add(
+        "conv", (w.add("multiply", (flat, flat), bits=12),), arrays={"weight": weight, "bias": np.full(channels, o["bias"])},
+        stride=(1,), padding=((0, 0),), dilation=(1,), groups=1,
+    )  # fmt: skip
+    product = w.add("multiply", (flat, w.function("power", around, -o["beta"], bits=12)))
+    w.add("reshape", (product,), shape=layer.shape)
+    return True
+
+
+def _prelu(w: Writer, layer: Layer) -> bool:
+    """relu(x) - slope relu(-x)."""
+    (x,) = layer.inputs
+    slope = layer.arrays["slope"]
+    slope = slope.reshape((1,) * (len(layer.shape) - slope.ndim) + slope.shape)
+    below = w.add("relu", (w.scaled(x, -1.0),), ceiling=None)
+    w.add("add", (w.add("relu", (x,), ceiling=None), w.scaled(below, -slope)))
+    return True
+
+
+def _extreme(sign: float) -> Callable[[Writer, Layer], bool]:
+    def rule(w: Writer, layer: Layer) -> bool:
+        """max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b), one input after another."""
+        first, *others = layer.inputs
+        if not others:
+            w.add("identity", (first,))
+        for other in others:
+            above = w.less(other, first) if sign > 0 else w.less(first, other)
+            first = w.add("add", (first, w.scaled(w.add("relu", (above,), ceiling=None), sign)))
+        return True
+
+    return rule
+
+
+def _where(w: Writer, layer: Layer) -> bool:
+    """no + condition (yes - no), of a condition that is 0 or 1."""
+    condition, yes, no = layer.inputs
+    truth = w.scaled(w.function("equal", condition, 0.0), -1.0, 1.0)
+    w.add("add", (no, w.add("multiply", (truth, w.less(yes, no)))))
+    return True
+
+
+def _multiply(w: Writer, layer: Layer) -> bool:
+    if len(layer.inputs) == 2:
+        return False
+    product = layer.inputs[0]
+    for other in layer.inputs[1:]:
+        product = w.add("multiply", (product, other))
+    if len(layer.inputs) == 1:
+        w.add("identity", (product,))
+    return True
+
+
+def _max_pool(w: Writer, layer: Layer) -> bool:
+    """A maximum over many values as maxima of few: along one axis after the other, and in parts where windows do not overlap."""
+    (x,), o = layer.inputs, layer.options
+    kernel, axes = o["kernel"], [i for i, k in enumerate(o["kernel"]) if k > 1]
+    if prod(kernel) <= _MOST_TAPS + 1:
+        return False
+    if len(axes) > 1:
+        for axis in range(len(kernel)):
+            only: dict[str, Any] = {
+                name: tuple(value if i == axis else other for i, value in enumerate(o[name]))
+                for name, other in (("kernel", 1), ("stride", 1), ("padding", (0, 0)), ("dilation", 1))
+            }
+            x = w.add("max_pool", (x,), **only)
+        return True
+    axis = axes[0]
+    size, n = w.shape(x)[1 + axis], kernel[axis]
+    whole = size == n and not any(map(any, o["padding"])) and o["dilation"][axis] == 1
+    if not whole:
+        return False  # one value a step, as many steps
+    parts = _MOST_TAPS
+    ones = [1] * len(kernel)
+    first, pads = [*ones], [(0, 0)] * len(kernel)
+    first[axis] = parts
+    pads[axis] = (0, -size % parts)
+    some = w.add("max_pool", (x,), kernel=tuple(first), stride=tuple(first), padding=tuple(pads), dilation=tuple(ones))
+    left = [*ones]
+    left[axis] = w.shape(some)[1 + axis]
+    w.add("max_pool", (some,), kernel=tuple(left), stride=tuple(left), padding=((0, 0),) * len(kernel), dilation=tuple(ones))
+    return True
+
+
+_RULES: dict[str, Callable[[Writer, Layer], bool]] = {
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+    "local_response_norm": _local_response_norm,
+    "prelu": _prelu,
+    "maximum": _extreme(1.0),
+    "minimum": _extreme(-1.0),
+    "where": _where,
+    "multiply": _multiply,
+    "max_pool": _max_pool,
+}

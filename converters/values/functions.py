@@ -1,0 +1,132 @@
+"""How a value neuron computes a scalar function: none, a table, a reciprocal or an inverse root. Knows functions and units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.values.ranges import Extent
+from neuro.errors import ConversionError
+from neuro.functions import FUNCTIONS, compute
+from neuro.graph import Layer
+from neuro.neurons.tables import inverse_root_table, reciprocal_table, value_bounds, value_table
+
+Floats = NDArray[np.float64]
+SCALED_ALIKE = frozenset({"abs", "leaky_relu"})  # f(c x) = c f(x) for c > 0: a unit for each channel
+_ARGUMENT_BITS = {"log": 14, "log1p": 14, "sqrt": 14, "power": 14, "reciprocal": 14, "rsqrt": 14, "exp": 12}
+_OTHER_BITS = 10  # of the argument of other functions
+_BEYOND = 0.1  # share of its range by which an argument may leave what calibration saw
+_WIDEST = 64  # times the positive range of a table that the negative one may be
+_RESTORED_BITS, _ENTRIES = 20, 1024  # of the argument of a reciprocal, of its table
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a value neuron does with a sum: the real value of a step of its argument and of its result (broadcast to the shape),
+    and the neuron's parameters."""
+
+    unit_in: Floats
+    unit_out: Floats
+    parameters: dict[str, Any]
+
+
+def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: float) -> Lookup:
+    """How to compute a layer of one input from a sum. `result`: the largest |value| of it, broadcast to the shape; finest: no
+    step of the argument of a table needs to be smaller."""
+    if layer.op == "quantise":
+        return _quantised(layer, len(result.shape))
+    if layer.op == "relu":
+        return _rectified(layer, result, bits)
+    if layer.op != "function":
+        low, high = value_bounds(bits)
+        unit = _unit(result, high)
+        return Lookup(unit, unit, {"lowest": low, "highest": high, "value_bits": bits})
+    name, values = str(layer.options["name"]), tuple(layer.options["values"])
+    if name in SCALED_ALIKE:
+        return _scaled_alike(name, values, argument, result, bits)
+    if float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt"):
+        return _restored(name, argument, bits, finest)
+    return _tabulated(layer, argument, bits, finest)
+
+
+def _unit(result: Floats, levels: int) -> Floats:
+    """Real values of a step, so that `levels` of them reach the result; where that is 0 everywhere, of the smallest one."""
+    positive = result[result > 0]
+    least = float(positive.min()) if positive.size else 1.0
+    return np.asarray(np.where(result > 0, result, least) / levels)
+
+
+def _rectified(layer: Layer, result: Floats, bits: int) -> Lookup:
+    highest = (1 << bits) - 1
+    unit = _unit(result, highest)
+    return Lookup(unit, unit, {"lowest": 0, "highest": highest, "value_bits": bits})
+
+
+def _quantised(layer: Layer, axes: int) -> Lookup:
+    """The quantiser's own grid."""
+    o = layer.options
+    scale, zero = (np.asarray(layer.arrays[name], np.float64) for name in ("scale", "zero"))
+    low, high = np.rint(o["lowest"] - zero).astype(np.int64), np.rint(o["highest"] - zero).astype(np.int64)
+    least, most = int(min(low.min(), 0)), int(high.max())
+    bits = max(most, -least - 1 if least < 0 else 0).bit_length() + (least < 0)
+    if bits > 16:
+        raise ConversionError(layer.place, f"its grid has {bits} bits", "Quantise to 16 bits or fewer")
+    unit = scale.reshape((1,) * (axes - scale.ndim) + scale.shape)
+    parameters = {"lowest": _plain(low, axes), "highest": _plain(high, axes), "value_bits": max(bits, 4)}
+    return Lookup(unit, unit, parameters)
+
+
+def _plain(values: Any, axes: int) -> Any:
+    return int(values.flat[0]) if values.size == 1 else values.reshape((1,) * (axes - values.ndim) + values.shape)
+
+
+def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result: Floats, bits: int) -> Lookup:
+    """The same table whatever the unit, so each channel has its own; the argument is as fine as the result."""
+    signed = FUNCTIONS[name].lowest < 0
+    low, high = value_bounds(bits, signed)
+    unit = _unit(result, high)
+    needed = float((argument.lowest / unit).min()) * (1 + _BEYOND)  # a slope makes negative values smaller
+    least = -high if name == "abs" else int(np.clip(np.floor(needed), -_WIDEST * high, -high))
+    table = value_table(
+        lambda x: compute(name, x, values), lowest=least, highest=high, unit_in=1, unit_out=1, bits=bits, signed=signed
+    )
+    return Lookup(unit, unit, {"lowest": least, "highest": high, "table": table, "value_bits": bits})
+
+
+def _restored(name: str, argument: Extent, bits: int, finest: float) -> Lookup:
+    made = reciprocal_table if name == "reciprocal" else inverse_root_table
+    least, most = float(argument.lowest.min()), float(argument.highest.max()) * (1 + _BEYOND)
+    unit_in = max(most / (1 << _RESTORED_BITS), finest)
+    unit_out = float(compute(name, np.array(least / (1 + _BEYOND)))) / ((1 << bits) - 1)
+    table, point = made(unit_in=unit_in, unit_out=unit_out, entries=_ENTRIES)
+    how = "reciprocal" if name == "reciprocal" else "inverse root"
+    parameters = {"lowest": 1, "highest": 1 << (_RESTORED_BITS + 1), "table": table, "lookup": how, "point": point}
+    return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
+
+
+def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float) -> Lookup:
+    name, values = str(layer.options["name"]), tuple(layer.options["values"])
+    low, high = float(argument.lowest.min()), float(argument.highest.max())
+    seen = compute(name, np.linspace(low, high, 4097), values)
+    if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
+        fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
+        raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
+    room = _BEYOND * (high - low)
+    unit_in = max((high - low + 2 * room) / ((1 << _ARGUMENT_BITS.get(name, _OTHER_BITS)) - 2), finest)
+    lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
+    entries = compute(name, np.arange(lowest, highest + 1) * unit_in, values)
+    finite = np.flatnonzero(np.isfinite(entries))
+    lowest, highest = lowest + int(finite[0]), lowest + int(finite[-1])
+    ends = seen[np.isfinite(seen)]
+    signed = bool(ends.min() < 0)
+    largest = float(np.abs(ends).max()) or 1.0
+    unit_out = largest / value_bounds(bits, signed)[1]
+    table = value_table(
+        lambda x: compute(name, x, values),
+        lowest=lowest, highest=highest, unit_in=unit_in, unit_out=unit_out, bits=bits, signed=signed,
+    )  # fmt: skip
+    parameters = {"lowest": lowest, "highest": highest, "table": table, "value_bits": bits}
+    return Lookup(np.array(unit_in), np.array(unit_out), parameters)

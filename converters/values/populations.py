@@ -1,0 +1,249 @@
+"""Primitive graph -> cells: the layers that become populations, and how each reads those before it.
+
+Knows layers and linear operators; knows no units, integers or steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from converters import linear
+from converters.evaluation import apply, evaluate
+from converters.linear import Matrix, Operator
+from converters.stages import Path, split_concat
+from converters.values.decompose import STREAM_BITS
+from neuro.errors import ConversionError
+from neuro.graph import Graph, Layer
+from neuro.ops import OPS
+
+Places = NDArray[np.int64]
+_ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise"})
+_MOVES = frozenset({"reshape", "permute", "gather", "identity"})
+_WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
+_LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
+LINEAR_BITS = 10  # of linear layers that other weighted layers read
+OPERAND_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A port that adds up weighted values: the linear paths to it, and its value where every source is zero, (*shape)."""
+
+    paths: tuple[Path, ...]
+    bias: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A port that reads values of one population as they are: of each neuron the `places` there, (neurons, taps)."""
+
+    source: str
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
+    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit."""
+
+    name: str
+    kind: str
+    layer: Layer
+    ports: tuple[Sum | Pick, ...] = ()
+    bits: int = 8
+    uniform: bool = False
+    before: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Populations that it reads."""
+        named = [path.source for port in self.ports if isinstance(port, Sum) for path in port.paths]
+        return tuple(dict.fromkeys([*named, *(port.source for port in self.ports if isinstance(port, Pick))]))
+
+
+@dataclass
+class _Plan:
+    """Which layers become populations, with how many bits, and which of them need one unit."""
+
+    graph: Graph
+    bits: dict[str, int]
+    names: set[str] = field(default_factory=set)
+    uniform: set[str] = field(default_factory=set)
+
+
+def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell, ...]:
+    """The cells of a graph in primitive ops, in order, the readout last. bits: of the layers that need more than `value_bits`."""
+    for layer in graph.layers:
+        if layer.op not in _ALWAYS | _LINEAR:
+            raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
+    plan = _Plan(graph, dict(bits))
+    plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits}
+    for layer in graph.layers:
+        _keep_inputs(plan, layer)
+    found = [_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names]
+    return (*found, _readout(plan))
+
+
+def _keep_inputs(plan: _Plan, layer: Layer) -> None:
+    """Make populations of what a layer must read as values, or had better."""
+    if layer.op in ("multiply", "matmul", "max_pool"):
+        for name in layer.inputs:
+            source = _moved_from(plan, name)
+            if source not in plan.names:
+                plan.names.add(source)
+                plan.bits.setdefault(source, OPERAND_BITS)
+            if layer.op == "matmul" or (layer.op == "max_pool" and source != name):
+                _make_uniform(plan, source)
+    elif layer.op in _WEIGHTED and _weighted_before(plan, layer.inputs[0]):
+        plan.names.add(layer.inputs[0])
+        plan.bits.setdefault(layer.inputs[0], LINEAR_BITS)
+    elif layer.op == "add" and len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
+        plan.names.add(layer.name)
+        plan.bits.setdefault(layer.name, STREAM_BITS)
+
+
+def _make_uniform(plan: _Plan, name: str) -> None:
+    """A maximum has the units of what it reads."""
+    plan.uniform.add(name)
+    if plan.graph[name].op == "max_pool":
+        _make_uniform(plan, _moved_from(plan, plan.graph[name].inputs[0]))
+
+
+def _moved_from(plan: _Plan, name: str) -> str:
+    """The layer whose values another one only rearranges."""
+    while name not in plan.names and plan.graph[name].op in _MOVES:
+        name = plan.graph[name].inputs[0]
+    return name
+
+
+def _weighted_before(plan: _Plan, name: str) -> bool:
+    """Whether a weighted layer lies between the last populations and a layer's value."""
+    if name in plan.names:
+        return False
+    layer = plan.graph[name]
+    return layer.op in _WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
+
+
+def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
+    name, graph = layer.name, plan.graph
+    bits, uniform = plan.bits.get(name, value_bits), name in plan.uniform
+    if layer.op == "input":
+        return Cell(name, "input", layer, bits=bits)
+    if layer.op == "multiply":
+        return Cell(name, "product", layer, tuple(_pick(plan, n, layer.shape) for n in layer.inputs), bits, uniform)
+    if layer.op == "matmul":
+        return Cell(name, "dot", layer, _dotted(plan, layer), bits, uniform)
+    if layer.op == "max_pool":
+        return Cell(name, "largest", layer, (_taps(plan, layer),), bits, uniform)
+    before = layer.inputs[0] if layer.op in ("relu", "function", "quantise") else name
+    return Cell(
+        name, "sum", layer, (_sum(graph, before, plan.names - ({name} if before == name else set())),), bits, uniform, before
+    )
+
+
+def _readout(plan: _Plan) -> Cell:
+    last = plan.graph.output
+    name = "output" if all(layer.name != "output" for layer in plan.graph.layers) else f"{last.name}.output"
+    return Cell(last.name if last.name not in plan.names else name, "readout", last, (_sum(plan.graph, last.name, plan.names),))
+
+
+# What a port reads
+
+
+def _positions(plan: _Plan, name: str) -> tuple[str, Places]:
+    """The population that a layer's values are, and the place there of each of them, in the layer's shape."""
+    source, chain = name, []
+    while source not in plan.names:
+        chain.append(plan.graph[source])
+        source = plan.graph[source].inputs[0]
+    at = torch.arange(prod(plan.graph[source].shape)).reshape(1, *plan.graph[source].shape)
+    for layer in reversed(chain):
+        at = apply(layer, [at])
+    return source, at[0].numpy()
+
+
+def _pick(plan: _Plan, name: str, shape: tuple[int, ...]) -> Pick:
+    source, at = _positions(plan, name)
+    return Pick(source, np.broadcast_to(at, shape).reshape(-1, 1))
+
+
+def _dotted(plan: _Plan, layer: Layer) -> tuple[Pick, Pick]:
+    """Rows of the first matrix and columns of the second, one for each result."""
+    (first, a), (second, b) = (_positions(plan, name) for name in layer.inputs)
+    whole = (*layer.shape, a.shape[-1])
+    rows = np.broadcast_to(a[..., :, None, :], whole)
+    columns = np.broadcast_to(np.swapaxes(b, -1, -2)[..., None, :, :], whole)
+    return Pick(first, rows.reshape(-1, whole[-1])), Pick(second, columns.reshape(-1, whole[-1]))
+
+
+def _taps(plan: _Plan, layer: Layer) -> Pick:
+    """Every window's places; those beyond the image are replaced by one inside, which changes no maximum."""
+    source, at = _positions(plan, layer.inputs[0])
+    o, found = layer.options, []
+    for axis, n in enumerate(at.shape[1:]):
+        start = np.arange(layer.shape[1 + axis]) * o["stride"][axis] - o["padding"][axis][0]
+        taps = start[:, None] + np.arange(o["kernel"][axis]) * o["dilation"][axis]
+        inside = (taps >= 0) & (taps < n)
+        anyone = np.take_along_axis(taps, inside.argmax(1)[:, None], 1)
+        found.append(np.where(inside, taps, anyone))
+    picked = at
+    for axis, taps in enumerate(found):  # (channels, out, taps, ...) for each axis in turn
+        picked = np.take(picked, taps, axis=1 + 2 * axis)
+    axes = len(found)
+    order = (0, *(1 + 2 * i for i in range(axes)), *(2 + 2 * i for i in range(axes)))
+    return Pick(source, picked.transpose(order).reshape(prod(layer.shape), -1))
+
+
+def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
+    merged: dict[Any, Path] = {}
+    for path in _paths(graph, name, names):
+        op = path.operator
+        key: Any = (path.source, "matrix")
+        if isinstance(op, linear.Window):
+            key = (path.source, op.stride, op.padding, op.dilation, op.groups, op.weight.shape)
+        if key in merged:
+            path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
+        merged[key] = path
+    zeros = {n: torch.zeros((1, *graph[n].shape)) for n in names}
+    bias = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
+    return Sum(tuple(merged.values()), bias)
+
+
+def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
+    """Every linear way from a population to the value of a layer."""
+    layer = graph[name]
+    if name in names:
+        return [Path(name, linear.identity(layer.shape))]
+    shapes = tuple(graph[source].shape for source in layer.inputs)
+    found: list[Path] = []
+    if layer.op == "conv" and graph[layer.inputs[0]].op == "concat" and layer.inputs[0] not in names:
+        for source, piece in split_concat(graph, layer):
+            for path in _paths(graph, source, names):
+                found.append(replace(path, operator=linear.follow(path.operator, piece)))
+        if found:
+            return found
+    for part, source in enumerate(layer.inputs):
+        for path in _paths(graph, source, names):
+            found.append(replace(path, operator=_followed(path.operator, layer, part, shapes)))
+    return found
+
+
+def _followed(operator: Operator, layer: Layer, part: int, shapes: tuple[tuple[int, ...], ...]) -> Operator:
+    if layer.op == "mask":
+        return linear.times(operator, 1.0, np.broadcast_to(layer.arrays["keep"] != 0, layer.shape))
+    if layer.op == "add" and shapes[part] != layer.shape:
+        at = np.arange(prod(shapes[part])).reshape(shapes[part])
+        matrix = linear.to_matrix(operator)
+        weight = matrix.weight.tocsc() if sparse.issparse(matrix.weight) else matrix.weight
+        return Matrix(matrix.source, layer.shape, weight[:, np.broadcast_to(at, layer.shape).ravel()])
+    if layer.op == "scale":
+        factor = np.broadcast_to(layer.arrays.get("factor", np.ones(1)), layer.shape)
+        return linear.times(operator, 1.0, factor)
+    return linear.follow(operator, layer, part, shapes)

@@ -1,0 +1,55 @@
+"""Between which values the cells of a graph stay on calibration samples. Knows cells and floats; knows no units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.evaluation import Evaluation
+from converters.values.populations import Cell
+from neuro.graph import Graph
+
+Floats = NDArray[np.float64]
+MOST_SAMPLES = 128
+_BATCH_VALUES = 2**24  # values of the largest layer in one batch
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The smallest and largest value of every neuron of a layer, (*shape) each."""
+
+    lowest: Floats
+    highest: Floats
+
+    @property
+    def size(self) -> Floats:
+        """The largest absolute value."""
+        return np.asarray(np.maximum(np.abs(self.lowest), np.abs(self.highest)))
+
+
+def spread(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Some samples, evenly over all."""
+    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
+    return chosen
+
+
+def extents(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -> dict[str, Extent]:
+    """Of every layer that a cell computes or sums up, by name."""
+    wanted = list(dict.fromkeys(name for cell in cells for name in (cell.before or cell.layer.name, cell.layer.name)))
+    largest = max(int(np.prod(layer.shape)) for layer in graph.layers)
+    size = int(np.clip(_BATCH_VALUES // largest, 1, 32))
+    found: dict[str, Any] = {}
+    some = spread(samples, MOST_SAMPLES)
+    for start in range(0, len(some), size):
+        values = Evaluation(graph, {graph.inputs[0].name: torch.as_tensor(some[start : start + size])}, wanted)
+        for name in wanted:
+            value = values.value(name).double()
+            ends = value.amin(0).numpy(), value.amax(0).numpy()
+            before = found.get(name, ends)
+            found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
+    return {name: Extent(*ends) for name, ends in found.items()}

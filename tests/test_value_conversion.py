@@ -1,0 +1,238 @@
+"""Networks that compute with values become networks of value neurons: equal in every engine, near the float ones."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import converters
+import neuro
+from converters.evaluation import logits
+from converters.folding import fold
+from converters.values.decompose import decompose
+from converters.values.populations import cells
+from converters.values.tail import split_tail
+from neuro.errors import AccuracyWarning, ConversionError
+from tests.modules import Module
+
+RNG = np.random.default_rng(0)
+
+
+def inputs(*shape: int, samples: int = 48) -> np.ndarray:
+    return RNG.normal(size=(samples, *shape)).astype(np.float32)
+
+
+class Gate(nn.Module):
+    """Squeeze and excite."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(channels, 4, 1), nn.Conv2d(4, channels, 1)
+
+    def forward(self, x):
+        return x * F.hardsigmoid(self.b(F.relu(self.a(x.mean((2, 3), keepdim=True)))))
+
+
+class Inverted(nn.Module):
+    """MobileNetV3's block."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = 2 * channels
+        self.f = nn.Sequential(
+            nn.Conv2d(channels, wide, 1), nn.BatchNorm2d(wide), nn.Hardswish(),
+            nn.Conv2d(wide, wide, 3, padding=1, groups=wide), nn.Hardswish(), Gate(wide), nn.Conv2d(wide, channels, 1),
+        )  # fmt: skip
+
+    def forward(self, x):
+        return x + self.f(x)
+
+
+class Encoder(nn.Module):
+    """A transformer's block, norms first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.n, self.m, self.a = nn.LayerNorm(width), nn.LayerNorm(width), nn.MultiheadAttention(width, 2, batch_first=True)
+        self.f = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x):
+        y = self.n(x)
+        x = x + self.a(y, y, y, need_weights=False)[0]
+        return x + self.f(self.m(x))
+
+
+def flat(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(5))
+
+
+def of(function, **modules: nn.Module) -> nn.Module:
+    return flat(Module(function, **modules))
+
+
+NETS = {
+    "activations": (
+        nn.Sequential(
+            nn.Linear(12, 16), nn.SiLU(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16),
+            nn.LeakyReLU(0.2), nn.Linear(16, 16), nn.PReLU(), nn.Linear(16, 16), nn.Mish(), nn.Linear(16, 16), nn.Sigmoid(),
+            nn.Linear(16, 5),
+        ),
+        (12,),
+    ),
+    "mobile": (flat(nn.Conv2d(3, 6, 3, 2, 1), nn.Hardswish(), Inverted(6), Inverted(6), nn.MaxPool2d(3, 2, 1)), (3, 10, 10)),
+    "attention": (flat(Encoder(8)), (5, 8)),
+    "group norm": (flat(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.SiLU()), (3, 6, 6)),
+    "response norm": (flat(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.LocalResponseNorm(3)), (3, 6, 6)),
+    "extremes": (of(lambda m, x: torch.maximum(m.a(x), x) - torch.minimum(m.a(x), 2 * x), a=nn.Linear(6, 6)), (6,)),
+    "softmax inside": (of(lambda m, x: (m.a(x)).softmax(-1) * x, a=nn.Linear(6, 6)), (6,)),
+    "transposed": (flat(nn.Conv2d(2, 4, 3), nn.SiLU(), nn.ConvTranspose2d(4, 3, 2, 2), nn.ELU()), (2, 6, 6)),
+    "sequence": (flat(nn.Conv1d(4, 6, 3, padding=1), nn.Softplus(), nn.Conv1d(6, 6, 3, groups=6), nn.AvgPool1d(2)), (4, 10)),
+    "long maxima": (flat(nn.Conv1d(2, 4, 1), nn.GELU(), nn.AdaptiveMaxPool1d(1)), (2, 19)),
+}  # fmt: skip
+
+
+def ready(name: str):
+    torch.manual_seed(1)
+    model, shape = copy.deepcopy(NETS[name])
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *shape))
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                layer.weight *= 2  # as training would, lest values die away with depth
+    return model, inputs(*shape)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_network_is_near_the_float_one_and_equal_in_every_engine(name: str) -> None:
+    model, x = ready(name)
+    made = converters.convert(model, x, code="graded")
+    assert made.agreement.correlation > 0.99, made.agreement
+    expected = made.quantised(x[:3])
+    for engine in ("reference", "torch"):
+        run = neuro.run(made.network, x[:3], engine=engine)
+        assert np.array_equal(run.logits, expected), engine
+    counted = converters.quantised.evaluate(made.network, x[:3])
+    assert counted.synops == run.synops
+    assert all(np.array_equal(counted.spikes[key], run.spikes[key]) for key in run.spikes)
+
+
+@pytest.mark.parametrize("name", ["mobile", "attention"])
+def test_the_event_engine_agrees(name: str) -> None:
+    model, x = ready(name)
+    made = converters.convert(model, x, code="graded")
+    assert np.array_equal(neuro.run(made.network, x[:3], engine="event").logits, made.quantised(x[:3]))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_primitive_ops_compute_what_the_graph_did(name: str) -> None:
+    model, x = ready(name)
+    graph = fold(converters.trace(model, x[:2]))
+    simple, _ = decompose(graph)
+    expected = logits(graph, x)
+    assert np.abs(logits(simple, x) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+UNARY = st.sampled_from(["silu", "gelu", "tanh", "sigmoid", "softplus", "elu", "abs", "square", "leaky_relu", "hardswish"])
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["function", "multiply", "add", "linear", "relu", "softmax", "rms_norm"]), UNARY),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(STEPS, st.integers(0, 99))
+def test_random_graphs_equal_their_integers(steps, seed: int) -> None:
+    """Any order of such layers, each reading the last one and one before: engines and integers agree."""
+    rng = np.random.default_rng(seed)
+    layers = [neuro.Layer("x", "input", (), (4,))]
+    for i, (op, name) in enumerate(steps):
+        last, other = layers[-1].name, layers[rng.integers(len(layers))].name
+        two = op in ("multiply", "add")
+        options = {
+            "function": {"name": name, "values": ()}, "relu": {"ceiling": None}, "softmax": {"axis": 0},
+            "rms_norm": {"axes": (0,), "epsilon": 0.1},
+        }.get(op, {})  # fmt: skip
+        arrays = {"weight": rng.normal(size=(4, 4)) / 2, "bias": rng.normal(size=4)} if op == "linear" else {}
+        layers.append(neuro.Layer(f"l{i}", op, (last, other) if two else (last,), (4,), arrays, options))
+    layers.append(neuro.Layer("y", "linear", (layers[-1].name,), (3,), {"weight": rng.normal(size=(3, 4))}))
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        made = converters.convert(neuro.Graph(tuple(layers)), x, code="graded")
+    assert np.array_equal(neuro.run(made.network, x[:4], engine="reference").logits, made.quantised(x[:4]))
+
+
+def test_values_that_are_needed_late_wait_for_it() -> None:
+    """A skip path over a deep branch: the port holds it, which no delay of a chip would."""
+    deep = [part for _ in range(10) for part in (nn.Linear(6, 6), nn.SiLU())]
+    model, x = of(lambda m, x: x * m.f(x), f=nn.Sequential(*deep)), inputs(6)
+    model(torch.zeros(1, 6))
+    made = converters.convert(model, x, code="graded")
+    assert any("held" in p.neuron.ports for p in made.network.populations if isinstance(p.neuron, neuro.Value))
+    assert max(p.delay for p in made.network.projections) <= 8
+    assert np.array_equal(neuro.run(made.network, x[:4], engine="reference").logits, made.quantised(x[:4]))
+    assert made.agreement.correlation > 0.99
+
+
+@pytest.mark.parametrize("code", ["graded", "rate"])
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid()])
+def test_a_last_softmax_stays_with_the_host(code: str, last: nn.Module) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 4), last), inputs(8, samples=64)
+    made = converters.convert(model, x, code=code, timesteps=16)
+    assert any("stays with the host" in note for note in made.notes)
+    run = neuro.run(made.network, x)
+    own = model(torch.tensor(x)).detach().numpy()
+    assert np.abs(made.answer(run.logits) - own).max() < (0.05 if code == "graded" else 0.6)
+    assert (made.answer(run.logits).argmax(1) == run.predictions).all()
+    assert converters.convert(nn.Sequential(*model[:-1]), x, code="graded").tail is None
+
+
+def test_a_softmax_that_others_read_is_no_tail() -> None:
+    graph = fold(converters.trace(Module(lambda m, x: F.relu(x).softmax(1) + x), inputs(4)))
+    assert split_tail(graph)[1] is None
+
+
+def test_auto_takes_the_code_that_has_values() -> None:
+    model, x = ready("activations")
+    made = converters.convert(model, x, code="auto")
+    assert made.code == "graded"
+    assert any("computes with values" in note for note in made.notes)
+
+
+def test_wide_values_are_told() -> None:
+    model, x = ready("attention")
+    made = converters.convert(model, x, code="graded")
+    assert any(note.startswith("values of more than 8 bits: 10 bits") or "16 bits" in note for note in made.notes)
+    bits = {p.neuron.value_bits for p in made.network.populations if isinstance(p.neuron, neuro.Value)}
+    assert min(bits) == 8
+    assert max(bits) <= 16
+
+
+def test_refusals_name_layer_and_remedy() -> None:
+    x = inputs(6)
+    for function, says in (
+        (lambda m, x: 1 / x, "reciprocal is not finite everywhere"),
+        (lambda m, x: (m.a(x)).log(), "log is not finite everywhere"),
+    ):
+        model = of(function, a=nn.Linear(6, 6))
+        model(torch.ones(1, 6))
+        with pytest.raises(ConversionError, match=says):
+            converters.convert(model, x, code="graded")
+    model, x = ready("activations")
+    with pytest.raises(ConversionError, match="refine"):
+        converters.convert(model, x, code="graded", refine=3)
+
+
+def test_cells_read_operands_of_products_as_they_are() -> None:
+    """A sum of weighted values that is multiplied becomes a population of its own."""
+    graph = fold(converters.trace(Module(lambda m, x: m.a(x) * m.b(x), a=nn.Linear(6, 6), b=nn.Linear(6, 6)), inputs(6)))
+    found = cells(*decompose(graph))
+    assert [cell.kind for cell in found] == ["input", "sum", "sum", "product", "readout"]
