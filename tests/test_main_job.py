@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 import neuro
 from neuro.digits import model
 from neuro.digits.data import load_digits
+from neuro.rivals import EDGE, GROUPS
 from tests.commands import here
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +88,9 @@ def test_demo_keeps_its_promises(demo) -> None:
     assert all(set(row) >= COMPARED for row in found["comparison"])
     targets = [(row["machine"], row["batch"]) for row in found["comparison"]]
     assert targets[0] == ("loihi2", 1)
-    assert set(targets[1:]) == {(m, b) for m in ("a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon") for b in (1, 64)}
+    assert set(targets[1:]) == {(m, b) for m in (*GROUPS["edge"], *GROUPS["datacentre"]) for b in (1, 64)}
+    alone = [row for row in found["comparison"] if row["batch"] == 1 and row["energy_pj"]]
+    assert found["verdict"]["winner"] == min(alone, key=itemgetter("energy_pj"))["machine"]
     assert {row["code"] for row in found["codes"]} == {"rate", "signed", "wait", "radix", "graded"}
     assert found["seed"] == 0
 
@@ -124,7 +128,7 @@ def test_run_a_module_from_the_current_folder(desk) -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     found = json.loads((desk / "out.json").read_text())
     assert set(found) >= KEYS
-    assert (found["samples"], found["code"], len(found["comparison"])) == (40, "rate", 11)
+    assert (found["samples"], found["code"], len(found["comparison"])) == (40, "graded", 1 + 2 * len(EDGE))
     assert (desk / "out.html").stat().st_size < 400_000
 
 
@@ -196,7 +200,7 @@ def test_run_a_saved_network(desk, monkeypatch, capsys) -> None:
     assert (found["timesteps"], found["steps"], found["accuracy_ann"]) == (6, 8, None)
     run = neuro.run(neuro.Network.load(desk / "net.safetensors"), np.load(desk / "few.npz")["x"])
     assert found["synops"] == run.synops / 40
-    assert len(found["comparison"]) == 11
+    assert len(found["comparison"]) == 1 + 2 * len(EDGE)
     assert "2,736 MAC" in " ".join(found["conditions"])
     assert found["accuracy_snn"] == (run.predictions == np.load(desk / "few.npz")["y"]).mean()
 

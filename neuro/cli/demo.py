@@ -24,6 +24,7 @@ Examples:
 Code = Annotated[str, CODE]
 Timesteps = Annotated[int, TIMESTEPS]
 Seed = Annotated[int, typer.Option(help="Of the split of the data and of the training.", min=0)]
+MACHINES = ("edge", "datacentre")
 Report = Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")]
 Json = Annotated[Path, typer.Option("--json", metavar="FILE", help="The JSON object to write; - is standard output.")]
 
@@ -39,7 +40,7 @@ def demo(
 ) -> None:
     """Train a small network on handwritten digits, convert it, emulate it on a chip, and compare.
 
-    Everything happens here and now: 1,347 images to train on, 450 held out, five codes, five machines.
+    Everything happens here and now: 1,347 images to train on, 450 held out, five codes, machines from microcontroller to GPU.
     """
     check_files({"--report": report, "--json": json}, {"--chip": chip})
     if code not in CODES:
@@ -49,7 +50,7 @@ def demo(
         from neuro.studies.data import Data
         from neuro.studies.settings import StudySettings, other_codes
 
-        target, settings = load_chip(chip), StudySettings(code, timesteps, other_codes(code))
+        target, settings = load_chip(chip), StudySettings(code, timesteps, other_codes(code), MACHINES)
         from neuro.cli.showing import show
         from neuro.digits.data import load_digits
         from neuro.digits.model import train
