@@ -18,7 +18,7 @@ Examples:
 
 \b
   neuro demo
-  neuro demo --code graded --chip loihi2 --seed 3
+  neuro demo --code rate --chip loihi1-nahuku --seed 3
   neuro demo --quiet --json -
 """
 Code = Annotated[str, CODE]
@@ -31,7 +31,7 @@ Json = Annotated[Path, typer.Option("--json", metavar="FILE", help="The JSON obj
 
 def demo(
     chip: Chip = "loihi2",
-    code: Code = "rate",
+    code: Code = "graded",
     timesteps: Timesteps = 16,
     seed: Seed = 0,
     report: Report = Path("report.html"),
