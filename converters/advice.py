@@ -14,6 +14,7 @@ from neuro.codes import CODES
 Cause = Literal["timing", "rounding", "clipping", "weights", "inputs"]
 MOST_WEIGHT_BITS = 8
 REFINE = "refine=150"
+REFINE_TRINARY = "refine=1000"
 
 
 def remedy(cause: Cause, threshold: str, settings: CodeSettings) -> str:
@@ -29,16 +30,18 @@ def remedy(cause: Cause, threshold: str, settings: CodeSettings) -> str:
 
 
 def _options(cause: Cause, threshold: str, settings: CodeSettings) -> list[str | None]:
-    finer, window = settings.row.finer, _window(settings)
+    finer, window = () if settings.trinary else settings.row.finer, _window(settings)
     other = f"code={named(finer)}" if finer else None
     if cause == "timing":
         return [other, window]
     if cause == "rounding":
-        return [window, other, REFINE]
+        return [window, other, REFINE_TRINARY if settings.trinary else REFINE]
     if cause == "clipping":
         return [window, "threshold='max'" if threshold != "max" else None]  # few levels clip to spend them well
     if cause == "inputs":
         return ["input='graded'" if settings.source.on_chip else None]
+    if settings.trinary:
+        return [REFINE_TRINARY, 'weights="integer"']
     bits = min(MOST_WEIGHT_BITS, settings.weight_bits + 2)
     return [f"weight_bits={bits}" if bits > settings.weight_bits else other or REFINE]
 

@@ -17,6 +17,7 @@ from converters.linear import Matrix, Operator
 
 Floats = NDArray[np.float64]
 LARGEST_MANTISSA, THRESHOLD_STEP = 2**16, 64  # larger thresholds have an exponent, as on Loihi: 17 bits << 6
+MOST_BIAS = 224  # of a step, where weights are trinary: 9 bits with a sign, less what correcting it may add
 _STEPS = 2.0 ** np.arange(0, 20.01, 0.25)  # candidates for Theta, relative to one that needs no raise
 
 
@@ -65,6 +66,14 @@ def balance(operators: Sequence[Operator], spreads: Sequence[Floats], importance
     threshold = max(1, int(best))
     threshold -= threshold % THRESHOLD_STEP if threshold > LARGEST_MANTISSA else 0
     return Balance(threshold, np.maximum(1.0, largest * threshold))
+
+
+def even(operators: Sequence[Operator], room: Room, bias: float) -> Balance:
+    """The largest threshold within the room for all channels alike, so that weights of one size stay of one size; with it a bias
+    of `bias` a step, in thresholds, keeps within `MOST_BIAS`."""
+    largest = max(float(np.max(np.maximum(largest_by_channel(operators, room.limits), room.held))), 1e-30)
+    threshold = max(1, int(min(1 / largest, room.ceiling, MOST_BIAS / max(bias, 1e-30))))
+    return Balance(threshold, np.full(np.shape(room.most), max(1.0, largest * threshold)))
 
 
 def _spread(op: Operator, spread: Floats) -> Floats:

@@ -87,6 +87,7 @@ class Built:
 def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
     """The spiking network that a calibrated gives with some settings."""
     corrector = _corrector(calibrated, settings) if calibrated.correct_bias else None
+    fitter = None if settings.trinary else corrector  # fitted weights would not be trinary
     made: dict[str, EncodedPopulation] = {}
     last = {path.source: stage.name for stage in calibrated.stages for path in stage.paths}
 
@@ -107,10 +108,10 @@ def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
                 keep(one)
         elif stage.kind == "readout":
             extent = _charge_extent(calibrated.ranges[stage.name], stage)
-            keep(coding.encode_readout(stage, senders, extent, settings, _evidence(stage, senders, corrector)))
+            keep(coding.encode_readout(stage, senders, extent, settings, _evidence(stage, senders, fitter)))
         else:
             found = activity(calibrated, stage, settings)
-            keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, corrector)))
+            keep(coding.encode(stage, senders, found, settings, _evidence(stage, senders, fitter)))
         if corrector:
             for name in (source for source, reader in last.items() if reader == stage.name):
                 corrector.forget(name)
@@ -125,6 +126,7 @@ def activity(calibrated: CalibratedGraph, stage: Stage, settings: CodeSettings) 
     found, options = calibrated.ranges[stage.name], stage.layer.options
     ceiling, tuned = options["ceiling"], options.get("threshold")
     theta = thresholds(found, calibrated.threshold, settings.levels, ceiling) if tuned is None else np.asarray(tuned, np.float64)
+    theta = np.full_like(theta, theta.mean()) if settings.trinary else theta
     square, variance = moments(found, theta)
     most = np.full(theta.shape, np.inf) if ceiling is None else ceiling / theta
     return Activity(theta, square, variance, _extent(found), most, calibrated.importances[stage.name])

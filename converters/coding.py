@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.balance import Room, balance
+from converters.balance import Room, balance, even
 from converters.codes import row_of
 from converters.codes.row import CodeRow, CodeTiming
 from converters.linear import Operator
@@ -55,6 +55,12 @@ class CodeSettings:
     gather: int = 1
     reset: str = "subtract"
     potential_bits: int = 24
+    weights: str = "integer"
+
+    @property
+    def trinary(self) -> bool:
+        """Whether the weights into a neuron are all of one size, which scales of channels may not change."""
+        return self.weights == "trinary"
 
     @property
     def row(self) -> CodeRow:
@@ -195,7 +201,10 @@ def encode(
     importance, power = activity.importance * unit**2, activity.square * (settings.levels / activity.theta) ** 2
     limits = [settings.limit << e for e in exponents]
     room = Room(limits, held, _LARGEST_THRESHOLD, activity.most)
-    chosen = balance(operators, spreads, importance, power, room)
+    if settings.trinary:
+        chosen = even(operators, room, float((np.abs(stage.bias) / _column(unit, stage.shape)).max()))
+    else:
+        chosen = balance(operators, spreads, importance, power, room)
     unit = unit * chosen.raised
     factor = chosen.threshold / _column(chosen.raised, stage.shape)
     scaled = [linear.times(op, 1.0, factor) for op in operators]

@@ -1,15 +1,16 @@
 """Fine-tuning for few activation levels: thresholds, biases and weights learn through the quantiser.
 
 Each rectifier becomes q(z) = theta / L * round(clip(z L / theta, 0, L)) with a trained threshold per channel, whose rounding
-passes gradients straight through (QCFS, Bu et al. 2022). The teacher is the float network itself, so no labels are needed;
-labels may be added. The result is a Graph that `convert` takes, its thresholds included.
+passes gradients straight through (QCFS, Bu et al. 2022); weights may be trinary, learned in the same way. The teacher is the
+float network itself, so no labels are needed; labels may be added. The result is a Graph that `convert` takes, its thresholds
+included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,13 +22,14 @@ from converters.calibration import as_array, calibrate, check_samples, threshold
 from converters.evaluation import apply, arrays_of, evaluate, rounded
 from converters.folding import fold
 from converters.frontend import trace
+from converters.trinary import WEIGHTED, rectify_means, trinary
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.numbers import whole
 
 Tensor = torch.Tensor
 Progress = Callable[[int, int, float], None]
-_TRAINED = ("conv", "linear")
+Weights = Literal["integer", "trinary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def finetune(
     *,
     levels: int = 8,
     steps: int = 150,
+    weights: Weights = "integer",
     labels: NDArray[Any] | None = None,
     rates: LearningRates | None = None,
     seed: int = 0,
@@ -53,8 +56,10 @@ def finetune(
     """The network tuned so that activations of `levels` steps give the float network's outputs.
 
     model: torch.nn.Module or Graph; data: inputs (samples, *shape) as `convert` takes them, a few hundred or more; levels: T for
-    the codes that count spikes, 2^K - 1 for radix. labels (samples,) add cross-entropy. progress(step, steps, loss).
+    the codes that count spikes, 2^K - 1 for radix. weights="trinary": those of a channel become -a, 0 and +a, and a rectifier has
+    one threshold; some 1,000 steps are needed. labels (samples,) add cross-entropy. progress(step, steps, loss).
     """
+    check_weights(weights)
     levels = whole("finetune", "levels", levels, 1, 4096, error=ConversionError)
     steps, seed = (whole("finetune", name, n, 0, error=ConversionError) for name, n in (("steps", steps), ("seed", seed)))
     if labels is not None and isinstance(data, DataLoader):
@@ -64,10 +69,17 @@ def finetune(
     samples = check_samples(graph, data)
     if labels is not None and np.shape(labels) != (len(samples),):
         raise ConversionError("labels", f"their shape is {np.shape(labels)}, samples are {len(samples)}", "Pass one per sample")
-    student = _Student(graph, samples, levels)
+    graph = rectify_means(graph) if weights == "trinary" else graph
+    student = _Student(graph, samples, levels, weights == "trinary")
     x, y = torch.as_tensor(samples), None if labels is None else torch.as_tensor(np.asarray(labels, np.int64))
     _train(student, x, y, steps, rates or LearningRates(), torch.Generator().manual_seed(seed), progress)
     return student.graph()
+
+
+def check_weights(weights: object) -> None:
+    """Refuse a kind of weights that is not known."""
+    if weights not in get_args(Weights):
+        raise ConversionError("weights", f"{weights!r} is not known here", f"Use {' or '.join(get_args(Weights))}")
 
 
 def _train(
@@ -95,21 +107,22 @@ def _train(
 class _Student:
     """The network with quantised rectifiers, beside the float network it is to follow."""
 
-    def __init__(self, graph: Graph, samples: NDArray[np.float32], levels: int) -> None:
-        self.teacher, self.levels = graph, levels
+    def __init__(self, graph: Graph, samples: NDArray[np.float32], levels: int, trinary: bool) -> None:
+        self.teacher, self.levels, self.trinary = graph, levels, trinary
         self.input, self.output = graph.inputs[0].name, graph.output.name
         rectifiers = [layer for layer in graph.layers if layer.op == "relu"]
         found = calibrate(graph, {layer.name: layer.inputs[0] for layer in rectifiers}, samples)
         self.theta, self.arrays, self.shift = {}, {}, {}
         for layer in rectifiers:
             theta = thresholds(found[layer.name], "mse", levels, layer.options["ceiling"])
+            theta = theta.mean(keepdims=True) if trinary else theta
             self.theta[layer.name] = torch.tensor(np.log(theta), dtype=torch.float32).requires_grad_(True)
         for layer in graph.layers:
             self.arrays[layer.name] = arrays_of(layer)
-            if layer.op in _TRAINED:
+            if layer.op in WEIGHTED:
                 self.arrays[layer.name]["weight"].requires_grad_(True)
                 self.shift[layer.name] = torch.zeros(layer.arrays["weight"].shape[0], requires_grad=True)
-        self.unit = {layer.name: self._unit(layer) for layer in graph.layers if layer.op in _TRAINED}
+        self.unit = {layer.name: self._unit(layer) for layer in graph.layers if layer.op in WEIGHTED}
 
     def _unit(self, layer: Layer) -> float:
         """The size of a layer's values: the mean threshold of a rectifier behind it, or that of its output."""
@@ -151,6 +164,7 @@ class _Student:
     def _arrays(self, layer: Layer) -> dict[str, Tensor]:
         arrays = dict(self.arrays[layer.name])
         if layer.name in self.shift:
+            arrays["weight"] = trinary(arrays["weight"]) if self.trinary else arrays["weight"]
             arrays["bias"] = arrays.get("bias", torch.zeros(())) + self.shift[layer.name] * self.unit[layer.name]
         return arrays
 
@@ -160,6 +174,7 @@ class _Student:
         for layer in self.teacher.layers:
             if layer.op == "relu":
                 theta = self.theta[layer.name].detach().exp().numpy().astype(np.float64)
+                theta = np.broadcast_to(theta, layer.shape[:1])
                 if layer.options["ceiling"] is not None:
                     theta = np.minimum(theta, layer.options["ceiling"])
                 layer = replace(layer, options={**layer.options, "threshold": theta, "levels": self.levels})

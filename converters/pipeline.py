@@ -21,12 +21,13 @@ from converters.codes import row_of
 from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES, check_convertible, computes_with_values
 from converters.diagnosis import Diagnosis, diagnose
-from converters.finetuning import finetune
+from converters.finetuning import Weights, check_weights, finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from converters.trinary import rectify_means, trinary_graph
 from converters.values.converting import value_network
 from converters.values.encoding import Widths
 from converters.values.tail import split_tail
@@ -89,7 +90,7 @@ class Conversion(TableRepr):
         how = {"held": "ideal", "once": "graded"}.get(self.settings.source.code, "spikes")
         bits = (self.settings.weight_bits, self.settings.potential_bits)
         made, _ = _settings(self.calibrated.samples, cast(Code, code), timesteps, bits, how)
-        return replace(made, reset=self.settings.reset)
+        return replace(made, reset=self.settings.reset, weights=self.settings.weights)
 
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
         """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
@@ -112,6 +113,7 @@ def convert(
     threshold: Literal["mse", "percentile", "max"] = "mse",
     weight_bits: int = 8,
     potential_bits: int = 24,
+    weights: Weights = "integer",
     correct_bias: bool = True,
     input: Literal["auto", "spikes", "graded", "ideal"] = "auto",
     reset: Literal["subtract", "zero"] = "subtract",
@@ -128,6 +130,8 @@ def convert(
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
     (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to
     what the ones before it really send: weights by least squares, then mean activations.
+    weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
+    refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
@@ -136,6 +140,10 @@ def convert(
     resets = ("subtract",) if code == "auto" else row_of(code).resets
     for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
         _check_choice(*choice)
+    check_weights(weights)
+    if weights == "trinary":
+        _check_choice("code of trinary weights", code, ("rate",))
+        input = "spikes" if input == "auto" else input
     weight_bits, potential_bits, timesteps, refine = (
         whole("convert", name, value, least, most, error=ConversionError)
         for name, value, least, most in (
@@ -158,6 +166,7 @@ def convert(
         graph = replace(graph, notes=(*graph.notes, *why))
         return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail)
     graph = lift_pools(graph, samples)
+    graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
         return _automatic(graph, calibrated, bits, input, goal or Goal(), refine, tail)
@@ -167,7 +176,9 @@ def convert(
     if reset == "zero":
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
         warnings.warn(HARD_RESET, stacklevel=2)
-    tuned = finetune(graph, samples, levels=settings.levels, steps=refine) if refine else graph
+    settings = replace(settings, weights=weights)
+    tuned = finetune(graph, samples, levels=settings.levels, steps=refine, weights=weights) if refine else graph
+    tuned = trinary_graph(tuned) if weights == "trinary" else tuned
     calibrated = CalibratedGraph(tuned, samples, threshold, correct_bias)
     notes = (*graph.notes, *notes, *calibrated.remarks)
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)

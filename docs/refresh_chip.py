@@ -1,7 +1,8 @@
 """Compute the tables and figures of docs/chip.md and put them there: python -m docs.refresh_chip [--benchmark FILE].
 
 The benchmark's table comes from FILE, written by `python benchmarks/chip.py --json FILE`; that of the run on a Loihi 2 from the
-file of `--loihi2`, written by `python benchmarks/silicon.py --json FILE`. Without them these tables stay.
+file of `--loihi2`, written by `python benchmarks/silicon.py --json FILE`; that of TrueNorth from the file of `--truenorth`,
+written by `python benchmarks/truenorth.py --mnist MNIST --json FILE`. Without them these tables stay.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ def rows_of(rows: Sequence[dict[str, Any]]) -> str:
     return table(("case", "metric", "value", "unit", "against"), cells)
 
 
+def north(rows: Sequence[dict[str, Any]]) -> str:
+    sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+    import truenorth as benchmark
+
+    return benchmark.printed([benchmark.Row(**row) for row in rows])
+
+
 def draw() -> None:
     """The figures of one placed network."""
     sys.path.insert(0, str(DOCS.parent / "benchmarks"))
@@ -84,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--benchmark", type=Path, help="rows of benchmarks/chip.py")
     parser.add_argument("--loihi2", type=Path, help="rows of benchmarks/silicon.py")
+    parser.add_argument("--truenorth", type=Path, help="rows of benchmarks/truenorth.py")
     arguments = parser.parse_args()
     page = (DOCS / "chip.md").read_text()
     for name, text in (("presets", presets()), ("prices", prices()), ("limits", limits()), ("silicon", silicon())):
@@ -93,6 +102,8 @@ def main() -> None:
         page = put(page, "benchmark", rows_of(found))
     if arguments.loihi2:
         page = put(page, "loihi2", rows_of(json.loads(arguments.loihi2.read_text())))
+    if arguments.truenorth:
+        page = put(page, "truenorth", north(json.loads(arguments.truenorth.read_text())))
     draw()
     (DOCS / "chip.md").write_text(page)
 

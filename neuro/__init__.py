@@ -56,6 +56,7 @@ _WHERE = {
     **dict.fromkeys(("list_chips", "load_chip"), "chip.files"),
     "Chip": "chip.spec",
     "Faults": "chip.faultspec",
+    "to_crossbars": "chip.cutting.crossbars",
     **dict.fromkeys(("Placement", "place"), "chip.placing.placement"),
     **dict.fromkeys(("read_mapping", "write_mapping"), "chip.placing.given"),
     **dict.fromkeys(("ChipRun", "emulate"), "chip.emulator"),
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from neuro import errors as errors
     from neuro.bill import Bill as Bill
     from neuro.bill import Part as Part
+    from neuro.chip.cutting.crossbars import to_crossbars as to_crossbars
     from neuro.chip.emulator import ChipRun as ChipRun
     from neuro.chip.emulator import emulate as emulate
     from neuro.chip.faultspec import Faults as Faults

@@ -44,6 +44,7 @@ CONVERTER_FLOORS = [
         "naming",
         "threads",
         "tracing",
+        "trinary",
         "valuemath",
     },
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},

@@ -105,6 +105,12 @@ class Core:
     neuron_configs: int | None = constant("configs", "different neuron parameter sets", least=1, optional=True)
     synapse_configs: int | None = constant("configs", "different synapse formats", least=1, optional=True)
     exponent_span: int | None = constant("", "how far exponents of weights into one population may differ", optional=True)
+    axon_types: int | None = constant(
+        "types",
+        "a crossbar: each axon has one of so many types, each neuron a weight for each type and one target axon (unknown: none)",
+        least=1,
+        optional=True,
+    )
     in_axon_bits: int | None = constant("bits", "an entry of the table of incoming axons", optional=True)
     out_axon_bits: int | None = constant("bits", "an entry of the table of outgoing axons", optional=True)
     state_word_bits: int | None = constant("bits", "one integer of neuron state", optional=True)

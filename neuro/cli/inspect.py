@@ -103,10 +103,11 @@ def _chip(name: str, board: str) -> Chip:
 
 def _placed(network: Network, chip: Chip, board: str, pictures: Path | None, shown: Console) -> dict[str, Any]:
     """Place the network, show what the fullest core holds of each limit, and draw it on request."""
+    from neuro.chip.cutting.crossbars import for_chip
     from neuro.chip.cutting.limits import limits
     from neuro.chip.placing.placement import Board, place
 
-    placement = place(network, chip, board=cast(Board, board))
+    placement = place(for_chip(network, chip), chip, board=cast(Board, board))
     room = limits(placement.chip)
     rows = [
         {

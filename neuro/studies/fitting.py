@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from neuro.chip.cutting.crossbars import for_chip
 from neuro.chip.cutting.limits import REMEDIES
 from neuro.chip.emulator import emulate
 from neuro.chip.files import list_chips, load_chip
@@ -87,7 +88,7 @@ def smallest(fits: Iterable[Fit]) -> Fit | None:
 def _fit(name: str, made_for: Callable[[Chip], Made], samples: Any, rate_hz: float | None) -> Fit:
     chip = load_chip(name)
     network, agreement = made_for(chip)
-    placement = place(network, chip, board="auto")
+    placement = place(for_chip(network, chip), chip, board="auto")
     bill = emulate(placement, samples).bill
     latency = None if math.isnan(bill.latency_ns) else bill.latency_ns
     limit, share = placement.tightest

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
+from neuro.chip.cutting.crossbars import for_chip
 from neuro.chip.emulator import emulate
 from neuro.chip.placing.placement import Board, place
 from neuro.chip.spec import Chip
@@ -28,7 +29,7 @@ def try_network(
     record = ("logits_by_step",) if network.readouts else ()
     if network.readouts:
         check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
-    placement = place(network, chip, board=cast(Board, settings.board))
+    placement = place(for_chip(network, chip), chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
     chip_run = emulate(placement, data.x, timesteps=timesteps, **how)
     check_classes(data.name, data.y, chip_run.run.logits.shape[1])

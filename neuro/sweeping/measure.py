@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.cutting.capabilities import conversion_for
+from neuro.chip.cutting.crossbars import for_chip
 from neuro.chip.emulator import emulate
 from neuro.chip.placing.mapping import Method
 from neuro.chip.placing.placement import Placement, place
@@ -56,7 +57,7 @@ def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chi
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # a sweep measures the accuracy of every setting
         conversion = converters.convert(graph, calibration, timesteps=setting.timesteps, **how)
-    return place(conversion.network, chip, method=cast(Method, setting.placement))
+    return place(for_chip(conversion.network, chip), chip, method=cast(Method, setting.placement))
 
 
 def blocks(samples: int) -> Iterator[slice]:

@@ -85,7 +85,10 @@ def state_words(population: Population, network: Network) -> int:
 
 
 def encoding(projection: Projection, chip: Chip) -> Encoding:
-    """The form in which a projection's synapses are stored: sparse where the chip has none that fits better."""
+    """The form in which a projection's synapses are stored: rows of a crossbar where there is one; sparse where the chip has none
+    that fits better."""
+    if chip.core.axon_types:
+        return "dense"
     if projection.storage in chip.core.encodings:
         return projection.storage
     if "sparse" in chip.core.encodings:
@@ -137,7 +140,11 @@ def exponents(projection: Projection, chip: Chip) -> tuple[int, int]:
 
 
 def weight_bits(projection: Projection, chip: Chip) -> int:
-    """Stored bits of a weight: the smallest size that holds the mantissas after a common power of two is taken out."""
+    """Stored bits of a weight: the smallest size that holds the mantissas after a common power of two is taken out.
+
+    Of a crossbar, whose weights belong to neurons: those of a signed number."""
+    if chip.core.axon_types:
+        return _neuron_weight_bits(projection, chip)
     weights = projection.stored_weights.astype(np.int64)
     low, high = (int(weights.min()), int(weights.max())) if weights.size else (0, 0)
     shift = common_shift(weights)
@@ -154,6 +161,18 @@ def weight_bits(projection: Projection, chip: Chip) -> int:
     return fitting[0]
 
 
+def _neuron_weight_bits(projection: Projection, chip: Chip) -> int:
+    bits, weights = max(chip.core.weight_bits), projection.expanded().stored_weights.astype(np.int64)
+    low, high = int(weights.min(initial=0)), int(weights.max(initial=0))
+    if not -(1 << (bits - 1)) <= low <= high < 1 << (bits - 1):
+        raise FitError(
+            f"projection {projection.name}",
+            f"its weights {low}..{high} exceed the signed {bits} bits of a neuron's weights on {chip.name}",
+            'Convert with weights="trinary", or fewer weight_bits',
+        )
+    return bits
+
+
 def common_shift(weights: Ints) -> int:
     """The power of two that all weights share and a core does not store."""
     together = int(np.bitwise_or.reduce(weights.ravel())) if weights.size else 0
@@ -164,6 +183,8 @@ def synapse_bits(
     projection: Projection, chip: Chip, neurons: int, *, weight: int | None = None, form: Encoding | None = None
 ) -> int:
     """Bits of one synapse in a core that holds `neurons` of the target; `weight`: its weight's bits, if known already."""
+    if chip.core.axon_types:
+        return 1  # weights and delays belong to neurons
     bits = (weight_bits(projection, chip) if weight is None else weight) + (projection.delay - 1).bit_length()
     if (form or encoding(projection, chip)) != "sparse":
         return bits

@@ -219,6 +219,9 @@ class Broken:
 def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
     """Refuse faults that the chip cannot have, or that the network model or engine asked for cannot show."""
     faults.check(placement.chip)
+    if placement.chip.core.axon_types and (faults.weight_flips or faults.stuck_weights):
+        fact = "synapses of a crossbar share the weights of their neurons, faults of memory are modelled for weights of their own"
+        raise ChipError(f"faults on chip {placement.chip.name!r}", fact, "Leave out weight_flips and stuck_weights")
     lossy = loss_of(placement, faults).any
     if noc == "packet" and (faults.dead_links or lossy):
         raise ChipError("faults", "packets are not sent one by one through a mesh that loses them", 'Use noc="analytic"')

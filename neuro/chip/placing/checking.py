@@ -84,6 +84,14 @@ def overfull(network: Network, chip: Chip, cores: Mapping[str, Ints], held: Mapp
     return broken
 
 
+def split_axons(chip: Chip, tables: Mapping[str, RoutingTable]) -> list[str]:
+    """A sentence for each population with a neuron that sends to several cores, on a chip where it has one target axon."""
+    sent = (
+        {name: int(np.diff(table.packet_starts).max(initial=0)) for name, table in tables.items()} if chip.core.axon_types else {}
+    )
+    return [f"a neuron of {name!r} sends to {cores} cores, it has one target axon" for name, cores in sent.items() if cores > 1]
+
+
 def _may_use(core: int, chip: Chip) -> bool:
     mesh = chip.mesh
     tile, place = divmod(core, mesh.cores_per_tile)

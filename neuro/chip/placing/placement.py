@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.cutting.capabilities import check_capabilities
+from neuro.chip.cutting.crossbar import cut_into_crossbars
 from neuro.chip.cutting.demand import CoreDemand
 from neuro.chip.cutting.hypergraph import by_hypergraph
 from neuro.chip.cutting.limits import formats, limits
@@ -21,7 +22,7 @@ from neuro.chip.faultspec import Faults
 from neuro.chip.mesh.detours import out_of_reach
 from neuro.chip.mesh.routes import routes
 from neuro.chip.placing.boards import with_cores
-from neuro.chip.placing.checking import fill, overfull
+from neuro.chip.placing.checking import fill, overfull, split_axons
 from neuro.chip.placing.given import Row, by_hand, rows_of
 from neuro.chip.placing.mapping import METHODS, Method, arrange, traffic, usable
 from neuro.chip.spec import Chip
@@ -175,8 +176,13 @@ def place(
     free = len(np.setdiff1d(usable(chip), dead))
     rates = _rates(network, activity)
     means = {name: float(values.mean()) for name, values in rates.items()}
-    tilings = partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means, cores=free)
-    if method == "partitioned":
+    if chip.core.axon_types:
+        tilings = cut_into_crossbars(network, chip)
+    else:
+        tilings = (
+            partition_in_order(network, chip) if method == "sequential" else partition(network, chip, rates=means, cores=free)
+        )
+    if method == "partitioned" and not chip.core.axon_types:
         tilings = by_hypergraph(network, chip, tilings, rates, seed)
     groups, count = _grouped(network, chip, tilings, free, auto=board == "auto")
     if board == "auto":
@@ -194,7 +200,7 @@ def _checked(
     """The placement of slices on cores; FitError where one breaks a limit."""
     tables = routing_tables(network, chip, tilings, cores)
     held = fill(network, chip, tilings, cores, tables)
-    broken = overfull(network, chip, cores, held)
+    broken = overfull(network, chip, cores, held) + split_axons(chip, tables)
     if broken:
         remedy = "Move or cut slices" if method == "given" else "Use a larger board, or narrower layers"
         raise FitError(f"network on chip {chip.name!r}", broken[0], remedy)
