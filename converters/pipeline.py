@@ -27,6 +27,7 @@ from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from converters.valuediagnosis import diagnose_values
 from converters.values.converting import value_network
 from converters.values.encoding import Widths
 from converters.values.tail import split_tail
@@ -68,7 +69,8 @@ class Conversion(TableRepr):
     @cached_property
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
-        return diagnose(self.graph, self.calibrated, self.settings, self.built)
+        how = diagnose_values if computes_with_values(self.graph) else diagnose
+        return how(self.graph, self.calibrated, self.settings, self.built)
 
     def answer(self, logits: Any) -> NDArray[np.float32]:
         """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
@@ -80,7 +82,9 @@ class Conversion(TableRepr):
 
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
-        share of up to 128 calibration samples; None where none does."""
+        share of up to 128 calibration samples; None where none does. Of a network that computes with values T is 1."""
+        if computes_with_values(self.graph):
+            return 1 if (self.agreement.decisions or 0.0) >= agreement else None
         tried = list(raise_timesteps(self.calibrated, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
 

@@ -133,7 +133,7 @@ def _weighted_before(plan: _Plan, name: str) -> bool:
 
 def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
     name, graph = layer.name, plan.graph
-    bits, uniform = plan.bits.get(name, value_bits), name in plan.uniform
+    bits, uniform = max(plan.bits.get(name, value_bits), value_bits), name in plan.uniform
     if layer.op == "input":
         return Cell(name, "input", layer, bits=bits)
     if layer.op == "multiply":
