@@ -211,7 +211,7 @@ def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
         if key in merged:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
-    zeros = {n: torch.zeros((1, *graph[n].shape)) for n in names}
+    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
     bias = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
 
