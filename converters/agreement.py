@@ -205,9 +205,7 @@ def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], calibrated: Cal
             (layer.timing, layer.name, "timing"),
         ]
     if not parts:
-        return (
-            "No layer alone explains it: calibrate on more inputs like the real ones, or compare its weights with the float ones."
-        )
+        return "conversion.diagnosis tells each layer's share; calibrate on more inputs like the real ones."
     _, name, cause = max(parts)
     return f"{_CAUSES[cause].format(layer=repr(name))}. {remedy(cause, calibrated.threshold, settings)}"
 

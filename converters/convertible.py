@@ -48,7 +48,7 @@ def check_convertible(graph: Graph, code: str) -> None:
         if layer.op in VALUE_OPS and (code != OF_VALUES or layer.op in _HOSTED):
             name = str(layer.options["name"]) if layer.op == "function" else layer.op
             advice = remedy(name, f"The nearest op that has one is {_NEAREST[layer.op]}")
-            if code != OF_VALUES:
+            if code != OF_VALUES and layer.op not in _HOSTED:
                 advice = f"Use code={OF_VALUES!r}, which carries values. Or: {advice}"
             raise ConversionError(layer.place, f"{_told(layer)} has no spiking form", advice)
 

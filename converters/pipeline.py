@@ -28,6 +28,7 @@ from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
+from converters.valuediagnosis import diagnose_values
 from converters.values.converting import value_network
 from converters.values.encoding import Widths
 from converters.values.tail import split_tail
@@ -69,7 +70,8 @@ class Conversion(TableRepr):
     @cached_property
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
-        return diagnose(self.graph, self.calibrated, self.settings, self.built)
+        how = diagnose_values if computes_with_values(self.graph) else diagnose
+        return how(self.graph, self.calibrated, self.settings, self.built)
 
     def answer(self, logits: Any) -> NDArray[np.float32]:
         """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
@@ -81,7 +83,9 @@ class Conversion(TableRepr):
 
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
-        share of up to 128 calibration samples; None where none does."""
+        share of up to 128 calibration samples; None where none does. Of a network that computes with values T is 1."""
+        if computes_with_values(self.graph):
+            return 1 if (self.agreement.decisions or 0.0) >= agreement else None
         tried = list(raise_timesteps(self.calibrated, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
 
@@ -126,6 +130,8 @@ def convert(
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
+    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last softmax,
+    sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
     (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to

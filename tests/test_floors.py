@@ -54,7 +54,7 @@ CONVERTER_FLOORS = [
     {"building"},
     {"ablations", "choosing"},
     {"diagnosis"},
-    {"agreement"},
+    {"agreement", "valuediagnosis"},
     {"pipeline"},
 ]
 TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")

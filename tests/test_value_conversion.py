@@ -236,3 +236,17 @@ def test_cells_read_operands_of_products_as_they_are() -> None:
     graph = fold(converters.trace(Module(lambda m, x: m.a(x) * m.b(x), a=nn.Linear(6, 6), b=nn.Linear(6, 6)), inputs(6)))
     found = cells(*decompose(graph))
     assert [cell.kind for cell in found] == ["input", "sum", "sum", "product", "readout"]
+
+
+def test_the_diagnosis_tells_each_populations_error() -> None:
+    model, x = ready("attention")
+    made = converters.convert(model, x, code="graded")
+    found = made.diagnosis
+    assert {layer.name for layer in found.layers} == {
+        p.name for p in made.network.populations if isinstance(p.neuron, neuro.Value)
+    }
+    assert all(layer.cosine > 0.9 for layer in found.layers)
+    now, values, weights = found.ablations
+    assert now.error == pytest.approx(made.agreement.error**2, rel=0.5)
+    assert values.gain > 0
+    assert found.advice

@@ -41,7 +41,7 @@ def value_network(
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
     simple, bits = decompose(graph)
-    found = cells(simple, bits, VALUE_BITS)
+    found = cells(simple, bits, widths.value_bits)
     ranges = extents(simple, found, samples)
     made: dict[str, Encoded] = {}
     corrector = Corrector(simple, found, samples) if correct_bias else None

@@ -36,10 +36,11 @@ _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bits of weights and of potentials."""
+    """Bits of weights, of potentials, and of values that need no more than others."""
 
     weight_bits: int = 8
     potential_bits: int = 24
+    value_bits: int = 8
 
     @property
     def limit(self) -> int:

@@ -133,7 +133,7 @@ def _weighted_before(plan: _Plan, name: str) -> bool:
 
 def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
     name, graph = layer.name, plan.graph
-    bits, uniform = plan.bits.get(name, value_bits), name in plan.uniform
+    bits, uniform = max(plan.bits.get(name, value_bits), value_bits), name in plan.uniform
     if layer.op == "input":
         return Cell(name, "input", layer, bits=bits)
     if layer.op == "multiply":
@@ -211,7 +211,7 @@ def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
         if key in merged:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
-    zeros = {n: torch.zeros((1, *graph[n].shape)) for n in names}
+    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
     bias = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
 

@@ -45,7 +45,7 @@ class Writer:
 
     def scaled(self, source: str, factor: Any = 1.0, shift: Any = 0.0) -> str:
         """A layer times a factor, plus a shift."""
-        arrays = {"factor": np.atleast_1d(np.asarray(factor, np.float32)), "shift": np.atleast_1d(np.asarray(shift, np.float32))}
+        arrays = {"factor": np.asarray(factor, np.float32), "shift": np.asarray(shift, np.float32)}
         return self.add("scale", (source,), arrays=arrays)
 
     def less(self, first: str, second: str, *, bits: int = 0) -> str:

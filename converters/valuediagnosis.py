@@ -1,0 +1,107 @@
+"""Where a network of value neurons loses: each population's error by cause, and what wider values or weights would recover."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.ablations import Ablation
+from converters.building import Built, CalibratedGraph
+from converters.coding import CodeSettings
+from converters.delivery import fan_out
+from converters.diagnosis import SAMPLES, Diagnosis, LayerDiagnosis
+from converters.evaluation import Evaluation
+from converters.values.converting import VALUE_BITS, value_network
+from converters.values.decompose import decompose
+from converters.values.encoding import Widths
+from converters.values.evaluating import Sent, values
+from neuro.graph import Graph
+from neuro.network import Network, Population
+from neuro.neurons import Readout, Value
+
+Floats = NDArray[np.float64]
+_WIDER = 4  # bits that an ablation adds
+_BINS = 10
+
+
+def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Diagnosis:
+    """The diagnosis of a network of value neurons on up to 64 calibration samples, against the float network `graph`."""
+    count = min(SAMPLES, len(calibrated.samples))
+    samples = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
+    simple, _ = decompose(graph)
+    network = built.network
+    wanted = [p.name for p in network.populations if isinstance(p.neuron, Value)]
+    found = Evaluation(simple, {graph.inputs[0].name: torch.as_tensor(samples)}, (*wanted, graph.output.name))
+    sent = values(network, samples)
+    layers = tuple(_layer(network, network[name], found.value(name).double().numpy(), built, sent) for name in wanted)
+    truth = found.value(graph.output.name).double().numpy()
+    return Diagnosis(layers, _ablations(graph, calibrated, settings, samples, truth, _read(network, sent)), count)
+
+
+def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: Sent) -> LayerDiagnosis:
+    unit, number = built.units[p.name], sent[p.name]
+    low, high = p.neuron.messages
+    power = float(np.square(truth).mean()) or 1.0
+    clipped = np.clip(truth, unit * low, unit * high)
+    rounded = unit * np.rint(clipped / unit)
+
+    def part(a: Any, b: Any) -> float:
+        return float(np.square(a - b).mean()) / power
+
+    each = (number != 0).reshape(len(number), -1).mean(axis=0)
+    reach = [fan_out(q, p.shape, network[q.target].shape).reshape(-1).numpy() for q in network.out_of(p.name)]
+    norm = float(np.linalg.norm(truth) * np.linalg.norm(unit * number)) or 1.0
+    histogram, _ = np.histogram(np.abs(number) / max(high, -low), bins=_BINS, range=(0, 1))
+    return LayerDiagnosis(
+        name=p.name,
+        neurons=p.size,
+        error=part(unit * number, truth),
+        inherited=part(unit * number, rounded),
+        clipping=part(clipped, truth),
+        rounding=part(rounded, clipped),
+        timing=0.0,
+        clipped=float((clipped != truth).mean()),
+        over=0.0,
+        under=0.0,
+        cosine=float((truth * (unit * number)).sum() / norm),
+        messages=float(each.sum()),
+        synops=float(sum(each @ one for one in reach)),
+        histogram=tuple(int(n) for n in histogram),
+    )
+
+
+def _read(network: Network, sent: Sent) -> Floats:
+    (readout,) = network.readouts
+    assert isinstance(readout.neuron, Readout)
+    return np.asarray(sent[readout.name] * np.asarray(readout.neuron.scale) + np.asarray(readout.neuron.offset))
+
+
+def _ablations(
+    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, samples: Any, truth: Floats, now: Floats
+) -> tuple[Ablation, ...]:
+    """The network as it is, with wider values, and with wider weights."""
+
+    def ablated(cause: str, logits: Floats, remedy: str, before: float | None = None) -> Ablation:
+        error = float(np.square(logits - truth).mean() / (truth.var() or 1.0))
+        flat, expected = logits.reshape(len(logits), -1), truth.reshape(len(truth), -1)
+        alike = float((flat.argmax(1) == expected.argmax(1)).mean())
+        return Ablation(cause, error, 0.0 if before is None else before - error, alike, remedy)
+
+    def other(widths: Widths) -> Floats:
+        made = value_network(graph, calibrated.samples, settings.source, widths, calibrated.correct_bias)
+        return _read(made.network, values(made.network, samples))
+
+    widths = Widths(settings.weight_bits, settings.potential_bits)
+    first = ablated("as it is", now, "")
+    finer = replace(widths, value_bits=VALUE_BITS + _WIDER)
+    heavier = replace(widths, weight_bits=settings.weight_bits + _WIDER)
+    advice = "Train it with more even ranges: norms before layers, or a clip of what is rare"
+    return (
+        first,
+        ablated("rounding to levels", other(finer), advice, first.error),
+        ablated("rounding of weights", other(heavier), "Scale the inputs of the layers to similar ranges", first.error),
+    )
