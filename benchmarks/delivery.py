@@ -10,38 +10,31 @@ import neuro
 from neuro.compiled import compiled
 from neuro.encoding import by_source
 from neuro.engine.advance import deliver
-from neuro.engine.event import BlockJob, Worker, input_payloads
+from neuro.engine.event import BlockJob, Worker, calls_of, input_payloads
+from neuro.engine.invoke import pointer_to
 from neuro.engine.plan import plan_of
 from neuro.engine.records import Recorder
 from neuro.engine.workspace import make_workspace
 
 
 @compiled
-def deliver_all(p, projections, populations, arenas, workspace, accumulators, samples, steps):
+def deliver_all(p, projections, populations, kernels, arenas, workspace, accumulators, samples, steps):
     """Every delivery into one population."""
-    lists, payloads, begins, ends = workspace
+    narrow, wide, reach, spread_narrow, spread_wide, sources, _ = accumulators
+    contexts = (
+        pointer_to((narrow, wide, spread_narrow, arenas, workspace, reach, sources)),
+        pointer_to((wide, wide, spread_wide, arenas, workspace, reach, sources)),
+    )
     synops = 0
     for sample in range(samples):
         for first in range(0, p.rows, p.block_rows):
             last = min(first + p.block_rows, p.rows)
             for t in range(steps):
                 if p.start <= t < p.stop:
-                    synops += deliver(
-                        p,
-                        projections,
-                        populations,
-                        arenas,
-                        lists,
-                        payloads,
-                        begins,
-                        ends,
-                        accumulators,
-                        sample,
-                        t,
-                        0,
-                        first,
-                        last,
-                    )
+                    for port in range(p.ports):
+                        synops += deliver(
+                            p, projections, populations, kernels, narrow, wide, contexts, sample, t, 0, first, last, port
+                        )
     return synops
 
 
@@ -58,7 +51,15 @@ def delivery_seconds(network: neuro.Network, inputs: np.ndarray, repeats: int) -
         start = time.thread_time()
         synops = sum(
             deliver_all(
-                p, plan.projections, workspace.populations, plan.arenas, workspace.spikes, worker.scratch, samples, recorder.steps
+                p,
+                plan.projections,
+                workspace.populations,
+                calls_of(plan).deliver,
+                plan.arenas,
+                workspace.spikes,
+                worker.scratch,
+                samples,
+                recorder.steps,
             )
             for p in workspace.populations
             if p["projections"]

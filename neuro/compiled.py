@@ -34,7 +34,7 @@ class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
 event.register("numba:compile", _Listener())
 
 
-def compiled(function: F) -> F:
+def compiled(function: F, **options: bool) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
     What is on disk counts only while none of its `sources` has changed: numba looks at the function's own file alone, and
@@ -42,7 +42,7 @@ def compiled(function: F) -> F:
     older sources left there may name classes that are gone.
     """
     try:
-        dispatcher = njit(**_OPTIONS, cache=True)(function)
+        dispatcher = njit(**_OPTIONS, **options, cache=True)(function)
     except RuntimeError:  # no folder for the cache, as in a read-only installation without a home
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
@@ -51,9 +51,17 @@ def compiled(function: F) -> F:
     return cast(F, dispatcher)
 
 
-def inlined(function: F) -> F:
-    """A part of one compiled function, merged into it: each level of calls would be optimised once more."""
-    return cast(F, njit(**_OPTIONS, inline="always")(function))
+def inner(function: F) -> F:
+    """A part of compiled functions, compiled with those that call it and never called from Python.
+
+    Not merged into them by numba (`inline="always"`): copying its representation takes longer than all of LLVM.
+    """
+    return cast(F, njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
+def addressed(function: F) -> F:
+    """The same as `compiled` for a function that is called only by its address."""
+    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def recompiled(function: F) -> F:

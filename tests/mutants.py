@@ -83,6 +83,8 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/engine/kernels.py": (ENGINE,),
     "neuro/engine/advance.py": (ENGINE,),
     "neuro/engine/fire.py": (ENGINE,),
+    "neuro/engine/deliver.py": (ENGINE,),
+    "neuro/engine/live.py": (ENGINE,),
     "neuro/engine/event.py": (ENGINE, "tests/test_records.py", "tests/test_refusals.py"),
     "neuro/engine/workspace.py": (ENGINE, "tests/test_session.py"),
     "neuro/engine/session.py": ("tests/test_session.py", ENGINE),

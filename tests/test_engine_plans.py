@@ -11,6 +11,7 @@ import neuro
 from neuro.engine import listing, plan
 from neuro.engine import tables as T
 from neuro.engine.estimate import estimate
+from neuro.engine.live import live_kernel
 from neuro.engine.plan import kept_of, make_plan, plan_of, sums_of
 from tests.laws import law
 from tests.runs import same
@@ -134,3 +135,10 @@ def test_packing_takes_no_more_than_is_estimated_and_not_much_less(kind: str) ->
     assert peak < needed + (1 << 19)
     assert needed < 6 * peak + (1 << 19)
     assert len(sums_of(network)) == 1
+
+
+def test_every_kernel_of_a_neuron_model_has_a_name_of_its_own() -> None:
+    """Kernels are looked up by their names, on disk and among machine code: two of one name would stand for each other."""
+    kernels = [live_kernel(model, hold, plain) for model in range(T.USER) for hold in range(3) for plain in (False, True)]
+    names = {getattr(kernel, "py_func", kernel).__qualname__ for kernel in kernels}
+    assert len(names) == len(kernels)

@@ -1,4 +1,4 @@
-"""The compiled heart of the event engine: take one population through its steps, row block by row block.
+"""The compiled heart of the event engine: take populations through their steps, row block by row block.
 
 A block of rows stays in the first cache while it lives through all its steps: deliver, integrate, fire, count. Its spikes
 go to lists that later populations read. Rows are independent, so threads may share a sample by rows.
@@ -10,154 +10,47 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import compiled, inlined, recompiled
-from neuro.engine.fire import fire_row, gather_fired
-from neuro.engine.kernels import (
-    convolve,
-    convolve_taps,
-    dense,
-    dense_scaled,
-    depthwise,
-    fan_out,
-    flush,
-    gather,
-    rows_reached,
-    sparse,
-    sparse_by_source,
-)
-from neuro.engine.tables import CONV, DENSE, DEPTHWISE, FLUSHED, NARROW, SPARSE_BY_SOURCE, SPARSE_WIDE, USER, WIDE, U
+from neuro.compiled import compiled, inner, recompiled
+from neuro.engine.fire import gather_fired
+from neuro.engine.invoke import invoke, pointer_to
+from neuro.engine.tables import DEPTHWISE, NARROW, USER, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
 
-@inlined
-def deliver_row(
-    acc: Any, q: Any, p: Any, narrow: Any, tables: Any, small: Any, wide: Any, targets: Any, pointers: Any, lists: Any, low: Any,
-    high: Any, payloads: Any, shift: Any, row: int, lanes: int, first: int, last: int, reach: Any,
-) -> Any:  # fmt: skip
-    """Deliver the messages lists[low:high] of one source row into target rows [first, last); returns the synapses visited."""
-    scaled = q.scaled != 0
-    base = row * lanes
-    synops = np.int64(0)
-    if q.kind == CONV:
-        reached = rows_reached(q, row, first, last, p.acc_row, reach)
-        if reached == 0:
-            pass
-        elif scaled or q.taps != 1 or q.groups_at >= 0:
-            synops = convolve_taps(acc, narrow, tables, q, lists, low, high, payloads, shift, scaled, reach, reached)
-        else:
-            synops = convolve(acc, narrow, tables, q, lists, low, high, reach, reached)
-    elif q.kind == DENSE:
-        synops = fan_out(tables, q, first, last, p.lanes, p.size, base, lists, low, high)
-        dense_scaled(acc, narrow, q, first, last, p.acc_row, p.halo, base, lists, low, high, payloads, shift)
-    elif q.kind == SPARSE_BY_SOURCE:
-        synops = sparse_by_source(
-            acc, wide, targets, tables, pointers, q, first, last, p.acc_row, row, base, lists, low, high, payloads, shift, scaled
-        )
-    elif q.kind == SPARSE_WIDE:
-        synops = sparse(acc, wide, targets, pointers, q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled)
-    else:
-        synops = sparse(acc, small, targets, pointers, q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled)
-    return synops
-
-
-@inlined
-def deliver_gathered(
-    p: Any, q: Any, weights: Any, narrow: Any, wide: Any, sources: Any, count: int, first: int, last: int
-) -> None:
-    """Deliver the plain messages of `count` source neurons along a dense projection."""
-    if p.accumulator == WIDE:
-        dense(wide, weights, q, first, last, p.acc_row, p.halo, sources, 0, count)
-        return
-    part = q.flush_every if p.accumulator == FLUSHED else count
-    for low in range(0, count, part):
-        dense(narrow, weights, q, first, last, p.acc_row, p.halo, sources, low, min(low + part, count))
-        if p.accumulator == FLUSHED:
-            flush(narrow, wide, (last - first) * p.acc_row)
-
-
-@inlined
-def deliver_depthwise(
-    p: Any, source: Any, q: Any, weights: Any, tables: Any, lists: Any, payloads: Any, begins: Any, ends: Any,
-    accumulators: Any, top: Any, first: int, last: int, row_from: int, row_to: int,
-) -> Any:  # fmt: skip
-    """Deliver messages of source rows [row_from, row_to), row 0 of which has the segment `top`; returns the synapses visited."""
-    narrow, wide, reach, spread_narrow, spread_wide, _, _ = accumulators
-    where = (top, first, last, row_from, row_to)
-    if p.accumulator == WIDE:
-        synops = depthwise(wide, wide, weights, tables, p, source, q, lists, payloads, begins, ends, where, reach, spread_wide)
-    else:
-        synops = depthwise(
-            narrow, wide, weights, tables, p, source, q, lists, payloads, begins, ends, where, reach, spread_narrow
-        )
-    return synops
-
-
-@inlined
-def rows_read(q: Any, rows: int, first: int, last: int) -> Any:
-    """The source rows from which target rows [first, last) can be reached."""
-    row_from, row_to = 0, rows
-    if q.kind <= DEPTHWISE:
-        row_from = max(0, first * q.stride_y - q.pad_y)
-        row_to = min(rows, (last - 1) * q.stride_y + (q.kernel_rows - 1) * q.dilation_y - q.pad_y + 1)
-    return row_from, row_to
-
-
-@inlined
+@inner
 def deliver(
-    p: Any, projections: Any, populations: Any, arenas: Any, lists: Any, payloads: Any, begins: Any, ends: Any,
-    accumulators: Any, sample: int, t: int, base: int, first: int, last: int, port: int,
+    p: Any, projections: Any, populations: Any, kernels: Any, narrow: Any, wide: Any, contexts: Any, sample: int, t: int,
+    base: int, first: int, last: int, port: int,
 ) -> Any:  # fmt: skip
-    """Everything that arrives at step t on a port in target rows [first, last); sums end in the accumulators that `p` names."""
-    weights, tables, small, large, targets, pointers = arenas
-    narrow, wide, reach, _, _, sources, _ = accumulators
+    """Everything that arrives at step t on a port in target rows [first, last); sums end in the accumulators that `p` names.
+
+    contexts: where the arrays that the kernels share lie, with 16-bit accumulators and with 32-bit ones.
+    """
     lanes = (last - first) * p.acc_row
     if p.accumulator != WIDE:
-        narrow[:lanes] = 0
+        for j in range(lanes):
+            narrow[j] = 0
     if p.accumulator != NARROW:
-        wide[:lanes] = 0
+        for j in range(lanes):
+            wide[j] = 0
     synops = np.int64(0)
+    context = contexts[1] if p.accumulator == WIDE else contexts[0]
     for k in range(p.first_projection, p.first_projection + p.projections):
         q = projections[k]
         source = populations[q.source]
         slot = t - q.delay - base
-        if slot < 0 or q.port != port:
-            continue
-        row_from, row_to = rows_read(q, source.rows, first, last)
-        shift = source.payload_at - source.list_at
-        gathered = 0
-        top = source.segment_at + sample * source.segment_sample + slot
-        if q.kind == DEPTHWISE:
-            synops += deliver_depthwise(
-                p, source, q, weights, tables, lists, payloads, begins, ends, accumulators, top, first, last, row_from, row_to
-            )
-            continue
-        for row in range(row_from, row_to):
-            segment = top + row * source.segment_row
-            low, high = begins[segment], ends[segment]
-            if low == high:
-                continue
-            if q.kind == DENSE and not q.scaled:
-                synops += fan_out(tables, q, first, last, p.lanes, p.size, row * source.lanes, lists, low, high)
-                gathered = gather(lists, low, high, row * source.lanes, sources, gathered)
-            elif p.accumulator == WIDE:
-                synops += deliver_row(
-                    wide, q, p, weights, tables, small, large, targets, pointers, lists, low, high, payloads, shift, row,
-                    source.lanes, first, last, reach,
-                )  # fmt: skip
-            else:
-                synops += deliver_row(
-                    narrow, q, p, weights, tables, small, large, targets, pointers, lists, low, high, payloads, shift, row,
-                    source.lanes, first, last, reach,
-                )  # fmt: skip
-                if p.accumulator == FLUSHED:
-                    flush(narrow, wide, lanes)
-        if gathered > 0:
-            deliver_gathered(p, q, weights, narrow, wide, sources, gathered, first, last)
+        if slot >= 0 and q.port == port:
+            row_from, row_to = 0, source.rows  # from which target rows [first, last) can be reached
+            if q.kind <= DEPTHWISE:
+                row_from = max(row_from, first * q.stride_y - q.pad_y)
+                row_to = min(row_to, (last - 1) * q.stride_y + (q.kernel_rows - 1) * q.dilation_y - q.pad_y + 1)
+            top = source.segment_at + sample * source.segment_sample + slot
+            synops += invoke(kernels[k], (p, q, source, context, top, first, last, row_from, row_to))
     return synops
 
 
-@inlined
+@inner
 def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int) -> Any:
     """An empty segment for one row and step, behind that of the step before; returns its number."""
     segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
@@ -167,7 +60,7 @@ def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int)
     return segment
 
 
-@inlined
+@inner
 def list_fired(
     p: Any, fired: Any, f: Any, sent: Any, n: Any, lists: Any, payloads: Any, begins: Any, ends: Any, segment: int
 ) -> Any:
@@ -182,71 +75,87 @@ def list_fired(
     return found
 
 
-@inlined
-def live(
-    p: Any, t: int, slot: int, sample: int, first: int, last: int, bias: Any, state: Any, counts: Any, traces: Any, totals: Any,
-    narrow: Any, wide: Any, other: Any, fired: Any, sent: Any,
+@inner
+def list_block(
+    p: Any, on: bool, slot: int, sample: int, first: int, last: int, totals: Any, traces: Any, wide: Any, spikes: Any, masks: Any
+) -> Any:
+    """List what a block of rows has sent in a step; returns how many messages. Charges of a USER model go to its traces."""
+    lists, payloads, begins, ends = spikes
+    fired, sent = masks
+    found = np.int64(0)
+    for y in range(first, last):
+        segment = open_segment(p, begins, ends, sample, y, slot)
+        n, f = U(min(p.lanes, p.size - y * p.lanes)), U((y - first) * p.lanes)
+        if on and p.model == USER:
+            a, lane = U((y - first) * p.acc_row + p.halo), U(sample * p.size + y * p.lanes)
+            trace = U(p.trace_at + slot * p.trace_stride) + lane
+            for j in range(n):
+                traces[trace + j] = wide[a + j]
+        elif on and p.count_at >= 0:
+            found += list_fired(p, fired, f, sent, n, lists, payloads, begins, ends, segment)
+    return found
+
+
+@inner
+def advance_block(
+    p: Any, index: int, live: Any, projections: Any, populations: Any, kernels: Any, narrow: Any, wide: Any, other: Any,
+    delivering: Any, living: Any, traces: Any, totals: Any, spikes: Any, masks: Any, sample: int, first: int, last: int, t: int,
+    base: int,
 ) -> None:  # fmt: skip
-    """A block of rows through one step, once its charges lie in the accumulators: rows without a halo together."""
-    neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
-    lane = U(sample * p.size + first * p.lanes)
-    joined = p.acc_row == p.lanes
-    span = neurons if joined else U(p.lanes)
-    for y in range(first, first + 1 if joined else last):
-        f = U((y - first) * p.lanes)
-        a, b = U((y - first) * p.acc_row + p.halo), U(p.bias_at + y * p.bias_row)
-        driven, restless = fire_row(p, t - p.start, state, lane + f, narrow, wide, other, a, bias, b, span, fired, sent, f)
-        totals[DRIVEN, slot] += driven
-        totals[RESTLESS, slot] += restless
-    totals[UPDATES, slot] += np.int64(neurons)
-    if p.count_at >= 0:
-        count = U(p.count_at) + lane
-        for j in range(neurons):
-            counts[count + j] += fired[j]
-    if p.trace_at >= 0:
-        v, trace = U(p.v_at) + lane, U(p.trace_at + slot * p.trace_stride) + lane
-        for j in range(neurons):
-            traces[trace + j] = state[v + j]
+    """Take rows [first, last) of population `p` through step t."""
+    on, slot, lanes = p.start <= t < p.stop, t - base, (last - first) * p.acc_row
+    for k in range(p.ports if on else 0):
+        port = p.ports - 1 - k  # the last one first: it then makes room
+        totals[index, SYNOPS, slot] += deliver(
+            p, projections, populations, kernels, narrow, wide, delivering, sample, t, base, first, last, port
+        )
+        if port > 0:
+            for j in range(lanes):
+                other[j] = wide[j]
+    if on and p.model != USER:
+        reads_narrow = p.accumulator == NARROW and not p.widens
+        if p.accumulator == NARROW and p.widens:
+            for j in range(lanes):
+                wide[j] = narrow[j]
+        context = living[0] if reads_narrow else living[1]
+        invoke(live, (p, index, t - p.start, slot, sample, first, last, context))
+    totals[index, MESSAGES, slot] += list_block(p, on, slot, sample, first, last, totals, traces, wide, spikes, masks)
 
 
 @compiled
 def advance(
-    p: Any, projections: Any, populations: Any, arenas: Any, bias: Any, state: Any, workspace: Any, counts: Any, traces: Any,
-    totals: Any, accumulators: Any, masks: Any, samples: Any, rows: Any, steps: Any,
+    groups: Any, order: Any, lives: Any, projections: Any, populations: Any, kernels: Any, arenas: Any, bias: Any, state: Any,
+    spikes: Any, counts: Any, traces: Any, totals: Any, accumulators: Any, masks: Any, samples: Any, rows: Any, steps: Any,
 ) -> None:  # fmt: skip
-    """Take rows [rows[0], rows[1]) of population `p` through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
+    """Take groups of populations, one after the other, through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
 
-    steps[2] is the step of the workspace's first segment. totals (5, its steps) collects what SYNOPS ... RESTLESS name.
+    groups (n, 3): where each begins and ends in `order`, a list of populations, and how many steps they take at a time. rows:
+    which of each population. `lives` and `kernels` hold the addresses for populations and projections. steps[2] is the step of
+    the workspace's first segment. totals (populations, 5, its steps) collects what SYNOPS ... RESTLESS name.
     """
-    lists, payloads, begins, ends = workspace
-    narrow, wide, _, _, _, _, other = accumulators
+    narrow, wide, reach, spread_narrow, spread_wide, sources, other = accumulators
     fired, sent = masks
-    base = steps[2]
-    for sample in range(samples[0], samples[1]):
-        for first in range(rows[0], rows[1], p.block_rows):
-            last = min(first + p.block_rows, rows[1])
-            for t in range(steps[0], steps[1]):
-                on, slot = p.start <= t < p.stop, t - base
-                for k in range(p.ports if on else 0):
-                    port = p.ports - 1 - k  # the last one first: it then makes room
-                    totals[SYNOPS, slot] += deliver(
-                        p, projections, populations, arenas, lists, payloads, begins, ends, accumulators, sample, t, base,
-                        first, last, port,
-                    )  # fmt: skip
-                    if port > 0:
-                        other[: (last - first) * p.acc_row] = wide[: (last - first) * p.acc_row]
-                if on and p.model != USER:
-                    live(p, t, slot, sample, first, last, bias, state, counts, traces, totals, narrow, wide, other, fired, sent)
-                for y in range(first, last):
-                    segment = open_segment(p, begins, ends, sample, y, slot)
-                    n, f = U(min(p.lanes, p.size - y * p.lanes)), U((y - first) * p.lanes)
-                    if on and p.model == USER:
-                        a, lane = U((y - first) * p.acc_row + p.halo), U(sample * p.size + y * p.lanes)
-                        trace = U(p.trace_at + slot * p.trace_stride) + lane
-                        for j in range(n):
-                            traces[trace + j] = wide[a + j]
-                    elif on and p.count_at >= 0:
-                        totals[MESSAGES, slot] += list_fired(p, fired, f, sent, n, lists, payloads, begins, ends, segment)
+    delivering = (
+        pointer_to((narrow, wide, spread_narrow, arenas, spikes, reach, sources)),
+        pointer_to((wide, wide, spread_wide, arenas, spikes, reach, sources)),
+    )
+    living = (
+        pointer_to((narrow, other, bias, state, counts, traces, totals, fired, sent)),
+        pointer_to((wide, other, bias, state, counts, traces, totals, fired, sent)),
+    )
+    for g in range(len(groups)):
+        for begin in range(steps[0], steps[1], groups[g, 2]):
+            for i in range(groups[g, 0], groups[g, 1]):
+                index = order[i]
+                p = populations[index]
+                for sample in range(samples[0], samples[1]):
+                    for first in range(rows[0], min(rows[1], p.rows), p.block_rows):
+                        last = min(first + p.block_rows, min(rows[1], p.rows))
+                        for t in range(begin, min(begin + groups[g, 2], steps[1])):
+                            advance_block(
+                                p, index, lives[index], projections, populations, kernels, narrow, wide, other, delivering,
+                                living, traces, totals, spikes, masks, sample, first, last, t, steps[2],
+                            )  # fmt: skip
 
 
 @recompiled

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,73 @@ from numpy.typing import NDArray
 from neuro.encoding import encode, source_of
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
+from neuro.engine.deliver import delivery_address
 from neuro.engine.estimate import block_samples
+from neuro.engine.invoke import table_of
 from neuro.engine.lanes import LANES
+from neuro.engine.live import live_address
 from neuro.engine.models import has_kernel
-from neuro.engine.plan import Payloads, Plan, plan_of
+from neuro.engine.plan import FOREVER, Payloads, Plan, plan_of
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.user import compile_step
 from neuro.engine.workspace import Workspace, bytes_per_sample, list_messages, take_workspace
 from neuro.errors import EngineError
 from neuro.network import Network
+
+Groups = tuple[NDArray[np.int64], NDArray[np.int64]]  # as `advance` takes them
+
+
+class Part(NamedTuple):
+    """Populations that follow one another: groups that compiled code takes in one call, or one group that it cannot."""
+
+    compiled: Groups | None
+    populations: tuple[int, ...]
+    stride: int
+
+
+class Calls(NamedTuple):
+    """Addresses of the kernels for each population and projection of a plan, and what one call may do."""
+
+    live: Any
+    deliver: Any
+    parts: tuple[Part, ...]
+
+
+def calls_of(plan: Plan) -> Calls:
+    """The kernels that a plan needs, compiled or read from disk when they are first asked for."""
+    if not plan.calls:
+        built_in = ~np.isin(plan.populations["model"], (T.SOURCE, T.USER))
+        live = [live_address(p) if own else 0 for p, own in zip(plan.populations, built_in, strict=True)]
+        deliver = [0] * len(plan.projections)
+        for p in plan.populations:
+            for k in range(p["first_projection"], p["first_projection"] + p["projections"]):
+                deliver[k] = delivery_address(plan.projections[k], p["accumulator"] == T.WIDE, plan.arenas)
+        plan.calls.append(Calls(table_of(live), table_of(deliver), _parts(plan)))
+    found: Calls = plan.calls[0]
+    return found
+
+
+def _parts(plan: Plan) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    together: list[tuple[tuple[int, ...], int]] = []
+
+    def close() -> None:
+        if together:
+            ends = np.cumsum([len(group) for group, _ in together])
+            rows = [(end - len(group), end, stride or FOREVER) for end, (group, stride) in zip(ends, together, strict=True)]
+            order = tuple(index for group, _ in together for index in group)
+            parts.append(Part((np.array(rows, np.int64), np.array(order, np.int64)), order, 0))
+            together.clear()
+
+    for group, stride in plan.groups:
+        models = {int(plan.populations[index]["model"]) for index in group}
+        if T.USER in models:
+            close()
+            parts.append(Part(None, group, stride))
+        elif models != {T.SOURCE}:
+            together.append((group, stride))
+    close()
+    return tuple(parts)
 
 
 class Worker:
@@ -48,26 +106,45 @@ class Worker:
         self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
     ) -> None:
         """Take some rows of one population through some steps."""
-        plan = workspace.plan
+        self._advance(workspace, (np.array([[0, 1, FOREVER]]), np.array([index])), samples, rows, steps)
+        if workspace.populations[index]["model"] == T.USER:
+            self._advance_user(workspace, index, samples, rows, steps)
+
+    def advance_all(self, workspace: Workspace, samples: int, steps: tuple[int, int]) -> None:
+        """Take all populations but sources through some steps."""
+        for part in calls_of(workspace.plan).parts:
+            if part.compiled:
+                self._advance(workspace, part.compiled, (0, samples), (0, FOREVER), steps)
+                continue
+            stride = part.stride or max(steps[1] - steps[0], 1)
+            for t in range(*steps, stride):
+                for index in part.populations:
+                    rows = (0, int(workspace.populations[index]["rows"]))
+                    self.advance(workspace, index, (0, samples), rows, (t, min(t + stride, steps[1])))
+
+    def _advance(
+        self, workspace: Workspace, groups: Groups, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
+    ) -> None:
+        plan, calls = workspace.plan, calls_of(workspace.plan)
         advance(
-            workspace.populations[index],
+            *groups,
+            calls.live,
             plan.projections,
             workspace.populations,
+            calls.deliver,
             plan.arenas,
             plan.bias,
             workspace.state,
             workspace.spikes,
             workspace.counts,
             workspace.traces,
-            self.totals[index],
+            self.totals,
             self.scratch,
             self.masks,
             samples,
             rows,
             (*steps, workspace.base[0]),
         )
-        if workspace.populations[index]["model"] == T.USER:
-            self._advance_user(workspace, index, samples, rows, steps)
 
     def _advance_user(
         self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
@@ -182,32 +259,28 @@ class BlockJob:
         """Run samples [start, start + block) and record them; returns how many samples lie behind."""
         samples = min(block, self.recorder.samples - start)
         workspace.reset()
-        for group, stride in self.plan.groups:
-            if len(group) == 1 and stride == 0:
-                self._advance(workspace, workers, pool, group[0], start, samples, (0, self.recorder.steps))
-                continue
-            for t in range(0, self.recorder.steps, stride):
-                for index in group:
-                    self._advance(workspace, workers, pool, index, start, samples, (t, min(t + stride, self.recorder.steps)))
+        for index, p in enumerate(workspace.populations):
+            if p["model"] == T.SOURCE:
+                self._send(workspace, workers[0], index, start, samples)
+        if pool is None:
+            workers[0].advance_all(workspace, samples, (0, self.recorder.steps))
+        else:
+            for group, stride in self.plan.groups:
+                for t in range(0, self.recorder.steps, stride or max(self.recorder.steps, 1)):
+                    for index in group:
+                        until = min(t + (stride or self.recorder.steps), self.recorder.steps)
+                        self._advance(workspace, workers, pool, index, samples, (t, until))
         self._record(workspace, start, samples)
         return start + samples
 
     def _advance(
-        self,
-        workspace: Workspace,
-        workers: list[Worker],
-        pool: ThreadPoolExecutor | None,
-        index: int,
-        start: int,
-        samples: int,
-        steps: Any,
+        self, workspace: Workspace, workers: list[Worker], pool: ThreadPoolExecutor, index: int, samples: int, steps: Any
     ) -> None:
         p = workspace.populations[index]
         if p["model"] == T.SOURCE:
-            self._send(workspace, workers[0], index, start, samples)
             return
-        parts = _row_parts(int(p["rows"]), int(p["block_rows"]), len(workers)) if pool else [(0, int(p["rows"]))]
-        if pool is None or len(parts) == 1:
+        parts = _row_parts(int(p["rows"]), int(p["block_rows"]), len(workers))
+        if len(parts) == 1:
             workers[0].advance(workspace, index, (0, samples), (0, int(p["rows"])), steps)
             return
         tasks = [

@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import compiled, inlined
+from neuro.compiled import inner
 from neuro.engine.lanes import lowest_bit, mask_of, ones
-from neuro.engine.tables import CUBA, GRADED, HELD_LONG, IF, LEADER, NARROW, RADIX, SIGNED, TURNS, VALUE, WAIT, U
-from neuro.engine.values import value
+from neuro.engine.tables import HELD_LONG, U
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
-@compiled
+@inner
 def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
     threshold, limit = I64(p.threshold), I64(p.limit)
@@ -41,7 +40,7 @@ def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, 
     return driven, restless
 
 
-@inlined
+@inner
 def hold(state: Any, current: Any, stride: Any, long: bool, charge: Any) -> Any:
     """Add a charge to a held current, the upper word of which lies `stride` behind the lower one; returns the current."""
     total = I64(state[current]) + charge
@@ -55,7 +54,7 @@ def hold(state: Any, current: Any, stride: Any, long: bool, charge: Any) -> Any:
     return total
 
 
-@compiled
+@inner
 def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     """Integrate and fire with a current that keeps every charge."""
     driven, restless = I32(0), I32(0)
@@ -74,7 +73,7 @@ def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, 
     return driven, restless
 
 
-@compiled
+@inner
 def held_long(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     """The same with a current of 64 bits."""
     driven, restless = I32(0), I32(0)
@@ -92,7 +91,7 @@ def held_long(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: 
     return driven, restless
 
 
-@compiled
+@inner
 def signed(
     p: Any,
     state: Any,
@@ -130,7 +129,7 @@ def signed(
     return driven, restless
 
 
-@compiled
+@inner
 def wait(
     p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
@@ -156,7 +155,7 @@ def wait(
     return driven, restless
 
 
-@compiled
+@inner
 def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
@@ -179,7 +178,7 @@ def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any,
     return driven, restless
 
 
-@compiled
+@inner
 def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     driven = I32(0)
     holds, long, stride = p.hold != 0, p.hold == HELD_LONG, U(p.state_stride)
@@ -194,7 +193,7 @@ def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any
     return driven, driven
 
 
-@compiled
+@inner
 def cuba(
     p: Any, state: Any, v: Any, u: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:  # fmt: skip
@@ -225,7 +224,7 @@ def cuba(
     return driven, restless
 
 
-@compiled
+@inner
 def turns(p: Any, state: Any, largest: Any, acc: Any, a: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     """The largest of payloads that arrive one a step, sent with the last."""
     driven, restless = I32(0), I32(0)
@@ -242,7 +241,7 @@ def turns(p: Any, state: Any, largest: Any, acc: Any, a: Any, n: Any, fired: Any
     return driven, restless
 
 
-@compiled
+@inner
 def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     """How far each tap lags behind the leading one; the leader's progress is the message. p.threshold centres signed digits."""
     driven, restless = I32(0), I32(0)
@@ -266,7 +265,7 @@ def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any
     return driven, restless
 
 
-@compiled
+@inner
 def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit = np.int64(p.limit)
@@ -280,62 +279,7 @@ def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
     return driven, restless
 
 
-@inlined
-def fire_row(
-    p: Any, elapsed: int, state: Any, lane: Any, narrow: Any, wide: Any, other: Any, a: Any, bias: Any, b: Any, n: Any,
-    fired: Any, sent: Any, f: Any,
-) -> Any:  # fmt: skip
-    """One step of a row, or of joined rows, of a population of any built-in model, from whichever accumulators hold its charge.
-
-    Only the commonest models read 16-bit accumulators directly, to compile less.
-    """
-    v, aux = U(p.v_at) + lane, U(p.aux_at) + lane
-    if p.accumulator == NARROW and (p.model != IF or p.hold == HELD_LONG):
-        for j in range(n):
-            wide[a + j] = narrow[a + j]
-    if p.model != IF:
-        counted = fire_rarer(p, elapsed, state, v, aux, U(p.second_at) + lane, wide, other, a, bias, b, n, fired, sent, f)
-    elif p.hold == HELD_LONG:
-        counted = held_long(p, state, v, aux, wide, a, bias, b, n, fired, f)
-    elif p.hold and p.accumulator == NARROW:
-        counted = held(p, state, v, aux, narrow, a, bias, b, n, fired, f)
-    elif p.hold:
-        counted = held(p, state, v, aux, wide, a, bias, b, n, fired, f)
-    elif p.accumulator == NARROW:
-        counted = integrate_and_fire(p, state, v, narrow, a, bias, b, n, fired, f)
-    else:
-        counted = integrate_and_fire(p, state, v, wide, a, bias, b, n, fired, f)
-    return counted
-
-
-@inlined
-def fire_rarer(
-    p: Any, elapsed: int, state: Any, v: Any, aux: Any, second: Any, acc: Any, other: Any, a: Any, bias: Any, b: Any, n: Any,
-    fired: Any, sent: Any, f: Any,
-) -> Any:  # fmt: skip
-    """The same for all models but integrate and fire; `aux` holds current, u or count, `second` a held current beside a count."""
-    if p.model == SIGNED:
-        counted = signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
-    elif p.model == WAIT:
-        counted = wait(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
-    elif p.model == RADIX:
-        counted = radix(p, state, v, elapsed, acc, a, bias, b, n, fired, f)
-    elif p.model == GRADED:
-        counted = graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
-    elif p.model == VALUE:
-        counted = value(p, elapsed, state, v, acc, other, a, bias, b, n, fired, sent, f)
-    elif p.model == CUBA:
-        counted = cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
-    elif p.model == TURNS:
-        counted = turns(p, state, v, acc, a, n, fired, sent, f)
-    elif p.model == LEADER:
-        counted = leader(p, state, v, acc, a, n, fired, sent, f)
-    else:
-        counted = readout(p, state, v, acc, a, n)
-    return counted
-
-
-@compiled
+@inner
 def gather_fired(fired: Any, f: Any, n: Any, lists: Any, at: Any) -> Any:
     """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many.
 

@@ -12,26 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import compiled, inlined
+from neuro.compiled import inner
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products3, scaled1
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 
 
-@inlined
+@inner
 def payload_of(projection: Any, payloads: Any, at: Any) -> Any:
     """What the weights of a scaled projection are multiplied by for the message at this place."""
     return (np.int64(payloads[at]) if projection.carried else np.int64(1)) << projection.exponent
 
 
-@compiled
+@inner
 def flush(narrow: Any, wide: Any, lanes: int) -> None:
     """Empty 16-bit accumulators into the 32-bit ones."""
     for j in range(lanes):
         wide[j] += np.int32(narrow[j])
-    narrow[:lanes] = 0
+        narrow[j] = 0
 
 
-@compiled
+@inner
 def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> Any:
     """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
     reach[:, 1] with their accumulator offsets, and returns how many."""
@@ -50,7 +50,7 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
     return found
 
 
-@compiled
+@inner
 def convolve(
     acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, reach: Any, reached: int
 ) -> Any:
@@ -70,18 +70,19 @@ def convolve(
         lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
         synops += np.int64(tables[column + 3]) * np.int64(j - i) * reached
         halves, row = run // U(HALF), channels * run
+        begin -= base * run  # may wrap around: what is added makes up for it
         while j - i >= U(8):
             o0, o1, o2, o3 = (
-                row_of(lists, i, base, run),
-                row_of(lists, i + U(1), base, run),
-                row_of(lists, i + U(2), base, run),
-                row_of(lists, i + U(3), base, run),
+                U(lists[i]) * run,
+                U(lists[i + U(1)]) * run,
+                U(lists[i + U(2)]) * run,
+                U(lists[i + U(3)]) * run,
             )
             o4, o5, o6, o7 = (
-                row_of(lists, i + U(4), base, run),
-                row_of(lists, i + U(5), base, run),
-                row_of(lists, i + U(6), base, run),
-                row_of(lists, i + U(7), base, run),
+                U(lists[i + U(4)]) * run,
+                U(lists[i + U(5)]) * run,
+                U(lists[i + U(6)]) * run,
+                U(lists[i + U(7)]) * run,
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
@@ -89,36 +90,30 @@ def convolve(
             i += U(8)
         if j - i >= U(4):
             o0, o1, o2, o3 = (
-                row_of(lists, i, base, run),
-                row_of(lists, i + U(1), base, run),
-                row_of(lists, i + U(2), base, run),
-                row_of(lists, i + U(3), base, run),
+                U(lists[i]) * run,
+                U(lists[i + U(1)]) * run,
+                U(lists[i + U(2)]) * run,
+                U(lists[i + U(3)]) * run,
             )
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add4(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3)
             i += U(4)
         if j - i >= U(2):
-            o0, o1 = row_of(lists, i, base, run), row_of(lists, i + U(1), base, run)
+            o0, o1 = U(lists[i]) * run, U(lists[i + U(1)]) * run
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
                 add2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1)
             i += U(2)
         if j > i:
-            o0 = row_of(lists, i, base, run)
+            o0 = U(lists[i]) * run
             for r in range(reached):
                 add1(acc, lane + U(reach[r, 1]), weights, halves, begin + U(reach[r, 0]) * row + o0)
             i += U(1)
     return synops
 
 
-@inlined
-def row_of(lists: Any, i: Any, base: Any, run: Any) -> Any:
-    """Offset of the weight row of message i among its column's rows."""
-    return (U(lists[i]) - base) * run
-
-
-@compiled
+@inner
 def convolve_taps(
     acc: Any,
     weights: Any,
@@ -163,7 +158,7 @@ def convolve_taps(
     return synops
 
 
-@compiled
+@inner
 def depthwise(
     acc: Any, wide: Any, weights: Any, tables: Any, p: Any, source: Any, projection: Any, lists: Any, payloads: Any, begins: Any,
     ends: Any, where: Any, reach: Any, spread: Any,
@@ -195,14 +190,15 @@ def depthwise(
     return synops
 
 
-@inlined
+@inner
 def spread_row(
     tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, spread: Any, at: Any
 ) -> Any:
     """Write messages of one row between zeros to spread[at:]; returns the synapses they visit through one kernel row."""
     synops = np.int64(0)
     reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
-    spread[at : at + U(projection.spread)] = 0
+    for j in range(U(projection.spread)):
+        spread[at + j] = 0
     for i in range(U(low), U(high)):
         column = projection.columns_at + DEPTHWISE_COLUMN * np.int64((U(lists[i]) * reciprocal) >> U(40))
         spread[at + U(lists[i]) + U(np.int64(tables[column]))] = payload_of(projection, payloads, i + U(shift))
@@ -210,7 +206,7 @@ def spread_row(
     return synops
 
 
-@inlined
+@inner
 def multiply_runs(acc: Any, at: Any, weights: Any, o: Any, tables: Any, projection: Any, spread: Any, begin: Any) -> None:
     """Add the products of one kernel row with a spread row."""
     blocks = U(projection.blocks)
@@ -225,7 +221,7 @@ def multiply_runs(acc: Any, at: Any, weights: Any, o: Any, tables: Any, projecti
         k, run = k + 1, run + U(RUN)
 
 
-@compiled
+@inner
 def dense(
     acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, sources: Any, low: int, high: int
 ) -> None:
@@ -256,7 +252,7 @@ def dense(
         i += count
 
 
-@compiled
+@inner
 def gather(lists: Any, low: Any, high: Any, source_base: int, sources: Any, at: int) -> Any:
     """Write the source neurons of one row's messages to sources[at:]; returns where they end."""
     move = U(at) - U(low)
@@ -265,7 +261,7 @@ def gather(lists: Any, low: Any, high: Any, source_base: int, sources: Any, at: 
     return at + (high - low)
 
 
-@compiled
+@inner
 def dense_scaled(
     acc: Any, weights: Any, projection: Any, first: int, last: int, acc_row: int, halo: int, source_base: int, lists: Any,
     low: Any, high: Any, payloads: Any, shift: Any,
@@ -279,7 +275,7 @@ def dense_scaled(
             scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, payload_of(projection, payloads, i + U(shift)))
 
 
-@compiled
+@inner
 def fan_out(
     tables: Any, projection: Any, first: int, last: int, lanes: int, size: int, source_base: int, lists: Any, low: Any, high: Any
 ) -> Any:
@@ -293,7 +289,7 @@ def fan_out(
     return total
 
 
-@compiled
+@inner
 def sparse(
     acc: Any, weights: Any, targets: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int, source_base: int,
     lists: Any, low: Any, high: Any, payloads: Any, shift: Any, scaled: bool,
@@ -316,7 +312,7 @@ def sparse(
     return synops
 
 
-@compiled
+@inner
 def sparse_by_source(
     acc: Any, weights: Any, targets: Any, tables: Any, pointers: Any, projection: Any, first: int, last: int, acc_row: int,
     source_row: int, source_base: int, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, scaled: bool,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
+from neuro.engine.live import reads_narrow
 from neuro.engine.models import describe, has_kernel, parameters_of
 from neuro.engine.pack import Packer, WeightSums, as_stored, magnitude, sums
 from neuro.errors import EngineError
@@ -45,6 +46,7 @@ class Plan:
     groups: tuple[tuple[tuple[int, ...], int], ...]
     variables: tuple[int, ...]  # of each population's neurons
     spare: list[Any] = field(default_factory=list)  # workspaces of earlier runs, so that repeated runs need no new memory
+    calls: list[Any] = field(default_factory=list)  # what `calls_of` found
 
     @property
     def scratch_lanes(self) -> int:
@@ -188,6 +190,7 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
         describe(row, population.neuron)
         row["halo"], row["acc_row"] = packed.halos[index]
         row["accumulator"], row["hold"], row["payload"] = form
+        row["widens"] = not reads_narrow(row)
         most = 1 if form.accumulator == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"])
         row["block_rows"] = max(1, min(row["rows"], most))
         row["first_projection"], row["projections"] = found, len(network.into(population.name))

@@ -115,12 +115,7 @@ class Session:
                 list_messages(
                     workspace.populations[index], in_memory, base, *workspace.spikes, workspace.counts, totals, self.elapsed
                 )
-        for group, stride in self._plan.groups:
-            for t in range(0, steps, stride or max(steps, 1)):
-                part = (self.elapsed + t, self.elapsed + min(t + (stride or steps), steps))
-                for index in group:
-                    if not self.network.populations[index].neuron.is_source:
-                        worker.advance(workspace, index, (0, 1), (0, int(workspace.populations[index]["rows"])), part)
+        worker.advance_all(workspace, 1, (self.elapsed, self.elapsed + steps))
         run = self._finish(steps)
         self.elapsed += steps
         return run

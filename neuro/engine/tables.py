@@ -48,6 +48,7 @@ def _record(*names: str) -> np.dtype[np.void]:
 POPULATION = _record(
     "rows lanes size width channels block_rows",
     "acc_row halo accumulator",  # lanes of an accumulator row with its halo; lanes of the left halo; which accumulators
+    "widens",  # 1 where the model's kernel reads 32 bits whatever the accumulators
     "start stop model threshold subtract hold limit gather digits minimum maximum current_decay voltage_decay shift doubling",
     "refractory reset_interval reset_offset",
     "bias_at bias_row",  # bias per lane: offset, and stride from row to row (0 when all rows are alike)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import compiled, inlined
+from neuro.compiled import inner
 from neuro.engine.tables import (
     CHANGES,
     CHARGE,
@@ -30,7 +30,7 @@ from neuro.engine.tables import (
 I32, I64 = np.int32, np.int64
 
 
-@inlined
+@inner
 def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int) -> Any:
     """What a port holds after this step; its state is renewed."""
     limit = I64(p.limit)
@@ -47,7 +47,7 @@ def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int) ->
     return total
 
 
-@inlined
+@inner
 def combined(p: Any, first: Any, second: Any, before: Any, phase: int) -> Any:
     """The ports as one number, with what the steps before have brought."""
     limit, x = I64(p.limit), first
@@ -62,7 +62,7 @@ def combined(p: Any, first: Any, second: Any, before: Any, phase: int) -> Any:
     return x
 
 
-@inlined
+@inner
 def restored(p: Any, x: Any, bias: Any) -> Any:
     """An entry for the bits behind the leading one, moved back by its place."""
     leading = I64(0)
@@ -79,7 +79,7 @@ def restored(p: Any, x: Any, bias: Any) -> Any:
     return min(max(moved, p.minimum), p.maximum)
 
 
-@inlined
+@inner
 def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
     """The value for a combined number, whose bias has joined: scaled, clipped, looked up."""
     apart = U(p.parameters_apart)
@@ -94,7 +94,7 @@ def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
     return y
 
 
-@inlined
+@inner
 def emitted(p: Any, y: Any, state: Any, at: Any, phase: int) -> Any:
     """The message for a value, which is 0 before and after the step in which it is computed."""
     last = phase == p.gather - 1
@@ -114,14 +114,12 @@ def emitted(p: Any, y: Any, state: Any, at: Any, phase: int) -> Any:
     return message
 
 
-@compiled
+@inner
 def value(
     p: Any, elapsed: int, state: Any, v: Any, acc: Any, other: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
     f: Any,
 ) -> Any:  # fmt: skip
     phase = elapsed % p.period
-    if p.ports == 1 and p.port0 == FRESH and p.combine == CHARGE and p.emit == SEND_VALUE:
-        return plain_value(p, phase, acc, a, bias, b, n, fired, sent, f)
     driven, restless = I32(0), I32(0)
     limit, stride, sums = I64(p.limit), U(p.state_stride), p.combine == DOT or p.combine == MAXIMUM
     port0, port1, sent_at = v + U(p.port0_at) * stride, v + U(p.port1_at) * stride, v + U(p.sent_at) * stride
@@ -149,11 +147,11 @@ def value(
     return driven, restless
 
 
-@compiled
-def plain_value(p: Any, phase: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
+@inner
+def plain_value(p: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     """Without any state: what arrives in the last step of a frame is scaled and looked up."""
     driven, limit = I32(0), I64(p.limit)
-    if phase != p.gather - 1:
+    if elapsed % p.period != p.gather - 1:
         for j in range(n):
             fired[f + j] = 0
             driven += I32(acc[a + j] != 0)

@@ -1,0 +1,203 @@
+"""One kernel for each way in which a projection's messages reach a block of rows in one step; `kernel_of` chooses it.
+
+All take the same: the records of target, projection and source; a pointer to the arrays that all calls share, the accumulators
+that charges are added to first; the segment of source row 0, target rows [first, last), and source rows [row_from, row_to).
+They return the synapses visited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from neuro.compiled import addressed
+from neuro.engine import kernels as K
+from neuro.engine import tables as T
+from neuro.engine.invoke import address_of
+
+FLUSHED = T.FLUSHED
+
+
+@addressed
+def deliver_convolved(
+    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+) -> Any:
+    """Plain messages through shared kernels."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops = np.int64(0)
+    for row in range(row_from, row_to):
+        segment = top + row * source.segment_row
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
+            if reached > 0:
+                synops += K.convolve(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
+                if p.accumulator == FLUSHED:
+                    K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
+def deliver_taps(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """Any messages through shared kernels of any kind."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
+    for row in range(row_from, row_to):
+        segment = top + row * source.segment_row
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
+            if reached > 0:
+                synops += K.convolve_taps(acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, scaled, reach, reached)
+                if p.accumulator == FLUSHED:
+                    K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
+def deliver_depthwise(
+    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+) -> Any:
+    """Messages each to its own channel only."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    where = (top, first, last, row_from, row_to)
+    return K.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, payloads, begins, ends, where, reach, spread)
+
+
+@addressed
+def deliver_dense(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """Plain messages to all neurons: those of all source rows are gathered first."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops = np.int64(0)
+    gathered: Any = np.int64(0)
+    for row in range(row_from, row_to):
+        segment = top + row * source.segment_row
+        begin, end = begins[segment], ends[segment]
+        if begin < end:
+            synops += K.fan_out(arenas[1], q, first, last, p.lanes, p.size, row * source.lanes, lists, begin, end)
+            gathered = K.gather(lists, begin, end, row * source.lanes, sources, gathered)
+    part = q.flush_every if p.accumulator == FLUSHED else gathered
+    low: Any = np.int64(0)
+    while low < gathered:
+        high = min(low + part, gathered)
+        K.dense(acc, arenas[0], q, first, last, p.acc_row, p.halo, sources, low, high)
+        if p.accumulator == FLUSHED:
+            K.flush(acc, wide, (last - first) * p.acc_row)
+        low = high
+    return synops
+
+
+@addressed
+def deliver_dense_scaled(
+    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+) -> Any:
+    """Messages with payloads to all neurons."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift = np.int64(0), source.payload_at - source.list_at
+    for row in range(row_from, row_to):
+        segment, base = top + row * source.segment_row, row * source.lanes
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            synops += K.fan_out(arenas[1], q, first, last, p.lanes, p.size, base, lists, low, high)
+            K.dense_scaled(acc, arenas[0], q, first, last, p.acc_row, p.halo, base, lists, low, high, payloads, shift)
+            if p.accumulator == FLUSHED:
+                K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
+def deliver_sparse(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """Messages along listed synapses with weights of 16 bits."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
+    for row in range(row_from, row_to):
+        segment, base = top + row * source.segment_row, row * source.lanes
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            synops += K.sparse(
+                acc, arenas[2], arenas[4], arenas[5], q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled
+            )
+            if p.accumulator == FLUSHED:
+                K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
+def deliver_sparse_wide(
+    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+) -> Any:
+    """Messages along listed synapses with weights of 32 bits."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
+    for row in range(row_from, row_to):
+        segment, base = top + row * source.segment_row, row * source.lanes
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            synops += K.sparse(
+                acc, arenas[3], arenas[4], arenas[5], q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled
+            )
+            if p.accumulator == FLUSHED:
+                K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
+def deliver_by_source(
+    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+) -> Any:
+    """Messages along synapses listed source by source."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
+    for row in range(row_from, row_to):
+        segment, base = top + row * source.segment_row, row * source.lanes
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            synops += K.sparse_by_source(
+                acc, arenas[3], arenas[4], arenas[1], arenas[5], q, first, last, p.acc_row, row, base, lists, low, high, payloads,
+                shift, scaled,
+            )  # fmt: skip
+            if p.accumulator == FLUSHED:
+                K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+_KERNELS = {
+    T.DEPTHWISE: deliver_depthwise,
+    T.SPARSE: deliver_sparse,
+    T.SPARSE_WIDE: deliver_sparse_wide,
+    T.SPARSE_BY_SOURCE: deliver_by_source,
+}
+
+
+def kernel_of(q: Any) -> Callable[..., Any]:
+    """The kernel for a projection's record."""
+    if q["kind"] == T.CONV:
+        return deliver_taps if q["scaled"] or q["taps"] != 1 or q["groups_at"] >= 0 else deliver_convolved
+    if q["kind"] == T.DENSE:
+        return deliver_dense_scaled if q["scaled"] else deliver_dense
+    return _KERNELS[int(q["kind"])]
+
+
+@lru_cache
+def _kinds(wide: bool, arenas: tuple[str, ...]) -> tuple[Any, ...]:
+    """The types of a kernel's arguments: 32-bit accumulators or 16-bit ones, arenas of these types."""
+
+    def array(kind: Any, dimensions: int = 1) -> Any:
+        return types.Array(numba.from_dtype(np.dtype(kind)), dimensions, "C")
+
+    population, acc = numba.from_dtype(T.POPULATION), array(np.int32 if wide else np.int16)
+    spikes = types.Tuple((array(np.uint32), array(np.int32), array(np.int64), array(np.int64)))
+    held = (acc, array(np.int32), acc, types.Tuple(tuple(map(array, arenas))), spikes)
+    context = types.CPointer(types.Tuple((*held, array(np.int64, 2), array(np.uint32))))
+    return (population, numba.from_dtype(T.PROJECTION), population, context, *(types.int64,) * 5)
+
+
+def delivery_address(q: Any, wide: bool, arenas: tuple[Any, ...]) -> Any:
+    """Where the kernel for a projection into 32-bit or 16-bit accumulators begins."""
+    kinds = () if numba.config.DISABLE_JIT else _kinds(wide, tuple(a.dtype.str for a in arenas))
+    return address_of(kernel_of(q), kinds)
