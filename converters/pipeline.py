@@ -130,8 +130,8 @@ def convert(
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last softmax,
-    sigmoid or arg max stays with the host in every code: `Conversion.answer`.
+    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
+    softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
     (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to
