@@ -250,3 +250,13 @@ def test_the_diagnosis_tells_each_populations_error() -> None:
     assert now.error == pytest.approx(made.agreement.error**2, rel=0.5)
     assert values.gain > 0
     assert found.advice
+
+
+def test_a_product_that_is_almost_nothing_is_almost_nothing() -> None:
+    """Two gates that are never open together: their product is far below one step of either."""
+    model = of(lambda m, x: 1e3 * (x.clamp(min=0) * (-x + 1e-7).clamp(min=0)) + x)
+    model(torch.zeros(1, 6))
+    x = inputs(6)
+    made = converters.convert(model, x, code="graded")
+    assert made.agreement.correlation > 0.99
+    assert np.array_equal(neuro.run(made.network, x[:4], engine="reference").logits, made.quantised(x[:4]))

@@ -172,7 +172,7 @@ def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Ext
     assert isinstance(port, Sum)
     scaled = _scaled(cell, port, made, found[cell.before], widths)
     how = lookup(cell.layer, found[cell.before], result_extent(cell, found), cell.bits, float(scaled.step.max()) / _FINER)
-    multiplier, shift = fixed_ratio(narrow(scaled.step / how.unit_in))
+    multiplier, shift = _ratio(scaled.step / how.unit_in)
     bias = narrow(np.rint(port.bias / scaled.step).astype(np.int64))
     timing = Timing.of([made[path.source] for path in port.paths])
     neuron = Value(
@@ -182,6 +182,11 @@ def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Ext
     unit = how.unit_out.reshape((1,) * (len(cell.layer.shape) - how.unit_out.ndim) + how.unit_out.shape)
     links = _weighted(cell, port, scaled, made, timing)
     return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, scaled.kept, scaled.step)
+
+
+def _ratio(of: Floats) -> tuple[Any, Any]:
+    """Multiplier and shift. A ratio beyond 2^15 stands for values that calibration saw to be below one step of the charge."""
+    return fixed_ratio(narrow(np.minimum(of, 2.0**15)))
 
 
 def narrow(values: Any) -> Any:
@@ -259,7 +264,7 @@ def _multiplied(
     extent = result_extent(cell, found)
     least = float(extent[extent > 0].min(initial=np.inf))
     unit = np.where(extent > 0, extent, least if np.isfinite(least) else 1.0) / high
-    multiplier, shift = fixed_ratio(narrow(product * 2.0**product_shift / unit))
+    multiplier, shift = _ratio(product * 2.0**product_shift / unit)
     neuron = Value(
         ports, combine, timing.gather, product_shift, multiplier, shift, lowest=low, highest=high, value_bits=cell.bits,
         start_step=timing.start, potential_bits=widths.potential_bits,
