@@ -41,12 +41,18 @@ def able_codes(chip: Chip) -> tuple[str, ...]:
     )
 
 
-def check_capabilities(network: Network, chip: Chip) -> None:
-    """Raise FitError for the first population or projection that the chip's neurons cannot do; values that no code of the chip
-    can carry come before all that another conversion could change."""
+def check_neurons(network: Network, chip: Chip) -> None:
+    """Raise FitError for the first population whose neurons the chip cannot be; values that no code of the chip can carry come
+    before all that another conversion could change."""
     for population in sorted(network.populations, key=lambda p: not p.neuron.computes):
         for fact, remedy in _refusals(population, chip):
             raise FitError(f"population {population.name!r} on chip {chip.name!r}", fact, remedy)
+
+
+def check_capabilities(network: Network, chip: Chip) -> None:
+    """Raise FitError for the first population or projection that the chip cannot do, neurons first."""
+    check_neurons(network, chip)
+    for population in network.populations:
         kinds, room = len(formats(population, network, chip)), chip.core.synapse_configs
         if room is not None and kinds > room:
             raise FitError(

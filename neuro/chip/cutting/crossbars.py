@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.cutting.capabilities import check_neurons
 from neuro.chip.cutting.crossbar import Listed, cut_into_crossbars, listed, units_of
 from neuro.chip.cutting.crossbar_groups import bases, grouped, parts_of
 from neuro.chip.spec import Chip
@@ -72,9 +73,11 @@ def to_crossbars(network: Network, chip: Chip) -> Network:
 
 
 def for_chip(network: Network, chip: Chip) -> Network:
-    """The network as a chip takes it: in crossbars where it has them, and the network is not."""
+    """The network as a chip takes it: in crossbars where it has them, and the network is not. Raises FitError as `to_crossbars`
+    does, and for neurons that the chip has no program for."""
     if not chip.core.axon_types:
         return network
+    check_neurons(network, chip)
     try:
         cut_into_crossbars(network, chip)
     except FitError:
