@@ -226,7 +226,7 @@ def test_what_is_born_can_be_weighed_and_evaluated_and_all_else_is_refused(case)
 
 def tables() -> dict[str, set[str]]:
     """Every table in the code whose keys are ops, by its name."""
-    from converters import evaluation, finetuning, linear, stages
+    from converters import evaluation, linear, stages, trinary
     from converters.formats import onnx_bounds
     from neuro.machines import workload
 
@@ -235,7 +235,7 @@ def tables() -> dict[str, set[str]]:
         "workload._COUNT": set(workload._COUNT),
         "linear.FOLLOWED": set(linear.FOLLOWED),
         "stages.SPIKING": set(stages.SPIKING),
-        "finetuning._TRAINED": set(finetuning._TRAINED),
+        "trinary.WEIGHTED": set(trinary.WEIGHTED),
         "onnx_bounds._MOVES": set(onnx_bounds._MOVES),
     }
 
@@ -258,7 +258,7 @@ NOT_COVERED = {  # table -> op -> why it stands in none of its rows
         **{op: "it is no linear map of one input" for op in VALUES},
     },
     "stages.SPIKING": {op: "it is part of a path between populations" for op in set(OPS) - {"input", "relu", "max_pool"}},
-    "finetuning._TRAINED": {op: _WITHOUT_WEIGHTS for op in set(OPS) - {"conv", "linear"}},
+    "trinary.WEIGHTED": {op: _WITHOUT_WEIGHTS for op in set(OPS) - {"conv", "linear"}},
     "onnx_bounds._MOVES": {op: _NO_BOUNDS for op in set(OPS) - BOUNDED},
 }
 

@@ -157,7 +157,14 @@ def toml(chip: neuro.Chip) -> str:
             return f"[{', '.join(map(write, value))}]"
         return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
 
-    lines = ["[chip]", *(f"{name} = '''{getattr(chip, name)}'''" for name in ("name", "title", "scope", "caution"))]
+    lines = [
+        "[chip]",
+        *(
+            f"{name} = '''{getattr(chip, name)}'''"
+            for name in ("name", "title", "scope", "caution", "checked")
+            if getattr(chip, name)
+        ),
+    ]
     rows = [row for row in describe(chip) if row["value"] is not None]
     for section in dict.fromkeys(row["field"].partition(".")[0] for row in rows):
         lines.append(f"[{section}]")

@@ -276,7 +276,7 @@ def test_faults_of_a_float_network_and_of_the_digits(desk, monkeypatch, capsys) 
         (("run", "nets:nothing", "--data", "few.npz"), ("nothing", "small")),
         (("run", "nets:number", "--data", "few.npz"), ("int, not a callable",)),
         (("run", "nets:broken", "--data", "few.npz"), ("ValueError: no weights today, nets.py:7",)),
-        (("run", "nets:odd", "--data", "few.npz"), ("GELU", "ReLU")),
+        (("run", "nets:odd", "--data", "few.npz", "--code", "rate"), ("GELU", "graded")),
         (("run", "nett:small", "--data", "few.npz"), ("there is no module 'nett'",)),
         (("run", "small", "--data", "few.npz"), ("neither a file nor package.module:callable",)),
         (("run", "gone.safetensors", "--data", "few.npz"), ("gone.safetensors", "there is no such file")),
@@ -295,7 +295,8 @@ def test_faults_of_a_float_network_and_of_the_digits(desk, monkeypatch, capsys) 
 )
 def test_mistakes_get_one_paragraph(desk, arguments, words, monkeypatch, capsys) -> None:
     before = sorted(desk.iterdir())
-    status, printed, errors = here(monkeypatch, capsys, desk, *arguments)
+    status, printed, said = here(monkeypatch, capsys, desk, *arguments)
+    errors = "".join(line for line in said.splitlines(True) if "compiling kernels" not in line)  # on the first run of a machine
     assert (status, printed, errors.count("\n")) == (2, "", 1), errors
     assert errors.startswith("neuro: ")
     for word in words:

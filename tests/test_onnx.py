@@ -186,7 +186,7 @@ def test_neuro_run_takes_an_onnx_file(samples, tmp_path, monkeypatch, capsys) ->
     status, printed, errors = here(monkeypatch, capsys, tmp_path, "run", path.name, "--data", "d.npz", "--json", "-")
     assert status == 0, errors
     found = json.loads(printed)
-    expected = converters.convert(converters.read_onnx(path), samples[:32], code="rate").network
+    expected = converters.convert(converters.read_onnx(path), samples[:32], code="graded").network
     assert found["title"] == "m.onnx as spikes on loihi2"
     assert found["synops"] == neuro.run(expected, samples[:32]).synops / 32
     for flags, words in (("--weights", "w.safetensors"), "holds its weights"), (("--code", "morse"), "radix"):
