@@ -1,9 +1,10 @@
 """Networks trained here in the crossbars of an emulated TrueNorth, beside published runs of the chip.
 
-    python benchmarks/truenorth.py [--mnist FILE] [--json FILE]
+    python benchmarks/truenorth.py [--mnist FILE] [--cifar] [--json FILE]
 
-The digits of scikit-learn, and with the path of an mnist.npz (x_train, y_train, x_test, y_test) a network of MNIST. Each is
-trained in floats, tuned through trinary weights and 16 levels, converted, mapped and emulated; some minutes on one core.
+The digits of scikit-learn; with the path of an mnist.npz (x_train, y_train, x_test, y_test) a network of MNIST; with --cifar one
+of the images of conversion_networks.py. Each is trained in floats, tuned through trinary weights and 16 levels, converted, mapped
+and emulated; some minutes on one core.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from truenorth_networks import mnist_cnn, train
+from conversion_networks import cifar_data
+from truenorth_networks import cifar_cnn, mnist_cnn, train
 
 import converters
 import neuro
@@ -102,6 +104,15 @@ def mnist_row(path: Path, tell: Callable[[str], object]) -> Row:
     return measured("MNIST", model, x[:20_000], y[:20_000], (held, held_y), 2000)
 
 
+def cifar_row(tell: Callable[[str], object]) -> Row:
+    """A small network of CIFAR-10, from JPEG copies of its images."""
+    x, y = cifar_data("train")
+    held, held_y = cifar_data("test")
+    torch.manual_seed(0)
+    model = train(cifar_cnn(), torch.from_numpy(x), torch.from_numpy(y), epochs=3, tell=tell)
+    return measured("CIFAR-10, 3 epochs", model, x[:20_000], y[:20_000], (held[:2000], held_y[:2000]), 800)
+
+
 def printed(rows: list[Row]) -> str:
     """The rows as Markdown, the published ones behind them."""
     columns = ("network", "in floats", "accuracy", "neurons", "splitters", "cores", "ticks", "events a frame", "energy a frame")
@@ -118,12 +129,21 @@ def printed(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", type=Path)
+    parser.add_argument("--cifar", action="store_true")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    rows = [digits_row(), *([mnist_row(chosen.mnist, lambda text: sys.stderr.write(text + "\n"))] if chosen.mnist else [])]
+    rows = [
+        digits_row(),
+        *([mnist_row(chosen.mnist, _tell)] if chosen.mnist else []),
+        *([cifar_row(_tell)] if chosen.cifar else []),
+    ]
     sys.stdout.write(printed(rows) + "\n")
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A network of MNIST for TrueNorth's crossbars, trained with torch: groups keep a neuron's inputs within the axons of a core."""
+"""Networks of MNIST and CIFAR-10 for TrueNorth's crossbars, trained with torch: groups keep inputs within the axons of a core."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def mnist_cnn() -> nn.Sequential:
         *(nn.Conv2d(16, 48, 3, 2, 1, groups=2, bias=False), nn.BatchNorm2d(48), nn.ReLU()),
         *(nn.Conv2d(48, 96, 3, 2, 1, groups=6, bias=False), nn.BatchNorm2d(96), nn.ReLU()),
         *(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(384, 10)),
+    )
+
+
+def cifar_cnn() -> nn.Sequential:
+    """(3, 32, 32) -> 10: no neuron reads more than 144 others, or 512 before the last layer, of which 256 are kept."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 32, 5, 2, 2, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+        *(nn.Conv2d(32, 64, 3, 2, 1, groups=2, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.Conv2d(64, 128, 3, 2, 1, groups=4, bias=False), nn.BatchNorm2d(128), nn.ReLU()),
+        *(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(512, 10)),
     )
 
 
