@@ -127,7 +127,7 @@ class Builder:
         """A constant without its axis of samples, if it has one: rank is that of one sample."""
         if self.lead and array.ndim > rank and len(array) != 1 and array.ndim == rank + 1:
             raise self.refuse(node, f"a constant of shape {array.shape} differs from sample to sample", "Use one for all samples")
-        while self.lead and array.ndim > rank and rank and len(array) == 1:
+        while self.lead and array.ndim > rank and len(array) == 1:
             array = array[0]
         return np.asarray(array)
 
