@@ -21,7 +21,6 @@ from converters.values.encoding import Widths
 from converters.values.evaluating import Sent, values
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Value
 
 Floats = NDArray[np.float64]
 _WIDER = 4  # bits that an ablation adds
@@ -34,7 +33,7 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
     samples = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
     simple, _ = decompose(graph)
     network = built.network
-    wanted = [p.name for p in network.populations if isinstance(p.neuron, Value)]
+    wanted = [p.name for p in network.populations if p.neuron.computes]
     found = Evaluation(simple, {graph.inputs[0].name: torch.as_tensor(samples)}, (*wanted, graph.output.name))
     sent = values(network, samples)
     layers = tuple(_layer(network, network[name], found.value(name).double().numpy(), built, sent) for name in wanted)
@@ -76,8 +75,8 @@ def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: S
 
 def _read(network: Network, sent: Sent) -> Floats:
     (readout,) = network.readouts
-    assert isinstance(readout.neuron, Readout)
-    return np.asarray(sent[readout.name] * np.asarray(readout.neuron.scale) + np.asarray(readout.neuron.offset))
+    neuron: Any = readout.neuron
+    return np.asarray(sent[readout.name] * np.asarray(neuron.scale) + np.asarray(neuron.offset))
 
 
 def _ablations(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from converters.values.populations import Cell, cells
 from converters.values.ranges import extents
 from neuro.graph import Graph
 from neuro.network import Network
-from neuro.neurons import Source, Value
+from neuro.neurons import Source
 
 Floats = NDArray[np.float64]
 VALUE_BITS = 8
@@ -59,8 +60,8 @@ def _notes(found: tuple[Cell, ...], network: Network) -> tuple[str, ...]:
     """Which populations send more bits than others."""
     wide: dict[int, list[str]] = {}
     for cell in found:
-        neuron = network[cell.name].neuron
-        if isinstance(neuron, Value) and neuron.value_bits > VALUE_BITS:
+        neuron: Any = network[cell.name].neuron
+        if neuron.computes and neuron.value_bits > VALUE_BITS:
             wide.setdefault(neuron.value_bits, []).append(cell.name)
     told = [f"{bits} bits: {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" for bits, names in sorted(wide.items())]
     return (f"values of more than {VALUE_BITS} bits: {'; '.join(told)}",) if told else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from converters.values.populations import Cell
 from converters.values.ranges import spread
 from neuro.graph import Graph
 from neuro.network import Network, Population
-from neuro.neurons import Readout
 
 Floats = NDArray[np.float64]
 SAMPLES = 64
@@ -67,8 +67,8 @@ class Corrector:
     def _missing(self, cell: Cell, one: Encoded, network: Network) -> Floats:
         """By how much the mean of a sum falls short of the float one, for each channel."""
         brought = [charge(p, network, self._sent, cell.layer.shape).mean(axis=0) for p in one.projections]
-        neuron = one.population.neuron
-        own = np.asarray(neuron.offset) if isinstance(neuron, Readout) else np.asarray(neuron.bias) * one.step
+        neuron: Any = one.population.neuron
+        own = np.asarray(neuron.offset) if neuron.is_readout else np.asarray(neuron.bias) * one.step
         missing = self._means[cell.before or cell.layer.name] - sum(brought) * one.step - own
         keep = channel_axis(cell.layer.shape)
         return np.asarray(missing.mean(axis=tuple(a for a in range(missing.ndim) if a != keep), keepdims=True))
@@ -80,8 +80,9 @@ def _around(cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Network:
 
 
 def _shifted(one: Encoded, more: Floats) -> Encoded:
-    neuron, shape = one.population.neuron, one.population.shape
-    if isinstance(neuron, Readout):
+    neuron: Any = one.population.neuron
+    shape = one.population.shape
+    if neuron.is_readout:
         return replace(one, population=Population(one.population.name, shape, neuron.changed(offset=neuron.offset + more)))
     extra = np.rint(more / (np.ones(1) if one.step is None else one.step))
     bias = np.clip(np.asarray(neuron.bias) + extra, -_LARGEST_BIAS, _LARGEST_BIAS).astype(np.int64)

@@ -17,7 +17,6 @@ from converters.delivery import carrier, exact_in
 from converters.stepping import source_signal
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Value
 from neuro.projections import Projection, Sparse
 
 Integers = NDArray[np.int64]
@@ -26,15 +25,15 @@ Sent = dict[str, Integers]  # (samples, *shape) of each population
 
 def of_values(network: Network) -> bool:
     """Whether a network has value neurons, and each of its populations sends once."""
-    found = [p.neuron for p in network.populations]
-    once = all(n.is_source or n.is_readout or (isinstance(n, Value) and n.emit == "value") for n in found)
-    return once and any(isinstance(n, Value) for n in found)
+    found: list[Any] = [p.neuron for p in network.populations]
+    once = all(n.is_source or n.is_readout or (n.computes and n.emit == "value") for n in found)
+    return once and any(n.computes for n in found)
 
 
 def sends_at(population: Population) -> int:
     """The step at which a population sends its value."""
-    neuron = population.neuron
-    return neuron.start_step + (neuron.gather - 1 if isinstance(neuron, Value) else 0)
+    neuron: Any = population.neuron
+    return int(neuron.start_step) + (int(neuron.gather) - 1 if neuron.computes else 0)
 
 
 def values(network: Network, inputs: NDArray[Any]) -> Sent:
@@ -50,16 +49,16 @@ def values(network: Network, inputs: NDArray[Any]) -> Sent:
 
 def respond(network: Network, p: Population, projections: tuple[Projection, ...], sent: Sent) -> Integers:
     """What a population sends, from what those before it did."""
-    neuron, samples = p.neuron, len(next(iter(sent.values())))
+    neuron: Any = p.neuron
+    samples = len(next(iter(sent.values())))
     arrivals: dict[int, list[Projection]] = {}
     for projection in projections:
         step = sends_at(network[projection.source]) + projection.delay - neuron.start_step
         if step < 0:
             raise ConversionError(projection.name, f"it arrives {-step} steps early", "Use a longer delay")
         arrivals.setdefault(step, []).append(projection)
-    if isinstance(neuron, Readout):
+    if neuron.is_readout:
         return sum((charge(part, network, sent, p.shape) for parts in arrivals.values() for part in parts), _none(samples, p))
-    assert isinstance(neuron, Value)
     state = {name: _none(samples, p) for name in neuron.variables}
     message = _none(samples, p)
     for step in range(neuron.gather):
