@@ -35,7 +35,7 @@ DECISIONS = 0.95  # share of decisions below which a network with a visible erro
 LARGE = 0.5  # error beyond which outputs say little, whatever the decisions
 VISIBLE = 0.1  # error of the outputs, relative to their spread
 _SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
-_VALUES_EXPECTED = 0.05  # error of a network of values, whose units are chosen by the calibrated range
+_VALUES_EXPECTED = 0.05  # error of a network of values that is too large to derive it
 _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 
 
@@ -87,7 +87,11 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
     paths = (*_inputs(built, samples), *built.paths)
     values = of_values(built.network)
-    expected = _VALUES_EXPECTED if values else _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
+    expected = (
+        (built.expected or _VALUES_EXPECTED)
+        if values
+        else _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
+    )
     result = Agreement(len(samples), decisions, _correlation(found, truth), error, expected, paths)
     fact = _fact(result, settings)
     if fact is None:

@@ -77,11 +77,12 @@ class CalibratedGraph:
 @dataclass(frozen=True, slots=True)
 class Built:
     """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); and for
-    each path into a population what rounding its weights kept."""
+    each path into a population what rounding its weights kept. expected: the outputs' error that rounding explains, if known."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[PathKept, ...] = ()
+    expected: float | None = None
 
 
 def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:

@@ -45,7 +45,8 @@ _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need n
 class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
-    `gather`: steps that a population looks ahead, its own step included.
+    `gather`: steps that a population looks ahead, its own step included. value_bits: of value neurons, None for as many as each
+    needs.
     """
 
     code: Code
@@ -56,6 +57,7 @@ class CodeSettings:
     reset: str = "subtract"
     potential_bits: int = 24
     weights: str = "integer"
+    value_bits: int | None = None
 
     @property
     def trinary(self) -> bool:

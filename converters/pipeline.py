@@ -28,9 +28,9 @@ from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
-from converters.valuediagnosis import diagnose_values
+from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.converting import value_network
-from converters.values.encoding import Widths
+from converters.values.precision import MOST_BITS
 from converters.values.tail import split_tail
 from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
@@ -123,6 +123,7 @@ def convert(
     reset: Literal["subtract", "zero"] = "subtract",
     refine: int = 0,
     goal: Goal | None = None,
+    value_bits: int | Literal["auto"] = "auto",
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -140,6 +141,8 @@ def convert(
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
+    value_bits: of a network that computes with values: 4 to 14 for all populations that need no more by construction, or "auto",
+    8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     _check_choice("code", code, (*CODES, "auto"))
@@ -163,6 +166,9 @@ def convert(
     calibration = as_array(calibration)
     graph, tail = split_tail(fold(float_graph(model, calibration)))
     of_values = computes_with_values(graph)
+    fixed = None if value_bits == "auto" else whole("convert", "value_bits", value_bits, 4, MOST_BITS, error=ConversionError)
+    if fixed and not of_values:
+        raise ConversionError("value_bits", "the network does not compute with values, the code sets its levels", "Leave it out")
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     samples = check_samples(graph, calibration)
     if of_values:
@@ -170,7 +176,7 @@ def convert(
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
-        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail)
+        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail, fixed)
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
@@ -190,11 +196,14 @@ def convert(
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
 
 
-def _of_values(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None) -> Conversion:
+def _of_values(
+    graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None, fixed: int | None
+) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
-    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias)
-    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths))
+    settings = replace(settings, value_bits=fixed)
+    made = value_network(graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias)
+    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 
 

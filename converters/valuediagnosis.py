@@ -41,6 +41,12 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
     return Diagnosis(layers, _ablations(graph, calibrated, settings, samples, truth, _read(network, sent)), count)
 
 
+def widths_of(settings: CodeSettings) -> Widths:
+    """The bits that settings give to weights, potentials and values."""
+    fixed = settings.value_bits
+    return Widths(settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None)
+
+
 def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: Sent) -> LayerDiagnosis:
     unit, number = built.units[p.name], sent[p.name]
     low, high = p.neuron.messages
@@ -94,9 +100,9 @@ def _ablations(
         made = value_network(graph, calibrated.samples, settings.source, widths, calibrated.correct_bias)
         return _read(made.network, values(made.network, samples))
 
-    widths = Widths(settings.weight_bits, settings.potential_bits)
+    widths = widths_of(settings)
     first = ablated("as it is", now, "")
-    finer = replace(widths, value_bits=VALUE_BITS + _WIDER)
+    finer = replace(widths, value_bits=widths.value_bits + _WIDER)
     heavier = replace(widths, weight_bits=settings.weight_bits + _WIDER)
     advice = "Train it with more even ranges: norms before layers, or a clip of what is rare"
     return (

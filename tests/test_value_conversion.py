@@ -216,6 +216,45 @@ def test_wide_values_are_told() -> None:
     assert max(bits) <= 16
 
 
+def differences() -> tuple[nn.Module, np.ndarray]:
+    """Small differences of large values, which 8 bits do not hold."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(6, 16), nn.SiLU(), nn.Linear(16, 8), nn.ELU(), nn.Linear(8, 4))
+    with torch.no_grad():
+        model[0].weight *= 0.05
+        model[0].bias += 5.0
+        model[2].weight -= model[2].weight.mean(dim=1, keepdim=True)
+        model[2].bias -= 5.0 * model[2].weight.sum(dim=1)
+    return model, inputs(6)
+
+
+def test_values_are_widened_where_rounding_would_cost_the_outputs() -> None:
+    model, x = differences()
+    narrow = converters.convert(model, x, code="graded", value_bits=8)
+    made = converters.convert(model, x, code="graded")
+    assert narrow.agreement.error > 0.15, narrow.agreement
+    assert made.agreement.error < 0.1
+    assert any(note.startswith("values of more than 8 bits") and "1.0" not in note for note in made.notes)
+    assert all(p.neuron.value_bits == 8 for p in narrow.network.populations if isinstance(p.neuron, neuro.Value))
+    assert np.array_equal(neuro.run(made.network, x[:4], engine="reference").logits, made.quantised(x[:4]))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_what_rounding_is_expected_to_cost_is_what_it_costs(name: str) -> None:
+    model, x = ready(name)
+    found = converters.convert(model, x, code="graded", value_bits=8).agreement
+    assert 1 / 3 < found.error / found.expected < 3, found
+
+
+def test_value_bits_are_for_networks_of_values() -> None:
+    x = inputs(6)
+    with pytest.raises(ConversionError, match="value_bits"):
+        converters.convert(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)), x, code="graded", value_bits=8)
+    model, x = ready("activations")
+    with pytest.raises(ConversionError, match="value_bits"):
+        converters.convert(model, x, code="graded", value_bits=40)
+
+
 def test_refusals_name_layer_and_remedy() -> None:
     x = inputs(6)
     for function, says in (

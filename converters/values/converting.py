@@ -13,6 +13,7 @@ from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.encoding import Encoded, Widths, encode
 from converters.values.populations import Cell, cells
+from converters.values.precision import effects, widened
 from converters.values.ranges import extents
 from neuro.graph import Graph
 from neuro.network import Network
@@ -20,17 +21,19 @@ from neuro.neurons import Source
 
 Floats = NDArray[np.float64]
 VALUE_BITS = 8
+TOO_LARGE = "the network is too large to find which populations need more bits: compare its outputs with the float network's"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
-    rounding keeps); and notes."""
+    rounding keeps); notes; and the error of the outputs, relative to their spread, that rounding explains (None: not known)."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[tuple[str, str, float], ...]
     notes: tuple[str, ...]
+    expected: float | None = None
 
 
 def value_network(
@@ -44,6 +47,10 @@ def value_network(
     simple, bits = decompose(graph)
     found = cells(simple, bits, widths.value_bits)
     ranges = extents(simple, found, samples)
+    noise = effects(simple, found, samples)
+    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
+    if noise is not None:
+        found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
     made: dict[str, Encoded] = {}
     corrector = Corrector(simple, found, samples) if correct_bias else None
     for cell in found:
@@ -53,7 +60,9 @@ def value_network(
         tuple(one.population for one in made.values()), tuple(p for one in made.values() for p in one.projections), timesteps=1
     )
     paths = tuple((origin, name, kept) for name, one in made.items() for origin, kept in one.kept)
-    return ValueNetwork(network, {name: one.unit for name, one in made.items()}, paths, _notes(found, network))
+    return ValueNetwork(
+        network, {name: one.unit for name, one in made.items()}, paths, (*_notes(found, network), *told), expected
+    )
 
 
 def _notes(found: tuple[Cell, ...], network: Network) -> tuple[str, ...]:

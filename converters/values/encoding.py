@@ -26,7 +26,8 @@ from neuro.neurons.tables import fixed_ratio, value_bounds
 from neuro.projections import OneToOne, Projection, Sparse
 
 Floats = NDArray[np.float64]
-_MARGIN = 4.0  # how far beyond the calibrated range a charge may go before it saturates
+_MARGIN = 4.0  # how far beyond the calibrated range a sum may go before it saturates: over several steps, or that nothing clips
+_CLIPPED_MARGIN = 1.25  # the same for a charge of one step whose value is clipped to that range behind
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
@@ -36,21 +37,21 @@ _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bits of weights, of potentials, and of values that need no more than others."""
+    """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more."""
 
     weight_bits: int = 8
     potential_bits: int = 24
     value_bits: int = 8
+    widen: bool = True
 
     @property
     def limit(self) -> int:
         """Largest absolute weight."""
         return int((1 << (self.weight_bits - 1)) - 1)
 
-    @property
-    def room(self) -> float:
-        """Largest charge, in integers, that the calibrated range may reach."""
-        return float((1 << (self.potential_bits - 1)) - 1) / _MARGIN
+    def room(self, clipped: bool = False) -> float:
+        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
+        return float((1 << (self.potential_bits - 1)) - 1) / (_CLIPPED_MARGIN if clipped else _MARGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,59 +123,76 @@ class _Scaled:
     kept: tuple[tuple[str, float], ...]
 
 
-def _scaled(cell: Cell, port: Sum, made: Mapping[str, Encoded], extent: Extent, widths: Widths) -> _Scaled:
+def _scaled(cell: Cell, port: Sum, made: Mapping[str, Encoded], extent: Extent, widths: Widths, clipped: bool = False) -> _Scaled:
     shape, senders = cell.layer.shape, [made[path.source] for path in port.paths]
     real = [linear.times(path.operator, s.unit, 1.0) for path, s in zip(port.paths, senders, strict=True)]
-    exponents = _exponents(real, senders)
-    largest = _largest(real, exponents, shape)
-    reach = np.maximum(extent.size, np.abs(port.bias)) + np.abs(port.bias)
-    room = compressed(reach, _ALIKE) if largest.shape == shape else reach
-    for axis in range(len(shape)):
-        if largest.shape[axis] == 1:
-            room = room.max(axis=axis, keepdims=True)
-    whole = np.clip(np.floor(largest * widths.room / np.where(room > 0, room, 1e-300)), 1, widths.limit)
+    sizes = [integers.largest_weight([op]) for op in real]
+    exponents = exponents_of(sizes, [max(map(abs, s.range)) for s in senders])
+    each = [largest_into(op, shape) / 2.0**e for op, e in zip(real, exponents, strict=True)]
+    largest = together(each, shape, any(isinstance(op, Window) for op in real))
+    room = reach_of(port, extent, largest.shape)
+    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, widths.limit)
     step = np.where(largest > 0, largest / whole, 1.0)
-    step = np.maximum(step, room / widths.room)  # weights that are small beside the bias lose digits, not the sum its range
+    step = np.maximum(
+        step, room / widths.room(clipped)
+    )  # weights that are small beside the bias lose digits, not the sum its range
     fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
     rounded = tuple(integers.rounded(op, widths.limit) for op in fine)
     kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
     return _Scaled(rounded, tuple(exponents), np.asarray(step), kept)
 
 
-def _exponents(real: Sequence[Operator], senders: Sequence[Encoded]) -> list[int]:
-    """Powers of two by which sources of very different units keep all the bits of their weights."""
-    largest = [integers.largest_weight([op]) for op in real]
-    brought = [size * max(map(abs, s.range)) for size, s in zip(largest, senders, strict=True)]
+def exponents_of(largest: Sequence[float], levels: Sequence[int]) -> list[int]:
+    """Powers of two by which sources of very different units keep all the bits of their weights. For each source: its largest
+    weight, in real values for one step of it, and the largest integer that it sends."""
+    brought = [size * most for size, most in zip(largest, levels, strict=True)]
     counted = [size for size, part in zip(largest, brought, strict=True) if part > _NEGLIGIBLE * max(brought)]
-    if len(real) == 1 or not counted:
-        return [0] * len(real)
+    if len(largest) == 1 or not counted:
+        return [0] * len(largest)
     finest = min(counted)
     return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
 
 
-def _largest(real: Sequence[Operator], exponents: Sequence[int], shape: tuple[int, ...]) -> Floats:
-    """The largest weight, less the exponent, into each neuron; into each channel where a window shares its weights."""
-    found = [np.zeros((1,) * len(shape))]
-    for op, e in zip(real, exponents, strict=True):
-        if isinstance(op, Window):
-            each = np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1).reshape(-1, *[1] * (len(shape) - 1))
-        else:
-            each = linear.largest_into(op).reshape(shape)
-        found.append(each / 2.0**e)
-    largest = np.asarray(np.broadcast_arrays(*found)).max(axis=0)
-    if any(isinstance(op, Window) for op in real):
+def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
+    """The largest weight into each neuron; into each channel where a window shares its weights. As many axes as the shape."""
+    if isinstance(op, Window):
+        return np.asarray(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1).reshape(-1, *[1] * (len(shape) - 1)))
+    return linear.largest_into(op).reshape(shape)
+
+
+def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
+    """The largest of all paths' weights, for neurons with one scale; shared: a window is among them, so channels have one."""
+    largest = np.asarray(np.broadcast_arrays(np.zeros((1,) * len(shape)), *each)).max(axis=0)
+    if shared:
         return np.asarray(largest.max(axis=tuple(range(1, len(shape))), keepdims=True))
     return compressed(largest, _ALIKE)
+
+
+def reach_of(port: Sum, extent: Extent, scales: tuple[int, ...]) -> Floats:
+    """How far a sum goes on the way to its calibrated range, for neurons that share a scale of that shape."""
+    reach = np.maximum(extent.size, np.abs(port.bias)) + np.abs(port.bias)
+    room = compressed(reach, _ALIKE) if scales == reach.shape else reach
+    for axis, count in enumerate(scales):
+        if count == 1:
+            room = room.max(axis=axis, keepdims=True)
+    return np.asarray(room)
 
 
 def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
     (port,) = cell.ports
     assert isinstance(port, Sum)
-    scaled = _scaled(cell, port, made, found[cell.before], widths)
-    how = lookup(cell.layer, found[cell.before], result_extent(cell, found), cell.bits, float(scaled.step.max()) / _FINER)
+    timing = Timing.of([made[path.source] for path in port.paths])
+    scaled = _scaled(cell, port, made, found[cell.before], widths, clipped=timing.together)
+    how = lookup(
+        cell.layer,
+        found[cell.before],
+        result_extent(cell, found),
+        cell.bits,
+        float(scaled.step.max()) / _FINER,
+        cell.argument_bits,
+    )
     multiplier, shift = _ratio(scaled.step / how.unit_in)
     bias = narrow(np.rint(port.bias / scaled.step).astype(np.int64))
-    timing = Timing.of([made[path.source] for path in port.paths])
     neuron = Value(
         (timing.port,), "charge", timing.gather, 0, multiplier, shift,
         bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, **how.parameters,

@@ -33,9 +33,26 @@ class Lookup:
     parameters: dict[str, Any]
 
 
-def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: float) -> Lookup:
+def argument_bits(layer: Layer) -> int:
+    """Bits of the argument of a function's table, unless more are asked for."""
+    return _ARGUMENT_BITS.get(str(layer.options["name"]), _OTHER_BITS)
+
+
+def is_tabulated(layer: Layer, argument: Extent) -> bool:
+    """Whether a layer is computed by one table for all its neurons."""
+    if layer.op != "function":
+        return False
+    name = str(layer.options["name"])
+    return name not in SCALED_ALIKE and not _is_restored(name, argument)
+
+
+def _is_restored(name: str, argument: Extent) -> bool:
+    return float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt")
+
+
+def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: float, table_bits: int = 0) -> Lookup:
     """How to compute a layer of one input from a sum. `result`: the largest |value| of it, broadcast to the shape; finest: no
-    step of the argument of a table needs to be smaller."""
+    step of the argument of a table needs to be smaller; table_bits: of that argument, 0 for as many as usual."""
     if layer.op == "quantise":
         return _quantised(layer, len(result.shape))
     if layer.op == "relu":
@@ -47,9 +64,9 @@ def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: fl
     name, values = str(layer.options["name"]), tuple(layer.options["values"])
     if name in SCALED_ALIKE:
         return _scaled_alike(name, values, argument, result, bits)
-    if float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt"):
+    if _is_restored(name, argument):
         return _restored(name, argument, bits, finest)
-    return _tabulated(layer, argument, bits, finest)
+    return _tabulated(layer, argument, bits, finest, table_bits or argument_bits(layer))
 
 
 def _unit(result: Floats, levels: int) -> Floats:
@@ -107,7 +124,7 @@ def _restored(name: str, argument: Extent, bits: int, finest: float) -> Lookup:
     return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
 
 
-def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float) -> Lookup:
+def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float, table_bits: int) -> Lookup:
     name, values = str(layer.options["name"]), tuple(layer.options["values"])
     low, high = float(argument.lowest.min()), float(argument.highest.max())
     seen = compute(name, np.linspace(low, high, 4097), values)
@@ -115,7 +132,7 @@ def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float) -> Look
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
     room = _BEYOND * (high - low)
-    unit_in = max((high - low + 2 * room) / ((1 << _ARGUMENT_BITS.get(name, _OTHER_BITS)) - 2), finest)
+    unit_in = max((high - low + 2 * room) / ((1 << table_bits) - 2), finest)
     lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
     entries = compute(name, np.arange(lowest, highest + 1) * unit_in, values)
     finite = np.flatnonzero(np.isfinite(entries))

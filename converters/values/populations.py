@@ -51,7 +51,8 @@ class Pick:
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
-    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit."""
+    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; argument_bits: of the
+    argument of its table, 0 for as many as usual."""
 
     name: str
     kind: str
@@ -60,6 +61,7 @@ class Cell:
     bits: int = 8
     uniform: bool = False
     before: str = ""
+    argument_bits: int = 0
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -1,0 +1,250 @@
+"""How many bits each population's values need: what rounding there does to the outputs, by gradients of the float graph.
+
+Rounding noise of a population is taken as independent of all other noise; each further bit leaves a quarter of its power. The
+populations that bring most are widened until all together stay below a share of the outputs' spread. Knows cells and ranges;
+knows no integers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from converters import linear
+from converters.evaluation import apply
+from converters.linear import Matrix, Operator, Window
+from converters.stages import Path
+from converters.values.encoding import Widths, exponents_of, largest_into, reach_of, result_extent, together
+from converters.values.functions import argument_bits, is_tabulated
+from converters.values.populations import Cell, Sum
+from converters.values.ranges import Extent, spread
+from neuro.graph import Graph
+from neuro.neurons.tables import value_bounds
+
+Floats = NDArray[np.float64]
+TARGET = 0.05  # error of the outputs that rounding of values may cause, relative to their spread
+MOST_BITS, MOST_ARGUMENT_BITS = 14, 13
+_SAMPLES, _PROBES = 8, 2
+_HELD = 2**25  # values of all layers, whose gradients may be held at once
+_SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
+_ROUNDING = 1 / 12  # variance of a rounding error, in squared steps
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """By layer, how much the outputs' summed squared error grows with the variance of the noise of each of its values, (*shape):
+    of values as they are, and of those that are not 0 (0 is exact).
+    variance: of the values over samples, (*shape). spread: the outputs' summed variance over samples."""
+
+    anywhere: Mapping[str, Floats]
+    active: Mapping[str, Floats]
+    variance: Mapping[str, Floats]
+    spread: float
+
+
+def effects(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -> Effects | None:
+    """The effects of noise in every cell's value and in the argument of its function; None for graphs too large to try."""
+    size = sum(int(np.prod(layer.shape)) for layer in graph.layers)
+    if size > _HELD:
+        return None
+    wanted = {name for cell in cells for name in (cell.layer.name, cell.before) if name}
+    anywhere: dict[str, Floats] = {name: np.zeros(graph[name].shape) for name in wanted}
+    active: dict[str, Floats] = {name: np.zeros(graph[name].shape) for name in wanted}
+    sums: dict[str, Floats] = {name: np.zeros((2, *graph[name].shape)) for name in wanted}
+    generator = torch.Generator().manual_seed(0)
+    some = spread(samples, _SAMPLES)
+    outputs = []
+    for sample in some:
+        values, noise = _followed(graph, torch.as_tensor(sample)[None], wanted)
+        output = values[graph.output.name]
+        outputs.append(output.detach().double().numpy())
+        for name in wanted:
+            value = values[name].detach()[0].double().numpy()
+            sums[name] += np.stack((value, np.square(value))) / len(some)
+        for probe in range(_PROBES):
+            signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1.0
+            kept = probe + 1 < _PROBES
+            slopes = torch.autograd.grad((output * signs).sum(), list(noise.values()), retain_graph=kept, allow_unused=True)
+            for name, slope in zip(noise, slopes, strict=True):
+                if slope is not None:
+                    power = np.square(slope[0].double().numpy()) / (len(some) * _PROBES)
+                    anywhere[name] += power
+                    active[name] += power * (values[name].detach()[0].numpy() != 0)
+    spread_ = float(np.concatenate(outputs).var(axis=0).sum())
+    variance = {name: np.maximum(squares - np.square(mean), 0) for name, (mean, squares) in sums.items()}
+    return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)
+
+
+def _followed(graph: Graph, sample: torch.Tensor, wanted: set[str]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Every layer's value, and what may be added to those that are wanted: zeros that know their gradient."""
+    values: dict[str, torch.Tensor] = {}
+    noise: dict[str, torch.Tensor] = {}
+    for layer in graph.layers:
+        if layer.op == "input":
+            value = sample
+        elif layer.op == "constant":
+            value = torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
+        else:
+            before = [values[name] for name in layer.inputs]
+            value = apply(layer, before)
+            if layer.op == "quantise":  # rounding passes gradients straight through
+                value = before[0] + (value - before[0]).detach()
+        if layer.name in wanted:
+            noise[layer.name] = torch.zeros_like(value, requires_grad=True)
+            value = value + noise[layer.name]
+        values[layer.name] = value
+    return values, noise
+
+
+def widened(
+    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scale: float, target: float = TARGET
+) -> tuple[tuple[Cell, ...], float]:
+    """The cells with as many bits as they need, and the outputs' error that rounding is then expected to cause.
+    scale: the real value of one step of the input.
+
+    Wider values leave weights fewer bits where a potential is full, so a population is widened only where that helps.
+    """
+    made = {cell.name: cell for cell in cells}
+    readers = _Readers(cells, found, of, widths, scale)
+    waiting = [(-noise, name, part) for cell in cells for name, part, noise in _parts(cell, found, of)]
+    heapq.heapify(waiting)
+    values, weights = -sum(noise for noise, _, _ in waiting), sum(readers.noise.values())
+    goal = target**2 * of.spread
+    while widths.widen and waiting and values > max(goal - weights, weights * _SMALL):
+        noise, name, part = heapq.heappop(waiting)
+        cell = made[name]
+        argument = part == "argument"
+        bits = (cell.argument_bits or argument_bits(cell.layer)) if argument else cell.bits
+        if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS):
+            continue
+        more = 0.0 if argument else readers.more(name)
+        if more + noise * 0.75 >= 0:
+            continue
+        if argument:
+            made[name] = replace(cell, argument_bits=bits + 1)
+        else:
+            made[name] = replace(cell, bits=bits + 1)
+            readers.widen(name)
+        values, weights = values + noise * 0.75, weights + more
+        heapq.heappush(waiting, (noise / 4, name, part))
+    return tuple(made.values()), float(np.sqrt((values + weights) / of.spread))
+
+
+def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[str, str, float]]:
+    """The noise that rounding of a cell's result, and of the argument of its table, brings to the outputs."""
+    if cell.kind in ("input", "readout", "largest") or cell.layer.op == "quantise":
+        return []
+    unit = np.broadcast_to(_unit(cell, found), cell.layer.shape)
+    parts = [(cell.name, "result", _ROUNDING * float((np.square(unit) * of.active[cell.layer.name]).sum()))]
+    if cell.kind == "sum" and is_tabulated(cell.layer, found[cell.before]):
+        argument = found[cell.before]
+        step = float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer))
+        parts.append((cell.name, "argument", _ROUNDING * step**2 * float(of.anywhere[cell.before].sum())))
+    return parts
+
+
+def _unit(cell: Cell, found: Mapping[str, Extent]) -> Floats:
+    """The real value of a step, before any widening."""
+    extent = found[cell.layer.name]
+    levels = value_bounds(cell.bits, bool(extent.lowest.min() < 0))[1]
+    one = cell.kind == "sum" and is_tabulated(cell.layer, found[cell.before])
+    size = extent.size.max() if one else result_extent(cell, found)
+    return np.asarray(np.where(size > 0, size, 1.0) / levels)
+
+
+@dataclass
+class _Path:
+    """A path into a sum, before any widening: its largest weights for one step of the source, inputs of a neuron, variance of
+    the source's integers and the largest of them."""
+
+    source: str
+    largest: Floats
+    fan_in: float
+    variance: float
+    levels: int
+
+
+class _Readers:
+    """What rounding of weights brings to the outputs, by weighted sum, for the bits that its sources have been given."""
+
+    def __init__(self, cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scale: float) -> None:
+        self._widths, self._of, self._found, self._scale = widths, of, found, scale
+        self._cells = {cell.name: cell for cell in cells}
+        self._roots = {cell.name: _root(self._cells, cell.name) for cell in cells}
+        self._extra = dict.fromkeys(self._cells, 0)
+        self._into: dict[str, list[str]] = {}
+        self._sums: dict[str, tuple[Cell, Sum, list[_Path], bool]] = {}
+        for cell in cells:
+            if cell.kind in ("sum", "readout"):
+                (port,) = cell.ports
+                assert isinstance(port, Sum)
+                paths = [self._path(path) for path in port.paths]
+                self._sums[cell.name] = cell, port, paths, any(isinstance(path.operator, Window) for path in port.paths)
+                for source in dict.fromkeys(self._roots[path.source] for path in paths):
+                    self._into.setdefault(source, []).append(cell.name)
+        self.noise = {name: self._noise(name, self._extra) for name in self._sums}
+
+    def more(self, source: str) -> float:
+        """By how much a further bit of a source's values raises the noise of weights."""
+        tried = {**self._extra, source: self._extra[source] + 1}
+        return sum(self._noise(name, tried) - self.noise[name] for name in self._into.get(source, ()))
+
+    def widen(self, source: str) -> None:
+        self._extra[source] += 1
+        for name in self._into.get(source, ()):
+            self.noise[name] = self._noise(name, self._extra)
+
+    def _noise(self, name: str, extra: Mapping[str, int]) -> float:
+        cell, port, paths, shared = self._sums[name]
+        if not paths:
+            return 0.0
+        shape, value = cell.layer.shape, cell.before or cell.layer.name
+        bits = [extra[self._roots[path.source]] for path in paths]
+        largest = [path.largest / 2.0**more for path, more in zip(paths, bits, strict=True)]
+        levels = [path.levels << more for path, more in zip(paths, bits, strict=True)]
+        exponents = exponents_of([float(each.max()) for each in largest], levels)
+        scale = together([each / 2.0**e for each, e in zip(largest, exponents, strict=True)], shape, shared)
+        room = self._widths.room(cell.kind == "sum")
+        step = np.maximum(scale / self._widths.limit, reach_of(port, self._found[value], scale.shape) / room)
+        matters = float((self._of.anywhere[value] * np.square(step)).sum())
+        brought = sum(p.fan_in * p.variance * 4.0 ** (e + more) for p, e, more in zip(paths, exponents, bits, strict=True))
+        return _ROUNDING * matters * brought
+
+    def _path(self, path: Path) -> _Path:
+        unit, levels, seen = self._sender(path.source)
+        real = linear.times(path.operator, unit, 1.0)
+        entries = prod(real.weight.shape[1:]) if isinstance(real, Window) else np.count_nonzero(_stored(real)) / prod(real.target)
+        variance = float((seen / np.square(unit)).mean())
+        return _Path(path.source, largest_into(real, real.target), float(entries), variance, levels)
+
+    def _sender(self, name: str) -> tuple[Floats, int, Floats]:
+        """Unit, largest integer and variance of what a cell sends, before any widening; biases make up for the mean."""
+        cell = self._cells[name]
+        seen = self._of.variance[cell.layer.name]
+        if cell.kind == "input":
+            size = float(np.sqrt(seen.max())) or 1.0
+            return np.full((1,) * seen.ndim, self._scale), max(1, int(np.ceil(size / self._scale))), seen
+        cell = self._cells[self._roots[name]]
+        levels = value_bounds(cell.bits, bool(self._found[cell.layer.name].lowest.min() < 0))[1]
+        unit = _unit(cell, self._found)
+        return (unit if unit.ndim == seen.ndim else np.full((1,) * seen.ndim, unit.max())), levels, seen
+
+
+def _stored(operator: Operator) -> Any:
+    assert isinstance(operator, Matrix)
+    return operator.weight.data if sparse.issparse(operator.weight) else operator.weight
+
+
+def _root(cells: Mapping[str, Cell], name: str) -> str:
+    """The cell whose integers another one sends: maxima send those that they read."""
+    while cells[name].kind == "largest":
+        name = cells[name].sources[0]
+    return name
