@@ -2,7 +2,8 @@
 
     python benchmarks/wild.py FOLDER [NAME ...]
 
-Prints one row a file. Inputs are normal noise, unless FOLDER/NAME.npy holds better ones (samples, *shape).
+Prints one row a file. Inputs are normal noise, or rendered text for those that read text, unless FOLDER/NAME.npy holds better
+ones (samples, *shape).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 import converters
 import neuro
@@ -23,7 +26,61 @@ HOW: dict[str, dict[str, Any]] = {  # what a file leaves open
     "ppocr_v5_det": {"sizes": {"DynamicDimension.1": 64, "DynamicDimension.2": 64}},
     "swift_f0": {"sizes": {"samples": 2048}, "fixed": {"fmin": 46.875, "fmax": 2093.75}, "samples": False},
 }
-SAMPLES, COMPARED = 32, 2
+SAMPLES, COMPARED = 48, 2
+READ_TEXT = ("ppocr_direction", "ppocr_v5_det")
+WORDS = (
+    "invoice",
+    "total",
+    "market",
+    "open",
+    "house",
+    "2026",
+    "coffee",
+    "street",
+    "no.",
+    "17",
+    "train",
+    "to",
+    "exit",
+    "sale",
+    "50",
+    "%",
+    "off",
+    "name",
+    "date",
+    "signed",
+    "please",
+    "hold",
+)
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, which these files were trained with
+
+
+def pages(count: int, height: int, width: int, seed: int = 1) -> Any:
+    """Images of text in several sizes and colours, (count, 3, height, width), normalised."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        light, dark = rng.uniform(0.6, 1, 3), rng.uniform(0, 0.4, 3)
+        paper, ink = (light, dark) if rng.random() < 0.7 else (dark, light)
+        figure = Figure(figsize=(width / 50, height / 50), dpi=50, facecolor=tuple(paper))
+        canvas, y = FigureCanvasAgg(figure), 1 - rng.uniform(0, 0.2)
+        while y > 0.05:
+            size = rng.uniform(6, 16)
+            line = " ".join(rng.choice(WORDS, rng.integers(1, 4)))
+            figure.text(rng.uniform(0, 0.3), y, line, fontsize=size, color=tuple(ink), va="top")
+            y -= size * 50 / 72 * 2.2 / height * rng.uniform(1, 1.6)
+        canvas.draw()
+        image = np.asarray(canvas.buffer_rgba())[..., :3] / 255 + rng.normal(0, 0.02, (height, width, 3))
+        shade = rng.normal(0, 0.05) * np.linspace(-1, 1, width)[None, :, None]
+        made.append(((image + shade - MEAN) / SPREAD).transpose(2, 0, 1))
+    return np.stack(made).astype(np.float32)
+
+
+def like(name: str, shape: tuple[int, ...]) -> Any:
+    """Inputs (samples, *shape) as a file's users have them, as far as they can be made here."""
+    if name in READ_TEXT:
+        return pages(SAMPLES, *shape[1:])
+    return np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32)
 
 
 def row(path: Path) -> str:
@@ -32,8 +89,7 @@ def row(path: Path) -> str:
     try:
         graph = converters.read_onnx(path, **HOW.get(path.stem, {}))
         kept = path.with_suffix(".npy")
-        shape = (SAMPLES, *graph.inputs[0].shape)
-        x = np.load(kept) if kept.exists() else np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        x = np.load(kept) if kept.exists() else like(path.stem, graph.inputs[0].shape)
         made = converters.convert(graph, x, code="graded")
     except neuro.NeuroError as error:
         return f"| {path.stem} | refused | {error} |"

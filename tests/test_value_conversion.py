@@ -15,6 +15,7 @@ import converters
 import neuro
 from converters.evaluation import logits
 from converters.folding import fold
+from converters.values import populations
 from converters.values.decompose import decompose
 from converters.values.populations import cells
 from converters.values.tail import split_tail
@@ -76,6 +77,16 @@ def of(function, **modules: nn.Module) -> nn.Module:
     return flat(Module(function, **modules))
 
 
+def tokens(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """A softmax along tokens between two dense layers over them."""
+    return m.b(F.gelu(m.a(x) + x.mean((1, 2), keepdim=True)).transpose(1, 2).softmax(2).transpose(1, 2)).flatten(1)
+
+
+def windows(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Gated features of tokens in windows."""
+    return (m.b(m.n(m.a(x)) * torch.sigmoid(m.g(x))).permute(0, 2, 1, 3) + 1).flatten(1)
+
+
 NETS = {
     "activations": (
         nn.Sequential(
@@ -93,6 +104,9 @@ NETS = {
     "softmax inside": (of(lambda m, x: (m.a(x)).softmax(-1) * x, a=nn.Linear(6, 6)), (6,)),
     "transposed": (flat(nn.Conv2d(2, 4, 3), nn.SiLU(), nn.ConvTranspose2d(4, 3, 2, 2), nn.ELU()), (2, 6, 6)),
     "sequence": (flat(nn.Conv1d(4, 6, 3, padding=1), nn.Softplus(), nn.Conv1d(6, 6, 3, groups=6), nn.AvgPool1d(2)), (4, 10)),
+    "tokens": (of(tokens, a=nn.Linear(5, 7), b=nn.Linear(7, 3)), (6, 5)),
+    "windows": (of(windows, a=nn.Linear(4, 6), g=nn.Linear(4, 6), n=nn.LayerNorm(6), b=nn.Linear(6, 2)), (3, 5, 4)),
+    "tokens out": (of(lambda m, x: m.b(F.silu(m.a(x))), a=nn.Linear(4, 6), b=nn.Linear(6, 3)), (5, 4)),
     "long maxima": (flat(nn.Conv1d(2, 4, 1), nn.GELU(), nn.AdaptiveMaxPool1d(1)), (2, 19)),
 }  # fmt: skip
 
@@ -214,6 +228,23 @@ def test_wide_values_are_told() -> None:
     bits = {p.neuron.value_bits for p in made.network.populations if isinstance(p.neuron, neuro.Value)}
     assert min(bits) == 8
     assert max(bits) <= 16
+
+
+@pytest.mark.parametrize(("listed", "shared"), [(1 << 20, 4), (1000, 7)])
+def test_dense_layers_over_positions_share_their_weights(listed: int, shared: int, monkeypatch) -> None:
+    """All positions use one copy of the weights. A layer whose input is rearranged does where a population puts it in order, and
+    one is made where the list of synapses would be long."""
+    monkeypatch.setattr(populations, "_LISTED", listed)
+    torch.manual_seed(0)
+    block = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True, dropout=0).eval()
+    model = of(lambda m, x: m.b(m.e(x)).mean(1), e=nn.Linear(8, 32), b=block)
+    x = inputs(48, 8, samples=6)
+    model(torch.zeros(1, 48, 8))
+    made = converters.convert(model, x, code="graded")
+    assert sum(type(p) is neuro.Conv1d and p.weights.size > 32 for p in made.network.projections) == shared
+    assert max(p.weights[0].size for p in made.network.projections if isinstance(p, neuro.Sparse)) < 48 * 48 * 32
+    assert made.agreement.correlation > 0.99
+    assert np.array_equal(neuro.run(made.network, x[:1]).logits, made.quantised(x[:1]))
 
 
 def differences() -> tuple[nn.Module, np.ndarray]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation import Evaluation
 from converters.stepping import source_signal
-from converters.values.encoding import Encoded, channel_axis, narrow
+from converters.values.encoding import Encoded, narrow
 from converters.values.evaluating import Sent, charge, respond
 from converters.values.populations import Cell
 from converters.values.ranges import spread
@@ -70,8 +70,7 @@ class Corrector:
         neuron: Any = one.population.neuron
         own = np.asarray(neuron.offset) if neuron.is_readout else np.asarray(neuron.bias) * one.step
         missing = self._means[cell.before or cell.layer.name] - sum(brought) * one.step - own
-        keep = channel_axis(cell.layer.shape)
-        return np.asarray(missing.mean(axis=tuple(a for a in range(missing.ndim) if a != keep), keepdims=True))
+        return np.asarray(missing.mean(axis=tuple(a for a in range(missing.ndim) if a != cell.channels), keepdims=True))
 
 
 def _around(cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Network:

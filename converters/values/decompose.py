@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.values.layout import with_channels_first
 from converters.values.writing import Writer
 from neuro.graph import Graph, Layer
 
@@ -40,7 +41,7 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
             continue
         layers.append(layer)
         shapes[layer.name] = layer.shape
-    return graph.relayered(layers), bits
+    return with_channels_first(graph.relayered(layers)), bits
 
 
 def _softmax(w: Writer, layer: Layer) -> bool:

@@ -89,16 +89,9 @@ def encode(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent],
 
 def result_extent(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     """The largest |value| that neurons with one unit share, (as many axes as the shape, each whole or 1)."""
-    size, keep = found[cell.layer.name].size, None if cell.uniform else channel_axis(cell.layer.shape)
+    size, keep = found[cell.layer.name].size, None if cell.uniform else cell.channels
     axes = tuple(axis for axis in range(size.ndim) if axis != keep)
     return np.asarray(size.max(axis=axes, keepdims=True))
-
-
-def channel_axis(shape: tuple[int, ...]) -> int | None:
-    """The axis along which units may differ: channels of images; of two axes the shorter, features or channels; else none."""
-    if len(shape) > 3:
-        return None
-    return int(np.argmin(shape)) if len(shape) == 2 else 0
 
 
 def compressed(values: Floats, alike: float = 1.0) -> Floats:

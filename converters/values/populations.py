@@ -30,6 +30,7 @@ _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
 OPERAND_BITS = 8
+_LISTED = 1 << 20  # synapses beyond which a population in the right order is worth its neurons
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Pick:
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
-    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; argument_bits: of the
-    argument of its table, 0 for as many as usual."""
+    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along
+    which units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual."""
 
     name: str
     kind: str
@@ -62,6 +63,7 @@ class Cell:
     uniform: bool = False
     before: str = ""
     argument_bits: int = 0
+    channels: int | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -89,8 +91,17 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
     plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits}
     for layer in graph.layers:
         _keep_inputs(plan, layer)
-    found = [_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names]
-    return (*found, _readout(plan))
+    found = [*(_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names), _readout(plan)]
+    first = any(layer.op in ("conv", "conv_transpose") and len(layer.shape) == 2 for layer in graph.layers)
+    return tuple(replace(cell, channels=_channel_axis(cell.layer.shape, first)) for cell in found)
+
+
+def _channel_axis(shape: tuple[int, ...], first: bool) -> int | None:
+    """The axis along which units may differ: channels of images; of two axes the first where convolutions read such values, else
+    the shorter, features or channels; else none."""
+    if len(shape) > 3:
+        return None
+    return int(np.argmin(shape)) if len(shape) == 2 and not first else 0
 
 
 def _keep_inputs(plan: _Plan, layer: Layer) -> None:
@@ -103,9 +114,12 @@ def _keep_inputs(plan: _Plan, layer: Layer) -> None:
                 plan.bits.setdefault(source, OPERAND_BITS)
             if layer.op == "matmul" or (layer.op == "max_pool" and source != name):
                 _make_uniform(plan, source)
-    elif layer.op in _WEIGHTED and _weighted_before(plan, layer.inputs[0]):
+    elif layer.op in _WEIGHTED and (_weighted_before(plan, layer.inputs[0]) or _moved_before(plan, layer)):
         plan.names.add(layer.inputs[0])
         plan.bits.setdefault(layer.inputs[0], LINEAR_BITS)
+    elif layer.op in _MOVES and _explicit(plan, layer) > _LISTED:
+        plan.names.add(layer.inputs[0])
+        plan.bits.setdefault(layer.inputs[0], STREAM_BITS)
     elif layer.op == "add" and len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
         plan.names.add(layer.name)
         plan.bits.setdefault(layer.name, STREAM_BITS)
@@ -131,6 +145,22 @@ def _weighted_before(plan: _Plan, name: str) -> bool:
         return False
     layer = plan.graph[name]
     return layer.op in _WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
+
+
+def _moved_before(plan: _Plan, layer: Layer) -> bool:
+    """Whether a convolution reads rearranged values, through which it would be a long list of synapses."""
+    source = layer.inputs[0]
+    return source not in plan.names and plan.graph[source].op in _MOVES and _synapses(layer) > _LISTED
+
+
+def _explicit(plan: _Plan, layer: Layer) -> int:
+    """The synapses that a convolution takes when it is listed because of what rearranges its values."""
+    source = plan.graph[layer.inputs[0]]
+    return _synapses(source) if source.name not in plan.names and source.op == "conv" else 0
+
+
+def _synapses(layer: Layer) -> int:
+    return int(layer.arrays["weight"].size * prod(layer.shape[1:])) if layer.op == "conv" else 0
 
 
 def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
