@@ -31,6 +31,7 @@ from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.converting import value_network
 from converters.values.precision import MOST_BITS
+from converters.values.recognising import recognised
 from converters.values.tail import split_tail
 from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
@@ -164,7 +165,7 @@ def convert(
     )
     bits = (weight_bits, potential_bits)
     calibration = as_array(calibration)
-    graph, tail = split_tail(fold(float_graph(model, calibration)))
+    graph, tail = split_tail(recognised(fold(float_graph(model, calibration))))
     of_values = computes_with_values(graph)
     fixed = None if value_bits == "auto" else whole("convert", "value_bits", value_bits, 4, MOST_BITS, error=ConversionError)
     if fixed and not of_values:

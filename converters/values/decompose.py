@@ -16,6 +16,7 @@ import numpy as np
 from converters.values.layout import with_channels_first
 from converters.values.writing import Writer
 from neuro.graph import Graph, Layer
+from neuro.ops import output_shape
 
 INVERSE_BITS = 16  # of reciprocals and inverse roots
 EXP_BITS = 12  # of exponentials that are summed up
@@ -41,7 +42,29 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
             continue
         layers.append(layer)
         shapes[layer.name] = layer.shape
-    return with_channels_first(graph.relayered(layers)), bits
+    return with_channels_first(graph.relayered(_with_axes(layers))), bits
+
+
+def _with_axes(layers: list[Layer]) -> list[Layer]:
+    """The layers with an axis of one for values that have none."""
+    if all(layer.shape for layer in layers):
+        return layers
+    made: list[Layer] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in layers:
+        if not layer.shape:
+            before = [shapes[name] for name in layer.inputs]
+            if layer.op == "constant":
+                layer = replace(layer, shape=(1,), arrays={"value": layer.arrays["value"].reshape(1)})
+            elif layer.op == "reshape" or output_shape(layer, before) == (1,):
+                layer = replace(layer, shape=(1,))
+            else:  # an op that takes an axis away
+                bare = replace(layer, name=f"{layer.name}.bare")
+                made.append(bare)
+                layer = Layer(layer.name, "reshape", (bare.name,), (1,), where=layer.where)
+        made.append(layer)
+        shapes[layer.name] = layer.shape
+    return made
 
 
 def _softmax(w: Writer, layer: Layer) -> bool:

@@ -178,6 +178,7 @@ def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Ext
     scaled = _scaled(cell, port, made, found[cell.before], widths, clipped=timing.together)
     how = lookup(
         cell.layer,
+        cell.fused,
         found[cell.before],
         result_extent(cell, found),
         cell.bits,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.values.fusing import Fused, function_of
 from converters.values.ranges import Extent
 from neuro.errors import ConversionError
 from neuro.functions import FUNCTIONS, compute
@@ -33,15 +34,16 @@ class Lookup:
     parameters: dict[str, Any]
 
 
-def argument_bits(layer: Layer) -> int:
+def argument_bits(layer: Layer, part: Fused | None) -> int:
     """Bits of the argument of a function's table, unless more are asked for."""
-    return _ARGUMENT_BITS.get(str(layer.options["name"]), _OTHER_BITS)
+    names = (str(layer.options["name"]),) if part is None else part.names
+    return max((_ARGUMENT_BITS.get(name, _OTHER_BITS) for name in names), default=_OTHER_BITS)
 
 
-def is_tabulated(layer: Layer, argument: Extent) -> bool:
+def is_tabulated(layer: Layer, part: Fused | None, argument: Extent) -> bool:
     """Whether a layer is computed by one table for all its neurons."""
-    if layer.op != "function":
-        return False
+    if layer.op != "function" or part is not None:
+        return part is not None
     name = str(layer.options["name"])
     return name not in SCALED_ALIKE and not _is_restored(name, argument)
 
@@ -50,9 +52,14 @@ def _is_restored(name: str, argument: Extent) -> bool:
     return float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt")
 
 
-def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: float, table_bits: int = 0) -> Lookup:
-    """How to compute a layer of one input from a sum. `result`: the largest |value| of it, broadcast to the shape; finest: no
-    step of the argument of a table needs to be smaller; table_bits: of that argument, 0 for as many as usual."""
+def lookup(
+    layer: Layer, part: Fused | None, argument: Extent, result: Floats, bits: int, finest: float, table_bits: int = 0
+) -> Lookup:
+    """How to compute a layer of one input, or the part of the graph that ends with it, from a sum. `result`: the largest |value|
+    of it, broadcast to the shape; finest: no step of the argument of a table needs to be smaller; table_bits: of that argument,
+    0 for as many as usual."""
+    if part is not None:
+        return _tabulated(layer, part, argument, bits, finest, table_bits or argument_bits(layer, part))
     if layer.op == "quantise":
         return _quantised(layer, len(result.shape))
     if layer.op == "relu":
@@ -66,7 +73,7 @@ def lookup(layer: Layer, argument: Extent, result: Floats, bits: int, finest: fl
         return _scaled_alike(name, values, argument, result, bits)
     if _is_restored(name, argument):
         return _restored(name, argument, bits, finest)
-    return _tabulated(layer, argument, bits, finest, table_bits or argument_bits(layer))
+    return _tabulated(layer, None, argument, bits, finest, table_bits or argument_bits(layer, None))
 
 
 def _unit(result: Floats, levels: int) -> Floats:
@@ -124,17 +131,18 @@ def _restored(name: str, argument: Extent, bits: int, finest: float) -> Lookup:
     return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
 
 
-def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float, table_bits: int) -> Lookup:
-    name, values = str(layer.options["name"]), tuple(layer.options["values"])
+def _tabulated(layer: Layer, part: Fused | None, argument: Extent, bits: int, finest: float, table_bits: int) -> Lookup:
+    of = function_of(layer, part)
+    name = " of ".join(part.names[::-1]) if part else str(layer.options["name"])
     low, high = float(argument.lowest.min()), float(argument.highest.max())
-    seen = compute(name, np.linspace(low, high, 4097), values)
+    seen = of(low + (high - low) / 4096 * np.arange(4097))
     if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
     room = _BEYOND * (high - low)
     unit_in = max((high - low + 2 * room) / ((1 << table_bits) - 2), finest)
     lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
-    entries = compute(name, np.arange(lowest, highest + 1) * unit_in, values)
+    entries = of(np.arange(lowest, highest + 1) * unit_in)
     finite = np.flatnonzero(np.isfinite(entries))
     lowest, highest = lowest + int(finite[0]), lowest + int(finite[-1])
     ends = seen[np.isfinite(seen)]
@@ -142,7 +150,7 @@ def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float, table_b
     largest = float(np.abs(ends).max()) or 1.0
     unit_out = largest / value_bounds(bits, signed)[1]
     table = value_table(
-        lambda x: compute(name, x, values),
+        of,
         lowest=lowest, highest=highest, unit_in=unit_in, unit_out=unit_out, bits=bits, signed=signed,
     )  # fmt: skip
     parameters = {"lowest": lowest, "highest": highest, "table": table, "value_bits": bits}

@@ -19,6 +19,7 @@ from converters.evaluation import apply, evaluate
 from converters.linear import Matrix, Operator
 from converters.stages import Path, split_concat
 from converters.values.decompose import STREAM_BITS
+from converters.values.fusing import Fused, fused
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.ops import OPS
@@ -30,6 +31,7 @@ _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
 OPERAND_BITS = 8
+_MEAN = 16  # values, the mean of which is a population of its own where it is added to others
 _LISTED = 1 << 20  # synapses beyond which a population in the right order is worth its neurons
 
 
@@ -53,7 +55,8 @@ class Pick:
 class Cell:
     """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
     readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along
-    which units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual."""
+    which units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual;
+    fused: the part of the graph that the table computes, where it is more than the layer."""
 
     name: str
     kind: str
@@ -63,6 +66,7 @@ class Cell:
     uniform: bool = False
     before: str = ""
     argument_bits: int = 0
+    fused: Fused | None = None
     channels: int | None = None
 
     @property
@@ -79,6 +83,7 @@ class _Plan:
     graph: Graph
     bits: dict[str, int]
     names: set[str] = field(default_factory=set)
+    fused: dict[str, Fused] = field(default_factory=dict)
     uniform: set[str] = field(default_factory=set)
 
 
@@ -88,9 +93,12 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
         if layer.op not in _ALWAYS | _LINEAR:
             raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
     plan = _Plan(graph, dict(bits))
-    plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits}
+    plan.fused = fused(graph, bits)
+    inner = {layer.name for part in plan.fused.values() for layer in part.layers}
+    plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits} - inner | set(plan.fused)
     for layer in graph.layers:
-        _keep_inputs(plan, layer)
+        if layer.name not in inner:
+            _keep_inputs(plan, layer)
     found = [*(_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names), _readout(plan)]
     first = any(layer.op in ("conv", "conv_transpose") and len(layer.shape) == 2 for layer in graph.layers)
     return tuple(replace(cell, channels=_channel_axis(cell.layer.shape, first)) for cell in found)
@@ -120,9 +128,14 @@ def _keep_inputs(plan: _Plan, layer: Layer) -> None:
     elif layer.op in _MOVES and _explicit(plan, layer) > _LISTED:
         plan.names.add(layer.inputs[0])
         plan.bits.setdefault(layer.inputs[0], STREAM_BITS)
-    elif layer.op == "add" and len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
-        plan.names.add(layer.name)
-        plan.bits.setdefault(layer.name, STREAM_BITS)
+    elif layer.op == "add":
+        for name in layer.inputs:
+            if _repeated(plan, name, layer) >= _MEAN:
+                plan.names.add(name)
+                plan.bits.setdefault(name, STREAM_BITS)
+        if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
+            plan.names.add(layer.name)
+            plan.bits.setdefault(layer.name, STREAM_BITS)
 
 
 def _make_uniform(plan: _Plan, name: str) -> None:
@@ -159,6 +172,17 @@ def _explicit(plan: _Plan, layer: Layer) -> int:
     return _synapses(source) if source.name not in plan.names and source.op == "conv" else 0
 
 
+def _repeated(plan: _Plan, name: str, layer: Layer) -> int:
+    """How many values a sum has that is added at several places: as synapses of each, its weights would be small there."""
+    times = prod(layer.shape) // max(1, prod(plan.graph[name].shape))
+    while times > 1 and name not in plan.names and len(plan.graph[name].inputs) == 1:
+        before = plan.graph[name].inputs[0]
+        if plan.graph[name].op == "reduce":
+            return prod(plan.graph[before].shape) // prod(plan.graph[name].shape)
+        name = before
+    return 0
+
+
 def _synapses(layer: Layer) -> int:
     return int(layer.arrays["weight"].size * prod(layer.shape[1:])) if layer.op == "conv" else 0
 
@@ -168,6 +192,10 @@ def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
     bits, uniform = max(plan.bits.get(name, value_bits), value_bits), name in plan.uniform
     if layer.op == "input":
         return Cell(name, "input", layer, bits=bits)
+    if name in plan.fused:
+        part = plan.fused[name]
+        port = _sum(graph, part.source, plan.names)
+        return Cell(name, "sum", layer, (port,), bits, uniform, part.source, fused=part)
     if layer.op == "multiply":
         return Cell(name, "product", layer, tuple(_pick(plan, n, layer.shape) for n in layer.inputs), bits, uniform)
     if layer.op == "matmul":

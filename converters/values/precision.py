@@ -122,7 +122,7 @@ def widened(
         noise, name, part = heapq.heappop(waiting)
         cell = made[name]
         argument = part == "argument"
-        bits = (cell.argument_bits or argument_bits(cell.layer)) if argument else cell.bits
+        bits = (cell.argument_bits or argument_bits(cell.layer, cell.fused)) if argument else cell.bits
         if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS):
             continue
         more = 0.0 if argument else readers.more(name)
@@ -144,9 +144,9 @@ def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[s
         return []
     unit = np.broadcast_to(_unit(cell, found), cell.layer.shape)
     parts = [(cell.name, "result", _ROUNDING * float((np.square(unit) * of.active[cell.layer.name]).sum()))]
-    if cell.kind == "sum" and is_tabulated(cell.layer, found[cell.before]):
+    if cell.kind == "sum" and is_tabulated(cell.layer, cell.fused, found[cell.before]):
         argument = found[cell.before]
-        step = float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer))
+        step = float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer, cell.fused))
         parts.append((cell.name, "argument", _ROUNDING * step**2 * float(of.anywhere[cell.before].sum())))
     return parts
 
@@ -155,7 +155,7 @@ def _unit(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     """The real value of a step, before any widening."""
     extent = found[cell.layer.name]
     levels = value_bounds(cell.bits, bool(extent.lowest.min() < 0))[1]
-    one = cell.kind == "sum" and is_tabulated(cell.layer, found[cell.before])
+    one = cell.kind == "sum" and is_tabulated(cell.layer, cell.fused, found[cell.before])
     size = extent.size.max() if one else result_extent(cell, found)
     return np.asarray(np.where(size > 0, size, 1.0) / levels)
 
