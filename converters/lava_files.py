@@ -1,6 +1,6 @@
 """lava-dl files (`.net`, HDF5 of slayer's export, as netx reads them) in and out. Knows files; the blocks are in `formats/`.
 
-Files are not trusted: see `converters.formats.hdf5`. Lava and lava-dl were archived in May 2026; the layout is that of their last
+Files are not trusted: see `neuro.hdf5`. Lava and lava-dl were archived in May 2026; the layout is that of their last
 version.
 """
 
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.formats.hdf5 import read_group
 from converters.formats.lava_blocks import Block, Shape
 from converters.formats.lava_export import exported
 from converters.formats.lava_import import Reading, imported
 from neuro.errors import FormatError, InputError, NeuroError
 from neuro.files import atomic_path
+from neuro.hdf5 import read_group
 from neuro.network import Network
 from neuro.numbers import truth, whole
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from converters.formats.hdf5 import read_group
 from converters.formats.nir_export import exported
 from converters.formats.nir_import import imported
 from converters.formats.nir_layers import LINEAR, NEURONS
@@ -18,6 +17,7 @@ from converters.formats.nir_neurons import reading
 from converters.formats.nir_own import is_own, restored
 from neuro.errors import FormatError, NeuroError
 from neuro.files import atomic_path
+from neuro.hdf5 import read_group
 from neuro.network import Network
 
 _REMEDY = "Write it again with the nir package"

@@ -25,6 +25,7 @@ from converters.modules import load_module
 from neuro.bundles import save_parts
 from neuro.cli.inputs import read_data
 from neuro.errors import NeuroError
+from neuro.events import read_events
 from neuro.files import read_tensors
 from neuro.keywords.audio import read_wav
 from neuro.keywords.corpus import read_arrays
@@ -48,6 +49,7 @@ def read_journal(path: Path) -> object:
         return dict(journal.records)
 
 
+EVENTS = Path(__file__).parent / "data" / "events"
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its files are named, the reader)
     "network": ("net.safetensors", neuro.Network.load),
     "graph": ("graph.safetensors", neuro.Graph.load),
@@ -67,6 +69,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "nir": ("net.nir", converters.read_nir),
     "lava": ("net.net", converters.read_lava_dl),
     "journal": ("journal.jsonl", read_journal),
+    "event packets": ("dv_lz4.aedat4", read_events),
+    "event words": ("wizard_evt3.raw", read_events),
+    "event arrays": ("events.npz", read_events),
 }
 
 
@@ -194,6 +199,7 @@ def write_good(reader: str, path: Path) -> None:
         "lava": lambda: write_net(path, [dense(np.ones((4, 2)), lif()), dense(np.ones((3, 4)), sdn())]),
         "journal": lambda: write_journal(path),
         "recording": lambda: path.write_bytes(wav(np.arange(64, dtype="<i2").tobytes())),
+        **{name: lambda: path.write_bytes((EVENTS / READERS[reader][0]).read_bytes()) for name in READERS if "event" in name},
     }  # fmt: skip
     whole[reader]()
 

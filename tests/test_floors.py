@@ -12,8 +12,21 @@ from neuro.compiled import sources
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
-    | {"windows", "numbers", "locating", "pickles", "codes", "functions"},
-    {"weights", "files", "bundles", "oprows", "valueops", "ops", "graph", "network", "neurons", "projections", "encoding"},
+    | {"windows", "numbers", "locating", "pickles", "codes", "functions", "hdf5"},
+    {
+        "weights",
+        "files",
+        "bundles",
+        "oprows",
+        "valueops",
+        "ops",
+        "graph",
+        "network",
+        "neurons",
+        "projections",
+        "encoding",
+        "events",
+    },
     {"engine"},
     {"chip"},
     {"machines"},

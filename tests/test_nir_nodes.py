@@ -240,7 +240,7 @@ def test_leaky_neurons_follow_their_equations(current: bool, late: bool) -> None
 
 
 def test_a_leaky_integrator_sends_what_its_potential_changes_by() -> None:
-    sent, v = zip(*(leaky_integrator(c, (2**15,), v) for c, v in [(3, 0), (0, 192), (-1, 96)]), strict=True)
+    sent, v = zip(*(leaky_integrator(c, (2**15, 6), v) for c, v in [(3, 0), (0, 192), (-1, 96)]), strict=True)
     assert v == (192, 96, 48 - 64)
     assert sent == (192, -96, -112)
 

@@ -16,7 +16,19 @@ from numpy.typing import NDArray
 from converters import integers, linear
 from converters.evaluation import apply
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
-from converters.formats.nir_neurons import Equations, Reading, bias_unit, equations, integrator, model, takes_bias
+from converters.formats.nir_neurons import (
+    POTENTIAL,
+    Equations,
+    Reading,
+    bias_unit,
+    equations,
+    integrator,
+    integrator_bits,
+    integrator_error,
+    leak_gain,
+    model,
+    takes_bias,
+)
 from converters.linear import Operator
 from neuro.encoding import source_of
 from neuro.errors import ConversionError
@@ -240,7 +252,7 @@ class _Importer:
                 raise ConversionError(self.where(name), "a leak voltage has no place in its model here", "Set v_leak to v_reset")
             own, carried = np.zeros(1), own + carried
         if e.threshold is None:
-            self._integrator(name, e, scale, start)
+            self._integrator(name, e, scale, start, operators, own + carried)
         else:
             bias = np.rint(own * scale * bias_unit(e)).astype(np.int64)
             self.populations[name] = Population(name, shape, model(e, round(scale), bias, start, self.r))
@@ -249,7 +261,7 @@ class _Importer:
         if whole.any():
             self.bias_wanted.append((name, whole))
 
-    def _integrator(self, name: str, e: Equations, scale: float, start: int) -> None:
+    def _integrator(self, name: str, e: Equations, scale: float, start: int, operators: list[Operator], constant: Floats) -> None:
         """A neuron that never fires: a readout, which leaks by way of a population that sends its changes."""
         after = [type(self.nodes[b]).__name__ for b in self.nodes if name in self.before[b]]
         if e.keep_current is not None or set(after) != {"Output"}:
@@ -258,8 +270,15 @@ class _Importer:
         if e.keep == 1:
             self.populations[name] = Population(name, shape, Readout(1 / scale, start_step=start))
             return
-        self.populations[name] = Population(name, shape, integrator(e, start))
-        self._readout(name, Readout(1 / (64 * scale), start_step=start + 1, potential_bits=31))
+        rounded = sum(_fan_in(op) * _off(_flat(op) * scale) for op in operators) + _off(constant * scale)
+        most = scale * (sum(_reach(op) for op in operators) + float(np.abs(constant).max(initial=0))) + rounded
+        bits = integrator_bits(e, most)
+        self.populations[name] = Population(name, shape, integrator(e, start, bits))
+        self._readout(name, Readout(1 / (2**bits * scale), start_step=start + 1))
+        off = integrator_error(e, bits, most, rounded) / scale
+        self.notes.append(
+            f"node {name!r}: its potential has 24 bits, and with inputs of 0 and 1 is within {off:.3g} of its equation's"
+        )
 
     def _unit(self, source: str) -> float:
         population = self.populations.get(source)
@@ -271,8 +290,12 @@ class _Importer:
         room = 1.0 if e is None or e.keep_current is None else 1 / (1 - min(e.keep_current, 1 - 2**-12))
         total = room * sum(_reach(op) for op in operators) + float(np.abs(bias).max(initial=0))
         most = min(self.r.limit / largest, e.limit if e else 2.0**20, (e.limit if e else 2.0**22) / max(total, 1e-30))
-        flat = [linear.entries(op) if isinstance(op, linear.Matrix) else op.weight for op in operators]
-        flat = [*map(np.ravel, flat), np.ravel(bias)]
+        if (
+            e is not None and e.threshold is None and e.keep < 1
+        ):  # a potential of 24 bits holds all that it can add up to, with half a unit of rounding for each weight
+            spare = POTENTIAL / leak_gain(e) - 1 - sum(_fan_in(op) for op in operators)
+            most = min(self.r.limit / largest, e.limit, spare / max(total, 1e-30))
+        flat = [*map(_flat, operators), np.ravel(bias)]
         levels = {1.0} if e is None or e.threshold is None else {1.0, *np.unique(e.threshold)[:4].tolist()}
         tried = sorted(level * 2.0**power for level in levels for power in range(-24, 25))
         for scale in tried:
@@ -281,7 +304,7 @@ class _Importer:
         if most < 1:
             raise ConversionError(self.where(name), f"weights reach {largest:.3g} thresholds", "Pass more weight_bits")
         scale = float(math.floor(most))
-        errors = [float(np.abs(v * scale - np.rint(v * scale)).max(initial=0)) for v in flat[:-1]]
+        errors = [_off(v * scale) for v in flat[:-1]]
         self.worst = max(self.worst, *(error / (largest * scale) for error in errors))
         return scale
 
@@ -341,8 +364,25 @@ def _reach(operator: Operator) -> float:
     return float(np.abs(operator.weight).reshape(len(operator.weight), -1).sum(axis=1).max())
 
 
+def _flat(operator: Operator) -> Floats:
+    """Every weight of an operator."""
+    return np.ravel(linear.entries(operator) if isinstance(operator, linear.Matrix) else operator.weight)
+
+
+def _fan_in(operator: Operator) -> int:
+    """At least the largest number of weights into one target."""
+    if isinstance(operator, linear.Matrix):
+        return int(np.max((operator.weight != 0).sum(axis=0)))
+    return int(operator.weight[0].size)
+
+
+def _off(values: Floats) -> float:
+    """How far the one that is farthest is from a whole number."""
+    return float(np.abs(values - np.rint(values)).max(initial=0))
+
+
 def _whole(values: Floats) -> bool:
-    return bool(np.abs(values - np.rint(values)).max(initial=0) <= 1e-6)
+    return _off(values) <= 1e-6
 
 
 def _free(name: str, taken: Any) -> str:

@@ -22,6 +22,8 @@ _KEEP_BITS = 16
 _HALF = 1 << (_KEEP_BITS - 1)
 _LARGEST = 2**21  # of a threshold in weight units, where the model has no smaller limit
 _LOIHI = 2**17 - 1
+_LONGEST = 4096  # steps that a leak is reckoned with
+POTENTIAL = 2**23 - 1  # of a potential of 24 bits, the chip's
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +186,28 @@ def model(e: Equations, threshold: int, bias: NDArray[np.int64], start: int, r: 
     return UserNeuron(leaky_current, (("v", 0), ("i", 0)), parameters, start_step=start)
 
 
-def integrator(e: Equations, start: int) -> UserNeuron:
+def leak_gain(e: Equations) -> float:
+    """What a leaky potential can add up to, in charges of one step; beyond 4,096 steps of memory it may saturate before."""
+    return min(1 / max(1 - e.keep - 2.0 ** -(_KEEP_BITS + 1), 1e-30), _LONGEST)  # what it keeps is rounded
+
+
+def integrator_bits(e: Equations, most_charge: float) -> int:
+    """Bits of a leaky readout's potential below a weight's unit, for charges of a step of at most so many units: as many as 24
+    bits leave room for, -1 where they do not hold even the units."""
+    fits = [bits for bits in range(_FRACTION + 1) if leak_gain(e) * (most_charge * 2**bits + 1) <= POTENTIAL]
+    return fits[-1] if fits else -1
+
+
+def integrator_error(e: Equations, bits: int, most_charge: float, rounded: float) -> float:
+    """How far a leaky readout's potential can be from its equation, in weight units: `rounded` is the most that rounding of
+    weights changes a step's charge by; each step rounds once more, and what a step keeps is rounded too."""
+    drift = 2.0 ** -(_KEEP_BITS + 1) * leak_gain(e) * most_charge
+    return leak_gain(e) * (rounded + 2.0 ** -(bits + 1) + drift)
+
+
+def integrator(e: Equations, start: int, bits: int) -> UserNeuron:
     """A leaky integrator that sends the change of its potential, so that a readout behind it holds the potential itself."""
-    most = 2**23 - 1
-    return UserNeuron(leaky_integrator, (("v", 0),), (round(e.keep * 2**_KEEP_BITS),), -most, most, start)
+    return UserNeuron(leaky_integrator, (("v", 0),), (round(e.keep * 2**_KEEP_BITS), bits), -2 * POTENTIAL, 2 * POTENTIAL, start)
 
 
 def takes_bias(e: Equations, r: Reading) -> bool:
@@ -230,6 +250,7 @@ def leaky_current(charge: int, parameters: tuple[int, ...], v: int, i: int) -> t
 
 
 def leaky_integrator(charge: int, parameters: tuple[int, ...], v: int) -> tuple[int, int]:
-    """v = keep v + charge; sends what v has changed by."""
-    new = ((v * parameters[0] + _HALF) >> _KEEP_BITS) + (charge << _FRACTION)
+    """v = keep v + charge, in 24 bits, where it saturates as the chip's does; sends what v has changed by."""
+    new = ((v * parameters[0] + _HALF) >> _KEEP_BITS) + (charge << parameters[1])
+    new = min(max(new, -POTENTIAL), POTENTIAL)
     return new - v, new

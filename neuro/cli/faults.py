@@ -13,6 +13,7 @@ from neuro.cli.named import (
     SAMPLES,
     Calibration,
     Code,
+    NirStep,
     NirWriter,
     Request,
     Timesteps,
@@ -63,6 +64,7 @@ def faults(
     weights: Weights = None,
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
+    dt: NirStep = None,
     figure: Drawn = None,
     report: Report = None,
     json: Json = None,
@@ -74,7 +76,14 @@ def faults(
     """
     results = {"--figure": figure, "--report": report, "--json": json}
     if model is None or data is None:
-        own = {"MODEL": model, "--data": data, "--weights": weights, "--calibration": calibration, "--nir-writer": nir_writer}
+        own = {
+            "MODEL": model,
+            "--data": data,
+            "--weights": weights,
+            "--calibration": calibration,
+            "--nir-writer": nir_writer,
+            "--dt": dt,
+        }
         if any(value is not None for value in own.values()):
             given = " and ".join(option for option, value in own.items() if value is not None)
             fact = f"{given}: a model and its data belong together"
@@ -82,7 +91,7 @@ def faults(
         request = None
         check_files(results, {"--chip": chip})
     else:
-        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
+        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt)
         check_files(results, request.inputs(), code=request.code_files())
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from neuro.cli.named import NirWriter
+from neuro.cli.named import NirStep, NirWriter
 from neuro.cli.output import Board as BoardName
 from neuro.cli.output import Json, Quiet, chip_names, console, write_json
 from neuro.cli.paths import check_apart, check_files
@@ -37,8 +37,6 @@ Placed = Annotated[
     typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
 ]
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
-_STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
-NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 File = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="A saved spiking network, a .nir file, or a .net file of lava-dl.", show_default=False),

@@ -41,6 +41,8 @@ NirWriter = Annotated[
     str | None,
     typer.Option("--nir-writer", metavar="NAME", help="Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly."),
 ]
+_STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
+NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 Calibration = Annotated[
     Path | None, typer.Option(metavar="FILE", help="An .npz file with typical inputs x; left out: the first 512 of --data.")
 ]
@@ -64,6 +66,7 @@ class Request:
     nir_writer: str | None = None
     diagnose: bool = False
     within_s: float | None = None
+    nir_dt: float | None = None
 
     @property
     def saved(self) -> bool:
@@ -165,7 +168,7 @@ def _network(request: Request, read: Loaded) -> Network:
     from converters.nir_files import read_nir
 
     scale = float(np.abs(read.data.x).max()) / INPUT_LEVELS if _fractions(read.data.x) else None
-    return read_nir(request.model, writer=request.nir_writer, input_scale=scale)
+    return read_nir(request.model, writer=request.nir_writer, dt=request.nir_dt, input_scale=scale)
 
 
 def _fractions(x: NDArray[Any]) -> bool:
@@ -232,8 +235,9 @@ def check_auto(code: str | None, timesteps: int | None) -> None:
 
 
 def _check(request: Request) -> None:
-    if request.nir_writer is not None and not request.nir:
-        raise UsageError("--nir-writer", f"{request.model!r} is not a .nir file", "Leave --nir-writer out")
+    for option, said in (("--nir-writer", request.nir_writer), ("--dt", request.nir_dt)):
+        if said is not None and not request.nir:
+            raise UsageError(option, f"{request.model!r} is not a .nir file", f"Leave {option} out")
     if request.nir_writer is not None and request.nir_writer not in WRITERS:
         raise UsageError("--nir-writer", f"{request.nir_writer!r} is not known", one_of(request.nir_writer, WRITERS))
     check_auto(request.code, request.timesteps)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Calibration, Code, Model, NirWriter, Request, Samples, Timesteps, Weights, study_named
+from neuro.cli.named import Calibration, Code, Model, NirStep, NirWriter, Request, Samples, Timesteps, Weights, study_named
 from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
 
@@ -43,6 +43,7 @@ def run(
     weights: Weights = None,
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
+    dt: NirStep = None,
     all_codes: AllCodes = False,
     against: Against = None,
     diagnose: Diagnose = False,
@@ -71,6 +72,7 @@ def run(
         diagnose=diagnose,
         nir_writer=nir_writer,
         within_s=within,
+        nir_dt=dt,
     )
     check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:

@@ -45,7 +45,7 @@ class Neuron(Specification):
     mantissas: bool = False  # whether threshold and bias are mantissas of the chip's own format, checked by the model
     passes: int = 1  # times that its program runs in a step: each costs an update
     purpose: str = ""  # what a chip without its program cannot do, where the program's name does not say it,
-    instead: str = ""  # and what to do then
+    instead: str = ""  # and what to do where the chip lacks its program
 
     start_step: int  # the step at which its population is switched on
     threshold: int | None = None
@@ -91,6 +91,11 @@ class Neuron(Specification):
     def on_chip(self) -> bool:
         """Whether its neurons live on the chip; otherwise messages enter from the host."""
         return True
+
+    @property
+    def open_range(self) -> bool:
+        """Whether what it may send is left to the inputs, which are checked when they come."""
+        return False
 
     @property
     def program(self) -> str:

@@ -68,6 +68,11 @@ class Source(Neuron):
         return self.code in ("rate", "signed", "radix", "driven")
 
     @property
+    def open_range(self) -> bool:
+        """True where `levels` was left at its default: then inputs say what is sent, and a chip's check waits for them."""
+        return not self.on_chip and self.levels == INT32.max
+
+    @property
     def messages(self) -> tuple[int, int]:
         if self.neuron is not None:
             return self.neuron.messages

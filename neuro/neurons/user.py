@@ -23,6 +23,7 @@ class UserNeuron(Neuron):
     """
 
     storable = False  # code is not written to files
+    instead = "Use a chip with programmable neurons, such as loihi2"
     step: Callable[..., Any]
     state: tuple[tuple[str, int], ...] = (("v", 0),)
     parameters: tuple[int, ...] = ()

@@ -16,7 +16,7 @@ from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
 
-_SPIKES = 'Convert with input="spikes"'
+_SPIKES = 'Convert with input="spikes"; a Source written by hand takes levels=1 where its inputs are spikes'
 
 
 def conversion_for(chip: Chip, code: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _exponent_span(population: Population, network: Network, chip: Chip) -> int:
 def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
     neuron, able = population.neuron, chip.neuron
     if not neuron.on_chip:
-        yield from _payload(neuron, chip)
+        yield from () if neuron.open_range else _payload(neuron, chip)
         return
     program = neuron.program
     if neuron.purpose and program not in able.programs:
@@ -94,22 +94,29 @@ def _refusals(population: Population, chip: Chip) -> Iterator[tuple[str, str]]:
         yield f"the chip has no program for {neuron.purpose}", neuron.instead or otherwise
     elif program not in able.programs:
         code = "rate" if "if" in able.programs else able.programs[0]
-        yield f"its neurons ({program}) have no program there", f'Convert with code="{code}", or use another chip'
+        remedy = neuron.instead or f'Convert with code="{code}", or use another chip'
+        yield f"its neurons ({program}) have no program there", remedy
     if neuron.subtracts and able.subtract == "none":
         yield "the chip cannot reset by subtraction", 'Use reset="zero", or another chip'
     if neuron.hold_input and not able.hold_input:
-        yield "the chip cannot hold an input current", 'Convert with input="spikes"'
+        yield "the chip cannot hold an input current", _SPIKES
     yield from _payload(neuron, chip)
     yield from _widths(neuron, chip)
 
 
 def check_inputs(network: Network, chip: Chip, inputs: Mapping[str, NDArray[Any]]) -> None:
-    """Raise FitError where the host would send negative messages to a chip whose messages have no sign."""
+    """Raise FitError where the host would send negative messages to a chip whose messages have no sign, or, from a source that
+    leaves its range open, larger ones than its messages carry."""
     for population in network.sources:
-        if not (chip.neuron.signed_payload or source_of(population).twin) and inputs[population.name].min() < 0:
-            raise FitError(
-                f"inputs for {population.name!r} on chip {chip.name!r}", "some are negative, messages have no sign", _SPIKES
-            )
+        source, values = source_of(population), inputs[population.name]
+        where = f"inputs for {population.name!r} on chip {chip.name!r}"
+        if not (chip.neuron.signed_payload or source.twin) and values.min() < 0:
+            raise FitError(where, "some are negative, messages have no sign", _SPIKES)
+        largest = round(float(np.abs(values.astype(np.float64)).max()) / (source.scale or 1.0)) if source.open_range else 0
+        if largest > 1 and largest.bit_length() > chip.neuron.payload_bits:
+            room = chip.neuron.payload_bits
+            fact = f"messages of up to {largest} carry {largest.bit_length()} bits, the chip's carry {room or 'none'}"
+            raise FitError(where, fact, "Send spikes, 0 or 1 at each step, or use a chip with graded messages, such as loihi2")
 
 
 def _payload(neuron: Neuron, chip: Chip) -> Iterator[tuple[str, str]]:

@@ -19,13 +19,16 @@ _FILTERS = {1, 2, 3, 4, 6, 32000}  # deflate, shuffle, fletcher32, szip, scale-o
 
 
 def read_group(path: Path, name: str, what: str, remedy: str) -> dict[str, Any]:
-    """The group `name` at the root of a file, groups as dictionaries; FormatError where it is no `what` or cannot be believed."""
+    """The group `name` at the root of a file ("": the root itself), groups as dictionaries; FormatError where it is no `what` or
+    cannot be believed."""
     import h5py
 
     with opened_file(path):
         pass  # a regular file
     try:
         with h5py.File(path, "r") as opened:
+            if not name:
+                return _Walk(str(path), remedy).group(opened, 0)
             link = opened.get(name, getlink=True)
             if not isinstance(link, h5py.HardLink) or not isinstance(opened[name], h5py.Group):
                 raise FormatError(str(path), f"it holds no {what}", remedy)
