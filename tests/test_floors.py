@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
     | {"windows", "numbers", "locating", "pickles", "codes", "functions"},
-    {"weights", "files", "bundles", "oprows", "valueops", "ops", "graph", "network", "neurons", "projections", "encoding"},
+    {"weights", "files", "bundles", "oprows", "valueops", "ops", "graph", "network", "neurons", "projections", "encoding"}
+    | {"learning"},
     {"engine"},
     {"chip"},
     {"machines"},
