@@ -136,7 +136,7 @@ def _changed(
     bias: int, low: int, high: int,
 ) -> Any:  # fmt: skip
     """One synaptic variable after the products of which the dependency holds; own: weight and tags before."""
-    total = np.int64(value) << 7
+    total: Any = np.int64(value) << 7
     for p in range(len(products)):
         on = products[p, DEPENDENCY]
         if products[p, VARIABLE] != variable or not active[on] or (on == ON_EPOCH and not products[p, PERIOD]):
