@@ -66,6 +66,7 @@ def write_lava_dl(network: Network, path: Any) -> tuple[str, ...]:
     """
     import h5py
 
+    network.refuse_learning(str(path), "the layout has no learning rules", FormatError)
     blocks, notes = exported(network)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as opened:
         for number, block in enumerate(blocks):

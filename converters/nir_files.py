@@ -64,6 +64,7 @@ def write_nir(network: Network, path: Any, *, extended: bool = False) -> tuple[s
     """
     import nir
 
+    network.refuse_learning(str(path), "NIR has no learning rules", FormatError)
     graph, notes = exported(network, extended=extended)
     with atomic_path(path) as temporary:
         nir.write(temporary, graph, compression_opts=1)

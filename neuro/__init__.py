@@ -38,6 +38,7 @@ _WHERE = {
         ),
         "neurons",
     ),
+    "LearningRule": "learning.rule",
     "Run": "engine.records",
     "run": "engine.run",
     "Session": "engine.session",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from neuro.errors import NeuroError as NeuroError
     from neuro.graph import Graph as Graph
     from neuro.graph import Layer as Layer
+    from neuro.learning.rule import LearningRule as LearningRule
     from neuro.machines.costing import cost as cost
     from neuro.machines.machine import Machine as Machine
     from neuro.machines.machine import list_machines as list_machines

@@ -6,12 +6,15 @@ Knows populations and projections; knows nothing of engines, chips or where the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from neuro.errors import FormatError, NetworkError
+from neuro.errors import FormatError, NetworkError, NeuroError
+from neuro.learning.checking import check_learning
+from neuro.learning.memory import Memory
+from neuro.learning.rule import LearningRule
 from neuro.neurons import MODELS, Neuron, stored_models
 from neuro.notebook import Table, TableRepr, abridged
 from neuro.numbers import settle, whole
@@ -99,6 +102,8 @@ class Network(TableRepr, Specification):
             fact = f"port {projection.port} of {target.name!r}, a {type(target.neuron).__name__} of {target.neuron.port_count}"
             raise NetworkError(f"projection {projection.name}", fact, "Use port 0, or a Value with two ports")
         projection.check(source.shape, target.shape)
+        if projection.rule is not None:
+            check_learning(projection, self._by_name)
 
     def _shown(self) -> Table:
         rows = [
@@ -135,6 +140,23 @@ class Network(TableRepr, Specification):
     def readouts(self) -> tuple[Population, ...]:
         return tuple(p for p in self.populations if p.neuron.is_readout)
 
+    @property
+    def learns(self) -> bool:
+        """Whether any of its projections has a learning rule."""
+        return any(p.rule is not None for p in self.projections)
+
+    def fixed(self) -> Network:
+        """The same network with its weights as they are: no projection learns."""
+        return replace(self, projections=tuple(p.fixed() for p in self.projections))
+
+    def refuse_learning(self, where: str, fact: str, error: type[NeuroError]) -> None:
+        """Raise the error where a projection has a learning rule, which would be lost."""
+        for p in self.projections:
+            if p.rule is not None:
+                raise error(
+                    where, f"projection {p.name} learns, {fact}", "Pass network.fixed(), which keeps its weights as they are"
+                )
+
     def into(self, target: str) -> tuple[Projection, ...]:
         """Projections that end in `target`."""
         return tuple(p for p in self.projections if p.target == target)
@@ -167,4 +189,5 @@ class Network(TableRepr, Specification):
 
 def parts() -> dict[str, Any]:
     """The types that a saved network is made of, by name."""
-    return {**stored_models(), **KINDS, "Population": Population, "Network": Network}
+    learning = {"LearningRule": LearningRule, "Memory": Memory}
+    return {**stored_models(), **KINDS, **learning, "Population": Population, "Network": Network}

@@ -54,6 +54,7 @@ def counted(**changes) -> Counts:
         synops={name: np.array([[n, 0, 0], [0, n, 0]]) for name, n in (("dense", 4), ("sparse", 6), ("conv", 10))},
         updates=np.array([[8, 4, 0], [4, 0, 0]]), driven=np.array([2, 4]), restless=np.array([3, 7]),
         passes=np.zeros((2, 3), int), products=np.zeros((2, 3), int), lookups=np.zeros((2, 3), int),
+        synaptic_updates=np.zeros((2, 3), int),
         hops=np.array([[1, 2, 3, 4], [3, 2, 1, 0]]), links=np.zeros(4, np.int64), host_reads=4, timed=np.array([0, 2]), each=each,
         heaviest=np.array([[[12, 3], [100, 0]], [[0, 0], [0, 0]]], np.int32),
         far=np.array([[[2, 1, 1], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]], np.int32),

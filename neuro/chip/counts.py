@@ -38,6 +38,7 @@ class Counts(TableRepr):
 
     spikes, packets_out, packets_in, updates (steps, rows): messages fired, packets sent and received (a packet that branches is
     sent once), compartments touched.
+    synaptic_updates (steps, rows): synapses for which a learning rule was computed, in the core of their targets.
     passes, products, lookups (steps, rows): of neuron programs, passes after the first of an update, products of two inputs, and
     entries of tables read.
     synops {encoding: (steps, rows)} at the step in which they act. driven, restless (steps,): updates that add something to
@@ -62,6 +63,7 @@ class Counts(TableRepr):
     passes: Ints
     products: Ints
     lookups: Ints
+    synaptic_updates: Ints
     driven: Ints
     restless: Ints
     hops: Ints
@@ -77,6 +79,7 @@ class Counts(TableRepr):
         counted |= {f"synops, {encoding}": synops for encoding, synops in self.synops.items()}
         counted |= {"updates": self.updates, "driven": self.driven}
         own = {"further passes": self.passes, "products": self.products, "look-ups": self.lookups}
+        own["synaptic updates"] = self.synaptic_updates
         counted |= {name: values for name, values in own.items() if values.any()}
         hops = zip(("hops along x", "hops along y", "packets within a tile", "chip crossings"), self.hops.T, strict=True)
         rows = [(name, f"{int(values.sum()):,}") for name, values in (*counted.items(), *hops)]
@@ -235,6 +238,7 @@ class Counter:
             passes=own[0],
             products=own[1],
             lookups=own[2],
+            synaptic_updates=self._learned(run),
             driven=driven,
             restless=restless,
             hops=self.hops,
@@ -245,6 +249,16 @@ class Counter:
             heaviest=self.heaviest,
             far=self.far,
         )
+
+    def _learned(self, run: Run) -> Ints:
+        """Synaptic updates (steps, rows), in the core of each target neuron."""
+        tables, placement = self.tables, self.tables.placement
+        found = np.zeros(self.totals.shape[:2], np.int64)
+        for p in {p.name: p for p in placement.network.projections if p.name in run.learning_by_neuron}.values():
+            rows = tables.row_of(placement.cores[p.target])[placement.cuts[p.target].labels()]
+            for step, updates in enumerate(run.learning_by_neuron[p.name]):
+                found[step] += np.bincount(rows, updates, found.shape[1]).astype(np.int64)
+        return found
 
 
 def own_work(p: Population, steps: int, chip: Chip) -> Ints:

@@ -96,6 +96,7 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
     send += counts.updates / counts.samples * neuron_ns(chip)
     for name, counted in _PROGRAM.items():
         send += getattr(counts, counted) / counts.samples * (getattr(t, name) or 0.0)
+    send += counts.synaptic_updates / counts.samples * (t.synaptic_update or 0.0)
     send[..., -1] = each[..., -1, OUT] * (t.link_service or 0.0)
     receive = each[..., IN] * (t.axon_in or 0.0)
     for i, form in enumerate(ENCODINGS):
@@ -139,6 +140,8 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
     program = {f"energy.{name}": getattr(counts, counted).sum() for name, counted in _PROGRAM.items()}
     if any(program.values()):
         lines.insert(2, ("program", program))
+    if counts.synaptic_updates.any():
+        lines.insert(1, ("learning", {"energy.synaptic_update": counts.synaptic_updates.sum()}))
     for name, terms in lines:
         used = [key for key, count in terms.items() if count]
         unknown = bool(used) and all(chip.value(key) is None for key in used)
@@ -166,6 +169,7 @@ def _used_keys(counts: Counts, chip: Chip) -> list[str]:
     operations = [f"synop_{form}" for form in forms] + ["neuron_access", "neuron_update", "spike", "axon_out", "axon_in"]
     hops = [key for key, count in zip(_HOPS, counts.hops.sum(axis=0), strict=True) if count]
     operations += [name for name, counted in _PROGRAM.items() if getattr(counts, counted).any()]
+    operations += ["synaptic_update"] if counts.synaptic_updates.any() else []
     names = operations + [key.partition(".")[2] for key in hops]
     keys = [f"energy.{name}" for name in [*names, "barrier"]] + [f"time.{name}" for name in [*names, "local"]]
     keys += ["time.link_service", "time.barrier", "time.management_step", "power.static", "power.management"]

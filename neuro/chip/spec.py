@@ -24,6 +24,7 @@ Program = Literal["if", "cuba_lif", "signed", "wait", "radix", "graded", "value"
 PROGRAMS: tuple[Program, ...] = get_args(Program)
 Zeros = Literal["visited", "skipped"]
 ConvMemory = Literal["lists", "rows"]
+Learning = Literal["none", "spikes", "graded"]
 Pairs = tuple[tuple[int, float], ...]
 MOST_CORES = 1 << 20  # of a board
 
@@ -129,6 +130,7 @@ class Capabilities:
     threshold_bits: int | None = constant("bits", "width of the threshold", least=1, optional=True)
     bias_bits: int | None = constant("bits", "width of the bias mantissa, with sign", least=1, optional=True)
     bias_exponent: int | None = constant("", "largest exponent of the bias", optional=True)
+    learning: Learning | None = constant("", "learning rules: none, of spikes, or of payloads too (unknown: none)", optional=True)
     value_passes: int | None = constant("passes", "passes of the value program in an update (unknown: 1)", least=1, optional=True)
 
 
@@ -144,6 +146,7 @@ class Energy:
     neuron_pass: float | None = constant("pJ", "each pass of a neuron's program after the first of an update", optional=True)
     product: float | None = constant("pJ", "added for a product of two inputs in a neuron", optional=True)
     lookup: float | None = constant("pJ", "added for an entry of a table that a neuron reads", optional=True)
+    synaptic_update: float | None = constant("pJ", "a learning rule computed for one synapse, once an epoch", optional=True)
     spike: float | None = constant("pJ", "added for a neuron that fires", optional=True)
     axon_out: float | None = constant("pJ", "packet sent by a core", optional=True)
     axon_in: float | None = constant("pJ", "packet received by a core", optional=True)
@@ -167,6 +170,7 @@ class Time:
     neuron_pass: float | None = constant("ns", "each pass of a neuron's program after the first of an update", optional=True)
     product: float | None = constant("ns", "added for a product of two inputs in a neuron", optional=True)
     lookup: float | None = constant("ns", "added for an entry of a table that a neuron reads", optional=True)
+    synaptic_update: float | None = constant("ns", "a learning rule computed for one synapse, once an epoch", optional=True)
     spike: float | None = constant("ns", "added for a neuron that fires", optional=True)
     axon_out: float | None = constant("ns", "packet sent by a core", optional=True)
     axon_in: float | None = constant("ns", "packet received by a core", optional=True)
@@ -242,6 +246,7 @@ class Chip(TableRepr, Sourceable):
             ("weights", f"{', '.join(map(str, self.core.weight_bits))} bits, stored {', '.join(self.core.encodings)}"),
             ("neurons", ", ".join(self.neuron.programs)),
             ("payload", f"{self.neuron.payload_bits} bits"),
+            ("learning", self.neuron.learning or "none known"),
             ("figures", ", ".join(f"{known[basis]} {basis}" for basis in BASES if known[basis])),
             ("prices cover", self.scope),
             ("not fit for", self.caution),

@@ -28,6 +28,7 @@ _SYNAPSE_BYTES = 36  # of one listed synapse at work: both neurons in 64 bits, i
 _MOVED_BYTES = 40  # more where memory has neurons in another order: both neurons there, two permutations
 _LISTED_BYTES = 8  # of one listed synapse that stay: its target's lane and its weight
 _ROW_BYTES = 4  # more where its target row is listed too
+_LEARNING_BYTES = 72  # of one synapse that learns: as a listed one, and where it lies by source and by target
 _POINTER_BYTES = 8
 _PLACING_BYTES = 48  # of one weight or listed synapse while its network is placed
 _PLAIN_BYTES, _PLAIN_KEPT = 64, 20  # of any synapse in engines that list them all: while they do, and for the run
@@ -145,6 +146,9 @@ def _packed(projection: Projection, network: Network) -> tuple[int, int]:
     """Bytes of a projection in the event engine: at work while it is packed, and kept for the run."""
     projection, _ = as_stored(projection)
     source, target = Layout.of(network[projection.source].shape), Layout.of(network[projection.target].shape)
+    if projection.rule is not None:
+        synapses = projection.count(network[projection.source].shape, network[projection.target].shape)
+        return synapses * _LEARNING_BYTES, synapses * _LEARNING_BYTES
     conv = as_convolution(projection, network)
     if conv is not None:
         rows, columns = conv.weights.shape[2:]

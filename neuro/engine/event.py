@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +25,12 @@ from neuro.engine.lanes import LANES
 from neuro.engine.live import live_address
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, Plan, plan_of
+from neuro.engine.plastic import Learning
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.user import compile_step
 from neuro.engine.workspace import Workspace, bytes_per_sample, list_messages, take_workspace
 from neuro.errors import EngineError
+from neuro.learning.checking import check_sent
 from neuro.network import Network
 
 Groups = tuple[NDArray[np.int64], NDArray[np.int64]]  # as `advance` takes them
@@ -132,7 +135,7 @@ class Worker:
             plan.projections,
             workspace.populations,
             calls.deliver,
-            plan.arenas,
+            workspace.arenas,
             plan.bias,
             workspace.state,
             workspace.spikes,
@@ -185,20 +188,26 @@ def simulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run every sample through the network and write what happens into `recorder`."""
-    plan = plan_of(network, input_payloads(network, inputs), recorder.timesteps)
+    payloads = input_payloads(network, inputs)
+    check_sent(network.projections, payloads)
+    plan = plan_of(network, payloads, recorder.timesteps)
     traced = frozenset(
         i for i, p in enumerate(network.populations) if recorder.wants("traces", p.name) or not has_kernel(p.neuron)
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
-    block = block_samples(int(each), recorder.samples, threads)
+    learning = Learning(network, plan) if network.learns else None
+    block = 1 if learning else block_samples(int(each), recorder.samples, threads)
+    threads = 1 if learning else threads  # samples teach one after the other
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [Worker(plan, recorder.steps) for _ in range(threads)]
     kept = range(threads if by_sample else 1)
     workspaces = [take_workspace(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
+    if learning:
+        workspaces = [replace(workspace, arenas=learning.arenas) for workspace in workspaces]
     with ThreadPoolExecutor(threads) as pool:
-        job = BlockJob(plan, inputs, recorder, observe)
+        job = BlockJob(plan, inputs, recorder, observe, learning)
         if by_sample and threads > 1:
             free = list(zip(workers, workspaces, strict=True))
             for done in pool.map(lambda start: job.with_free(free, start, block), starts):
@@ -209,12 +218,23 @@ def simulate(
                 done = job.block(workspaces[0], workers, pool if threads > 1 else None, start, block)
                 if progress:
                     progress(done, recorder.samples)
-    plan.spare[:] = workspaces
+    plan.spare[:] = [] if learning else workspaces
+    if learning:
+        recorder.learned = learning.learned()
     total = np.sum([worker.totals for worker in workers], axis=0)
     for index, p in enumerate(network.populations):
         counts = recorder.counts[p.name]
         for row, name in enumerate(("synops", "messages", "updates", "driven", "restless")):
             getattr(counts, name)[:] = total[index, row]
+
+
+def teach(
+    worker: Worker, workspace: Workspace, learning: Learning, recorder: Recorder, steps: tuple[int, int], first: int
+) -> None:
+    """Take a network that learns through some steps; `first` is the step of the recorder's first."""
+    for begin, end in learning.spans(*steps):
+        worker.advance_all(workspace, 1, (begin, end))
+        learning.end_epochs(workspace, end, end - 1 - first, recorder)
 
 
 def input_payloads(network: Network, inputs: Mapping[str, NDArray[Any]]) -> Payloads:
@@ -244,8 +264,15 @@ def _outward(value: float) -> int:
 class BlockJob:
     """What the blocks of one run share."""
 
-    def __init__(self, plan: Plan, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, observe: Observer | None) -> None:
-        self.plan, self.inputs, self.recorder, self.observe = plan, inputs, recorder, observe
+    def __init__(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, NDArray[Any]],
+        recorder: Recorder,
+        observe: Observer | None,
+        learning: Learning | None,
+    ) -> None:
+        self.plan, self.inputs, self.recorder, self.observe, self.learning = plan, inputs, recorder, observe, learning
 
     def with_free(self, free: list[tuple[Worker, Workspace]], start: int, block: int) -> int:
         """One block on whatever worker is free."""
@@ -262,7 +289,10 @@ class BlockJob:
         for index, p in enumerate(workspace.populations):
             if p["model"] == T.SOURCE:
                 self._send(workspace, workers[0], index, start, samples)
-        if pool is None:
+        if self.learning:
+            self.learning.rest()
+            teach(workers[0], workspace, self.learning, self.recorder, (0, self.recorder.steps), 0)
+        elif pool is None:
             workers[0].advance_all(workspace, samples, (0, self.recorder.steps))
         else:
             for group, stride in self.plan.groups:

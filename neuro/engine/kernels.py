@@ -303,7 +303,7 @@ def sparse(
             begin, end = U(pointers[row + U(lists[i])]), U(pointers[row + U(lists[i]) + U(1)])
             synops += np.int64(end - begin)
             if scaled:
-                payload = np.int32(payloads[i + U(shift)])
+                payload = np.int32(payload_of(projection, payloads, i + U(shift)))
                 for k in range(begin, end):
                     acc[base + U(targets[k])] += np.int32(weights[k + move]) * payload
             else:
@@ -325,7 +325,7 @@ def sparse_by_source(
     source, move, rows = U(projection.pointers_at + source_base), U(projection.weights_at), U(projection.rows_at)
     for i in range(U(low), U(high)):
         begin, end = U(pointers[source + U(lists[i])]), U(pointers[source + U(lists[i]) + U(1)])
-        payload = np.int32(payloads[i + U(shift)]) if scaled else np.int32(1)
+        payload = np.int32(payload_of(projection, payloads, i + U(shift)) if scaled else 1)
         for k in range(begin, end):
             y = np.int64(tables[k + rows])
             if y >= last:

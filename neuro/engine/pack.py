@@ -64,8 +64,10 @@ class WeightSums:
 
 def as_stored(projection: Projection) -> tuple[Projection, int]:
     """The projection whose weights kernels keep, and the power of two that they multiply messages by: none where the weights
-    fit their 16 bits with the exponent, or are listed one by one in 32."""
+    fit their 16 bits with the exponent, or are listed one by one in 32. What learns keeps its rule, and its weights alone."""
     plain, largest = replace(projection, exponent=0), magnitude(projection.stored_weights)  # type: ignore[type-var]
+    if projection.rule is not None:
+        return plain, projection.exponent
     if projection.storage == "sparse" or largest << projection.exponent <= INT16 or largest > INT16:
         return projection.expanded(), 0
     return plain, projection.exponent
@@ -78,6 +80,12 @@ def sums(projection: Projection, exponent: int, network: Network) -> WeightSums:
 
 
 def _sums(projection: Projection, network: Network) -> WeightSums:
+    source, target = network[projection.source], network[projection.target]
+    if projection.rule is not None:  # whatever it learns
+        most = max(map(abs, projection.rule.bounds))
+        into = np.bincount(projection.synapses(source.shape, target.shape).post, minlength=1)
+        worst = most * int(into.max(initial=0))
+        return WeightSums(worst, worst, worst, worst, most, False)
     conv = as_convolution(projection, network)
     biggest = magnitude(projection.stored_weights)
     if conv is not None:
@@ -88,7 +96,6 @@ def _sums(projection: Projection, network: Network) -> WeightSums:
     if matrix is not None:
         step = _worst(*_signs(matrix, (0,)))
         return WeightSums(*step, *step, biggest, True)
-    source, target = network[projection.source], network[projection.target]
     synapses = projection.synapses(source.shape, target.shape)
     step = _worst(*fan_in(synapses.post, synapses.weight, target.size))
     return WeightSums(*step, *step, biggest, False)
@@ -208,6 +215,9 @@ class Packer:
         """The projection's record; its weights and tables go to the arenas. `halo`: lanes left of the target's accumulators."""
         row = np.zeros((), T.PROJECTION)
         row["delay"], row["port"], row["groups_at"], row["fan_at"] = projection.delay, projection.port, -1, -1
+        if projection.rule is not None:
+            self._pack_plastic(row, projection, network, source, target, halo)
+            return row
         conv, matrix = as_convolution(projection, network), projection.matrix
         if conv is not None:
             self._pack_convolution(row, conv, source, target, halo)
@@ -301,6 +311,23 @@ class Packer:
         if not listed_by_row(len(pre), source.size, target.rows):
             self._pack_by_source(row, pre, post, weight, source, target, halo)
             return
+        self._pack_by_row(row, pre, post, weight, source, target, halo, small)
+
+    def _pack_plastic(
+        self, row: Any, projection: Projection, network: Network, source: Layout, target: Layout, halo: int
+    ) -> None:
+        """Synapses that learn, those of one source neuron after the other, so that `engine.plastic` finds them."""
+        synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
+        pre, post, weight = in_memory(source, synapses.pre), in_memory(target, synapses.post), synapses.weight
+        row["sources"] = source.size
+        if target.rows > 1:
+            self._pack_by_source(row, pre, post, weight, source, target, halo)
+        else:
+            self._pack_by_row(row, pre, post, weight, source, target, halo, True)
+
+    def _pack_by_row(
+        self, row: Any, pre: Any, post: Any, weight: Any, source: Layout, target: Layout, halo: int, small: bool
+    ) -> None:
         row["kind"] = T.SPARSE if small else T.SPARSE_WIDE
         starts, lanes, weights = list_by_row(pre, post, weight, source, target, halo, np.int16 if small else np.int32)
         at = self._add("targets", lanes)

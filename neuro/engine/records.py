@@ -19,7 +19,7 @@ from neuro.neurons import Readout
 from neuro.notebook import Table, TableRepr, abridged
 
 FLOAT32_APART = 1 << 23  # below it, float32 rounds no two scaled integers to one number
-RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step")
+RECORDABLE = ("raster", "packed", "potentials", "traces", "logits_by_step", "learning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,9 @@ class Run(TableRepr):
     bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
     {population: the same shape as raster, of potentials after each step}; logits_by_step (samples, window, classes).
     Of chosen neurons only, where the record names them. clipped {source: values} counts inputs beyond the calibrated range.
+    Of a network that learns: `learned`, the network as the last sample left it; learning {projection: (steps,)} synapses of
+    which the rule was computed, at the steps that end an epoch; learning_by_neuron {projection: (steps, target neurons)} the
+    same for each target neuron, where the record says "learning". Both are totals over all samples.
     """
 
     timesteps: int
@@ -66,6 +69,9 @@ class Run(TableRepr):
     traces: dict[str, NDArray[np.int32]]
     logits_by_step: NDArray[np.floating[Any]] | None
     clipped: Mapping[str, int] = field(default_factory=dict)
+    learned: Network | None = None
+    learning: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    learning_by_neuron: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def _shown(self) -> Table:
         rows = [(name, *_totals((counts,))) for name, counts in self.counts.items()]
@@ -89,6 +95,11 @@ class Run(TableRepr):
     @property
     def updates(self) -> int:
         return sum(int(c.updates.sum()) for c in self.counts.values())
+
+    @property
+    def synaptic_updates(self) -> int:
+        """Synapses of which a learning rule was computed, counted once an epoch."""
+        return sum(int(updates.sum()) for updates in self.learning.values())
 
     @property
     def messages(self) -> int:
@@ -153,6 +164,11 @@ class Recorder:
         self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
         self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
+        self.learned: Network | None = None
+        plastic = [p for p in network.projections if p.rule is not None]
+        self.learning = {p.name: np.zeros(self.steps, np.int64) for p in plastic}
+        by_neuron = [p for p in plastic if p.target in self._chosen["learning"]]
+        self.learning_by_neuron = {p.name: np.zeros((self.steps, network[p.target].size), np.int64) for p in by_neuron}
         kept = {*self._chosen["potentials"], *_names(network.readouts)}
         self.potentials = {name: np.zeros((samples, network[name].size), np.int32) for name in kept}
         self._kept = {
@@ -192,6 +208,9 @@ class Recorder:
             packed=self._kept["packed"],
             traces={name: self._kept["traces"][name] for name in self._asked_traces},
             logits_by_step=by_step,
+            learned=self.learned,
+            learning=self.learning,
+            learning_by_neuron=self.learning_by_neuron,
         )
 
     def _logits(self) -> NDArray[np.floating[Any]]:

@@ -1,6 +1,7 @@
 """The reference engine: slow, plain, and the definition of what a Network does, spike for spike.
 
-For each step, each population that is switched on: deliver what was sent `delay` steps ago, then integrate and fire.
+For each step, each population that is switched on: deliver what was sent `delay` steps ago, then integrate and fire; at the end
+of a learning epoch, synapses change (`neuro.learning`), and act with their new weights from the next step on.
 All arithmetic is int64 on whole arrays; nothing is clever. Messages that would arrive outside the target's window are
 dropped and visit no synapse.
 """
@@ -8,6 +9,7 @@ dropped and visit no synapse.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from neuro.encoding import encode
 from neuro.engine.pace import Progress
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError, NetworkError
+from neuro.learning.progress import Learner
 from neuro.network import Network, Population
 from neuro.neurons import Neuron, State, Step
 from neuro.neurons.integers import Int64s
@@ -28,10 +31,15 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
     """Run every sample through the network and write what happens into `recorder`."""
     neurons = {p.name: flat(p) for p in network.populations}
     matrices = [p.to_sparse(network[p.source].shape, network[p.target].shape) for p in network.projections]
+    learners = {
+        i: Learner(p, network[p.source], network[p.target]) for i, p in enumerate(network.projections) if p.rule is not None
+    }
     fan_out = [np.bincount(_pre(network, i), minlength=network[p.source].size) for i, p in enumerate(network.projections)]
     for sample in range(recorder.samples):
         sent = _sources(network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder)
         state = {p.name: neurons[p.name].initial_state((p.size,)) for p in network.populations}
+        for learner in learners.values():
+            learner.rest()
         for t in range(recorder.steps):
             for population in network.populations:
                 neuron = neurons[population.name]
@@ -41,21 +49,65 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 if neuron.is_source:
                     _record_source(recorder, sample, t, population, sent[population.name][t])
                     continue
-                charges = [np.zeros(population.size, np.int64) for _ in range(neuron.port_count)]
-                for i, projection in enumerate(network.projections):
-                    if projection.target == population.name and t >= projection.delay:
-                        messages = sent[projection.source][t - projection.delay]
-                        charges[projection.port] += messages @ matrices[i]
-                        recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
+                charges = _gathered(network, population, sent, t, matrices, fan_out, recorder)
                 before = state[population.name]
                 after, message, drive = _step(population, neuron, before, charges, elapsed)
                 state[population.name], sent[population.name][t] = after, message
                 _record(recorder, sample, t, population, before, after, message, drive)
+            _end_epochs(network, learners, sent, t + 1, matrices, recorder)
         for name, potentials in recorder.potentials.items():
             if not neurons[name].is_source:
                 potentials[sample] = state[name][neurons[name].potential]
         if progress:
             progress(sample + 1, recorder.samples)
+    if learners:
+        learned = tuple(learners[i].learned() if i in learners else p for i, p in enumerate(network.projections))
+        recorder.learned = replace(network, projections=learned)
+
+
+def _gathered(
+    network: Network, population: Population, sent: Sent, t: int, matrices: list[Any], fan_out: list[Any], recorder: Recorder
+) -> list[Int64s]:
+    """The charges that arrive at step t, one for each port."""
+    charges = [np.zeros(population.size, np.int64) for _ in range(population.neuron.port_count)]
+    for i, projection in enumerate(network.projections):
+        if projection.target == population.name and t >= projection.delay:
+            messages = sent[projection.source][t - projection.delay]
+            charges[projection.port] += messages @ matrices[i]
+            recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
+    return charges
+
+
+def _end_epochs(
+    network: Network, learners: dict[int, Learner], sent: Sent, until: int, matrices: list[Any], recorder: Recorder
+) -> None:
+    """Change the synapses whose epoch ends before step `until`."""
+    for i, learner in learners.items():
+        if until % learner.rule.epoch == 0:
+            _learn(network, learner, sent, until, recorder)
+            matrices[i] = learner.matrix()
+
+
+def _learn(network: Network, learner: Learner, sent: Sent, until: int, recorder: Recorder) -> None:
+    """The epoch that ends before step `until`: what arrived and was fired in it, within the target's window."""
+    projection, neuron = learner.projection, network[learner.projection.target].neuron
+    steps = np.arange(until - learner.rule.epoch, until)
+    on = (steps >= neuron.start_step) & (steps < neuron.start_step + neuron.active_steps(recorder.timesteps))
+    before = arrived(sent[projection.source], steps, projection.delay) * on[:, None]
+    behind = sent[projection.target][steps]
+    given = {
+        name: np.broadcast_to(arrived(sent[source], steps, 1), behind.shape)
+        for name, source in learner.rule.third_factors.items()
+    }
+    found = learner.end_epoch(before, behind, given)
+    recorder.learning[projection.name][until - 1] += np.count_nonzero(found)
+    if projection.name in recorder.learning_by_neuron:
+        recorder.learning_by_neuron[projection.name][until - 1] += np.bincount(learner.post[found], minlength=learner.sizes[1])
+
+
+def arrived(sent: Int64s, steps: Int64s, delay: int) -> Int64s:
+    """What arrives at some steps, (steps, neurons), of messages sent `delay` steps before; none before the first."""
+    return np.where((steps >= delay)[:, None], sent[np.maximum(steps - delay, 0)], 0)
 
 
 def _step(population: Population, neuron: Neuron, before: State, charges: list[Int64s], elapsed: int) -> Step:

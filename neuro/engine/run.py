@@ -16,10 +16,12 @@ from neuro.engine.pace import Progress, within
 from neuro.engine.plan import check_charges, check_steps
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError, InputError, expect
+from neuro.learning.checking import check_sent
 from neuro.network import Network
 from neuro.numbers import whole
 
 ENGINES = ("event", "reference", "torch", "brian2")
+LEARNING_ENGINES = ("event", "reference")
 
 
 def run(
@@ -53,6 +55,9 @@ def run(
     expect("network", network, Network, "Pass a neuro.Network, such as conversion.network", EngineError)
     if not isinstance(engine, str) or engine not in ENGINES:
         raise EngineError(f"engine {engine!r}", "there is none of that name", f"Use one of {', '.join(ENGINES)}")
+    if network.learns and engine not in LEARNING_ENGINES:
+        fact = "the network has projections that learn, which it cannot do"
+        raise EngineError(f"engine {engine!r}", fact, f"Use one of {', '.join(LEARNING_ENGINES)}, or network.fixed()")
     arrays = by_source(network, inputs)
     window = check_timesteps(network, arrays, timesteps)
     samples = len(next(iter(arrays.values())))
@@ -66,7 +71,9 @@ def run(
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
         return replace(recorder.finish(), clipped=clipped)
-    check_charges(network, event.input_payloads(network, arrays))
+    payloads = event.input_payloads(network, arrays)
+    check_sent(network.projections, payloads)
+    check_charges(network, payloads)
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
     _simulate_plainly(engine, network, arrays, recorder, progress)
     if observe:

@@ -7,6 +7,7 @@ Knows the event engine's workspace; keeps as much of the past as the longest del
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from neuro.compiled import compiled
 from neuro.encoding import as_numbers, named, source_of, stream_messages, value_shape
-from neuro.engine.event import Worker
+from neuro.engine.event import Worker, teach
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
+from neuro.engine.plastic import Learning
 from neuro.engine.records import Recorder, Run
 from neuro.engine.workspace import Workspace, list_messages, make_workspace
 from neuro.errors import EngineError, InputError, expect
+from neuro.learning.checking import check_sent
 from neuro.network import Network, Population
 from neuro.numbers import whole
 
@@ -55,16 +58,20 @@ class Session:
         self.elapsed = 0
         self._record, self._most = record, most_steps
         self._limits = _payload_limits(network)
-        self._history = max((p.delay for p in network.projections), default=0)
+        epochs = [p.rule.epoch for p in network.projections if p.rule is not None]
+        self._history = max((p.delay for p in network.projections), default=0) + max(epochs, default=0)
         self._plan = plan_of(network, self._limits)
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first step, in the initial state."""
+        """Back to the first step, in the initial state; what was learned is forgotten."""
         wanted = Recorder(self.network, 1, 1, self._record)
         traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
         steps = self._history + max(self._most, self.network.steps(1) - 1)
         self._workspace: Workspace = make_workspace(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
+        self._learning = Learning(self.network, self._plan) if self.network.learns else None
+        if self._learning:
+            self._workspace = replace(self._workspace, arenas=self._learning.arenas)
         self._workspace.reset()
         self._worker = Worker(self._plan, steps)
         self.elapsed, self._ended = 0, False
@@ -82,6 +89,14 @@ class Session:
         if not 1 <= steps <= self._most:
             raise InputError("frames", f"{steps} steps in one call of at most {self._most}", "Pass fewer, or raise most_steps")
         return self._advance(frames, steps)
+
+    @property
+    def learned(self) -> Network:
+        """The network with what it has learned so far; the same network where it does not learn.
+
+        Of an epoch that has not ended yet there is nothing in it. A session on it goes on with its weights, tags and traces.
+        """
+        return self._learning.learned() if self._learning else self.network
 
     def finish(self) -> Run:
         """End the stream: populations that started late get the steps that one run would give them.
@@ -115,8 +130,13 @@ class Session:
                 list_messages(
                     workspace.populations[index], in_memory, base, *workspace.spikes, workspace.counts, totals, self.elapsed
                 )
-        worker.advance_all(workspace, 1, (self.elapsed, self.elapsed + steps))
-        run = self._finish(steps)
+        span = (self.elapsed, self.elapsed + steps)
+        recorder = Recorder(self.network, 1, max(1, span[1]), self._record, steps=steps)
+        if self._learning:
+            teach(worker, workspace, self._learning, recorder, span, self.elapsed)
+        else:
+            worker.advance_all(workspace, 1, span)
+        run = self._finish(steps, recorder)
         self.elapsed += steps
         return run
 
@@ -138,6 +158,7 @@ class Session:
                     f"a message leaves {low}..{high}, beyond which charges could exceed 32 bits",
                     "Scale the stream down",
                 )
+            check_sent(self.network.projections, {name: (int(messages.min(initial=0)), int(messages.max(initial=0)))})
             frames[population.name] = messages
         if len({len(messages) for messages in frames.values()}) != 1:
             raise InputError("frames", "sources got different numbers of steps", "Pass the same steps to all")
@@ -155,10 +176,9 @@ class Session:
                 _move_to_front(p, *workspace.spikes, used - kept, kept)
         workspace.base[0] += used - kept
 
-    def _finish(self, steps: int) -> Run:
+    def _finish(self, steps: int, recorder: Recorder) -> Run:
         workspace, network = self._workspace, self.network
         first = self.elapsed - workspace.base[0]
-        recorder = Recorder(network, 1, max(1, self.elapsed + steps), self._record, steps=steps)
         for index, population in enumerate(network.populations):
             name, layout, p = population.name, self._plan.layouts[index], workspace.populations[index]
             for row, field in enumerate(("synops", "messages", "updates", "driven", "restless")):

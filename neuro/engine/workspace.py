@@ -42,6 +42,7 @@ class Workspace:
     counts: NDArray[np.uint16]  # right for at most MOST_COUNTED steps; see `sent`
     traces: NDArray[np.int32]
     base: list[int]  # the step of the first segments, which moves on in a stream
+    arenas: tuple[NDArray[Any], ...]  # weights: the plan's, or a copy that learns
 
     @property
     def spikes(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -166,6 +167,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
         counts=np.zeros(max(at["count"], 1), np.uint16),
         traces=np.zeros(max(at["trace"], 1), np.int32),
         base=[0],
+        arenas=plan.arenas,
     )
 
 

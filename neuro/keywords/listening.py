@@ -191,7 +191,10 @@ def _padded(counts: StepCounts, room: int) -> StepCounts:
 
 def _first(counts: Counts, steps: int) -> Counts:
     """The counts of the first steps, with all synaptic operations that their messages cause."""
-    every = {name: getattr(counts, name)[:steps] for name in ("updates", "passes", "products", "lookups", "driven", "restless")}
+    every = {
+        name: getattr(counts, name)[:steps]
+        for name in ("updates", "passes", "products", "lookups", "synaptic_updates", "driven", "restless")
+    }
     timed = {name: getattr(counts, name)[:, :steps] for name in ("each", "heaviest", "far")}
     return replace(counts, steps=steps, **every, **timed)
 

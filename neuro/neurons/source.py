@@ -60,6 +60,10 @@ class Source(Neuron):
             raise NetworkError("Source", fact, "Use a CubaLif without a bias, say; inputs are the bias")
 
     @property
+    def sends(self) -> Literal["counts", "digits", "payload"]:
+        return "digits" if self.code == "radix" else "counts"
+
+    @property
     def subtracts(self) -> bool:
         return self.neuron is None or self.neuron.subtracts
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from neuro.errors import NetworkError
+from neuro.learning.memory import Memory
+from neuro.learning.rule import LearningRule
 from neuro.numbers import settle
 from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
 from neuro.windows import Shape
@@ -34,7 +36,8 @@ class Projection(Specification):
 
     `port`: which input of the target's neurons it leads to, 0 or, of a `Value` with two ports, 1. `exponent`: the charge that
     arrives is shifted left by it, so a synapse acts with its stored weight times 2^exponent, as in Loihi's synapse formats;
-    chips store the weights without it.
+    chips store the weights without it. `rule`: a LearningRule by which the weights change while the network runs, `memory` what
+    it has learned besides them (see `Run.learned`); only kinds whose synapses have a weight each can learn.
 
     Facts of a kind: `storage`, how a chip stores it best: "dense" rows, "sparse" lists, or "conv", shared weights. `slides`: it
     moves a kernel over an image. `one_kernel`: the stored kernel serves every channel. `offset`: each source neuron i has the one
@@ -52,6 +55,13 @@ class Projection(Specification):
     exponent: int
     weights: Any
     offset: int | None = None
+    rule: LearningRule | None
+    memory: Memory | None
+
+    def _values(self) -> list[tuple[str, Any]]:
+        """The fields; those of learning only where there is some, so that files and texts of other projections have none."""
+        given = super()._values()
+        return [(name, value) for name, value in given if value is not None or name not in ("rule", "memory")]
 
     @property
     def name(self) -> str:
@@ -80,11 +90,15 @@ class Projection(Specification):
         return replace(self, weights=stored)  # type: ignore[type-var]  # every kind is a dataclass
 
     def expanded(self) -> Self:
-        """The same synapses with the exponent multiplied into the stored weights."""
+        """The same synapses with the exponent multiplied into the stored weights, which do not learn."""
         if not self.exponent:
             return self
-        plain: Self = replace(self, exponent=0)  # type: ignore[type-var]  # every kind is a dataclass
+        plain: Self = replace(self.fixed(), exponent=0)  # type: ignore[type-var]  # every kind is a dataclass
         return plain.with_weights(self.stored_weights << self.exponent)
+
+    def fixed(self) -> Self:
+        """The same synapses without a rule: they stay as they are."""
+        return replace(self, rule=None, memory=None) if self.rule is not None else self  # type: ignore[type-var]
 
     def unshared_weights(self, source: Shape) -> IntArray:
         """The stored weights, one that serves all channels of the source repeated for each of them (a view, not a copy)."""
@@ -119,6 +133,28 @@ def settle_projection(projection: Any, weights_ndim: int | None = None) -> None:
     if weights.ndim != weights_ndim:
         raise NetworkError(where, f"weights have shape {weights.shape}", f"Pass an array of {weights_ndim} dimensions")
     object.__setattr__(projection, "weights", weights)
+
+
+def settle_rule(projection: Any) -> None:
+    """Refuse a rule that is none, weights that it could not have led to, and a memory without a rule."""
+    rule, memory, where = projection.rule, projection.memory, projection.name
+    if memory is not None and (rule is None or not isinstance(memory, Memory)):
+        raise NetworkError(where, "it has a memory and no rule, or one of another kind", "Take both from a run: run.learned")
+    if rule is None:
+        return
+    if not isinstance(rule, LearningRule):
+        raise NetworkError(where, f"rule = {rule!r} is no rule", 'Pass neuro.LearningRule(dw="2^-2 * x1 * y0", x1=(16, 20)), say')
+    weights, (lowest, highest) = projection.stored_weights, rule.bounds
+    if weights.size and not lowest <= weights.min() <= weights.max() <= highest:
+        fact = f"its weights {weights.min()}..{weights.max()} leave {lowest}..{highest}, what a rule of sign {rule.sign!r} allows"
+        raise NetworkError(where, fact, "Scale the weights and use exponent=, or choose another sign")
+
+
+def refuse_rule(projection: Any) -> None:
+    """Refuse any rule on a projection whose synapses share their weights."""
+    if projection.rule is not None or projection.memory is not None:
+        fact = "it cannot learn: many synapses share a weight, and a rule would change each of them in another way"
+        raise NetworkError(projection.name, fact, "Use Dense, Sparse or OneToOne for what learns")
 
 
 def check_exponent(projection: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, settle_projection
+from neuro.projections.base import Projection, Synapses, refuse_rule, settle_projection
 from neuro.projections.conv2d import Conv2d
 from neuro.specification import INT32, IntArray
 from neuro.windows import Shape, pair
@@ -29,8 +29,11 @@ class Conv1d(Projection):
     delay: int = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
+        refuse_rule(self)
         settle_projection(self, 3)
         settle(self, NetworkError, self.name, stride=(1, INT32.max), dilation=(1, INT32.max), groups=(1, INT32.max))
         object.__setattr__(self, "padding", pair(self.padding, self.name, "padding"))

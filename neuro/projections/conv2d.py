@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, refuse_rule, settle_projection
 from neuro.specification import INT32, IntArray
 from neuro.windows import Shape, check_window, pair, pairs_inside, positions, sides, window_output
 
@@ -33,8 +33,11 @@ class Conv2d(Projection):
     delay: int = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
+        refuse_rule(self)
         settle_projection(self, 4)
         check_exponent(self)
         settle_window(self, self.weights.shape[2:])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from neuro.errors import NetworkError
-from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settle_rule
 from neuro.specification import IntArray
 from neuro.windows import Shape
 
@@ -23,10 +24,13 @@ class Dense(Projection):
     delay: int = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
         settle_projection(self, 2)
         check_exponent(self)
+        settle_rule(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         need = (int(np.prod(source)), int(np.prod(target)))

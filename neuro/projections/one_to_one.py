@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settle_rule
 from neuro.projections.conv2d import Conv2d
 from neuro.specification import INT32, IntArray, integer_or_array
 from neuro.windows import Shape
@@ -17,7 +17,10 @@ from neuro.windows import Shape
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OneToOne(Projection):
-    """Neuron i to neuron i + `offset`. `weights` is one integer, or one per channel (first axis) of the source."""
+    """Neuron i to neuron i + `offset`. `weights` is one integer, or one per channel (first axis) of the source.
+
+    With a `rule` each synapse has a weight of its own, so the source is flat.
+    """
 
     storage = "conv"
     source: str
@@ -27,6 +30,8 @@ class OneToOne(Projection):
     delay: int = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
         settle_projection(self)
@@ -34,6 +39,7 @@ class OneToOne(Projection):
         weights = integer_or_array(self.name, "weights", self.weights)
         object.__setattr__(self, "weights", weights if isinstance(weights, int) else weights.ravel())
         check_exponent(self)
+        settle_rule(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         size, room = int(np.prod(source)), int(np.prod(target))
@@ -43,6 +49,9 @@ class OneToOne(Projection):
         if np.ndim(self.weights) and np.size(self.weights) != source[0]:
             fact = f"{np.size(self.weights)} weights, the source {source} has {source[0]} channels"
             raise NetworkError(self.name, fact, "Pass one weight, or one per channel")
+        if self.rule is not None and np.size(self.weights) != size:
+            fact = f"{np.size(self.weights)} weights of {size:,} synapses that learn, each by itself"
+            raise NetworkError(self.name, fact, "Give each its own weight: a flat source and np.full(neurons, weight)")
 
     def synapses(self, source: Shape, target: Shape) -> Synapses:
         size = int(np.prod(source))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from neuro.errors import NetworkError
-from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settled_weights
+from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settle_rule, settled_weights
 from neuro.specification import IntArray, frozen_array, integer_or_array
 from neuro.windows import Shape
 
@@ -25,6 +25,8 @@ class Sparse(Projection):
     delay: int = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
         settle_projection(self)
@@ -40,6 +42,7 @@ class Sparse(Projection):
         parts = tuple(frozen_array(part[order], np.int32) for part in (pre, post, weight))
         object.__setattr__(self, "weights", parts)
         check_exponent(self)
+        settle_rule(self)
 
     def check(self, source: Shape, target: Shape) -> None:
         for what, indices, shape in (("source", self.weights[0], source), ("target", self.weights[1], target)):

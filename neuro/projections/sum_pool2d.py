@@ -10,7 +10,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.numbers import settle
-from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection
+from neuro.projections.base import Projection, Synapses, check_exponent, refuse_rule, settle_projection
 from neuro.projections.conv2d import Conv2d, settle_window
 from neuro.specification import INT32, IntArray
 from neuro.windows import Shape, pair, pairs_inside, window_output
@@ -38,8 +38,11 @@ class SumPool2d(Projection):
     dilation: int | tuple[int, int] = 1
     port: int = 0
     exponent: int = 0
+    rule: Any = None
+    memory: Any = None
 
     def __post_init__(self) -> None:
+        refuse_rule(self)
         settle_projection(self)
         object.__setattr__(self, "kernel", pair(self.kernel, self.name, "kernel"))
         object.__setattr__(self, "stride", self.kernel if self.stride is None else self.stride)

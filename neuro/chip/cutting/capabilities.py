@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.cutting.limits import exponents, formats
+from neuro.chip.cutting.limits import LEARNED_BITS, exponents, formats
 from neuro.chip.spec import Chip
 from neuro.codes import CODES
 from neuro.encoding import source_of
 from neuro.errors import FitError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
+from neuro.projections import Projection
 
 _SPIKES = 'Convert with input="spikes"; a Source written by hand takes levels=1 where its inputs are spikes'
 
@@ -68,12 +69,32 @@ def check_capabilities(network: Network, chip: Chip) -> None:
                 "Use a chip whose synapses have exponents, such as loihi2, or a network without this skip path",
             )
     for projection in network.projections:
+        if projection.rule is not None:
+            _check_learning(projection, network, chip)
         if projection.delay > chip.core.delay_steps:
             raise FitError(
                 f"projection {projection.name} on chip {chip.name!r}",
                 f"its delay of {projection.delay} steps exceeds {chip.core.delay_steps}",
                 "Use fewer steps a layer, or a shorter skip path",
             )
+
+
+def _check_learning(projection: Projection, network: Network, chip: Chip) -> None:
+    where, able = f"projection {projection.name} on chip {chip.name!r}", chip.neuron.learning or "none"
+    use = "Use a chip that learns, such as loihi2, or network.fixed()"
+    if able == "none":
+        fact = (
+            "it learns, the chip's synapses cannot" if chip.neuron.learning else "it learns, the chip's file says nothing of it"
+        )
+        raise FitError(where, fact, use)
+    rule = projection.rule
+    assert rule is not None
+    payload = rule.graded is not None and network[projection.source].neuron.messages != (0, 1)
+    if able == "spikes" and payload:
+        raise FitError(where, "it learns from payloads, the chip learns from spikes", use)
+    if LEARNED_BITS not in chip.core.weight_bits:
+        stored = ", ".join(map(str, chip.core.weight_bits))
+        raise FitError(where, f"weights that learn have {LEARNED_BITS} bits, the chip stores {stored}", use)
 
 
 def _exponent_span(population: Population, network: Network, chip: Chip) -> int:

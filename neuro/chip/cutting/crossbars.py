@@ -50,6 +50,7 @@ def to_crossbars(network: Network, chip: Chip) -> Network:
     expect("chip", chip, Chip, 'Pass a chip, such as neuro.load_chip("truenorth")', FitError)
     if not chip.core.axon_types:
         raise FitError(f"chip {chip.name!r}", "its cores have no axon types", "Place the network as it is")
+    network.refuse_learning(f"chip {chip.name!r}", "its crossbars cannot", FitError)
     axons = {p.name: _axons(network, chip, p) for p in network.populations if network.into(p.name)}
     fans = [_fans(network, axons, k) for k in range(len(network.populations))]
     ways = [1 if fan.max(initial=0) > 1 else 0 for fan in fans]

@@ -21,6 +21,7 @@ from neuro.chip.cutting.limits import (
     sparse_slices,
     state_words,
     synapse_bits,
+    trace_bits,
     weight_bits,
 )
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, kept_by_slice, reach, with_rows
@@ -48,10 +49,13 @@ class CoreDemand:
     def needs(self, population: Population, tiling: Tiling, tilings: Mapping[str, Tiling]) -> Needs:
         """Needs of the slices, given the tilings of the populations that they project to (missing: one slice)."""
         in_axons, bits, out_axons = np.zeros((3, tiling.slices), np.int64)
+        learning = np.zeros(tiling.slices, np.int64)
+        before, behind = trace_bits(population, self.network)
         for i, projection in enumerate(self.network.projections):
             if projection.target == population.name:
                 axons, memory = self._lists(i, projection, tiling)
                 in_axons, bits = in_axons + axons, bits + memory
+                learning += axons * before * (projection.rule is not None)
             if projection.source == population.name:
                 target = tilings.get(projection.target)
                 out_axons = out_axons + (
@@ -61,7 +65,7 @@ class CoreDemand:
         neurons = tiling.sizes() * compartments(population, self.chip)
         state = neurons * state_words(population, self.network) * (core.state_word_bits or 0)
         memory = bits + in_axons * (core.in_axon_bits or 0) + out_axons * (core.out_axon_bits or 0) + state
-        memory = memory + population.neuron.table_bits
+        memory = memory + population.neuron.table_bits + learning + tiling.sizes() * behind
         return Needs(neurons, in_axons, out_axons, bits, memory)
 
     def _lists(self, i: int, projection: Projection, tiling: Tiling) -> tuple[Ints, Ints]:

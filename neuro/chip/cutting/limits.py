@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neuro.chip.cutting.tilings import Ints, Tiling, kept_by_slice
 from neuro.chip.spec import Chip, Encoding, neuron_ns
 from neuro.errors import FitError
+from neuro.learning.terms import POST_TRACES
 from neuro.network import Network, Population
 from neuro.projections import Projection
 
@@ -25,6 +26,8 @@ REMEDIES = {  # where one neuron alone needs more than a core has
     "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
     "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
 }
+TAG_BITS, TRACE_BITS, TIME_BITS = 9, 7, 6  # of a synapse's tag; of a trace; of the time of a spike within an epoch
+LEARNED_BITS = 8  # of a weight that learns
 _SEEN_STEPS = 4096  # of a window, in which neurons do all that they ever do in a step
 
 
@@ -84,12 +87,24 @@ def state_words(population: Population, network: Network) -> int:
     return sum(rings.values()) + population.neuron.state_words
 
 
+def trace_bits(population: Population, network: Network) -> tuple[int, int]:
+    """Bits that learning keeps in a core: for each incoming axon, and for each neuron of the population."""
+    before = behind = 0
+    for rule in (p.rule for p in network.into(population.name) if p.rule is not None):
+        traces = rule.traces
+        own = [name for name in traces if name in POST_TRACES]
+        before = max(before, TRACE_BITS * (len(traces) - len(own)) + TIME_BITS)
+        behind = max(behind, TRACE_BITS * len(own) + TIME_BITS)
+    return before, behind
+
+
 def encoding(projection: Projection, chip: Chip) -> Encoding:
     """The form in which a projection's synapses are stored: rows of a crossbar where there is one; sparse where the chip has none
     that fits better."""
     if chip.core.axon_types:
         return "dense"
-    if projection.storage in chip.core.encodings:
+    shared = projection.rule is not None and projection.storage == "conv"  # synapses that learn have a weight each
+    if projection.storage in chip.core.encodings and not shared:
         return projection.storage
     if "sparse" in chip.core.encodings:
         return "sparse"
@@ -100,7 +115,7 @@ def encoding(projection: Projection, chip: Chip) -> Encoding:
 
 def skips_zeros(projection: Projection, chip: Chip) -> bool:
     """Whether the chip visits none of the projection's synapses of weight zero, of which there are some."""
-    return chip.core.zero_weights == "skipped" and not np.all(projection.stored_weights)
+    return chip.core.zero_weights == "skipped" and projection.rule is None and not np.all(projection.stored_weights)
 
 
 def sparse_slices(projection: Projection, chip: Chip, tiling: Tiling, *, weight: int | None = None) -> NDArray[np.bool_]:
@@ -132,6 +147,8 @@ def formats(population: Population, network: Network, chip: Chip) -> set[tuple[E
 def exponents(projection: Projection, chip: Chip) -> tuple[int, int]:
     """The least and the largest power of two that can be taken out of what a projection's synapses act with: so that the rest
     fits the chip's bits, and so that it stays integers."""
+    if projection.rule is not None:
+        return projection.exponent, projection.exponent
     weights = projection.stored_weights.astype(np.int64)
     most = common_shift(weights)
     largest = int(np.abs(weights).max(initial=0))
@@ -145,6 +162,8 @@ def weight_bits(projection: Projection, chip: Chip) -> int:
     Of a crossbar, whose weights belong to neurons: those of a signed number."""
     if chip.core.axon_types:
         return _neuron_weight_bits(projection, chip)
+    if projection.rule is not None:
+        return LEARNED_BITS  # its sign is the rule's; `check_capabilities` sees that the chip stores so many
     weights = projection.stored_weights.astype(np.int64)
     low, high = (int(weights.min()), int(weights.max())) if weights.size else (0, 0)
     shift = common_shift(weights)
@@ -186,6 +205,7 @@ def synapse_bits(
     if chip.core.axon_types:
         return 1  # weights and delays belong to neurons
     bits = (weight_bits(projection, chip) if weight is None else weight) + (projection.delay - 1).bit_length()
+    bits += 0 if projection.rule is None else TAG_BITS * len(projection.rule.tags)
     if (form or encoding(projection, chip)) != "sparse":
         return bits
     need = max(neurons - 1, 0).bit_length()

@@ -223,6 +223,9 @@ def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) ->
         fact = "synapses of a crossbar share the weights of their neurons, faults of memory are modelled for weights of their own"
         raise ChipError(f"faults on chip {placement.chip.name!r}", fact, "Leave out weight_flips and stuck_weights")
     lossy = loss_of(placement, faults).any
+    if placement.network.learns and (faults.strikes or lossy or faults.weight_flips or faults.stuck_weights):
+        fact = "they strike weights and messages of a network that learns, which is not modelled"
+        raise EngineError("faults", fact, "Break the network that was learned: run.learned.fixed()")
     if noc == "packet" and (faults.dead_links or lossy):
         raise ChipError("faults", "packets are not sent one by one through a mesh that loses them", 'Use noc="analytic"')
     if engine != "event" and (faults.strikes or lossy):

@@ -104,6 +104,6 @@ def _take_away(
 def without_dead(counts: Counts, faults: Faults) -> Counts:
     """The counts without updates on dead cores, and what neurons compute in them."""
     dead = np.isin(counts.cores, faults.dead_cores)
-    names = ("updates", "passes", "products", "lookups")
+    names = ("updates", "passes", "products", "lookups", "synaptic_updates")
     left: dict[str, Any] = {name: np.where(dead, 0, getattr(counts, name)) for name in names}
     return replace(counts, **left) if dead.any() else counts

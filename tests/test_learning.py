@@ -1,0 +1,406 @@
+"""Learning rules: their text, what is refused and why, laws, hand-counted updates, what the chip keeps and pays."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import converters
+import neuro
+from neuro.chip.cutting.demand import CoreDemand
+from neuro.errors import EngineError, FitError, FormatError, InputError, NetworkError
+from neuro.learning import Factor, Memory, Product, delta, oja, pes, prototype, reward_stdp, stdp, triplet_stdp
+from neuro.learning.draws import draws
+from neuro.learning.updating import Events, trace_table
+from tests import drawn_rules
+from tests.laws import law
+
+READY = (stdp(), triplet_stdp(pair=-16), reward_stdp("r"), oja(), pes("e"), delta("t"), prototype("teacher"))
+
+
+def rule(dw: str, **more: Any) -> neuro.LearningRule:
+    return neuro.LearningRule(dw, x1=(16, 20), y1=(16, 20), **more)
+
+
+def pair(given: neuro.LearningRule | None = None, *, source: Any = None, target: Any = None, **more: Any) -> neuro.Network:
+    """Three inputs, two neurons, a rule between."""
+    populations = (
+        neuro.Population("in", (3,), source or neuro.Source(levels=1)),
+        neuro.Population("out", (2,), target or neuro.IntegrateAndFire(100, potential_bits=16)),
+    )
+    return neuro.Network(populations, (neuro.Dense("in", "out", [[60, 10], [20, 30], [0, 5]], rule=given, **more),))
+
+
+# Text
+
+
+def test_a_rule_reads_as_it_is_written() -> None:
+    given = rule("-(3 - x1) * y0 * 2 + sgn(w-4)*x0*0.25 - (2^3)*u2*w*w + 12 * x0 * (-4 + y1)")
+    assert given.products("dw") == (
+        Product("y0", (Factor("x1", -3),), 2),
+        Product("x0", (Factor("w", -4, sign=True),), 1, -2),
+        Product("u2", (Factor("w"), Factor("w")), -1, 3),
+        Product("x0", (Factor("y1", -4),), 6, 1),
+    )
+    assert given.dw == "2 * y0 * (x1 - 3) + 2^-2 * x0 * sgn(w - 4) - 2^3 * u2 * w * w + 6 * 2^1 * x0 * (y1 - 4)"
+    assert rule(given.products("dw")) == given
+
+
+@law(60)
+@given(st.integers(0, 10**6))
+def test_text_and_data_of_a_rule_are_the_same(seed: int) -> None:
+    drawn = drawn_rules.rule(np.random.default_rng(seed), exact=False, third="third")
+    again = neuro.LearningRule(
+        **{f.name: getattr(drawn, f.name) for f in dataclasses.fields(drawn)}  # what a file holds
+    )
+    data = neuro.LearningRule(
+        **{
+            f.name: drawn.products(f.name) if f.name in ("dw", "dd", "dt") else getattr(drawn, f.name)
+            for f in dataclasses.fields(drawn)
+        }
+    )
+    assert drawn == again == data
+    assert eval(drawn.to_source(), {"LearningRule": neuro.LearningRule}) == drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "fact"),
+    [
+        ("x1", "character 1", "depends on no spike and no epoch"),
+        ("x0 * x3", "character 6", "no variable 'x3'"),
+        ("x0 * x1 y1", "character 9", "'y1' where '*', '+' or '-' should be"),
+        ("x0 * $", "character 6", "'$' has no meaning"),
+        ("x0 * (x1", "the end", "nothing where ')' should be"),
+        ("x0 *", "the end", "nothing where a factor should be"),
+        ("x0 * w +", "the end", "nothing where a factor should be"),
+        ("x0 * 9 * 9", "character 1", "the scale 81 of a product does not fit 4 bits"),
+        ("x0 * 2^9", "character 1", "2^9, is out of range"),
+        ("x0 * 2^999999999", "character 8", "2^999999999 is out of range"),
+        ("2^x0", "character 3", "'x0' where the power of two should be"),
+        ("3^2 * x0", "character 1", "3 is raised to a power"),
+        ("x0 * 0.3", "character 6", "0.3 is no whole number of a power of two"),
+        ("x0 * (x1 - 300)", "character 12", "-300 added to x1 is out of range"),
+        ("x0 * (w - 2.5)", "character 11", "-2.5 added to w is out of range"),
+        ("x0 * w * w * w * x1", "character 1", "with its factor x1 of 7 bits it has 38 bits"),
+        ("u0 * u1", "character 6", "depends on u0 already"),
+        ("sgn(x1) * x0", "character 5", "'x1' where a number or one of w, d, t should be"),
+        ("sgn(-w) * x0", "character 6", "w is negative within sgn()"),
+        ("x0 * (3 + 4)", "character 7", "holds no variable, or two"),
+        ("x0 * __import__('os')", "character 17", "has no meaning"),
+    ],
+)
+def test_mistakes_name_their_place(text: str, place: str, fact: str) -> None:
+    with pytest.raises(NetworkError) as caught:
+        rule(text)
+    assert place in str(caught.value)
+    assert fact in str(caught.value)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("fields", "fact"),
+    [
+        ({}, "changes nothing"),
+        ({"dw": 3}, "neither text nor products"),
+        ({"dw": "x0 * x1"}, "reads the trace x1, which has no impulse"),
+        ({"dw": "x0", "x1": 5}, "is no pair"),
+        ({"dw": "x0", "x1": (5, -1)}, "tau = -1"),
+        ({"dw": "x0", "x1": (128, 1)}, "impulse = 128"),
+        ({"dw": "x0", "x1": ("out", 1)}, "cannot set x1"),
+        ({"dw": "x0", "epoch": 64}, "epoch = 64"),
+        ({"dw": "x0", "sign": "odd"}, "sign = 'odd'"),
+        ({"dw": "x0", "graded": "yes"}, "graded = 'yes'"),
+        ({"dw": (Product("x0", (Factor("w"),) * 3),), "seed": -1}, "seed = -1"),
+    ],
+)
+def test_rules_are_valid_from_birth(fields: dict[str, Any], fact: str) -> None:
+    with pytest.raises(NetworkError, match=None) as caught:
+        neuro.LearningRule(**fields)
+    assert fact in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "fact"),
+    [
+        (lambda: Factor("z"), "no such variable"),
+        (lambda: Factor("x1", sign=True), "no sign of interest"),
+        (lambda: Factor("x1", 256), "constant = 256"),
+        (lambda: Product("x1"), "depends on 'x1'"),
+        (lambda: Product("x0", mantissa=8), "factor 8 does not fit"),
+        (lambda: Product("x0", exponent=-8), "2^-8"),
+        (lambda: Product("x0", (3,)), "no Factor"),
+    ],
+)
+def test_products_are_valid_from_birth(make: Any, fact: str) -> None:
+    with pytest.raises(NetworkError) as caught:
+        make()
+    assert fact in str(caught.value)
+
+
+# What cannot learn
+
+
+def test_projections_that_share_weights_are_refused() -> None:
+    for kind in (
+        lambda: neuro.Conv2d("in", "out", np.ones((1, 1, 1, 1), int), rule=stdp()),
+        lambda: neuro.Conv1d("in", "out", np.ones((1, 1, 1), int), rule=stdp()),
+        lambda: neuro.SumPool2d("in", "out", 2, rule=stdp()),
+    ):
+        with pytest.raises(NetworkError, match="many synapses share a weight"):
+            kind()
+    with pytest.raises(NetworkError, match="Give each its own weight"):
+        neuro.Network(
+            (neuro.Population("in", (3,), neuro.Source()), neuro.Population("out", (3,), neuro.IntegrateAndFire(9))),
+            (neuro.OneToOne("in", "out", 4, rule=stdp()),),
+        )
+
+
+def test_weights_that_the_rule_cannot_lead_to_are_refused() -> None:
+    for weights, sign in (([[256]], "mixed"), ([[-1]], "excitatory"), ([[1]], "inhibitory")):
+        with pytest.raises(NetworkError, match="leave"):
+            neuro.Dense("in", "out", weights, rule=stdp(sign=sign))
+    with pytest.raises(NetworkError, match="is no rule"):
+        neuro.Dense("in", "out", [[1]], rule="x0 * x1")
+    with pytest.raises(NetworkError, match="a memory and no rule"):
+        neuro.Dense("in", "out", [[1]], memory=Memory())
+    with pytest.raises(NetworkError, match="its memory t has shape"):
+        pair(rule("x0 * t"), memory=Memory(t=np.zeros(5, int)))
+
+
+def test_populations_without_spikes_are_refused_with_what_works() -> None:
+    graded, spiking = neuro.Graded(10), neuro.IntegrateAndFire(10)
+    chain = (
+        neuro.Population("in", (2,), neuro.Source()),
+        neuro.Population("a", (2,), graded),
+        neuro.Population("b", (2,), spiking),
+    )
+
+    def between(source: Any, target: Any, given: neuro.LearningRule) -> neuro.Network:
+        populations = (chain[0], dataclasses.replace(chain[1], neuron=source), dataclasses.replace(chain[2], neuron=target))
+        first = neuro.Dense("in", "a", np.ones((2, 2), int))
+        return neuro.Network(populations, (first, neuro.Dense("a", "b", np.ones((2, 2), int), rule=given)))
+
+    for source, target, one in (
+        (graded, spiking, stdp()),
+        (spiking, graded, stdp()),
+        (neuro.SignedIntegrateAndFire(10), spiking, stdp()),
+        (neuro.RadixIntegrateAndFire(10, 4, 4), spiking, stdp()),
+        (spiking, neuro.Readout(), stdp()),
+        (spiking, spiking, pes("nobody")),
+        (spiking, neuro.Readout(), oja()),
+    ):
+        with pytest.raises(NetworkError) as caught:
+            between(source, target, one)
+        assert "Use" in caught.value.remedy or "Let" in caught.value.remedy
+    assert between(graded, spiking, dataclasses.replace(stdp(), graded="overwrite")).learns
+    assert between(spiking, neuro.Readout(), pes("in")).learns
+
+
+def test_payloads_are_refused_where_the_rule_knows_spikes() -> None:
+    for engine in ("event", "reference"):
+        with pytest.raises(InputError, match="whose rule knows spikes"):
+            neuro.run(pair(stdp(), source=neuro.Source()), np.full((1, 5, 3), 2), engine=engine)
+    with pytest.raises(InputError, match="whose rule knows spikes"):
+        neuro.open_session(pair(stdp(), source=neuro.Source())).step([0, 2, 0])
+    with pytest.raises(InputError, match="whose rule knows spikes"):
+        neuro.run(pair(dataclasses.replace(stdp(), graded="add"), source=neuro.Source()), np.full((1, 5, 3), -2))
+
+
+def test_those_that_cannot_learn_say_so(tmp_path: Path) -> None:
+    network = pair(stdp())
+    for engine in ("torch", "brian2"):
+        with pytest.raises(EngineError, match="projections that learn"):
+            neuro.run(network, np.ones((1, 4, 3), int), engine=engine)
+    for write in (converters.write_nir, converters.write_lava_dl):
+        with pytest.raises(FormatError, match=r"network\.fixed"):
+            write(network, tmp_path / "file")
+    truenorth = neuro.load_chip("truenorth")
+    with pytest.raises(FitError, match="learns"):
+        neuro.to_crossbars(network, truenorth)
+    for name in ("truenorth", "speck", "spinnaker2"):
+        with pytest.raises(FitError, match="it learns, the chip"):
+            neuro.place(network, neuro.load_chip(name))
+    graded, loihi2 = pair(dataclasses.replace(stdp(), graded="add"), source=neuro.Source(levels=9)), neuro.load_chip("loihi2")
+    with pytest.raises(FitError, match="learns from payloads"):
+        neuro.place(graded, dataclasses.replace(loihi2, neuron=dataclasses.replace(loihi2.neuron, learning="spikes")))
+    placement = neuro.place(network, loihi2)
+    with pytest.raises(EngineError, match="strike weights"):
+        neuro.emulate(placement, np.ones((1, 4, 3), int), faults=neuro.Faults(weight_flips=0.1))
+
+
+# Laws
+
+
+def spikes(samples: int = 4, steps: int = 40, neurons: int = 3, rate: float = 0.3, seed: int = 0) -> Any:
+    return (np.random.default_rng(seed).random((samples, steps, neurons)) < rate).astype(int)
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+def test_a_rate_of_zero_changes_nothing(engine: str) -> None:
+    network = pair(rule("0 * x0 * y1 + 0 * y0 * x1"))
+    run = neuro.run(network, spikes(), engine=engine)
+    assert np.array_equal(run.learned.projections[0].weights, network.projections[0].weights)
+    still = neuro.run(network.fixed(), spikes(), engine=engine)
+    assert still.learned is None
+    assert still.synaptic_updates == 0
+    assert np.array_equal(run.spikes["out"], still.spikes["out"])
+
+
+def test_without_a_rule_nothing_is_different() -> None:
+    network = pair()
+    assert not network.learns
+    assert network.fixed() == network
+    assert "rule" not in repr(network.projections[0])
+
+
+@pytest.mark.parametrize("given", READY[:2], ids=["pair", "triplet"])
+def test_learning_goes_on_where_it_stopped(given: neuro.LearningRule, tmp_path: Path) -> None:
+    network, inputs = pair(dataclasses.replace(given, dt="u1 * x1 - u0 * t", epoch=3, seed=5)), spikes()
+    whole = neuro.run(network, inputs)
+    first = neuro.run(network, inputs[:2])
+    first.learned.save(tmp_path / "half.safetensors")
+    loaded = neuro.Network.load(tmp_path / "half.safetensors")
+    assert loaded == first.learned
+    assert loaded.projections[0].memory.epochs == 2 * (40 // 3)
+    second = neuro.run(loaded, inputs[2:])
+    assert second.learned == whole.learned
+    assert np.array_equal(np.concatenate([first.spikes["out"], second.spikes["out"]]), whole.spikes["out"])
+    assert whole.learned != first.learned
+
+
+def test_any_number_of_threads_and_any_engine_gives_the_same_weights() -> None:
+    network = pair(dataclasses.replace(stdp(), epoch=2))
+    runs = [neuro.run(network, spikes(), threads=threads) for threads in (1, 2, 5)]
+    runs.append(neuro.run(network, spikes(), engine="reference"))
+    assert all(run.learned == runs[0].learned for run in runs)
+
+
+@pytest.mark.parametrize("pieces", [[1] * 40, [7] * 5 + [5], [40]], ids=["1", "7", "40"])
+def test_sessions_learn_as_runs_do(pieces: list[int]) -> None:
+    network, inputs = pair(dataclasses.replace(stdp(), epoch=4), delay=3), spikes(1)[0]
+    run = neuro.run(network, inputs[None])
+    session, at, updates = neuro.open_session(network, most_steps=40), 0, 0
+    for piece in pieces:
+        updates += session.step(inputs[at : at + piece]).synaptic_updates
+        at += piece
+    assert session.learned == run.learned
+    assert updates == run.synaptic_updates
+    session.reset()
+    assert session.learned.projections[0].weights.tolist() == network.projections[0].weights.tolist()
+
+
+def test_a_session_goes_on_with_traces() -> None:
+    """Traces outlast a session, neurons begin anew: a spike before and one behind the border still make a pair."""
+    network = pair(neuro.LearningRule("y0 * x1", x1=(16, None)), target=neuro.IntegrateAndFire(60))
+    first = neuro.open_session(network)
+    first.step([0, 1, 0])
+    first.step([0, 0, 0])
+    second = neuro.open_session(first.learned)
+    second.step([1, 0, 0])
+    second.step([0, 0, 0])
+    change = second.learned.projections[0].weights - network.projections[0].weights
+    assert change[:, 0].tolist() == [16, 16, 0]
+
+
+# By hand
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+def test_updates_are_counted_one_by_one(engine: str) -> None:
+    """Input 0 spikes at steps 0 and 4, input 1 at step 4; output 0 fires at step 5 alone (60 + 60 + 20 >= 100)."""
+    inputs = np.zeros((1, 8, 3), int)
+    inputs[0, 0, 0] = inputs[0, 4, :2] = 1
+    both = neuro.run(pair(rule("x0 * x1 + y0 * y1")), inputs, engine=engine, record=("learning",))
+    # step 1: two synapses of input 0; step 5: four of inputs 0 and 1, and that from input 2 to output 0, which fired
+    assert both.learning["in->out"].tolist() == [0, 2, 0, 0, 0, 5, 0, 0]
+    assert both.learning_by_neuron["in->out"][5].tolist() == [3, 2]
+    assert neuro.run(pair(rule("x0 * x1")), inputs, engine=engine).synaptic_updates == 2 + 4
+    assert neuro.run(pair(rule("y0 * y1")), inputs, engine=engine).synaptic_updates == 3
+    assert neuro.run(pair(rule("u1 * x1", epoch=2)), inputs, engine=engine).synaptic_updates == 6 * 2
+    assert neuro.run(pair(rule("x0 * x1", epoch=2)), inputs, engine=engine).learning["in->out"].tolist()[1::2] == [2, 0, 4, 0]
+
+
+@pytest.mark.parametrize("engine", ["event", "reference"])
+def test_a_pair_of_spikes_changes_the_weight_by_the_trace(engine: str) -> None:
+    """No decay, so all is exact: 2^-2 of the trace 16 at the firing, 2^-1 of the trace at the next arrival."""
+    given = neuro.LearningRule("2^-2 * y0 * x1 - 2^-1 * x0 * y1", x1=(16, None), y1=(16, None))
+    inputs = np.zeros((1, 6, 3), int)
+    inputs[0, 0, 0] = inputs[0, 1, 0] = inputs[0, 3, 1] = 1
+    run = neuro.run(pair(given), inputs, engine=engine)
+    # Output 0 fires at step 2, at which input 0 arrives too: x1 is 32 and y1 is 16, so +8 - 8. At step 4 input 1 arrives: -8.
+    assert run.learned.projections[0].weights.tolist() == [[60, 10], [12, 30], [0, 5]]
+
+
+def test_changes_that_need_rounding_are_right_on_average() -> None:
+    """2^-3 a step rounds up in one step of 8: the mean of 10 runs of 1,600 steps, within five standard errors."""
+    found = []
+    for seed in range(10):
+        network = pair(neuro.LearningRule("2^-3 * x0", seed=seed))
+        learned = neuro.run(network, np.ones((1, 1_601, 3), int)).learned.projections[0].weights
+        assert len({*(learned - network.projections[0].weights)[:, 1]}) == 1  # one number for all synapses, as in Lava
+        found.append(int(learned[2, 0]))
+    assert abs(np.mean(found) - 200) < 5 * np.sqrt(1_600 * 1 / 8 * 7 / 8 / 10)
+
+
+@pytest.mark.parametrize("side", ["x1", "y1"])
+def test_traces_decay_and_rise_right_on_average(side: str) -> None:
+    """An impulse of 100.25 at the first of 4 steps leaves 100.25 exp(-3/7): the mean of 3,000, within five standard errors."""
+    given = neuro.LearningRule("x0 * x1 * y1", x1=(100.25, 7), y1=(100.25, 7))
+    drawn, messages, left = draws(3, 0, 3_000, 4), np.array([[1], [0], [0], [0]]), []
+    for epoch in range(3_000):
+        events = Events(epoch + 1, messages, messages, {}, drawn.decay[epoch], drawn.impulse[epoch], 0)
+        left.append(trace_table(given.traces[side], given, np.zeros(1, np.int64), events)[-1, 0])
+    assert 60 < min(left) < max(left) < 70
+    assert abs(np.mean(left) - 100.25 * np.exp(-3 / 7)) < 5 * np.std(left) / np.sqrt(3_000)
+
+
+def test_what_is_drawn_is_evenly_spread() -> None:
+    drawn = draws(1, 10, 4_000, 3)
+    again = draws(1, 20, 10, 3)
+    assert np.array_equal(drawn.decay[10:20], again.decay)
+    for numbers, most in ((drawn.decay, 1 << 32), (drawn.impulse, 128), (drawn.rounding, 128)):
+        assert 0 <= numbers.min() <= numbers.max() < most
+        assert abs(numbers.mean() / most - 0.5) < 5 / np.sqrt(12 * numbers.size)
+    assert abs(np.corrcoef(drawn.decay[:, 0, 0], drawn.decay[:, 1, 0])[0, 1]) < 5 / np.sqrt(4_000)
+    assert abs(np.corrcoef(drawn.rounding[:-1], drawn.rounding[1:])[0, 1]) < 5 / np.sqrt(4_000)
+
+
+# On the chip
+
+
+def test_a_chip_counts_and_prices_what_is_learned() -> None:
+    network, chip = pair(rule("x0 * x1 + y0 * y1", epoch=2)), neuro.load_chip("loihi1-nahuku")
+    chip_run = neuro.emulate(neuro.place(network, chip), spikes())
+    run = neuro.run(network, spikes())
+    assert chip_run.run.learned == run.learned
+    assert chip_run.counts.synaptic_updates.sum() == run.synaptic_updates > 0
+    assert chip_run.counts.synaptic_updates.sum(axis=1).tolist() == run.learning["in->out"].tolist()
+    part = next(part for part in chip_run.bill.parts if part.name == "learning")
+    assert part.energy_pj == pytest.approx(120 * run.synaptic_updates / 4)
+    assert part.basis == "simulated"
+    still = neuro.emulate(neuro.place(network.fixed(), chip), spikes())
+    assert "learning" not in {part.name for part in still.bill.parts}
+    longer = chip_run.step_times.send - still.step_times.send
+    assert longer.max() >= 6.1
+
+
+def test_tags_and_traces_take_memory() -> None:
+    rng, chip = np.random.default_rng(0), neuro.load_chip("loihi2")
+    weights = rng.integers(-100, 100, (200, 100))
+
+    def needs(given: neuro.LearningRule | None) -> Any:
+        populations = (neuro.Population("in", (200,), neuro.Source()), neuro.Population("out", (100,), neuro.IntegrateAndFire(9)))
+        network = neuro.Network(populations, (neuro.Dense("in", "out", weights, rule=given),))
+        cuts = neuro.place(network, chip, method="sequential").cuts
+        return CoreDemand(network, chip).needs(populations[1], cuts["out"], cuts)
+
+    plain, learning, tagged = needs(None), needs(stdp()), needs(dataclasses.replace(stdp(), dt="x0 * y1"))
+    # x1 of 7 bits and a time of 6 for each of 200 axons, the same of y1 for each of 100 neurons
+    assert (learning.memory_bits - learning.synapse_bits) - (plain.memory_bits - plain.synapse_bits) == 13 * 200 + 13 * 100
+    # 64 synapses of 8 bits, and of 17 with a tag, in groups rounded to 64 bits: 9 words and 18; the other 36: 5 and 10
+    assert learning.synapse_bits == 200 * 64 * (9 + 5)
+    assert tagged.synapse_bits == 200 * 64 * (18 + 10)

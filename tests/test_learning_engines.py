@@ -1,0 +1,113 @@
+"""Learning: the engines against a witness in plain Python, and against each other, on random rules and networks."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuro
+from tests import drawn_rules, learning_witness
+
+SHARE = 50  # networks of a part: four parts make 200
+
+
+def witnessed(drawn: drawn_rules.Drawn) -> tuple[list[Any], Any, list[int]]:
+    """Spikes of all samples, the synapses at the end as (d, t, w), and how often each target's were computed."""
+    projection = drawn.network.projections[0]
+    source, target = drawn.network["in"], drawn.network["out"]
+    synapses = projection.synapses(source.shape, target.shape)
+    weights = np.asarray(projection.stored_weights).ravel()
+    listed = [
+        (int(i), int(j), {"w": int(w), "d": 0, "t": 0}) for i, j, w in zip(synapses.pre, synapses.post, weights, strict=True)
+    ]
+    network = learning_witness.Network(
+        projection.rule, listed, (source.size, target.size), target.neuron.threshold, projection.delay, projection.exponent
+    )
+    spikes = []
+    for sample in range(len(drawn.inputs["in"])):
+        thirds = {"y3": drawn.inputs["third"][sample].tolist()} if drawn.third else {}
+        spikes.append(network.run(drawn.inputs["in"][sample].tolist(), thirds))
+    return spikes, [own for _, _, own in network.synapses], network.touched
+
+
+def exact_networks(part: int) -> Iterator[tuple[drawn_rules.Drawn, Any]]:
+    """Random networks in which nothing is drawn, and what the witness says of each."""
+    rng, found = np.random.default_rng(part), 0
+    while found < SHARE:
+        drawn = drawn_rules.network(rng, exact=True)
+        with suppress(learning_witness.Rounds):
+            said = witnessed(drawn)
+            found += 1
+            yield drawn, said
+
+
+def compare(run: neuro.Run, spikes: Any, synapses: list[dict[str, int]], touched: list[int]) -> None:
+    learned = run.learned.projections[0]
+    assert np.array_equal(run.raster["out"], spikes)
+    assert np.ravel(learned.stored_weights).tolist() == [own["w"] for own in synapses]
+    for tag in learned.rule.tags:
+        assert getattr(learned.memory, tag).tolist() == [own[tag] for own in synapses]
+    assert run.synaptic_updates == len(touched)
+    found = run.learning_by_neuron["in->out"].sum(axis=0)
+    assert found.tolist() == np.bincount(touched, minlength=len(found)).tolist()
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_exact_rules_are_what_plain_python_computes(part: int) -> None:
+    changed = 0
+    for drawn, (spikes, synapses, touched) in exact_networks(part):
+        assert drawn.network.projections[0].rule.exact
+        for engine in ("reference", "event"):
+            compare(
+                neuro.run(drawn.network, drawn.inputs, engine=engine, record=("raster", "learning")), spikes, synapses, touched
+            )
+        changed += np.ravel(drawn.network.projections[0].stored_weights).tolist() != [own["w"] for own in synapses]
+    assert changed > SHARE // 2
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_rules_that_draw_are_the_same_in_both_engines(part: int) -> None:
+    for seed in range(1000 + part * SHARE, 1000 + part * SHARE + SHARE // 3):
+        drawn = drawn_rules.network(np.random.default_rng(seed), exact=False)
+        runs = [
+            neuro.run(drawn.network, drawn.inputs, engine=engine, record=("raster", "learning"))
+            for engine in ("reference", "event")
+        ]
+        same(*runs)
+
+
+def same(one: neuro.Run, other: neuro.Run) -> None:
+    assert one.learned == other.learned
+    assert np.array_equal(one.raster["out"], other.raster["out"])
+    for name, updates in one.learning_by_neuron.items():
+        assert np.array_equal(updates, other.learning_by_neuron[name])
+        assert np.array_equal(one.learning[name], other.learning[name])
+        assert np.array_equal(one.counts["out"].synops, other.counts["out"].synops)
+
+
+def test_the_lists_of_large_and_of_shaped_populations() -> None:
+    """Targets of several rows, and neurons that lie in memory in another order than the user's."""
+    rng = np.random.default_rng(3)
+    rule = neuro.LearningRule("2^-1 * x1 * y0 - 2^-1 * y1 * x0 + 2^-5 * x0 * w", x1=(20, 4), y1=(20, 4), epoch=3)
+    for shapes, count in (((300,), (40_000,)), 900), (((3, 4, 5), (2, 6, 5)), 700):
+        size = [int(np.prod(shape)) for shape in shapes]
+        pairs = (rng.integers(0, size[0], count), rng.integers(0, size[1] // 100 * 7 + 1, count) * 13 % size[1])
+        weights = (*pairs, rng.integers(-100, 200, count))
+        third = neuro.LearningRule("2^3 * x1 * y3 * u0", x1=(20, 4), y3=("third", 2.0), epoch=3, seed=4)
+        network = neuro.Network(
+            (
+                neuro.Population("in", shapes[0], neuro.Source()),
+                neuro.Population("third", shapes[1], neuro.Source()),
+                neuro.Population("out", shapes[1], neuro.IntegrateAndFire(100)),
+            ),
+            (
+                neuro.Sparse("in", "out", weights, rule=rule),
+                neuro.Sparse("in", "out", weights, rule=third, exponent=2, delay=2),
+                neuro.Sparse("out", "out", (pairs[1], pairs[1][::-1], np.full(count, 20)), rule=rule),
+            ),
+        )
+        inputs = {"in": rng.random((1, 12, *shapes[0])) < 0.4, "third": rng.integers(0, 9, (1, 12, *shapes[1]))}
+        inputs = {name: array.astype(int) for name, array in inputs.items()}
+        same(*(neuro.run(network, inputs, engine=engine, record=("raster", "learning")) for engine in ("reference", "event")))
