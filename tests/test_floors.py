@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits"},
+    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits", "folders"},
     {"rivals", "verdict"},
     {"report"},
     {"studies"},

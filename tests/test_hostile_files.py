@@ -79,7 +79,8 @@ def test_what_is_no_such_file_is_refused(reader: str, kind: str, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    "reader", [reader for reader in READERS if reader not in ("weights", "recording", "points", "chip", "machine", "journal")]
+    "reader",
+    [reader for reader in READERS if reader not in ("weights", "recording", "image", "points", "chip", "machine", "journal")],
 )
 def test_files_cut_anywhere_are_refused(reader: str, tmp_path) -> None:
     name, read = READERS[reader]

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import DEFAULT_CHIP, MODEL, SAMPLES, Calibration, Code, NirWriter, Request, Timesteps, Weights, study_named
+from neuro.cli.named import (
+    DEFAULT_CHIP,
+    MODEL,
+    SAMPLES,
+    Calibration,
+    Code,
+    NirWriter,
+    Request,
+    Scale,
+    Timesteps,
+    Weights,
+    study_named,
+)
 from neuro.cli.output import Json, Quiet, chip_names, console, machine_names, working, write_json, write_out
 from neuro.cli.paths import check_files
 from neuro.errors import UsageError
@@ -52,6 +64,7 @@ def compare(
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    scale: Scale = None,
     nir_writer: NirWriter = None,
     json: Json = None,
     csv: Csv = None,
@@ -64,7 +77,7 @@ def compare(
     _check_one(model, table, roofline)
     own: dict[str, object] = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
     own |= {"--timesteps": timesteps}
-    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer}
+    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--scale": scale}
     results: dict[str, Path | None] = {"--json": json, "--csv": csv}
     if table is not None:
         _leave_out(f"--table {table}", {**chosen, "--figure": figure, **({} if table == 1 else own)})
@@ -76,7 +89,7 @@ def compare(
             show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)
         return
     if roofline:
-        _leave_out("--roofline", {**own, "--batch": batch, "--nir-writer": nir_writer})
+        _leave_out("--roofline", {**own, "--batch": batch, "--nir-writer": nir_writer, "--scale": scale})
         from neuro.cli.survey import show_rooflines
 
         drawn = figure or Path("roofline.svg")
@@ -97,6 +110,7 @@ def compare(
         machines=tuple(machine or ()),
         batches=tuple(batch or ()),
         nir_writer=nir_writer,
+        scale=scale,
     )
     check_files(results, named.inputs(), code=named.code_files())
     with working("loading", quiet=quiet) as work:

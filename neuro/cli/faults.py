@@ -15,6 +15,7 @@ from neuro.cli.named import (
     Code,
     NirWriter,
     Request,
+    Scale,
     Timesteps,
     Weights,
     check_auto,
@@ -63,6 +64,7 @@ def faults(
     weights: Weights = None,
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
+    scale: Scale = None,
     figure: Drawn = None,
     report: Report = None,
     json: Json = None,
@@ -75,6 +77,7 @@ def faults(
     results = {"--figure": figure, "--report": report, "--json": json}
     if model is None or data is None:
         own = {"MODEL": model, "--data": data, "--weights": weights, "--calibration": calibration, "--nir-writer": nir_writer}
+        own |= {"--scale": scale}
         if any(value is not None for value in own.values()):
             given = " and ".join(option for option, value in own.items() if value is not None)
             fact = f"{given}: a model and its data belong together"
@@ -82,7 +85,7 @@ def faults(
         request = None
         check_files(results, {"--chip": chip})
     else:
-        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer)
+        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, scale=scale)
         check_files(results, request.inputs(), code=request.code_files())
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
@@ -104,7 +107,7 @@ def faults(
         if request is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            network, samples = network_of(request, read, work=work), read.data
+            network, samples = network_of(request, read, work=work)
         trial = try_network(network, target, samples, StudySettings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
         subject = PlacedSamples(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)

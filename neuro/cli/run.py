@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Calibration, Code, Model, NirWriter, Request, Samples, Timesteps, Weights, study_named
+from neuro.cli.named import Calibration, Code, Model, NirWriter, Request, Samples, Scale, Timesteps, Weights, study_named
 from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
 
@@ -14,7 +14,7 @@ EXAMPLES = """
 Examples:
 
 \b
-  neuro run mine:net --weights w.safetensors --data test.npz
+  neuro run mine.py:Net --weights net.pt --data images/
   neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
   neuro run mine:net --data test.npz --all-codes --quiet --json -
   neuro run net.onnx --data test.npz --code signed --timesteps 32
@@ -23,7 +23,7 @@ Examples:
   neuro run mine:net --data test.npz --diagnose --report out.html
   neuro run network.safetensors --data test.npz --board auto --within 600
 
-The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
+An .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
 """
 Diagnose = Annotated[bool, typer.Option("--diagnose", help="Also say what each layer loses, and why.")]
 _WITHIN = "Emulate for so many seconds at most; refused as soon as the first samples show that it takes longer."
@@ -42,6 +42,7 @@ def run(
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    scale: Scale = None,
     nir_writer: NirWriter = None,
     all_codes: AllCodes = False,
     against: Against = None,
@@ -71,6 +72,7 @@ def run(
         diagnose=diagnose,
         nir_writer=nir_writer,
         within_s=within,
+        scale=scale,
     )
     check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:

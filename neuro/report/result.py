@@ -16,7 +16,7 @@ from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
 from neuro.comparison import Comparison, Row
 from neuro.report.outcome import Losses, Outcome, Trial
-from neuro.verdict import sentences, verdict_of
+from neuro.verdict import sentences, verdict_of, warnings_of
 
 FORMAT = 1
 FAMILY = "loihi"
@@ -43,6 +43,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
         "comparison": [] if comparison is None else [plain(row) for row in comparison.to_rows()],
         "verdict": verdict(outcome),
+        "warnings": list(_warnings(outcome)),
         "conditions": [price_check(outcome.trial.placement.chip), *([] if comparison is None else comparison.conditions)],
         "diagnosis": list(outcome.diagnosis),
         "losses": None if outcome.losses is None else _losses(outcome.losses),
@@ -118,6 +119,13 @@ def verdict(outcome: Outcome) -> dict[str, Any] | None:
         return None
     found = verdict_of(comparison, trial.accuracy, outcome.accuracy_ann, trial.interval)
     return {**found.to_dict(), "answer": list(sentences(found, comparison)), "details": _details(comparison)}
+
+
+def _warnings(outcome: Outcome) -> tuple[str, ...]:
+    trial, run = outcome.trial, outcome.trial.chip_run.run
+    classes = run.logits.shape[1] if run.logits.ndim == 2 else 0
+    spiking, interval = trial.accuracy, trial.interval
+    return warnings_of(spiking, outcome.accuracy_ann, interval, samples=run.samples, classes=max(1, classes))
 
 
 def _details(comparison: Comparison) -> list[str]:

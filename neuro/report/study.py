@@ -88,13 +88,14 @@ def write_study(path: Path, outcome: Outcome) -> None:
 def page(outcome: Outcome) -> Page:
     """The page of an outcome; a section whose data is not there is left out."""
     found = result(outcome)
+    said = found["verdict"]
     sections = (_accuracy, _energy, _chip, _spikes, _comparison, _faults, _diagnosis, _constants, _reproduce)
     made = [section for build in sections for section in build(outcome, found)]
     return Page(
         outcome.title,
         outcome.facts,
         tuple(_cards(outcome, found)),
-        tuple([*found["verdict"]["answer"], *found["verdict"]["details"]] if found["verdict"] else ()),
+        tuple(dict.fromkeys([*(said["answer"] if said else ()), *found["warnings"], *(said["details"] if said else ())])),
         tuple(made),
     )
 

@@ -21,8 +21,9 @@ def tables(result: Result) -> Group:
 
 
 def _blocks(result: Result) -> Iterator[RenderableType]:
-    yield _headline(result)
+    yield Text(f"{result['title']}\n", style="bold")
     yield from answer(result)
+    yield from facts(result)
     yield _codes(result)
     yield from agreed(result)
     if result["refused_codes"]:
@@ -85,7 +86,7 @@ def comparison(result: Result) -> Group:
 
 def answer(result: Result) -> Iterator[RenderableType]:
     """Whether it pays, what would change that, and what it costs in accuracy."""
-    lines = result["verdict"]["answer"] if result["verdict"] else []
+    lines = list(dict.fromkeys([*(result["verdict"]["answer"] if result["verdict"] else []), *result["warnings"]]))
     for number, line in enumerate(lines):
         style = "yellow" if line.startswith("Warning") else "" if number else "bold"
         yield Padding(Text(line, style=style), (0, 0, 0, 2))
@@ -114,11 +115,9 @@ def _conditions(result: Result) -> Iterator[str]:
         yield f"figures that are assumed or unknown: {counted}; each is named, with its source, in the report and the JSON object"
 
 
-def _headline(result: Result) -> Text:
-    text = Text(f"{result['title']}\n", style="bold")
-    for fact in result["facts"]:
-        text.append(f"{fact}\n", style="not bold dim")
-    return text
+def facts(result: Result) -> Iterator[RenderableType]:
+    """What was done to which data, a line each."""
+    yield Text("".join(f"{fact}\n" for fact in result["facts"]), style="dim")
 
 
 def _codes(result: Result) -> RenderableType:

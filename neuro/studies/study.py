@@ -29,7 +29,7 @@ from neuro.notebook import Table, TableRepr
 from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
 from neuro.rivals import rivals
-from neuro.studies.data import Data, checked_labels, checked_samples
+from neuro.studies.data import Data, checked_labels, checked_samples, typical_of
 from neuro.studies.settings import StudySettings, first_code
 from neuro.studies.trials import try_codes, try_network
 
@@ -101,7 +101,7 @@ def study(
     model: a torch.nn.Module or a Graph, converted with `code` and `timesteps`, or with the code
     that takes the least work for 99 % of the decisions where neither is given (`code="auto"`); or a Network, which
     runs as it is. x (samples, *shape); labels (samples,): class numbers, for the accuracy. calibration (samples, *shape): typical
-    inputs, the first 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
+    inputs, 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
     `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit together.
     """
     default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
@@ -127,8 +127,11 @@ def study(
             if given is not None:
                 raise UsageError(f"study, {name}", "a spiking network has been converted already", f"Leave {name} out")
         return replace(study_network(model, chosen, data, settings, window=timesteps, work=work or Work()), title=title)
-    typical = data.x if calibration is None else checked_samples("calibration", calibration)
-    found = study_model(model, typical[:CALIBRATION_SAMPLES], chosen, data, settings, work=work or Work())
+    if calibration is None:
+        typical = typical_of(data, CALIBRATION_SAMPLES)
+    else:
+        typical = checked_samples("calibration", calibration)[:CALIBRATION_SAMPLES]
+    found = study_model(model, typical, chosen, data, settings, work=work or Work())
     return replace(found, title=title)
 
 
