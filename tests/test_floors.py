@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits", "folders"},
+    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits", "folders", "serving"},
     {"rivals", "verdict"},
     {"report"},
     {"studies"},

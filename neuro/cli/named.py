@@ -11,7 +11,8 @@ import typer
 
 from neuro.cli.kinds import PROGRAMS, TORCH_FILES, check_folder, check_name, check_spiking
 from neuro.cli.output import CODE_OR_AUTO, TIMESTEPS
-from neuro.errors import UsageError, one_of
+from neuro.cli.use import UseOptions
+from neuro.errors import NeuroError, UsageError, one_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,8 @@ class Request:
     diagnose: bool = False
     within_s: float | None = None
     scale: str | None = None
+    more_chips: tuple[str, ...] = ()
+    use: UseOptions | None = None
 
     @property
     def saved(self) -> bool:
@@ -95,8 +98,9 @@ class Request:
     def inputs(self) -> dict[str, Path | str | None]:
         """The files that are read, by the option that names them."""
         named: dict[str, Path | str | None] = {"--data": self.data, "--weights": self.weights, "--calibration": self.calibration}
+        named |= {} if self.use is None else self.use.files()
         machines = {f"--machine {name}": name for name in self.machines if name.endswith(".toml")}
-        chip = {"--chip": self.chip} if self.chip.endswith(".toml") else {}
+        chip = {f"--chip {name}": name for name in (self.chip, *self.more_chips) if name.endswith(".toml")}
         return {**named, **chip, **machines, **({"the model": self.model} if self.saved or self.onnx else {})}
 
     def code_files(self) -> tuple[Path, ...]:
@@ -137,20 +141,38 @@ def read_named(request: Request) -> Loaded:
 
 
 def study_named(request: Request, *, work: Work) -> Study:
-    """Read what was named, convert it if it is a float network, and study it on the chip."""
+    """Read what was named, convert it if it is a float network, and study it on the chip, then on the others that were named.
+
+    Another chip that cannot hold or run the network is named in `Study.refused_chips`.
+    """
     settings = settings_of(request)
     read = read_named(request)
+    from neuro.chip.files import load_chip
+
+    others = [load_chip(name) for name in request.more_chips]
+    model = None
+    if not request.saved:
+        model, read = float_network(request, read)
+    found = _study_on(read.chip, request, read, model, settings, work)
+    elsewhere, refused = [], {}
+    for name, chip in zip(request.more_chips, others, strict=True):
+        try:
+            elsewhere.append(_study_on(chip, request, read, model, settings, work))
+        except NeuroError as error:
+            refused[name] = str(error)
+    return replace(found, elsewhere=tuple(elsewhere), refused_chips=refused)
+
+
+def _study_on(chip: Chip, request: Request, read: Loaded, model: Any, settings: StudySettings, work: Work) -> Study:
     from neuro.studies.study import study_model, study_network
 
-    chip, samples = read.chip, read.data
+    samples = read.data
     if request.saved:
         network = _network(request, read)
         outcome = study_network(network, chip, _driving(request, samples), settings, window=request.timesteps, work=work)
         assumed = network.notes if request.nir or request.lava else ()  # about another tool's file
         facts = (*samples.facts, *outcome.facts, *assumed)
         return replace(outcome, title=f"{Path(request.model).name} on {chip.name}", facts=facts)
-    model, read = float_network(request, read)
-    samples = read.data
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
     calibrated = f"calibrated on {len(read.typical):,} inputs of {(request.calibration or request.data).name}"
     name = Path(request.model).name if request.onnx else request.model
@@ -300,4 +322,5 @@ def settings_of(request: Request) -> StudySettings:
             request.board,
             request.diagnose,
             request.within_s,
+            None if request.use is None else request.use.parsed(),
         )

@@ -6,9 +6,22 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Calibration, Code, Model, NirWriter, Request, Samples, Scale, Timesteps, Weights, study_named
-from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
+from neuro.cli.named import (
+    DEFAULT_CHIP,
+    Calibration,
+    Code,
+    Model,
+    NirWriter,
+    Request,
+    Samples,
+    Scale,
+    Timesteps,
+    Weights,
+    study_named,
+)
+from neuro.cli.output import Board, Chips, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
+from neuro.cli.use import Arrivals, Battery, Deadline, PriceFile, Rate, UseOptions
 
 EXAMPLES = """
 Examples:
@@ -36,7 +49,7 @@ AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes
 def run(
     model: Model,
     data: Samples,
-    chip: Chip = "loihi2",
+    chip: Chips = None,
     board: Board = "given",
     code: Code = None,
     timesteps: Timesteps = None,
@@ -48,6 +61,11 @@ def run(
     against: Against = None,
     diagnose: Diagnose = False,
     within: Within = None,
+    rate: Rate = None,
+    battery: Battery = None,
+    arrivals: Arrivals = None,
+    deadline: Deadline = None,
+    prices: PriceFile = None,
     report: Report = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -61,7 +79,7 @@ def run(
     request = Request(
         model,
         data,
-        chip,
+        (chip or [DEFAULT_CHIP])[0],
         code,
         timesteps,
         weights,
@@ -73,6 +91,8 @@ def run(
         nir_writer=nir_writer,
         within_s=within,
         scale=scale,
+        more_chips=tuple(chip or ())[1:],
+        use=UseOptions(rate, battery, arrivals, deadline, prices),
     )
     check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:
