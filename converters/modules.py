@@ -21,7 +21,7 @@ from torch import nn
 from neuro.errors import ConversionError, FormatError, NeuroError, UsageError, one_of
 from neuro.locating import Place, locate, searched_first
 from neuro.reading import check_safetensors
-from neuro.weights import REMEDY, is_safetensors, read_weights
+from neuro.weights import REMEDY, is_safetensors, read_weights, weight_files
 
 _PARALLEL = "module."  # in front of every name that torch.nn.DataParallel gives
 
@@ -29,9 +29,9 @@ _PARALLEL = "module."  # in front of every name that torch.nn.DataParallel gives
 def load_module(name: str, *, weights: Path | None = None) -> nn.Module:
     """The module that `package.module:callable` or `folder/file.py:callable` returns, in evaluation mode.
 
-    `weights`: a safetensors file, or a file of torch.save (see `neuro.weights`). The current folder is searched first, as
-    `python -m` does. Raises UsageError for a name that leads nowhere or to something that is not a module, FormatError for
-    weights that cannot be read or do not fit.
+    `weights`: a safetensors file, a file of torch.save, or a folder of such parts (see `neuro.weights`). The current folder is
+    searched first, as `python -m` does. Raises UsageError for a name that leads nowhere or to something that is not a module,
+    FormatError for weights that cannot be read or do not fit.
     """
     place = locate(name)
     with searched_first(Path.cwd()), searched_first(Path.cwd() if place.file is None else place.file.parent.absolute()):
@@ -46,6 +46,12 @@ def load_module(name: str, *, weights: Path | None = None) -> nn.Module:
     if weights is not None:
         _load_weights(made, weights)
     return made.eval()
+
+
+def input_channels(model: Any) -> int | None:
+    """Channels of the images that a module takes, by its first convolution; None where it has none."""
+    layers = model.modules() if isinstance(model, nn.Module) else ()
+    return next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), None)
 
 
 def _find(name: str, place: Place) -> Any:
@@ -105,7 +111,13 @@ def _call(name: str, found: Any) -> Any:
 
 
 def _load_weights(model: nn.Module, path: Path) -> None:
-    tensors = _tensors(path)
+    tensors: dict[str, torch.Tensor] = {}
+    for file in weight_files(path):
+        part = _tensors(file)
+        if tensors.keys() & part.keys():
+            fact = f"{sorted(tensors.keys() & part.keys())[0]!r} is in several of its files"
+            raise FormatError(str(path), fact, "Name one file of weights")
+        tensors |= part
     if all(name.startswith(_PARALLEL) for name in tensors) and not any(n.startswith(_PARALLEL) for n in model.state_dict()):
         tensors = {name.removeprefix(_PARALLEL): value for name, value in tensors.items()}
     try:

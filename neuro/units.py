@@ -23,6 +23,20 @@ def rate(per_s: float | None) -> str:
     return _scaled(per_s, 0, "/s")
 
 
+def power(watts: float | None) -> str:
+    """Watts with a fitting prefix, three digits."""
+    return _scaled(watts, 0, "W")
+
+
+def days(value: float) -> str:
+    """A time in days as hours, days or years."""
+    if not isfinite(value):
+        return "without end"
+    if value < 2:
+        return f"{_digits(value * 24, 3)} hours"
+    return f"{_digits(value, 3)} days" if value < 730 else f"{_digits(value / 365.25, 3)} years"
+
+
 def count(n: float) -> str:
     """A number of things: in full up to a million, with thousands separated."""
     if not isfinite(n):

@@ -58,7 +58,7 @@ def verdict_of(
     single = [(row, energy) for row in others if row.batch == 1 and (energy := _energy(row, kind)) is not None]
     own = _energy(chip, kind)
     lost = None if spiking is None or floating is None else floating - spiking
-    costly = lost is not None and lost > BUDGET and (interval is None or interval[1] < (floating or 0))
+    costly = lost is not None and _costly(lost, floating, interval)
     if own is None or not single:
         return Verdict(chip.machine, None, None, None, None, kind, None, None, None, None, None, lost, costly)
     rival, least = min(single, key=lambda pair: pair[1])
@@ -95,6 +95,36 @@ def sentences(verdict: Verdict, comparison: Comparison) -> Iterator[str]:
         yield f"What would change that: {_change(verdict)}."
     if verdict.accuracy_lost is not None:
         yield _accuracy(verdict)
+
+
+def warnings_of(
+    spiking: float | None,
+    floating: float | None,
+    interval: tuple[float, float] | None,
+    *,
+    samples: int,
+    classes: int,
+) -> tuple[str, ...]:
+    """What casts doubt on the accuracies, each with its remedy: a float network no better than chance, and a loss beyond budget.
+
+    spiking, floating: accuracies as shares, None where not known; interval: of the spiking one; samples they rest on; classes.
+    """
+    said = []
+    chance = 1 / classes
+    if floating is not None and classes > 1 and floating < chance + 2 * math.sqrt(chance * (1 - chance) / samples):
+        said.append(
+            f"Warning: the float network itself answers {units.percent(floating)} of {samples:,} samples right, no better than "
+            f"chance among {classes} classes. Check its weights, that values are scaled as in training (--scale for images), and "
+            "that classes are numbered in the order of its outputs."
+        )
+    lost = None if spiking is None or floating is None else floating - spiking
+    if lost is not None and _costly(lost, floating, interval):
+        said.append(_loss(lost))
+    return tuple(said)
+
+
+def _costly(lost: float, floating: float | None, interval: tuple[float, float] | None) -> bool:
+    return lost > BUDGET and (interval is None or interval[1] < (floating or 0))
 
 
 def _unknown(comparison: Comparison) -> str:
@@ -144,10 +174,12 @@ def _factor(value: float) -> str:
 def _accuracy(verdict: Verdict) -> str:
     lost = verdict.accuracy_lost or 0.0
     if verdict.costly:
-        return (
-            f"Warning: spikes cost {100 * lost:.1f} points of accuracy, more than the budget of {100 * BUDGET:g}. "
-            "Use --code auto, --code graded, or more --timesteps."
-        )
+        return _loss(lost)
     if lost > 0:
         return f"It costs {100 * lost:.1f} points of accuracy."
     return "It costs no accuracy."
+
+
+def _loss(lost: float) -> str:
+    spent = f"spikes cost {100 * lost:.1f} points of accuracy, more than the budget of {100 * BUDGET:g}"
+    return f"Warning: {spent}. Use --code auto, --code graded, or more --timesteps."

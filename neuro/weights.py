@@ -59,13 +59,38 @@ def is_safetensors(path: Any) -> bool:
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a file of weights that is not there, or is plainly of another kind, without reading its values."""
+    """Refuse weights that are not there, or are plainly of another kind, without reading their values."""
+    files = weight_files(path)
+    if files != (path,):
+        for part in files:
+            check_weights(part)
+        return
     if is_safetensors(path):
         check_safetensors(path)
         return
     with opened(path) as file:
         if file.read(4) == ZIP:
             _check_names(str(path), _members(path, file))
+
+
+def weight_files(path: Path) -> tuple[Path, ...]:
+    """The files of weights that a path means: itself, or those of a folder: safetensors in parts, or one file of any kind.
+
+    Raises FormatError for a folder without weights, or with several files that are no parts of one network.
+    """
+    if not path.is_dir():
+        return (path,)
+    parts = sorted(path.glob("*.safetensors"))
+    if len(parts) > 1 and not (path / "model.safetensors").is_file() and not list(path.glob("*.safetensors.index.json")):
+        fact = f"it holds {', '.join(part.name for part in parts[:4])}, and no index that says that they belong together"
+        raise FormatError(str(path), fact, "Name one of them")
+    if (path / "model.safetensors").is_file():
+        return (path / "model.safetensors",)
+    files = parts or sorted(file for end in ("bin", "pt", "pth") for file in path.glob(f"*.{end}"))
+    if not files or (not parts and len(files) > 1):
+        fact = f"it holds {', '.join(file.name for file in files[:4]) or 'no file of weights'}"
+        raise FormatError(str(path), fact, "Name a file of weights" if not files else "Name one of them")
+    return tuple(files)
 
 
 def _guarded(path: Any, read: Callable[[str, BinaryIO], Tensors]) -> Tensors:

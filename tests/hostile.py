@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load, save
 
 import converters
@@ -27,6 +28,7 @@ from neuro.cli.inputs import read_data
 from neuro.errors import NeuroError
 from neuro.events import read_events
 from neuro.files import read_tensors
+from neuro.folders.images import read_images
 from neuro.keywords.audio import read_wav
 from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings
@@ -65,6 +67,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "machine": ("machine.toml", neuro.load_machine),
     "points": ("points.csv", read_points),
     "recording": ("recording.wav", read_wav),
+    "image": ("image.png", lambda path: read_images([path])),
     "onnx": ("net.onnx", converters.read_onnx),
     "nir": ("net.nir", converters.read_nir),
     "lava": ("net.net", converters.read_lava_dl),
@@ -198,6 +201,7 @@ def write_good(reader: str, path: Path) -> None:
         "nir": lambda: converters.write_nir(network_for_nir(), path),
         "lava": lambda: write_net(path, [dense(np.ones((4, 2)), lif()), dense(np.ones((3, 4)), sdn())]),
         "journal": lambda: write_journal(path),
+        "image": lambda: Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path),
         "recording": lambda: path.write_bytes(wav(np.arange(64, dtype="<i2").tobytes())),
         **{name: lambda: path.write_bytes((EVENTS / READERS[reader][0]).read_bytes()) for name in READERS if "event" in name},
     }  # fmt: skip

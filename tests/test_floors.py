@@ -31,7 +31,7 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits"},
+    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits", "folders", "serving"},
     {"rivals", "verdict"},
     {"report"},
     {"studies"},

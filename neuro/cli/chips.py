@@ -32,7 +32,8 @@ Examples:
 _FIT = "Say which chips this network fits, and what limits it there: MODEL as in `neuro run`, with --data."
 Fitted = Annotated[str | None, typer.Option("--fit", metavar="MODEL", help=_FIT, show_default=False)]
 FitData = Annotated[
-    Path | None, typer.Option("--data", metavar="FILE", help="An .npz file with x, for --fit.", show_default=False)
+    Path | None,
+    typer.Option("--data", metavar="PATH", help="An .npz file with x, or a folder of images, for --fit.", show_default=False),
 ]
 Rate = Annotated[
     float | None, typer.Option("--rate", metavar="HZ", help="Inferences a second that --fit asks for.", show_default=False)

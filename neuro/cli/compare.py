@@ -17,12 +17,14 @@ from neuro.cli.named import (
     NirStep,
     NirWriter,
     Request,
+    Scale,
     Timesteps,
     Weights,
     study_named,
 )
-from neuro.cli.output import Json, Quiet, chip_names, console, machine_names, working, write_json, write_out
+from neuro.cli.output import Chips, Json, Quiet, Report, console, machine_names, working, write_json, write_out
 from neuro.cli.paths import check_files
+from neuro.cli.use import Arrivals, Battery, Deadline, PriceFile, Rate, UseOptions
 from neuro.errors import UsageError
 
 _MACHINE = "A machine by name or .toml file; repeat it."
@@ -40,12 +42,19 @@ Examples:
       the same with a row for weights of your own, under torchvision's names
   neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
-_NETWORK = ("title", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
-_TOLD = (*_NETWORK, "comparison", "verdict", "conditions", "versions")  # of the result
+_NETWORK = ("title", "facts", "chip", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
+_TOLD = (
+    *_NETWORK,
+    "comparison",
+    "verdict",
+    "warnings",
+    "conditions",
+    "other_chips",
+    "refused_chips",
+    "versions",
+)  # of the result
 Model = Annotated[str | None, MODEL]
 Samples = Annotated[Path | None, SAMPLES]
-_CHIP = "A chip by name (see `neuro chips`), or a .toml file."
-Chip = Annotated[str | None, typer.Option(metavar="CHIP", help=_CHIP, show_default=DEFAULT_CHIP, autocompletion=chip_names)]
 Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help=_MACHINE, autocompletion=machine_names)]
 Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
@@ -59,13 +68,20 @@ def compare(
     data: Samples = None,
     machine: Machines = None,
     batch: Batches = None,
-    chip: Chip = None,
+    chip: Chips = None,
     code: Code = None,
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    scale: Scale = None,
     nir_writer: NirWriter = None,
     dt: NirStep = None,
+    rate: Rate = None,
+    battery: Battery = None,
+    arrivals: Arrivals = None,
+    deadline: Deadline = None,
+    prices: PriceFile = None,
+    report: Report = None,
     json: Json = None,
     csv: Csv = None,
     table: Table = None,
@@ -77,19 +93,23 @@ def compare(
     _check_one(model, table, roofline)
     own: dict[str, object] = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
     own |= {"--timesteps": timesteps}
-    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt}
+    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt, "--scale": scale}
+    chosen |= {"--rate": rate, "--battery": battery, "--arrivals": arrivals, "--deadline": deadline, "--prices": prices}
     results: dict[str, Path | None] = {"--json": json, "--csv": csv}
     if table is not None:
-        _leave_out(f"--table {table}", {**chosen, "--figure": figure, **({} if table == 1 else own)})
+        _leave_out(f"--table {table}", {**chosen, "--figure": figure, "--report": report, **({} if table == 1 else own)})
         from neuro.cli.survey import ResNetOptions, show_table
 
-        asked_for = ResNetOptions(weights, data, calibration, chip, code, timesteps)
-        check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip})
+        if chip and len(chip) > 1:
+            raise UsageError("--chip", "a table has one row of your own", "Name one chip")
+        board = chip[0] if chip else None
+        asked_for = ResNetOptions(weights, data, calibration, board, code, timesteps)
+        check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": board})
         with working("costing", quiet=quiet) as work:
             show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)
         return
     if roofline:
-        _leave_out("--roofline", {**own, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt})
+        _leave_out("--roofline", {**own, **chosen, "--machine": None, "--report": report})
         from neuro.cli.survey import show_rooflines
 
         drawn = figure or Path("roofline.svg")
@@ -102,7 +122,7 @@ def compare(
     named = Request(
         model,
         data,
-        chip or DEFAULT_CHIP,
+        (chip or [DEFAULT_CHIP])[0],
         code,
         timesteps,
         weights,
@@ -111,21 +131,27 @@ def compare(
         batches=tuple(batch or ()),
         nir_writer=nir_writer,
         nir_dt=dt,
+        scale=scale,
+        more_chips=tuple(chip or ())[1:],
+        use=UseOptions(rate, battery, arrivals, deadline, prices),
     )
-    check_files(results, named.inputs(), code=named.code_files())
+    check_files({**results, "--report": report}, named.inputs(), code=named.code_files())
     with working("loading", quiet=quiet) as work:
         outcome = study_named(named, work=work)
     if outcome.comparison is None:
         raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
-    from neuro.report.result import csv_rows, result
-    from neuro.report.terminal import agreed, comparison
+    from neuro.report.result import csv_rows, on_all_chips, result
+    from neuro.report.terminal import compared
 
     found = result(outcome)
-    shown = console(quiet=quiet or "-" in (str(json), str(csv)))
-    shown.print(*agreed(found), comparison(found), sep="")
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(compared(found))
     write_json(json, {name: found[name] for name in _TOLD})
     if csv is not None:
-        write_out(csv, csv_rows(found["comparison"]))
+        write_out(csv, csv_rows(on_all_chips(found)))
+    if report is not None:
+        from neuro.report.study import write_study  # matplotlib, half a second
+
+        write_study(report, outcome)
 
 
 def _leave_out(what: str, options: Mapping[str, object]) -> None:

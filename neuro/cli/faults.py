@@ -16,6 +16,7 @@ from neuro.cli.named import (
     NirStep,
     NirWriter,
     Request,
+    Scale,
     Timesteps,
     Weights,
     check_auto,
@@ -65,6 +66,7 @@ def faults(
     calibration: Calibration = None,
     nir_writer: NirWriter = None,
     dt: NirStep = None,
+    scale: Scale = None,
     figure: Drawn = None,
     report: Report = None,
     json: Json = None,
@@ -83,6 +85,7 @@ def faults(
             "--calibration": calibration,
             "--nir-writer": nir_writer,
             "--dt": dt,
+            "--scale": scale,
         }
         if any(value is not None for value in own.values()):
             given = " and ".join(option for option, value in own.items() if value is not None)
@@ -91,7 +94,7 @@ def faults(
         request = None
         check_files(results, {"--chip": chip})
     else:
-        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt)
+        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale)
         check_files(results, request.inputs(), code=request.code_files())
     check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
@@ -113,7 +116,7 @@ def faults(
         if request is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            network, samples = network_of(request, read, work=work), read.data
+            network, samples = network_of(request, read, work=work)
         trial = try_network(network, target, samples, StudySettings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
         subject = PlacedSamples(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)

@@ -1,4 +1,4 @@
-"""What a user names on the command line, read: data files. Does nothing with them, and needs nothing but numpy."""
+"""What a user names on the command line, read: files and folders of samples. Does nothing with them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import FormatError
@@ -19,20 +20,34 @@ FORMATS: dict[str, Callable[[Path], Mapping[str, NDArray[Any]]]] = {  # by how a
 }
 
 
-def read_data(path: Path) -> Data:
-    """The arrays `x` and, if there, `y` of an .npz file. Refuses pickled objects, other files, and arrays that disagree.
+def read_data(path: Path, scale: str | None = None) -> Data:
+    """Samples `x` and, if there, labels `y` (or `labels`) of an .npz file, or those of a folder with one folder a class.
 
-    Labels `y` (samples,) are class numbers, or names that an array `classes` (classes,) of the file puts in their order.
+    Refuses pickled objects, other files, and arrays that disagree. Labels (samples,) are class numbers, or names that an array
+    `classes` (classes,) of the file puts in their order. scale: how images become numbers (`neuro.folders.images.scale_of`).
     """
+    if path.is_dir():
+        from neuro.folders.reading import read_folder
+
+        images, numbers, facts = read_folder(path, scale)
+        return Data(images, numbers, "--data", facts)
     arrays = _arrays(path)
-    x = checked_samples(str(path), arrays["x"])
-    y = checked_labels(str(path), x, arrays["y"], arrays.get("classes")) if "y" in arrays else None
+    x, labels = checked_samples(str(path), arrays["x"]), _labels(path, arrays)
+    y = None if labels is None else checked_labels(str(path), x, labels, arrays.get("classes"))
     return Data(x, y, "--data")
 
 
-def read_inputs(path: Path) -> NDArray[Any]:
-    """The array `x` of such a file alone, whatever else it holds."""
-    return checked_samples(str(path), _arrays(path)["x"])
+def read_inputs(path: Path, scale: str | None = None) -> NDArray[Any]:
+    """The samples of such a file or folder alone, whatever else it holds."""
+    return read_data(path, scale).x if path.is_dir() else checked_samples(str(path), _arrays(path)["x"])
+
+
+def _labels(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+    """The array of labels, under either name."""
+    y, labels = arrays.get("y"), arrays.get("labels")
+    if y is not None and labels is not None and not np.array_equal(y, labels):
+        raise FormatError(str(path), "it holds y and labels, which differ", "Keep the class numbers of the samples, as y")
+    return labels if y is None else y
 
 
 def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:

@@ -32,9 +32,9 @@ Examples:
   neuro inspect network.safetensors --chip loihi2 --board auto
   neuro inspect theirs.nir --nir-writer snntorch --dt 0.001
 """
-Placed = Annotated[
-    str | None,
-    typer.Option("--chip", metavar="CHIP", help="Place it on this chip and show what cores hold.", autocompletion=chip_names),
+_CHIPS = "Also place the network on this chip; repeat it for others."
+Chips = Annotated[
+    list[str] | None, typer.Option("--chip", metavar="CHIP", help=_CHIPS, show_default=False, autocompletion=chip_names)
 ]
 Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the placed network into this folder, as SVG.")]
 File = Annotated[
@@ -45,7 +45,7 @@ File = Annotated[
 
 def inspect(
     file: File,
-    chip: Placed = None,
+    chip: Chips = None,
     board: BoardName = "given",
     pictures: Pictures = None,
     json: Json = None,
@@ -54,17 +54,18 @@ def inspect(
     dt: NirStep = None,
 ) -> None:
     """Show the populations and projections of a saved spiking network, and how it lies on a chip."""
-    check_files({"--json": json}, {"FILE": file, "--chip": chip})
+    named = {f"--chip {name}": name for name in chip or ()}
+    check_files({"--json": json}, {"FILE": file, **named})
     if chip is None and pictures is not None:
         raise UsageError("neuro inspect", "pictures are of a placed network", "Add --chip loihi2, say")
     if chip is None and board != "given":
         raise UsageError("--board", "a board is of the chip that the network is placed on", "Add --chip loihi2, say")
     if pictures is not None:
         _check_folder(pictures)
-        check_apart(
-            {"--json": json, **{f"--pictures {name}": pictures / name for name in _PICTURES}}, {"FILE": file, "--chip": chip}
-        )
-    target = None if chip is None else _chip(chip, board)
+        check_apart({"--json": json, **{f"--pictures {name}": pictures / name for name in _PICTURES}}, {"FILE": file, **named})
+    if pictures is not None and len(named) > 1:
+        raise UsageError("--pictures", f"{len(named)} chips were named, and one folder", "Name one chip")
+    targets = [_chip(name, board) for name in chip or ()]
     network = _loaded(file, nir_writer, dt)
     described = _described(network)
     shown = console(quiet=quiet or str(json) == "-")
@@ -74,8 +75,9 @@ def inspect(
         shown.print(f"Made for {network.timesteps} timesteps: {network.steps(network.timesteps)} chip steps for one sample.")
     for note in network.notes:
         shown.print(f"Note: {note}")
-    if target is not None:
-        described["placement"] = _placed(network, target, board, pictures, shown)
+    placed = [_placed(network, target, board, pictures, shown) for target in targets]
+    if placed:
+        described |= {"placement": placed[0], "placements": placed}
     write_json(json, described)
 
 

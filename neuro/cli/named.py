@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuro.cli.kinds import PROGRAMS, TORCH_FILES, check_folder, check_name, check_spiking
 from neuro.cli.output import CODE_OR_AUTO, TIMESTEPS
-from neuro.errors import UsageError, one_of
-from neuro.locating import Place, locate
+from neuro.cli.use import UseOptions
+from neuro.errors import NeuroError, UsageError, one_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 512
 INPUT_LEVELS = 255  # of values that are not integers, when they enter a network as messages
 DEFAULT_CHIP = "loihi2"
-TORCH_FILES = (".pt", ".pth", ".ckpt", ".bin")
 WRITERS = ("nir", "snntorch", "sinabs", "norse", "spikingjelly")
 _MODEL = "module:callable or file.py:callable (a torch.nn.Module), an .onnx, .nir or .net file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
-SAMPLES = typer.Option("--data", metavar="FILE", help="An .npz file: x (samples, ...) and, if known, y.", show_default=False)
+_DATA = "An .npz file: x (samples, ...) and, if known, y; or a folder of images or .wav files, one folder a class."
+SAMPLES = typer.Option("--data", metavar="PATH", help=_DATA, show_default=False)
+_SCALE = "Values of a folder's images: unit (0 to 1), signed (-1 to 1), bytes, imagenet, or MEAN/DEVIATION. Default: unit."
+Scale = Annotated[str | None, typer.Option("--scale", metavar="S", help=_SCALE, show_default=False)]
 Model = Annotated[str, MODEL]
 Samples = Annotated[Path, SAMPLES]
 Code = Annotated[str | None, CODE_OR_AUTO]
@@ -44,7 +47,7 @@ NirWriter = Annotated[
 _STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
 NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 Calibration = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="An .npz file with typical inputs x; left out: the first 512 of --data.")
+    Path | None, typer.Option(metavar="PATH", help="Typical inputs, a file or folder; left out: the first 512 of --data.")
 ]
 
 
@@ -67,6 +70,9 @@ class Request:
     diagnose: bool = False
     within_s: float | None = None
     nir_dt: float | None = None
+    scale: str | None = None
+    more_chips: tuple[str, ...] = ()
+    use: UseOptions | None = None
 
     @property
     def saved(self) -> bool:
@@ -90,13 +96,14 @@ class Request:
 
     @property
     def _is_file(self) -> bool:
-        return os.path.exists(self.model) and Path(self.model).suffix not in (".py", *TORCH_FILES)
+        return os.path.exists(self.model) and Path(self.model).suffix not in (".py", *TORCH_FILES, *PROGRAMS)
 
     def inputs(self) -> dict[str, Path | str | None]:
         """The files that are read, by the option that names them."""
         named: dict[str, Path | str | None] = {"--data": self.data, "--weights": self.weights, "--calibration": self.calibration}
+        named |= {} if self.use is None else self.use.files()
         machines = {f"--machine {name}": name for name in self.machines if name.endswith(".toml")}
-        chip = {"--chip": self.chip} if self.chip.endswith(".toml") else {}
+        chip = {f"--chip {name}": name for name in (self.chip, *self.more_chips) if name.endswith(".toml")}
         return {**named, **chip, **machines, **({"the model": self.model} if self.saved or self.onnx else {})}
 
     def code_files(self) -> tuple[Path, ...]:
@@ -119,11 +126,15 @@ def read_named(request: Request) -> Loaded:
     _check(request)
     from neuro.chip.files import load_chip
     from neuro.cli.inputs import read_data, read_inputs
+    from neuro.studies.data import typical_of
 
     chip = load_chip(request.chip)
     _check_model(request)
-    data = read_data(request.data)
-    typical = (data.x if request.calibration is None else read_inputs(request.calibration))[:CALIBRATION_SAMPLES]
+    data = read_data(request.data, request.scale)
+    if request.calibration is None:
+        typical = typical_of(data, CALIBRATION_SAMPLES)
+    else:
+        typical = read_inputs(request.calibration, request.scale)[:CALIBRATION_SAMPLES]
     network = None
     if request.saved and not (request.nir or request.lava):
         from neuro.network import Network
@@ -133,25 +144,42 @@ def read_named(request: Request) -> Loaded:
 
 
 def study_named(request: Request, *, work: Work) -> Study:
-    """Read what was named, convert it if it is a float network, and study it on the chip."""
+    """Read what was named, convert it if it is a float network, and study it on the chip, then on the others that were named.
+
+    Another chip that cannot hold or run the network is named in `Study.refused_chips`.
+    """
     settings = settings_of(request)
     read = read_named(request)
+    from neuro.chip.files import load_chip
+
+    others = [load_chip(name) for name in request.more_chips]
+    model = None
+    if not request.saved:
+        model, read = float_network(request, read)
+    found = _study_on(read.chip, request, read, model, settings, work)
+    elsewhere, refused = [], {}
+    for name, chip in zip(request.more_chips, others, strict=True):
+        try:
+            elsewhere.append(_study_on(chip, request, read, model, settings, work))
+        except NeuroError as error:
+            refused[name] = str(error)
+    return replace(found, elsewhere=tuple(elsewhere), refused_chips=refused)
+
+
+def _study_on(chip: Chip, request: Request, read: Loaded, model: Any, settings: StudySettings, work: Work) -> Study:
     from neuro.studies.study import study_model, study_network
 
-    chip, samples = read.chip, read.data
+    samples = read.data
     if request.saved:
         network = _network(request, read)
         outcome = study_network(network, chip, _driving(request, samples), settings, window=request.timesteps, work=work)
-        facts = (
-            *outcome.facts,
-            *(network.notes if request.nir or request.lava else ()),
-        )  # what was assumed about another tool's file
+        assumed = network.notes if request.nir or request.lava else ()  # about another tool's file
+        facts = (*samples.facts, *outcome.facts, *assumed)
         return replace(outcome, title=f"{Path(request.model).name} on {chip.name}", facts=facts)
-    model = float_network(request, samples)
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
     calibrated = f"calibrated on {len(read.typical):,} inputs of {(request.calibration or request.data).name}"
     name = Path(request.model).name if request.onnx else request.model
-    facts = (calibrated, *getattr(model, "notes", ()), *outcome.facts)
+    facts = (*samples.facts, calibrated, *getattr(model, "notes", ()), *outcome.facts)
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
 
 
@@ -186,15 +214,23 @@ def _driving(request: Request, samples: Data) -> Data:
     return replace(samples, x=lava_dl_inputs(request.model, samples.x))
 
 
-def float_network(request: Request, samples: Data) -> Any:
-    """The module or graph that was named."""
-    if not request.onnx:
-        from converters.modules import load_module
+def float_network(request: Request, read: Loaded) -> tuple[Any, Loaded]:
+    """The module or graph that was named, and what was read, images of folders with the channels that it takes."""
+    if request.onnx:
+        from converters.onnx_files import read_onnx
 
-        return load_module(request.model, weights=request.weights)
-    from converters.onnx_files import read_onnx
+        return read_onnx(request.model, shape=read.data.x.shape[1:]), read
+    from converters.modules import input_channels, load_module
 
-    return read_onnx(request.model, shape=samples.x.shape[1:])
+    model = load_module(request.model, weights=request.weights)
+    if not request.data.is_dir():
+        return model, read
+    from neuro.folders.images import with_channels
+
+    wanted = input_channels(model)
+    x, said = with_channels(read.data.x, wanted)
+    data = replace(read.data, x=x, facts=(*read.data.facts, *([said] if said else ())))
+    return model, replace(read, data=data, typical=with_channels(read.typical, wanted)[0])
 
 
 def fit_named(request: Request, rate_hz: float | None, *, work: Work) -> tuple[Fit, ...]:
@@ -204,28 +240,27 @@ def fit_named(request: Request, rate_hz: float | None, *, work: Work) -> tuple[F
     from neuro.studies.trials import convert_for
 
     settings = replace(settings_of(request), code=request.code or "rate")  # the code that every chip has
-    samples = _driving(request, read.data)
     if request.saved:
-        network = _network(request, read)
-        return fit_chips(lambda chip: (network, None), samples.x, rate_hz=rate_hz, work=work)
-    model = float_network(request, samples)
+        network, driving = _network(request, read), _driving(request, read.data)
+        return fit_chips(lambda chip: (network, None), driving.x, rate_hz=rate_hz, work=work)
+    model, read = float_network(request, read)
 
     def made_for(chip: Chip) -> tuple[Network, float | None]:
         made = convert_for(chip, model, read.typical, settings.code, settings.timesteps)
         return made.network, made.agreement.decisions if made.agreement else None
 
-    return fit_chips(made_for, samples.x, rate_hz=rate_hz, work=work)
+    return fit_chips(made_for, read.data.x, rate_hz=rate_hz, work=work)
 
 
-def network_of(request: Request, read: Loaded, *, work: Work) -> Network:
-    """The spiking network that was named, converted if it is a float network."""
+def network_of(request: Request, read: Loaded, *, work: Work) -> tuple[Network, Data]:
+    """The spiking network that was named, converted if it is a float network, and the samples as it takes them."""
     if request.saved:
-        return _network(request, read)
+        return _network(request, read), read.data
     from neuro.studies.trials import convert_for
 
-    settings, model = settings_of(request), float_network(request, read.data)
+    settings, (model, read) = settings_of(request), float_network(request, read)
     work.step(f"{settings.code}: converting")
-    return convert_for(read.chip, model, read.typical, settings.code, settings.timesteps).network
+    return convert_for(read.chip, model, read.typical, settings.code, settings.timesteps).network, read.data
 
 
 def check_auto(code: str | None, timesteps: int | None) -> None:
@@ -235,6 +270,11 @@ def check_auto(code: str | None, timesteps: int | None) -> None:
 
 
 def _check(request: Request) -> None:
+    check_folder(request.model)
+    if request.scale is not None and not request.data.is_dir():
+        raise UsageError(
+            "--scale", f"{request.data} is no folder of images", "Leave --scale out, and scale the arrays themselves"
+        )
     for option, said in (("--nir-writer", request.nir_writer), ("--dt", request.nir_dt)):
         if said is not None and not request.nir:
             raise UsageError(option, f"{request.model!r} is not a .nir file", f"Leave {option} out")
@@ -252,23 +292,16 @@ def _check(request: Request) -> None:
         raise UsageError("--weights", f"{request.model!r} is an ONNX file, which holds its weights", "Leave --weights out")
 
 
-def check_name(model: str) -> Place:
-    """The place of the code that a model's name means; refuses names of the files of a float network that hold no code."""
-    suffix = Path(model).suffix
-    if suffix in TORCH_FILES:
-        fact = "a file of torch is read as weights only, and not as the network that they belong to"
-        remedy = f"Write what returns the module in its place, like mine.py:net, and add --weights {model}"
-        raise UsageError(f"model {model!r}", fact, f"{remedy}; or export the module with torch.onnx.export")
-    return locate(model)
-
-
 def _check_model(request: Request) -> None:
     """Refuse a model or weights that are not there, or plainly of another kind, before anything is loaded to read them."""
     if request.saved or request.onnx:
         from neuro.reading import opened
 
         with opened(request.model):
-            return
+            pass
+        if Path(request.model).suffix == ".safetensors":
+            check_spiking(request.model)
+        return
     check_name(request.model)
     if request.weights is not None:
         from neuro.weights import check_weights
@@ -293,4 +326,5 @@ def settings_of(request: Request) -> StudySettings:
             request.board,
             request.diagnose,
             request.within_s,
+            None if request.use is None else request.use.parsed(),
         )

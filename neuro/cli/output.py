@@ -46,6 +46,9 @@ def machine_names() -> list[str]:
 Chip = Annotated[
     str, typer.Option(metavar="CHIP", help="A chip by name (see `neuro chips`), or a .toml file.", autocompletion=chip_names)
 ]
+_CHIPS = "A chip by name (see `neuro chips`), or a .toml file; repeat it for others beside it."
+Chips = Annotated[list[str] | None, typer.Option("--chip", metavar="CHIP", help=_CHIPS, show_default="loihi2",
+                                                 autocompletion=chip_names)]  # fmt: skip
 Board = Annotated[str, typer.Option(metavar="BOARD", help="given: the chip as it is; auto: as many of it as the network needs.")]
 CODE = typer.Option(metavar="CODE", help=f"How values become spikes: {', '.join(CODES)}.", autocompletion=lambda: list(CODES))
 CODE_OR_AUTO = typer.Option(

@@ -6,15 +6,29 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import Calibration, Code, Model, NirStep, NirWriter, Request, Samples, Timesteps, Weights, study_named
-from neuro.cli.output import Board, Chip, Json, Quiet, Report, working
+from neuro.cli.named import (
+    DEFAULT_CHIP,
+    Calibration,
+    Code,
+    Model,
+    NirStep,
+    NirWriter,
+    Request,
+    Samples,
+    Scale,
+    Timesteps,
+    Weights,
+    study_named,
+)
+from neuro.cli.output import Board, Chips, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
+from neuro.cli.use import Arrivals, Battery, Deadline, PriceFile, Rate, UseOptions
 
 EXAMPLES = """
 Examples:
 
 \b
-  neuro run mine:net --weights w.safetensors --data test.npz
+  neuro run mine.py:Net --weights net.pt --data images/
   neuro run mine:net --data test.npz --code graded --chip loihi2 --report out.html --json out.json
   neuro run mine:net --data test.npz --all-codes --quiet --json -
   neuro run net.onnx --data test.npz --code signed --timesteps 32
@@ -23,7 +37,7 @@ Examples:
   neuro run mine:net --data test.npz --diagnose --report out.html
   neuro run network.safetensors --data test.npz --board auto --within 600
 
-The .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
+An .npz file holds x (samples, ...), for a stream (samples, steps, ...), and, for the accuracy, the class numbers y (samples,).
 """
 Diagnose = Annotated[bool, typer.Option("--diagnose", help="Also say what each layer loses, and why.")]
 _WITHIN = "Emulate for so many seconds at most; refused as soon as the first samples show that it takes longer."
@@ -36,18 +50,24 @@ AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes
 def run(
     model: Model,
     data: Samples,
-    chip: Chip = "loihi2",
+    chip: Chips = None,
     board: Board = "given",
     code: Code = None,
     timesteps: Timesteps = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    scale: Scale = None,
     nir_writer: NirWriter = None,
     dt: NirStep = None,
     all_codes: AllCodes = False,
     against: Against = None,
     diagnose: Diagnose = False,
     within: Within = None,
+    rate: Rate = None,
+    battery: Battery = None,
+    arrivals: Arrivals = None,
+    deadline: Deadline = None,
+    prices: PriceFile = None,
     report: Report = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -61,7 +81,7 @@ def run(
     request = Request(
         model,
         data,
-        chip,
+        (chip or [DEFAULT_CHIP])[0],
         code,
         timesteps,
         weights,
@@ -73,6 +93,9 @@ def run(
         nir_writer=nir_writer,
         within_s=within,
         nir_dt=dt,
+        scale=scale,
+        more_chips=tuple(chip or ())[1:],
+        use=UseOptions(rate, battery, arrivals, deadline, prices),
     )
     check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:

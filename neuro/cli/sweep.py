@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuro.cli.named import DEFAULT_CHIP, Loaded, Request, float_network, read_named
+from neuro.cli.named import DEFAULT_CHIP, Calibration, Loaded, Request, Scale, Weights, float_network, read_named
 from neuro.cli.output import Json, Quiet, chip_names, console, working, write_json
 from neuro.cli.paths import check_apart, check_files
 from neuro.codes import CODES
@@ -44,7 +44,7 @@ _FILES = (
     "report.html",
 )
 _MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), or an .onnx file; left out: the handwritten digits."
-_DATA = "An .npz file: x (samples, ...) and y; required with MODEL."
+_DATA = "An .npz file: x (samples, ...) and y, or a folder of images or .wav files, one folder a class; required with MODEL."
 _RESUME = "Continue what --out holds; what is left out is taken from there."
 _SEARCH = "Draw so many settings with NSGA-II instead of taking all."
 
@@ -60,9 +60,7 @@ def _values(what: str, names: Callable[[], Sequence[str]] = tuple) -> Any:
 
 
 Model = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=_MODEL, show_default=False)]
-Samples = Annotated[Path | None, typer.Option("--data", metavar="FILE", help=_DATA)]
-Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights: safetensors, or a file of torch.save.")]
-Calibration = Annotated[Path | None, typer.Option(metavar="FILE", help="Typical inputs x; left out: the first 512 of --data.")]
+Samples = Annotated[Path | None, typer.Option("--data", metavar="PATH", help=_DATA)]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the journal and the results go.")]
 Code = Annotated[list[str] | None, _values(f"Of {', '.join(CODES)} (all).", lambda: list(CODES))]
 Timesteps = Annotated[list[str] | None, _values("Timesteps in which a value is sent (4,8,16).")]
@@ -99,6 +97,7 @@ def sweep(
     samples: First = None,
     weights: Weights = None,
     calibration: Calibration = None,
+    scale: Scale = None,
     workers: Workers = None,
     cluster: Cluster = None,
     json: Json = None,
@@ -110,14 +109,16 @@ def sweep(
     """
     if (model is None) != (data is None):
         raise UsageError("neuro sweep", "MODEL and --data go together", "Name both, or neither for the handwritten digits")
-    for option, value in (("--weights", weights), ("--calibration", calibration)):
+    for option, value in (("--weights", weights), ("--calibration", calibration), ("--scale", scale)):
         if model is None and value is not None:
             raise UsageError(option, "it belongs to a MODEL", f"Name MODEL and --data, or leave {option} out")
     if (out / "journal.jsonl").exists() and not resume:
         raise UsageError(str(out), "it holds a sweep already", "Continue it with --resume, or name another folder with --out")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}", "it is no folder", "Name a folder")
-    request = None if model is None or data is None else Request(model, data, DEFAULT_CHIP, None, None, weights, calibration)
+    request = None
+    if model is not None and data is not None:
+        request = Request(model, data, DEFAULT_CHIP, None, None, weights, calibration, scale=scale)
     if request is not None and request.saved:
         fact, remedy = "a spiking network has its code already", "Name the float network it came from"
         raise UsageError(f"model {request.model!r}", fact, remedy)
@@ -180,7 +181,9 @@ def _labelled(request: Request) -> Loaded:
     """What was named, read; refused without the classes of the samples."""
     read = read_named(request)
     if read.data.y is None:
-        raise UsageError(f"{request.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y to the file")
+        raise UsageError(
+            f"{request.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y, or class folders"
+        )
     return read
 
 
@@ -196,8 +199,8 @@ def _subject(request: Request | None, read: Loaded | None, samples: int | None, 
         trained = train(digits, progress=progress)
         x, y = digits.x_held_out[:samples], digits.y_held_out[:samples]
         return subject_of(trained, x, y, calibration=digits.x_train[:256], title="Handwritten digits")
+    network, read = float_network(request, read)
     held = read.data
     assert held.y is not None  # see _labelled
-    network = float_network(request, held)
     title = Path(request.model).name
     return subject_of(network, held.x[:samples], held.y[:samples], calibration=read.typical, title=title)

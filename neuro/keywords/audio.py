@@ -45,14 +45,20 @@ def read_wav(path: Any, rate: int = 16_000) -> Floats:
 
     Raises FormatError for what is not such a file, is cut short, or lasts longer than an hour.
     """
+    sound, own_rate = read_sound(path)
+    mono = sound.mean(axis=0, dtype=np.float32) if len(sound) > 1 else sound[0]
+    return resample(mono, own_rate, rate)
+
+
+def read_sound(path: Any) -> tuple[Floats, int]:
+    """Samples (channels, n) in -1..1 of such a file as they are, and their rate in Hz. Raises the same."""
     where = str(path)
     with opened(path) as file:
         layout, raw = _read(where, file, os.fstat(file.fileno()).st_size)
     samples = _decode(layout, raw).reshape(-1, layout.channels)
     if not np.isfinite(samples).all():
         raise FormatError(where, "it holds NaN or infinity", "Export the recording again")
-    mono = samples.mean(axis=1, dtype=np.float32) if layout.channels > 1 else samples[:, 0]
-    return resample(mono, layout.rate, rate)
+    return samples.T, layout.rate
 
 
 def write_wav(path: Any, samples: NDArray[Any], rate: int = 16_000) -> None:

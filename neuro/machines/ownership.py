@@ -5,10 +5,14 @@ cost = (capital / (life x utilisation) + power x PUE x electricity) x time per i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from neuro.bill import Bill
-from neuro.errors import UsageError
+from neuro.errors import FormatError, UsageError
+from neuro.reading import read_toml
+from neuro.specification import FrozenDict
 
 SECONDS_PER_YEAR = 365.25 * 24 * 3600
 
@@ -44,5 +48,65 @@ def cost_per_million(bill: Bill, prices: Prices) -> dict[str, float]:
         )
     seconds = 1e6 / bill.throughput_per_s
     capital = prices.capital * seconds / (prices.life_years * SECONDS_PER_YEAR * prices.utilisation)
-    electricity = bill.energy_pj * 1e-12 * 1e6 / 3.6e6 * prices.pue * prices.electricity_per_kwh
+    electricity = _electricity(bill.energy_pj * 1e-12, prices.pue, prices.electricity_per_kwh)
     return {"capital": capital, "electricity": electricity, "total": capital + electricity}
+
+
+def _electricity(joules: float, pue: float, per_kwh: float) -> float:
+    """Of a million inferences that need so many joules each."""
+    return joules * 1e6 / 3.6e6 * pue * per_kwh
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What devices and electricity cost one user: `capital` by target's name, in `currency`; the other fields as in `Prices`."""
+
+    capital: Mapping[str, float]
+    life_years: float
+    electricity_per_kwh: float
+    pue: float = 1.0
+    currency: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value in self.capital.items():
+            self.of(name, value)
+        object.__setattr__(self, "capital", FrozenDict(self.capital))
+
+    def of(self, name: str, capital: float) -> Prices:
+        """The prices of one target, in use all the time. UsageError for what is out of range."""
+        try:
+            return Prices(capital, self.life_years, 1.0, self.electricity_per_kwh, self.pue)
+        except UsageError as error:
+            raise UsageError(f"prices of {name}, {error.where.partition(', ')[2]}", error.fact, error.remedy) from None
+
+    def per_million(self, name: str, devices: int, rate_hz: float, joules: float) -> dict[str, float] | None:
+        """What a million inferences cost on devices that make `rate_hz` together, at `joules` each, waiting included.
+
+        None for a target whose capital is not in the list.
+        """
+        if name not in self.capital:
+            return None
+        capital = devices * self.capital[name] * 1e6 / rate_hz / (self.life_years * SECONDS_PER_YEAR)
+        electricity = _electricity(joules, self.pue, self.electricity_per_kwh)
+        return {"capital": capital, "electricity": electricity, "total": capital + electricity}
+
+
+def read_prices(path: Any) -> PriceList:
+    """A price list from a TOML file: life_years, electricity_per_kwh, and if wanted pue and currency; [capital]."""
+    found = read_toml(path)
+    remedy = "Write life_years = 4, electricity_per_kwh = 0.3, and below [capital] lines such as gap9 = 15"
+    numbers = {key: found.pop(key, None) for key in ("life_years", "electricity_per_kwh")}
+    numbers["pue"], currency, capital = found.pop("pue", 1.0), found.pop("currency", ""), found.pop("capital", None)
+    if found:
+        raise FormatError(str(path), f"there is no field {next(iter(found))!r}", remedy)
+    if not isinstance(capital, dict) or not isinstance(currency, str):
+        raise FormatError(str(path), "it has no table of capital", remedy)
+    for key, value in {**numbers, **capital}.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise FormatError(str(path), f"{key} is {value!r}", remedy)
+    prices = {name: float(value) for name, value in capital.items()}
+    years, per_kwh, pue = (float(value or 0) for value in numbers.values())
+    try:
+        return PriceList(prices, years, per_kwh, pue, currency)
+    except UsageError as error:
+        raise FormatError(f"{path}, {error.where}", error.fact, error.remedy) from None

@@ -18,6 +18,7 @@ from neuro.comparison import Comparison
 from neuro.engine.records import Run
 from neuro.faultcurves import Curves
 from neuro.metrics import NeuroBench
+from neuro.serving.serving import Serving
 
 Labels = NDArray[np.int64]
 
@@ -103,7 +104,9 @@ class Outcome:
 
     `trial` is the network that the headline is about, `others` the same float network in other codes, `refused` the codes
     that were tried and why they were refused. `example` is a run of one sample with its raster. `diagnosis` is what was
-    noticed during conversion, `losses` what each layer loses. `facts` are lines such as where the data came from.
+    noticed during conversion, `losses` what each layer loses. `elsewhere`: the same network on other chips, and `refused_chips`
+    those that cannot hold it, with the reason. `serving`: what a use of it costs. `facts` are lines such as where the data came
+    from.
     """
 
     title: str
@@ -119,6 +122,9 @@ class Outcome:
     seed: int | None = None
     faults: Curves | None = None
     metrics: NeuroBench | None = None
+    serving: Serving | None = None
+    elsewhere: tuple[Outcome, ...] = ()
+    refused_chips: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trials(self) -> tuple[Trial, ...]:

@@ -16,7 +16,7 @@ from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
 from neuro.comparison import Comparison, Row
 from neuro.report.outcome import Losses, Outcome, Trial
-from neuro.verdict import sentences, verdict_of
+from neuro.verdict import sentences, verdict_of, warnings_of
 
 FORMAT = 1
 FAMILY = "loihi"
@@ -43,12 +43,22 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "neurobench": None if outcome.metrics is None else outcome.metrics.to_row(),
         "comparison": [] if comparison is None else [plain(row) for row in comparison.to_rows()],
         "verdict": verdict(outcome),
+        "serving": None if outcome.serving is None else finite(outcome.serving.to_dict()),
+        "warnings": list(_warnings(outcome)),
         "conditions": [price_check(outcome.trial.placement.chip), *([] if comparison is None else comparison.conditions)],
         "diagnosis": list(outcome.diagnosis),
         "losses": None if outcome.losses is None else _losses(outcome.losses),
+        "other_chips": [result(other) for other in outcome.elsewhere],
+        "refused_chips": dict(outcome.refused_chips),
         "versions": versions(),
         "seed": outcome.seed,
     }
+
+
+def on_all_chips(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the comparison, each other chip's own behind the first chip's."""
+    rows = found["comparison"]
+    return [*rows[:1], *(other["comparison"][0] for other in found["other_chips"] if other["comparison"]), *rows[1:]]
 
 
 def price_check(chip: Chip) -> str:
@@ -120,6 +130,13 @@ def verdict(outcome: Outcome) -> dict[str, Any] | None:
     return {**found.to_dict(), "answer": list(sentences(found, comparison)), "details": _details(comparison)}
 
 
+def _warnings(outcome: Outcome) -> tuple[str, ...]:
+    trial, run = outcome.trial, outcome.trial.chip_run.run
+    classes = run.logits.shape[1] if run.logits.ndim == 2 else 0
+    spiking, interval = trial.accuracy, trial.interval
+    return warnings_of(spiking, outcome.accuracy_ann, interval, samples=run.samples, classes=max(1, classes))
+
+
 def _details(comparison: Comparison) -> list[str]:
     """Where the chip loses, in sentences: total energy first, then throughput, then latency."""
     chip, *others = comparison.rows
@@ -162,6 +179,15 @@ def versions() -> dict[str, str]:
     """Versions that the numbers depend on."""
     found = {name: metadata.version(name) for name in _PACKAGES}
     return {"neuro-emulator": __version__, "python": platform.python_version(), **found}
+
+
+def finite(value: Any) -> Any:
+    """The same value with None for numbers that are not finite, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from neuro.report.losses import losses_section
 from neuro.report.outcome import Agreement, Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, PageTable, Section, page_table, write_page
 from neuro.report.result import price_check, result
-from neuro.report.terminal import accuracy, agreements
+from neuro.report.serving import serving_tables
+from neuro.report.terminal import accuracy, agreements, chip_row
 
 
 class Converted(Protocol):
@@ -88,15 +89,21 @@ def write_study(path: Path, outcome: Outcome) -> None:
 def page(outcome: Outcome) -> Page:
     """The page of an outcome; a section whose data is not there is left out."""
     found = result(outcome)
-    sections = (_accuracy, _energy, _chip, _spikes, _comparison, _faults, _diagnosis, _constants, _reproduce)
+    sections = (_accuracy, _energy, _chip, _chips, _spikes, _comparison, _serving, _faults, _diagnosis, _constants, _reproduce)
     made = [section for build in sections for section in build(outcome, found)]
     return Page(
         outcome.title,
         outcome.facts,
         tuple(_cards(outcome, found)),
-        tuple([*found["verdict"]["answer"], *found["verdict"]["details"]] if found["verdict"] else ()),
+        _answer(found),
         tuple(made),
     )
+
+
+def _answer(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Whether it pays, what its use costs, what casts doubt on it, and where it loses, in sentences."""
+    said, used = found["verdict"] or {"answer": (), "details": ()}, found["serving"] or {"answer": ()}
+    return tuple(dict.fromkeys([*said["answer"], *used["answer"], *found["warnings"], *said["details"]]))
 
 
 def _cards(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Card]:
@@ -203,6 +210,16 @@ def _chip(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     yield Section("chip", f"On the chip: {placement.chip.title}", text, figures_of)
 
 
+def _chips(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if not found["other_chips"] and not found["refused_chips"]:
+        return
+    names = ("chip", "code", "T", "accuracy", "cores", "latency", "dynamic", "total", "pays")
+    rows = [chip_row(row) for row in (found, *found["other_chips"])]
+    refused = tuple(f"Not on {name}: {why}" for name, why in found["refused_chips"].items())
+    table = page_table(names, rows, numbers=names[2:-1], caption="Latency and energy of one inference.", own=0)
+    yield Section("chips", "The same network on other chips", tables=(table,), points=refused)
+
+
 def _spikes(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if outcome.example is None or not outcome.example.raster:
         return
@@ -236,6 +253,14 @@ def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]
     table = page_table(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
     conditions = tuple(said for said in outcome.comparison.conditions if said not in found["assumptions"])
     yield Section("comparison", "The same network on other machines", figures=drawn, tables=(table,), points=conditions)
+
+
+def _serving(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
+    if found["serving"] is None:
+        return
+    shown = serving_tables(found["serving"])
+    tables = tuple(page_table(columns, rows, numbers=columns[1:], caption=title) for title, columns, rows in shown)
+    yield Section("serving", "In use", tables=tables, points=tuple(found["serving"]["conditions"]))
 
 
 def _faults(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:

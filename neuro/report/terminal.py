@@ -10,6 +10,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from neuro import units
+from neuro.report.result import on_all_chips
+from neuro.report.serving import serving_tables
 from neuro.report.tables import WideTable, table
 
 Result = Mapping[str, Any]
@@ -21,8 +23,9 @@ def tables(result: Result) -> Group:
 
 
 def _blocks(result: Result) -> Iterator[RenderableType]:
-    yield _headline(result)
+    yield Text(f"{result['title']}\n", style="bold")
     yield from answer(result)
+    yield from facts(result)
     yield _codes(result)
     yield from agreed(result)
     if result["refused_codes"]:
@@ -36,9 +39,63 @@ def _blocks(result: Result) -> Iterator[RenderableType]:
         yield Padding(Text(f"The same counts at other prices: {_repriced(result)}."), (0, 0, 1, 2))
     if result["losses"] is not None:
         yield _losses(result["losses"])
+    yield from chips(result)
+    yield from served(result)
     if result["comparison"]:
         yield comparison(result)
     yield from _held(result)
+
+
+def compared(result: Result) -> Group:
+    """The answer, how the network got there, and all targets side by side."""
+    title = Text(f"{result['title']}\n", style="bold")
+    network = (*facts(result), *settled(result), *agreed(result))
+    return Group(title, *answer(result), *network, *chips(result), *served(result), comparison(result))
+
+
+def settled(result: Result) -> Iterator[RenderableType]:
+    """The code, its timesteps, and the accuracies, in a sentence."""
+    window = "" if result["timesteps"] is None else f" with T = {result['timesteps']}"
+    known = result["accuracy_snn"] is not None
+    float_network = "" if result["accuracy_ann"] is None else f", the float network {accuracy(result['accuracy_ann'])}"
+    right = (
+        f"{accuracy(result['accuracy_snn'])} of {result['samples']:,} samples right" if known else "accuracy not known: no labels"
+    )
+    code = "as saved" if result["code"] == "-" else f"code {result['code']}"
+    yield Padding(Text(f"On {result['chip']}, {code}{window}: {right}{float_network}."), (0, 0, 1, 2))
+
+
+def chips(result: Result) -> Iterator[RenderableType]:
+    """The same network on each of several chips, and why others cannot hold it."""
+    found = [result, *result["other_chips"]]
+    if len(found) > 1:
+        columns = ("chip", "code", "T", "accuracy", "cores", "latency", "dynamic", "total energy", "pays")
+        yield WideTable("The same network on each chip, per inference", columns, [chip_row(row) for row in found])
+    for name, why in result["refused_chips"].items():
+        yield Padding(Text(f"Not on {name}: {why}", style="yellow"), (0, 0, 0, 2))
+    if result["refused_chips"]:
+        yield Text()
+
+
+def chip_row(row: Result) -> tuple[str, ...]:
+    """One chip: code, timesteps, accuracy, cores, latency, energies, and whether it pays."""
+    verdict, joules = row["verdict"], row["energy_pj"]
+    pays = "not known" if verdict is None or verdict["pays"] is None else "yes" if verdict["pays"] else f"no, {verdict['rival']}"
+    steps = "-" if row["timesteps"] is None else f"{row['timesteps']}"
+    energies = (units.energy(joules[kind]) for kind in ("dynamic", "total"))
+    cores, latency = f"{row['cores_used']}", units.time(row["latency_ns"])
+    return row["chip"], row["code"], steps, accuracy(row["accuracy_snn"]), cores, latency, *energies, pays
+
+
+def served(result: Result) -> Iterator[RenderableType]:
+    """What the use costs on each target, and what that holds for."""
+    if result["serving"] is None:
+        return
+    for title, columns, rows in serving_tables(result["serving"]):
+        yield WideTable(title, columns, rows)
+    for sentence in result["serving"]["conditions"]:
+        yield Padding(Text(sentence, style="dim"), (0, 0, 0, 2))
+    yield Text()
 
 
 def agreed(result: Result) -> Iterator[RenderableType]:
@@ -85,7 +142,8 @@ def comparison(result: Result) -> Group:
 
 def answer(result: Result) -> Iterator[RenderableType]:
     """Whether it pays, what would change that, and what it costs in accuracy."""
-    lines = result["verdict"]["answer"] if result["verdict"] else []
+    said = [*(result["verdict"]["answer"] if result["verdict"] else []), *(result["serving"] or {"answer": []})["answer"]]
+    lines = list(dict.fromkeys([*said, *result["warnings"]]))
     for number, line in enumerate(lines):
         style = "yellow" if line.startswith("Warning") else "" if number else "bold"
         yield Padding(Text(line, style=style), (0, 0, 0, 2))
@@ -114,11 +172,9 @@ def _conditions(result: Result) -> Iterator[str]:
         yield f"figures that are assumed or unknown: {counted}; each is named, with its source, in the report and the JSON object"
 
 
-def _headline(result: Result) -> Text:
-    text = Text(f"{result['title']}\n", style="bold")
-    for fact in result["facts"]:
-        text.append(f"{fact}\n", style="not bold dim")
-    return text
+def facts(result: Result) -> Iterator[RenderableType]:
+    """What was done to which data, a line each."""
+    yield Text("".join(f"{fact}\n" for fact in result["facts"]), style="dim")
 
 
 def _codes(result: Result) -> RenderableType:
@@ -170,7 +226,7 @@ def _machines(result: Result) -> RenderableType:
             units.energy(row["energy_pj"]),
             row["basis"],
         )
-        for row in result["comparison"]
+        for row in on_all_chips(result)
     ]
     title = "The same network on other machines; energy per inference, latency of a batch"
     return WideTable(title, columns, rows)

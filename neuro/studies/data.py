@@ -15,14 +15,26 @@ MAX_CLASS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Samples x (samples, *shape) and, where known, their classes y (samples,); `name`: what an error calls them."""
+    """Samples x (samples, *shape) and, where known, their classes y (samples,); `name`: what an error calls them.
+
+    `facts`: what was done to make arrays of them, in sentences.
+    """
 
     x: NDArray[Any]
     y: NDArray[np.int64] | None = None
     name: str = "data"
+    facts: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+def typical_of(data: Data, count: int) -> NDArray[Any]:
+    """Up to `count` typical inputs: the first of them, or evenly spread ones where classes are missing among the first."""
+    if data.y is None or len(data) <= count or len(np.unique(data.y[:count])) == len(np.unique(data.y)):
+        return data.x[:count]
+    spread: NDArray[Any] = data.x[np.linspace(0, len(data) - 1, count).astype(np.int64)]
+    return spread
 
 
 def check_classes(where: str, y: NDArray[np.int64] | None, classes: int) -> None:

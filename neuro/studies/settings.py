@@ -8,6 +8,7 @@ from neuro.codes import CODES
 from neuro.errors import UsageError, one_of
 from neuro.machines.machine import Machine
 from neuro.rivals import members
+from neuro.serving.use import Use
 
 BOARDS = ("given", "auto")
 
@@ -19,7 +20,8 @@ class StudySettings:
     `code` and the window `timesteps` are the headline's, `others` are codes to try beside it; `machines`: catalogue names, groups
     ("edge", "datacentre", "all"), paths of machine files or Machine values, none for the group that fits the network's size;
     `board` "auto" takes as many chips as a network needs; `diagnose`: also say what each
-    layer loses; `within_s`: seconds that emulating one code may take. Raises UsageError for what is not known.
+    layer loses; `within_s`: seconds that emulating one code may take; `use`: rate, battery, load and
+    prices to judge all targets by. Raises UsageError for what is not known.
     """
 
     code: str = "rate"
@@ -30,6 +32,7 @@ class StudySettings:
     board: str = "given"
     diagnose: bool = False
     within_s: float | None = None
+    use: Use | None = None
 
     def __post_init__(self) -> None:
         for code in (self.code, *self.others):

@@ -23,13 +23,16 @@ from neuro.errors import AccuracyWarning, MachineError, RangeWarning, UsageError
 from neuro.graph import Graph
 from neuro.machines.equivalent import equivalent
 from neuro.machines.machine import Machine
+from neuro.machines.workload import weigh
 from neuro.metrics import neurobench
 from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.report.outcome import Agreement, Outcome, Trial
 from neuro.report.result import result, trial_row
 from neuro.rivals import rivals
-from neuro.studies.data import Data, checked_labels, checked_samples
+from neuro.serving.serving import Serving, serve
+from neuro.serving.use import Use
+from neuro.studies.data import Data, checked_labels, checked_samples, typical_of
 from neuro.studies.settings import StudySettings, first_code
 from neuro.studies.trials import try_codes, try_network
 
@@ -94,6 +97,7 @@ def study(
     board: str = "given",
     diagnose: bool = False,
     within_s: float | None = None,
+    use: Use | None = None,
     work: Work | None = None,
 ) -> Study:
     """Convert a network, place and emulate it on a chip over all samples, price it, and compare it with machines.
@@ -101,7 +105,7 @@ def study(
     model: a torch.nn.Module or a Graph, converted with `code` and `timesteps`, or with the code
     that takes the least work for 99 % of the decisions where neither is given (`code="auto"`); or a Network, which
     runs as it is. x (samples, *shape); labels (samples,): class numbers, for the accuracy. calibration (samples, *shape): typical
-    inputs, the first 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
+    inputs, 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
     `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit together.
     """
     default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
@@ -115,6 +119,7 @@ def study(
         board,
         diagnose,
         within_s,
+        use,
     )
     title = f"A network as spikes on {chosen.name}"
     if isinstance(model, Network):
@@ -127,8 +132,11 @@ def study(
             if given is not None:
                 raise UsageError(f"study, {name}", "a spiking network has been converted already", f"Leave {name} out")
         return replace(study_network(model, chosen, data, settings, window=timesteps, work=work or Work()), title=title)
-    typical = data.x if calibration is None else checked_samples("calibration", calibration)
-    found = study_model(model, typical[:CALIBRATION_SAMPLES], chosen, data, settings, work=work or Work())
+    if calibration is None:
+        typical = typical_of(data, CALIBRATION_SAMPLES)
+    else:
+        typical = checked_samples("calibration", calibration)[:CALIBRATION_SAMPLES]
+    found = study_model(model, typical, chosen, data, settings, work=work or Work())
     return replace(found, title=title)
 
 
@@ -143,8 +151,9 @@ def study_network(network: Network, chip: Chip, data: Data, settings: StudySetti
     with _told_by_the_study():
         trial = try_network(network, chip, data, settings, code="-", timesteps=window, work=work)
     work.step("comparing")
+    serving = None
     try:
-        comparison, why = _compared(equivalent(network), trial, settings)
+        comparison, why, serving = _compared(equivalent(network), trial, settings)
         facts = ("machines run the float network with the same connections", *why)
     except MachineError as error:
         comparison, facts = None, (f"no comparison with machines: {error}",)
@@ -156,6 +165,7 @@ def study_network(network: Network, chip: Chip, data: Data, settings: StudySetti
         diagnosis=network.notes,
         facts=facts,
         metrics=neurobench(network, trial.chip_run.run, data.x, labels=data.y),
+        serving=serving,
     )
 
 
@@ -171,7 +181,7 @@ def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: 
         work.step("diagnosing")
     losses = conversion.diagnosis if settings.diagnose else None
     work.step("comparing")
-    comparison, why = _compared(conversion.graph, trial, settings)
+    comparison, why, serving = _compared(conversion.graph, trial, settings)
     return Study(
         "A converted network",
         trial,
@@ -184,13 +194,16 @@ def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: 
         metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
         losses=losses,
         facts=why,
+        serving=serving,
     )
 
 
-def _compared(graph: Graph, trial: Trial, settings: StudySettings) -> tuple[Comparison, tuple[str, ...]]:
-    """The comparison, and why these machines, where nobody named them."""
+def _compared(graph: Graph, trial: Trial, settings: StudySettings) -> tuple[Comparison, tuple[str, ...], Serving | None]:
+    """The comparison, why these machines, where nobody named them, and what the use costs, where one was asked for."""
     machines, why = rivals(graph, settings.machines)
-    return compare(graph, trial.chip_run, machines, settings.batches), (why,) if why else ()
+    found = compare(graph, trial.chip_run, machines, settings.batches)
+    serving = None if settings.use is None else serve(weigh(graph), trial.chip_run, found.machines, settings.use)
+    return found, (why,) if why else (), serving
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Samples as a folder of files, one folder a class: `listing` finds and names them, `images` and `sounds` read them."""
