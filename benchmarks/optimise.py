@@ -1,0 +1,179 @@
+"""Smaller and sparser networks for the chip: `python benchmarks/optimise.py [CASE ...] [--out DIR] [--json FILE] [--data DIR]`.
+
+CASE: keywords (the shipped spotter, graded), keywords-radix, dscnn-rate (MLPerf Tiny's network in the rate code), cifar (the
+committed ResNet, graded), cifar-radix, digits (seconds). Points are chosen on a part of the training data that is not learned
+from; the test part is run once for the start and once for the chosen point and each point of the front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from conversion_networks import DATA, _trained, cifar_data, crop, resnet20  # noqa: E402
+
+from neuro.chip.files import load_chip  # noqa: E402
+from neuro.optimising.found import Optimised, OptimisedPoint  # noqa: E402
+from neuro.optimising.measure import Measures, measures, run_on  # noqa: E402
+from neuro.optimising.optimise import optimise  # noqa: E402
+from neuro.optimising.plan import OptimiseGoal, OptimiseSettings  # noqa: E402
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+VARIED = 4  # copies of each clip, augmented
+HELD = 0.15  # of the training speakers, on whose clips points are chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A trained network, what is learned from, what points are chosen on, what they are tested on, and how."""
+
+    model: Any
+    learn: tuple[Floats, Ints]
+    choose: tuple[Floats, Ints]
+    test: tuple[Floats, Ints]
+    settings: OptimiseSettings
+    goal: OptimiseGoal
+    augment: Callable[[Floats, np.random.Generator], Floats] | None = None
+
+
+def digits() -> Case:
+    """The demonstration's network of handwritten digits."""
+    from neuro.digits.data import load_digits
+    from neuro.digits.model import train
+
+    d = load_digits()
+    held = np.arange(len(d.x_train)) % 5 == 0
+    learn, choose = (d.x_train[~held], d.y_train[~held]), (d.x_train[held], d.y_train[held])
+    settings = OptimiseSettings(code="graded", steps=300)
+    return Case(train(d), learn, choose, (d.x_held_out, d.y_held_out), settings, OptimiseGoal())
+
+
+def spotter(code: str, timesteps: int) -> Case:
+    """The shipped spotter of ten command words: clips of 85 % of the training speakers plain and augmented, the other 15 % to
+    choose, the speakers of val and test to test."""
+    from neuro.keywords import making
+    from neuro.keywords.spotter import shipped
+
+    found = shipped()
+    parts = making.gather((), DATA / "speech_commands")
+    train, held = parts["train"], _held_speakers(parts["train"].speakers)
+    plain = found.inputs(train.audio)
+    labels = train.labels.astype(np.int64)
+    varied = [found.inputs(clips) for clips in _augmented(train, ~held)]
+    learn = np.concatenate([plain[~held], *varied]), np.tile(labels[~held], 1 + len(varied))
+    test = [parts[name] for name in ("val", "test")]
+    x_test = np.concatenate([found.inputs(part.audio) for part in test])
+    y_test = np.concatenate([part.labels for part in test]).astype(np.int64)
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=600)
+    return Case(found.graph, learn, (plain[held], labels[held]), (x_test, y_test), settings, OptimiseGoal())
+
+
+def _held_speakers(speakers: Any) -> NDArray[np.bool_]:
+    """Which clips are those of the speakers that are held out."""
+    known = np.unique(np.asarray(speakers))
+    chosen = np.random.default_rng(0).permutation(known)[: round(HELD * len(known))]
+    return np.isin(np.asarray(speakers), chosen)
+
+
+def _augmented(train: Any, used: NDArray[np.bool_]) -> list[list[Floats]]:
+    from neuro.keywords.augment import Augmentation, augment
+    from neuro.keywords.corpus import SILENCE, recordings_of
+    from neuro.keywords.features import to_float
+
+    rng, backgrounds = np.random.default_rng(0), recordings_of(train, SILENCE)
+    clips = [to_float(clip) for clip in train.audio[used]]
+    return [[augment(clip, Augmentation(), backgrounds, rng) for clip in clips] for _ in range(VARIED)]
+
+
+def cifar(code: str, timesteps: int) -> Case:
+    """The committed ResNet-20: images moved and mirrored; the last 2,000 of the training images to choose, 2,000 test
+    images."""
+    import torch
+
+    x, y = cifar_data("train")
+    xt, yt = cifar_data("test")
+    state = torch.Generator()
+
+    def moved(batch: Floats, rng: np.random.Generator) -> Floats:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))
+            return crop(torch.as_tensor(batch), 4, True).numpy()
+
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=400)
+    del state
+    learn, choose = (x[:-2000], y[:-2000]), (x[-1000:], y[-1000:])
+    return Case(_trained(resnet20(), "cifar"), learn, choose, (xt[:2000], yt[:2000]), settings, OptimiseGoal(), moved)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "digits": digits,
+    "keywords": lambda: spotter("graded", 1),
+    "keywords-radix": lambda: spotter("radix", 8),
+    "cifar": lambda: cifar("graded", 1),
+    "cifar-radix": lambda: cifar("radix", 6),
+}
+
+
+def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
+    """One case: optimised, and tested."""
+    case, began = CASES[name](), time.process_time()
+    settings = case.settings if steps is None else replace(case.settings, steps=steps)
+    found = optimise(
+        case.model, case.learn[0], labels=case.learn[1], validation=case.choose, goal=case.goal, settings=settings,
+        augment=case.augment, folder=out / name, resume=True, report=_told,
+    )  # fmt: skip
+    print(found, flush=True)
+    spent = time.process_time() - began
+    tested = {p.number: test(p, *case.test) for p in dict.fromkeys((found.start, found.best, *found.front))}
+    for number, m in tested.items():
+        print(_line(found, number, m, tested[0]), flush=True)
+    rows = {str(number): {**asdict(m), "layers": None} for number, m in tested.items()}
+    return {"case": name, "cpu_s": round(spent), "found": found.to_json(), "tested": rows, "best": found.best.number}
+
+
+def test(point: OptimisedPoint, x: Floats, y: Ints) -> Measures:
+    """A saved point on the test part."""
+    return measures(run_on(point.network, load_chip("loihi2"), x), y)
+
+
+def _line(found: Optimised, number: int, m: Measures, start: Measures) -> str:
+    best = " (chosen)" if number == found.best.number else ""
+    less, lost = start.dynamic_pj / m.dynamic_pj, 100 * (start.accuracy - m.accuracy)
+    return (
+        f"test, {m.samples:,} samples, point {number}{best}: {100 * m.accuracy:.2f} %, {m.dynamic_pj / 1e6:.3f} uJ, "
+        f"{less:.2f}x less, {lost:+.2f} points lost, {m.cores_used} cores"
+    )
+
+
+def _told(what: str, done: int, of: int) -> None:
+    if of and done % max(1, of // 4) == 0:
+        print(f"  {time.strftime('%H:%M:%S')} {what} {done}/{of}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="CASE", choices=[[], *CASES], help=", ".join(CASES))
+    parser.add_argument("--out", type=Path, default=Path("optimised"))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--steps", type=int, help="of training in each round")
+    asked = parser.parse_args()
+    rows = [run(name, asked.out, asked.steps) for name in asked.cases or CASES]
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

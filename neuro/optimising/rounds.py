@@ -1,0 +1,195 @@
+"""One round: what the network is measured to cost decides what is removed and what its messages may cost; then it is trained.
+
+The arithmetic of training is in `converters.optimising`; this file joins it to a chip. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
+from converters.optimising.reading import read_entries
+from converters.optimising.retrain import Retraining, retrained
+from converters.optimising.scores import channel_scores
+from converters.optimising.training import TrainingPlan
+from neuro.chip.emulator import ChipRun
+from neuro.chip.spec import Chip
+from neuro.graph import Graph
+from neuro.network import Network
+from neuro.optimising.measure import converted, messages_of, run_on
+from neuro.optimising.plan import OptimiseSettings
+from neuro.optimising.prices import MessagePrices, expected_pj, message_prices
+
+Ints = NDArray[np.int64]
+Kept = Mapping[str, tuple[int, ...]]
+Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Report = Callable[[str, int, int], None]  # what is being done, how far, of how much
+PRICED = 64  # samples that a run takes part in whose bill is taken apart for training
+SCORED = 512  # samples that scores are taken from
+LEAST_SHARE = 0.1  # of what neurons' updates leave of a target: messages are never asked to cost less
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is learned from: inputs (samples, *shape), class numbers or None, how batches are varied; inputs to calibrate
+    with."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64] | None
+    calibration: NDArray[np.float32]
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A float network so far: which of the first one's entries its layers still have, and whether it was trained in the
+    code."""
+
+    graph: Graph
+    kept: Kept
+    trained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A network placed and run on a few samples: who costs what."""
+
+    run: ChipRun
+    prices: MessagePrices
+
+    @property
+    def dynamic_pj(self) -> float:
+        return float(self.run.bill.dynamic_pj)
+
+    def messages_pj(self, graph: Graph) -> float:
+        """What messages of rectifiers and pools cost; the rest is that of inputs, updates and barriers."""
+        sent, names = messages_of(self.run), {layer.name for layer in graph.layers if layer.op in ("relu", "max_pool")}
+        return expected_pj(self.prices, {name: sent[name] for name in self.prices.by_neuron if name in names})
+
+
+class Rounds:
+    """The rounds of one optimisation: the float network as teacher, the chip, and the settings."""
+
+    def __init__(self, teacher: Graph, lesson: Lesson, chip: Chip, settings: OptimiseSettings) -> None:
+        self.teacher, self.lesson, self.chip, self.settings = teacher, lesson, chip, settings
+
+    @property
+    def start(self) -> Stand:
+        return Stand(self.teacher, {layer.name: tuple(range(layer.shape[0])) for layer in self.teacher.layers if layer.shape})
+
+    def network(self, stand: Stand) -> Network:
+        """The spiking network of a stand."""
+        s = self.settings
+        how: dict[str, Any] = {"code": s.code, "timesteps": s.timesteps, "weight_bits": s.weight_bits}
+        if stand.trained and s.code in ("rate", "signed"):
+            how["correct_bias"] = False  # it was trained with the timing that a correction would take out
+        return converted(stand.graph, self.lesson.calibration, self.chip, how)
+
+    def priced(self, stand: Stand) -> Priced:
+        """The stand on the chip, on a few samples that are learned from."""
+        some = self.lesson.x[np.linspace(0, len(self.lesson.x) - 1, min(PRICED, len(self.lesson.x))).astype(int)]
+        run = run_on(self.network(stand), self.chip, some)
+        return Priced(run, message_prices(run))
+
+    def round(self, stand: Stand, target_pj: float, number: int, report: Report) -> tuple[Stand, dict[str, Any]]:
+        """The next stand, whose dynamic energy is to be `target_pj`; and the recipe by which it was made."""
+        before = self.priced(stand)
+        removed: list[int] = []
+        wanted = 1 - target_pj / before.dynamic_pj
+        if self.settings.channels and wanted > 0:
+            share = 1 - (1 - wanted) ** self.settings.channels
+            stand, removed = self.pruned(stand, before, share)
+        now = self.priced(stand) if removed else before
+        fixed = now.dynamic_pj - now.messages_pj(stand.graph)
+        allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
+        trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
+        recipe = {
+            "how": f"round {number}: {len(removed)} channels removed, messages within {allowed / 1e6:.3g} uJ",
+            "target_pj": target_pj,
+            "allowed_pj": allowed,
+            "removed_groups": len(removed),
+            "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
+        }
+        return trained, recipe
+
+    def trained(
+        self, stand: Stand, priced: Priced, allowed: float, number: int, progress: Callable[[int, int], None] | None = None
+    ) -> Stand:
+        """The stand after training, its messages within `allowed` pJ."""
+        graph = retrained(stand.graph, self._retraining(stand, priced, allowed, number), progress)
+        return Stand(graph, stand.kept, True)
+
+    def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
+        s, lesson = self.settings, self.lesson
+        training = TrainingPlan(s.steps, s.batch, s.rate, s.labels, s.answers, s.features, allowed, 1000 * s.seed + number)
+        return Retraining(
+            teacher=self.teacher,
+            kept=stand.kept,
+            x=lesson.x,
+            y=lesson.y,
+            augment=lesson.augment,
+            calibration=lesson.calibration,
+            code=s.code,
+            timesteps=s.timesteps,
+            prices=priced.prices.by_neuron,
+            training=training,
+        )
+
+    def pruned(self, stand: Stand, priced: Priced, share: float) -> tuple[Stand, list[int]]:
+        """The stand without the groups of channels that matter least for what they cost, until `share` of the dynamic energy is
+        saved by the prices of the moment."""
+        groups = channel_groups(stand.graph)
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = channel_scores(stand.graph, groups, x, y, self.settings.score)  # type: ignore[arg-type]
+        saved = savings(groups, priced)
+        order = sorted(scores, key=lambda group: (scores[group] / max(saved.get(group, 0.0), 1e-12), group))
+        room = {name: len(entries) - max(1, len(entries) // 8) for name, entries in groups.of.items()}
+        removed, total = [], 0.0
+        for group in order:
+            if total >= share * priced.dynamic_pj:
+                break
+            held = {name: int((entries == group).sum()) for name, entries in groups.of.items()}
+            if all(count <= room[name] for name, count in held.items()):
+                room = {name: room[name] - held[name] for name in room}
+                removed.append(group)
+                total += saved.get(group, 0.0)
+        graph, left = without(stand.graph, groups, removed)
+        return Stand(graph, _remaining(stand.kept, left), stand.trained), removed
+
+    def alive(self, stand: Stand) -> Stand:
+        """The stand without channels that are zero on everything that is learned from, which changes no answer there."""
+        groups = channel_groups(stand.graph)
+        dead = dead_groups(groups, read_entries(stand.graph, self.lesson.x))
+        if not len(dead):
+            return stand
+        graph, left = without(stand.graph, groups, dead.tolist())
+        return Stand(graph, _remaining(stand.kept, left), stand.trained)
+
+
+def _remaining(kept: Kept, left: Mapping[str, Ints]) -> Kept:
+    return {name: tuple(np.asarray(entries)[left[name]].tolist()) for name, entries in kept.items()}
+
+
+def savings(groups: ChannelGroups, priced: Priced) -> dict[int, float]:
+    """{group: energy (pJ) of an inference that goes with it}: its messages, its neurons' updates, and its share of what
+    arrives."""
+    network, sent = priced.run.placement.network, messages_of(priced.run)
+    found: dict[int, float] = {}
+    for p in network.populations:
+        name = p.name
+        if name not in groups.of or len(groups.of[name]) != p.shape[0]:
+            continue
+        channels = p.shape[0]
+        own = np.full(channels, priced.prices.update.get(name, 0.0) * p.size / channels)
+        if name in priced.prices.by_neuron:
+            own = own + (priced.prices.by_neuron[name] * sent[name]).reshape(channels, -1).sum(axis=1)
+        arrives = sum(float(each @ sent[s]) for (s, target), each in priced.prices.into.items() if target == name)
+        own = own + arrives / channels
+        for group, energy in zip(groups.of[name].tolist(), own.tolist(), strict=True):
+            found[group] = found.get(group, 0.0) + energy
+    return found
