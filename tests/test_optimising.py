@@ -184,11 +184,14 @@ def test_movement_is_the_slope_of_the_loss_along_a_gate():
 def test_savings_of_all_groups_are_what_their_populations_spend():
     rounds = Rounds(GRAPH, Lesson(X, Y, X[:64]), CHIP, neuro.OptimiseSettings())
     priced = rounds.priced(rounds.start)
-    saved = savings(channel_groups(GRAPH), priced)
+    saved = savings(GRAPH, channel_groups(GRAPH), priced)
     found = measures(priced.run, Y[: priced.run.run.samples])
-    arrivals = sum(layer.synapse_pj for layer in found.layers)  # saved with who sends, and with who receives
-    assert sum(saved.values()) == pytest.approx(priced.dynamic_pj + arrivals, rel=1e-9)
-    assert all(value > 0 for value in saved.values())
+    hosted = next(layer.send_pj for layer in found.layers if layer.name == GRAPH.inputs[0].name)
+    sent, into = messages_of(priced.run), priced.prices.into
+    arrivals = sum(float(each @ sent[source]) for (source, _), each in into.items() if source != GRAPH.inputs[0].name)
+    twice = priced.dynamic_pj + arrivals - hosted  # what arrives goes with who sends, and with who receives
+    assert sum(map(sum, saved.values())) == pytest.approx(twice, rel=1e-9)
+    assert all(min(value) >= 0 for value in saved.values())
 
 
 def test_training_brings_messages_to_their_target():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
 from converters.optimising.reading import read_entries
 from converters.optimising.retrain import Retraining, retrained
-from converters.optimising.scores import channel_scores
+from converters.optimising.scores import Score, channel_scores
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
 from neuro.chip.spec import Chip
@@ -31,6 +31,8 @@ Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float3
 Report = Callable[[str, int, int], None]  # what is being done, how far, of how much
 PRICED = 64  # samples that a run takes part in whose bill is taken apart for training
 SCORED = 512  # samples that scores are taken from
+SENDING = ("relu", "max_pool")
+PASSES = 2  # of removing channels in a round, each by prices measured anew
 LEAST_SHARE = 0.1  # of what neurons' updates leave of a target: messages are never asked to cost less
 
 
@@ -68,7 +70,7 @@ class Priced:
 
     def messages_pj(self, graph: Graph) -> float:
         """What messages of rectifiers and pools cost; the rest is that of inputs, updates and barriers."""
-        sent, names = messages_of(self.run), {layer.name for layer in graph.layers if layer.op in ("relu", "max_pool")}
+        sent, names = messages_of(self.run), {layer.name for layer in graph.layers if layer.op in SENDING}
         return expected_pj(self.prices, {name: sent[name] for name in self.prices.by_neuron if name in names})
 
 
@@ -98,21 +100,22 @@ class Rounds:
 
     def round(self, stand: Stand, target_pj: float, number: int, report: Report) -> tuple[Stand, dict[str, Any]]:
         """The next stand, whose dynamic energy is to be `target_pj`; and the recipe by which it was made."""
-        before = self.priced(stand)
-        removed: list[int] = []
-        wanted = 1 - target_pj / before.dynamic_pj
-        if self.settings.channels and wanted > 0:
-            share = 1 - (1 - wanted) ** self.settings.channels
-            stand, removed = self.pruned(stand, before, share)
-        now = self.priced(stand) if removed else before
+        now, removed = self.priced(stand), 0
+        share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
+        for _ in range(PASSES if self.settings.channels else 0):
+            smaller, gone = self.pruned(stand, now, target_pj, share)
+            if not gone:
+                break
+            stand, removed = smaller, removed + len(gone)
+            now = self.priced(stand)
         fixed = now.dynamic_pj - now.messages_pj(stand.graph)
         allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
         trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
         recipe = {
-            "how": f"round {number}: {len(removed)} channels removed, messages within {allowed / 1e6:.3g} uJ",
+            "how": f"round {number}: {removed} channels removed, messages within {allowed / 1e6:.3g} uJ",
             "target_pj": target_pj,
             "allowed_pj": allowed,
-            "removed_groups": len(removed),
+            "removed_groups": removed,
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
@@ -140,24 +143,27 @@ class Rounds:
             training=training,
         )
 
-    def pruned(self, stand: Stand, priced: Priced, share: float) -> tuple[Stand, list[int]]:
-        """The stand without the groups of channels that matter least for what they cost, until `share` of the dynamic energy is
-        saved by the prices of the moment."""
+    def pruned(self, stand: Stand, priced: Priced, target_pj: float, share: float) -> tuple[Stand, list[int]]:
+        """The stand without the groups of channels that matter least for what they cost, until messages that are sent `share`
+        as often would meet the target, by the prices of the moment."""
         groups = channel_groups(stand.graph)
         x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
-        scores = channel_scores(stand.graph, groups, x, y, self.settings.score)  # type: ignore[arg-type]
-        saved = savings(groups, priced)
-        order = sorted(scores, key=lambda group: (scores[group] / max(saved.get(group, 0.0), 1e-12), group))
+        scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
+        saved = savings(stand.graph, groups, priced)
+        order = sorted(scores, key=lambda group: (scores[group] / max(sum(saved.get(group, (0.0, 0.0))), 1e-12), group))
+        messages = priced.messages_pj(stand.graph)
+        fixed = priced.dynamic_pj - messages
         room = {name: len(entries) - max(1, len(entries) // 8) for name, entries in groups.of.items()}
-        removed, total = [], 0.0
+        removed: list[int] = []
         for group in order:
-            if total >= share * priced.dynamic_pj:
+            if fixed + share * messages <= target_pj:
                 break
             held = {name: int((entries == group).sum()) for name, entries in groups.of.items()}
             if all(count <= room[name] for name, count in held.items()):
                 room = {name: room[name] - held[name] for name in room}
                 removed.append(group)
-                total += saved.get(group, 0.0)
+                less = saved.get(group, (0.0, 0.0))
+                messages, fixed = max(messages - less[0], 0.0), max(fixed - less[1], 0.0)
         graph, left = without(stand.graph, groups, removed)
         return Stand(graph, _remaining(stand.kept, left), stand.trained), removed
 
@@ -175,21 +181,23 @@ def _remaining(kept: Kept, left: Mapping[str, Ints]) -> Kept:
     return {name: tuple(np.asarray(entries)[left[name]].tolist()) for name, entries in kept.items()}
 
 
-def savings(groups: ChannelGroups, priced: Priced) -> dict[int, float]:
-    """{group: energy (pJ) of an inference that goes with it}: its messages, its neurons' updates, and its share of what
-    arrives."""
+def savings(graph: Graph, groups: ChannelGroups, priced: Priced) -> dict[int, tuple[float, float]]:
+    """{group: energies (pJ) of an inference that go with it}: of rectifiers' and pools' messages, those that it sends and its
+    share of those that arrive; and its share of what arrives from inputs, and its neurons' updates."""
     network, sent = priced.run.placement.network, messages_of(priced.run)
-    found: dict[int, float] = {}
+    sending = {layer.name for layer in graph.layers if layer.op in SENDING}
+    found: dict[int, tuple[float, float]] = {}
     for p in network.populations:
-        name = p.name
-        if name not in groups.of or len(groups.of[name]) != p.shape[0]:
+        if p.name not in groups.of or len(groups.of[p.name]) != p.shape[0]:
             continue
-        channels = p.shape[0]
-        own = np.full(channels, priced.prices.update.get(name, 0.0) * p.size / channels)
-        if name in priced.prices.by_neuron:
-            own = own + (priced.prices.by_neuron[name] * sent[name]).reshape(channels, -1).sum(axis=1)
-        arrives = sum(float(each @ sent[s]) for (s, target), each in priced.prices.into.items() if target == name)
-        own = own + arrives / channels
-        for group, energy in zip(groups.of[name].tolist(), own.tolist(), strict=True):
-            found[group] = found.get(group, 0.0) + energy
+        messages, fixed = np.zeros(p.shape[0]), np.full(p.shape[0], priced.prices.update.get(p.name, 0.0) * p.size / p.shape[0])
+        if p.name in sending:
+            messages = (priced.prices.by_neuron[p.name] * sent[p.name]).reshape(p.shape[0], -1).sum(axis=1)
+        for (source, target), each in priced.prices.into.items():
+            if target == p.name:
+                part = float(each @ sent[source]) / p.shape[0]
+                messages, fixed = (messages + part, fixed) if source in sending else (messages, fixed + part)
+        for group, one, other in zip(groups.of[p.name].tolist(), messages.tolist(), fixed.tolist(), strict=True):
+            before = found.get(group, (0.0, 0.0))
+            found[group] = (before[0] + one, before[1] + other)
     return found
