@@ -151,7 +151,7 @@ def optimise_parts(
             recipe: dict[str, Any] = {"how": "start: converted as it is"}
             if number:
                 target = points[0].measured.dynamic_pj / plan.goal.energy[number - 1]
-                stand, recipe = rounds.round(stand, target, number, say)
+                stand, recipe = rounds.round(stand, target, number, _of_all(say, number, plan))
             say(f"round {number}: measuring", 0, len(parts.x))
             point = _kept_point(number, recipe, stand, rounds, parts, place)
         points.append(point)
@@ -159,6 +159,12 @@ def optimise_parts(
     found = Optimised(parts.graph.name, chip.name, plan, tuple(points), parts.accuracy_ann, parts.labelled, folder)
     found.save()
     return found
+
+
+def _of_all(say: Report, number: int, plan: OptimisePlan) -> Report:
+    """What a round says of its steps, as steps of all rounds."""
+    steps, rounds = plan.settings.steps, len(plan.goal.energy)
+    return lambda what, done, of: say(what, (number - 1) * steps + done, rounds * steps)
 
 
 def replace_settings(rounds: Rounds, settings: OptimiseSettings) -> Rounds:
