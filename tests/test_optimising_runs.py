@@ -136,7 +136,7 @@ def test_it_has_one_name_in_both_packages():
     ("wrong", "message"),
     [
         ({"goal": {"energy": (2.0, 1.5)}}, "does not rise"),
-        ({"goal": {"energy": (1.0,)}}, "above 1"),
+        ({"goal": {"energy": (0.9,)}}, "energy"),
         ({"goal": {"accuracy_loss": -0.1}}, "accuracy_loss"),
         ({"settings": {"score": "luck"}}, "luck"),
         ({"settings": {"code": "moral"}}, "moral"),

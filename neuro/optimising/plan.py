@@ -22,7 +22,7 @@ MOST_ROUNDS = 100
 class OptimiseGoal:
     """What is looked for: as little dynamic energy as possible with no more than `accuracy_loss` (a share) lost.
 
-    energy: how many times less dynamic energy each round aims at, rising. cores, chips, latency_ns: what a point may need at
+    energy: how many times less dynamic energy each round aims at, rising; 1: training alone. cores, chips, latency_ns: what a point may need at
     most to count as one that meets the goal; None: as much as it takes.
     """
 
@@ -34,9 +34,11 @@ class OptimiseGoal:
 
     def __post_init__(self) -> None:
         real("goal", "accuracy_loss", self.accuracy_loss, 0, error=UsageError)
-        times = tuple(real("goal", "energy", value, above=1, error=UsageError) for value in self.energy)
+        times = tuple(real("goal", "energy", value, 1, error=UsageError) for value in self.energy)
         if not times or list(times) != sorted(set(times)) or len(times) > MOST_ROUNDS:
-            raise UsageError("goal, energy", f"{self.energy} does not rise", "Give times above 1 in rising order: (1.5, 2, 3)")
+            raise UsageError(
+                "goal, energy", f"{self.energy} does not rise", "Give times of 1 or more in rising order: (1.5, 2, 3)"
+            )
         object.__setattr__(self, "energy", times)
         for name in ("cores", "chips"):
             if getattr(self, name) is not None:
