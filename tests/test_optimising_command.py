@@ -9,7 +9,7 @@ from torch import nn
 
 import neuro
 from converters.optimising.scores import weight_scores
-from converters.optimising.sparsity import follows, pattern_masks, share_masks, zeros_of
+from converters.optimising.sparsity import follows, masked, pattern_masks, share_masks, zeros_of
 from neuro.optimising.elsewhere import elsewhere
 from neuro.optimising.found import OptimisedPoint
 from tests.commands import here
@@ -98,18 +98,7 @@ def test_masks_take_what_scores_least() -> None:
     assert masks[inner].mean() == pytest.approx(0.2, abs=0.02)
     assert scores[inner][masks[inner]].min() >= scores[inner][~masks[inner]].max()
     pairs = pattern_masks(graph, scores, 2, 4)
-    layers = [
-        neuro.Layer(
-            one.name,
-            one.op,
-            one.inputs,
-            one.shape,
-            {**one.arrays, "weight": one.arrays["weight"] * pairs[one.name]} if one.name in pairs else one.arrays,
-            one.options,
-        )
-        for one in graph.layers
-    ]
-    pruned = graph.relayered(layers)
+    pruned = masked(graph, pairs)
     assert follows(pruned, 2, 4)
     assert not follows(graph, 2, 4)
     assert set(zeros_of(pruned)) == set(pairs)

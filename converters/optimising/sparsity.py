@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,17 @@ def pattern_masks(graph: Graph, scores: Scores, keep: int, of: int) -> Masks:
         np.put_along_axis(mask, order[:, :keep], True, axis=1)
         made[layer.name] = _unrows(mask.reshape(rows.shape), scores[layer.name].shape)
     return made
+
+
+def masked(graph: Graph, masks: Mapping[str, NDArray[np.bool_]]) -> Graph:
+    """The graph with weights at zero where a mask of their layer says so."""
+    layers = []
+    for layer in graph.layers:
+        if layer.name in masks:
+            weight = np.where(masks[layer.name], layer.arrays["weight"], np.float32(0))
+            layer = replace(layer, arrays={**layer.arrays, "weight": weight})
+        layers.append(layer)
+    return graph.relayered(layers)
 
 
 def follows(graph: Graph, keep: int, of: int) -> bool:

@@ -49,6 +49,11 @@ Minutes = Annotated[float | None, typer.Option(metavar="M", help=_MINUTES, show_
 Steps = Annotated[int, typer.Option(metavar="N", min=0, help="Of training in each round.")]
 Score = Annotated[str, typer.Option(metavar="SCORE", help="By which channels go: fisher, movement or magnitude.")]
 Channels = Annotated[float, typer.Option(metavar="SHARE", help="Of each saving taken by removing channels, 0 to 1.")]
+_SPARSITY = "Share of the weights of each layer that are zero in the end, 0 to 0.99."
+Sparsity = Annotated[float, typer.Option(metavar="SHARE", help=_SPARSITY)]
+Pattern = Annotated[
+    str, typer.Option(metavar="N:M", help="At most N of M weights in a row: 2:4, 1:4 or 4:8.", show_default=False)
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the data and the order of samples.")]
 _AGAINST = "Machines on which the same networks are priced too: edge, datacentre, all, a name or a .toml file; repeat it."
 Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
@@ -72,6 +77,8 @@ def optimise(
     steps: Steps = 300,
     score: Score = "fisher",
     channels: Channels = 0.5,
+    sparsity: Sparsity = 0.0,
+    pattern: Pattern = "",
     seed: Seed = 0,
     against: Against = None,
     json: Json = None,
@@ -92,7 +99,8 @@ def optimise(
     check_apart({"--json": json, **{f"--out {name}": out / name for name in _FILES}}, inputs, code=request.code_files())
     plan = _plan(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
-        {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed},
+        {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
+        | {"sparsity": sparsity, "pattern": pattern},
     )
     with working("loading", quiet=quiet) as work:
         read = read_named(request)

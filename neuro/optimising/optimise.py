@@ -151,7 +151,7 @@ def optimise_parts(
             recipe: dict[str, Any] = {"how": "start: converted as it is"}
             if number:
                 target = points[0].measured.dynamic_pj / plan.goal.energy[number - 1]
-                stand, recipe = rounds.round(stand, target, number, _of_all(say, number, plan))
+                stand, recipe = rounds.round(stand, target, (number, len(plan.goal.energy)), _of_all(say, number, plan))
             say(f"round {number}: measuring", 0, len(parts.x))
             point = _kept_point(number, recipe, stand, rounds, parts, place)
         points.append(point)

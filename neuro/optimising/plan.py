@@ -22,8 +22,9 @@ MOST_ROUNDS = 100
 class OptimiseGoal:
     """What is looked for: as little dynamic energy as possible with no more than `accuracy_loss` (a share) lost.
 
-    energy: how many times less dynamic energy each round aims at, rising; 1: training alone. cores, chips, latency_ns: what a point may need at
-    most to count as one that meets the goal; None: as much as it takes.
+    energy: how many times less dynamic energy each round aims at, rising;
+    1: training alone. cores, chips, latency_ns: what a
+    point may need at most to count as one that meets the goal; None: as much as it takes.
     """
 
     accuracy_loss: float = 0.01

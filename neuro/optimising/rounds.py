@@ -6,7 +6,7 @@ The arithmetic of training is in `converters.optimising`; this file joins it to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
 from converters.optimising.reading import read_entries
 from converters.optimising.retrain import Retraining, retrained
-from converters.optimising.scores import Score, channel_scores
+from converters.optimising.scores import Score, channel_scores, weight_scores
+from converters.optimising.sparsity import masked, pattern_masks, share_masks, zeros_of
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
 from neuro.chip.spec import Chip
@@ -98,8 +99,11 @@ class Rounds:
         run = run_on(self.network(stand), self.chip, some)
         return Priced(run, message_prices(run))
 
-    def round(self, stand: Stand, target_pj: float, number: int, report: Report) -> tuple[Stand, dict[str, Any]]:
-        """The next stand, whose dynamic energy is to be `target_pj`; and the recipe by which it was made."""
+    def round(self, stand: Stand, target_pj: float, progress: tuple[int, int], report: Report) -> tuple[Stand, dict[str, Any]]:
+        """The next stand, whose dynamic energy is to be `target_pj`, and the recipe by which it was made. progress: the number
+        of this round, and how many there are."""
+        number, share_of = progress[0], progress[0] / progress[1]
+        stand = self.thinned(stand, share_of)
         now, removed = self.priced(stand), 0
         share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
         for _ in range(PASSES if self.settings.channels else 0):
@@ -111,14 +115,32 @@ class Rounds:
         fixed = now.dynamic_pj - now.messages_pj(stand.graph)
         allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
         trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
+        zeros = _zeros(trained.graph)
+        thin = f"{100 * zeros:.0f} % of weights zero, " if zeros > 0.05 else ""
         recipe = {
-            "how": f"round {number}: {removed} channels removed, messages within {allowed / 1e6:.3g} uJ",
+            "how": f"round {number}: {removed} channels removed, {thin}messages within {allowed / 1e6:.3g} uJ",
             "target_pj": target_pj,
             "allowed_pj": allowed,
             "removed_groups": removed,
+            "zero_weights": zeros,
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
+
+    def thinned(self, stand: Stand, done: float) -> Stand:
+        """The stand with as many weights at zero as the settings want when `done` of all rounds are begun: most early on, where
+        there is training left to make up for them (Zhu and Gupta 2017), and a pattern at once."""
+        s = self.settings
+        if not s.sparsity and not s.pattern:
+            return stand
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = weight_scores(stand.graph, x, y, cast(Score, s.score))
+        if s.pattern:
+            keep, of = map(int, s.pattern.split(":"))
+            masks = pattern_masks(stand.graph, scores, keep, of)
+        else:
+            masks = share_masks(stand.graph, scores, s.sparsity * (1 - (1 - done) ** 3))
+        return replace(stand, graph=masked(stand.graph, masks))
 
     def trained(
         self, stand: Stand, priced: Priced, allowed: float, number: int, progress: Callable[[int, int], None] | None = None
@@ -141,6 +163,7 @@ class Rounds:
             timesteps=s.timesteps,
             prices=priced.prices.by_neuron,
             training=training,
+            masks=zeros_of(stand.graph),
         )
 
     def pruned(self, stand: Stand, priced: Priced, target_pj: float, share: float) -> tuple[Stand, list[int]]:
@@ -179,6 +202,12 @@ class Rounds:
 
 def _remaining(kept: Kept, left: Mapping[str, Ints]) -> Kept:
     return {name: tuple(np.asarray(entries)[left[name]].tolist()) for name, entries in kept.items()}
+
+
+def _zeros(graph: Graph) -> float:
+    """The share of weights that are zero."""
+    weights = [layer.arrays["weight"] for layer in graph.layers if layer.op in ("conv", "linear")]
+    return 1 - sum(int(np.count_nonzero(w)) for w in weights) / max(sum(w.size for w in weights), 1)
 
 
 def savings(graph: Graph, groups: ChannelGroups, priced: Priced) -> dict[int, tuple[float, float]]:
