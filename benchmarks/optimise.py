@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from conversion_networks import DATA, _trained, cifar_data, crop, resnet20  # noqa: E402
 
 from neuro.chip.files import load_chip  # noqa: E402
+from neuro.optimising.elsewhere import elsewhere, plain_rows  # noqa: E402
 from neuro.optimising.found import Optimised, OptimisedPoint  # noqa: E402
 from neuro.optimising.measure import Measures, measures, run_on  # noqa: E402
 from neuro.optimising.optimise import optimise  # noqa: E402
@@ -129,11 +130,37 @@ def published(code: str, timesteps: int) -> Case:
     return Case(model, (x["train"], y["train"]), (x["val"][chosen], y["val"][chosen]), test, settings, goal)
 
 
+def dense(sparsity: float, pattern: str) -> Case:
+    """Images of digits through two dense layers of 256, trained here for three epochs; the last 1,000 training images to
+    choose, 2,000 test images. Weights go by magnitude, or by the pattern; no channel does."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    found = np.load(DATA / "mnist" / "mnist.npz", allow_pickle=False)
+    x, xt = (found[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("x_train", "x_test"))
+    y, yt = found["y_train"].astype(np.int64), found["y_test"].astype(np.int64)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(3):
+        for chosen in torch.randperm(len(x) - 1000).split(128):
+            loss = F.cross_entropy(model(torch.as_tensor(x[chosen])), torch.as_tensor(y[chosen]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    goal = OptimiseGoal(energy=(1.0,) if pattern else (1.5, 2.5, 4.0))
+    settings = OptimiseSettings(steps=1000, channels=0.0, sparsity=sparsity, pattern=pattern, score="magnitude")
+    return Case(model.eval(), (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[:2000], yt[:2000]), settings, goal)
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "digits": digits,
     "keywords": lambda: spotter("graded", 1),
     "keywords-radix": lambda: spotter("radix", 8),
     "dscnn-rate": lambda: published("rate", 32),
+    "dense": lambda: dense(0.8, ""),
+    "two-of-four": lambda: dense(0.0, "2:4"),
     "cifar": lambda: cifar("graded", 1),
     "cifar-radix": lambda: cifar("radix", 6),
 }
@@ -152,8 +179,18 @@ def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
     tested = {p.number: test(p, *case.test) for p in dict.fromkeys((found.start, found.best, *found.front))}
     for number, m in tested.items():
         print(_line(found, number, m, tested[0]), flush=True)
+    elsewhere_rows = elsewhere(found, ("a100", "stm32u575", "rpi4"), tuple(tested))
+    for row in elsewhere_rows:
+        print(row, flush=True)
     rows = {str(number): {**asdict(m), "layers": None} for number, m in tested.items()}
-    return {"case": name, "cpu_s": round(spent), "found": found.to_json(), "tested": rows, "best": found.best.number}
+    return {
+        "case": name,
+        "cpu_s": round(spent),
+        "found": found.to_json(),
+        "tested": rows,
+        "elsewhere": plain_rows(elsewhere_rows),
+        "best": found.best.number,
+    }
 
 
 def test(point: OptimisedPoint, x: Floats, y: Ints) -> Measures:
