@@ -27,7 +27,7 @@ from conversion_networks import DATA, _trained, cifar_data, crop, resnet20  # no
 from neuro.chip.files import load_chip  # noqa: E402
 from neuro.optimising.elsewhere import elsewhere, plain_rows  # noqa: E402
 from neuro.optimising.found import Optimised, OptimisedPoint  # noqa: E402
-from neuro.optimising.measure import Measures, measures, run_on  # noqa: E402
+from neuro.optimising.measure import Measures, converted, measures, run_on  # noqa: E402
 from neuro.optimising.optimise import optimise  # noqa: E402
 from neuro.optimising.plan import OptimiseGoal, OptimiseSettings  # noqa: E402
 
@@ -47,6 +47,7 @@ class Case:
     settings: OptimiseSettings
     goal: OptimiseGoal
     augment: Callable[[Floats, np.random.Generator], Floats] | None = None
+    other: tuple[str, int] | None = None  # a code and its T, in which the chosen network is tested too
 
 
 def digits() -> Case:
@@ -74,8 +75,8 @@ def spotter(code: str, timesteps: int) -> Case:
     varied = [found.inputs(clips) for clips in _augmented(train)]
     learn = np.concatenate([x["train"], *varied]), np.tile(y["train"], 1 + len(varied))
     test = np.concatenate([x["val"][~chosen], x["test"]]), np.concatenate([y["val"][~chosen], y["test"]])
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=500)
-    return Case(found.graph, learn, (x["val"][chosen], y["val"][chosen]), test, settings, OptimiseGoal(energy=(2.0, 2.7, 3.5)))
+    settings, goal = OptimiseSettings(code=code, timesteps=timesteps, steps=500), OptimiseGoal(energy=(2.0, 2.7, 3.5))
+    return Case(found.graph, learn, (x["val"][chosen], y["val"][chosen]), test, settings, goal, None, ("radix", 8))
 
 
 def _half_of(speakers: Any) -> NDArray[np.bool_]:
@@ -108,9 +109,8 @@ def cifar(code: str, timesteps: int) -> Case:
             return crop(torch.as_tensor(batch), 4, True).numpy()
 
     settings = OptimiseSettings(code=code, timesteps=timesteps, steps=500)
-    goal = OptimiseGoal(energy=(1.8, 2.6, 3.4))
-    learn, choose = (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:])
-    return Case(_trained(resnet20(), "cifar"), learn, choose, (xt[:2000], yt[:2000]), settings, goal, moved)
+    learn, choose, test = (x[:-500], y[:-500]), (x[-500:], y[-500:]), (xt[:1000], yt[:1000])
+    return Case(_trained(resnet20(), "cifar"), learn, choose, test, settings, OptimiseGoal(energy=(2.7,)), moved, ("radix", 6))
 
 
 def published(code: str, timesteps: int) -> Case:
@@ -125,8 +125,8 @@ def published(code: str, timesteps: int) -> Case:
     y = {name: part.labels for name, part in parts.items()}
     test = np.concatenate([x["val"][~chosen], x["test"]]), np.concatenate([y["val"][~chosen], y["test"]])
     model = load_mlperf_dscnn(DATA / "pretrained" / "mlperf_kws_dscnn.npz")
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=400, batch=24)
-    goal = OptimiseGoal(accuracy_loss=0.0, energy=(1.0, 1.5))
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=250, batch=16, channels=0.0)
+    goal = OptimiseGoal(accuracy_loss=0.0, energy=(1.0,))
     return Case(model, (x["train"], y["train"]), (x["val"][chosen], y["val"][chosen]), test, settings, goal)
 
 
@@ -176,9 +176,19 @@ def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
     )  # fmt: skip
     print(found, flush=True)
     spent = time.process_time() - began
-    tested = {p.number: test(p, *case.test) for p in dict.fromkeys((found.start, found.best, *found.front))}
+    chosen = {p.number: p for p in (found.start, found.best, *found.front)}
+    tested = {number: test(point, *case.test) for number, point in chosen.items()}
     for number, m in tested.items():
         print(_line(found, number, m, tested[0]), flush=True)
+    others: dict[int, Measures] = {}
+    if case.other is not None:
+        for number in dict.fromkeys((0, found.best.number)):
+            again = {"code": case.other[0], "timesteps": case.other[1]}
+            network = converted(found.points[number].graph, case.learn[0][:512], load_chip("loihi2"), again)
+            told = measures(run_on(network, load_chip("loihi2"), case.test[0]), case.test[1])
+            print(f"in {case.other}: ", end="")
+            others[number] = told
+            print(_line(found, number, told, others[0]), flush=True)
     elsewhere_rows = elsewhere(found, ("a100", "stm32u575", "rpi4"), tuple(tested))
     for row in elsewhere_rows:
         print(row, flush=True)
@@ -188,6 +198,7 @@ def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
         "cpu_s": round(spent),
         "found": found.to_json(),
         "tested": rows,
+        "other_code": {n: {**asdict(m), "layers": None} for n, m in others.items()},
         "elsewhere": plain_rows(elsewhere_rows),
         "best": found.best.number,
     }

@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+import converters
 import neuro
-from converters.optimising.scores import weight_scores
+from converters.optimising.bits import allotted
+from converters.optimising.scores import curvature, weight_scores
 from converters.optimising.sparsity import follows, masked, pattern_masks, share_masks
+from neuro.errors import ConversionError
 from neuro.optimising.elsewhere import elsewhere
 from neuro.optimising.measure import converted
 from tests.optimising import CHIP, Residual, data, emulated, learned
@@ -83,3 +86,43 @@ def test_patterns_hold_in_every_row_of_inputs(shape):
     graph = neuro.Graph((neuro.Layer("x", "input", (), source), layer))
     mask = pattern_masks(graph, {"l": rng.random(shape)}, 2, 4)["l"]
     assert (np.moveaxis(mask, 1, -1).reshape(-1, 4).sum(axis=1) == 2).all()
+
+
+def test_bits_go_where_rounding_costs_most():
+    graph = learned(Residual(), X, Y)
+    curved = curvature(graph, X[:128], Y[:128])
+    given = allotted(graph, curved, 5.0)
+    sizes = {name: graph[name].arrays["weight"].size for name in given}
+    assert sum(given[name] * size for name, size in sizes.items()) <= 5 * sum(sizes.values())
+    assert max(given.values()) > min(given.values())
+    flat = {name: np.zeros_like(values) for name, values in curved.items()}
+    steep = {**flat, "answer": curved["answer"] + 1}
+    assert allotted(graph, steep, 4.0)["answer"] == 8  # the others cost nothing
+    assert set(allotted(graph, curved, 8.0).values()) == {8}
+    with pytest.raises(ConversionError, match="out of reach"):
+        allotted(graph, curved, 1.0)
+
+
+def test_weights_have_the_bits_of_their_population():
+    graph = learned(Plain(), X, Y)
+    (relu,) = graph.consumers("first")
+    made = converters.convert(graph, X[:64], code="graded", weight_bits={relu.name: 3})
+    widths = {p.target: int(np.abs(p.stored_weights).max()) for p in made.network.projections}
+    assert widths == {relu.name: 3, graph.output.name: 127}
+    plain = converters.convert(graph, X[:64], code="graded", weight_bits={})
+    assert plain.network == converters.convert(graph, X[:64], code="graded").network
+    for wrong, words in (({"nobody": 4}, "nobody"), ({relu.name: 1}, relu.name)):
+        with pytest.raises(ConversionError, match=words):
+            converters.convert(graph, X[:64], code="graded", weight_bits=wrong)
+    with pytest.raises(ConversionError, match="same bits everywhere"):
+        converters.convert(graph, X[:64], code="auto", weight_bits={relu.name: 4})
+
+
+def test_mixed_bits_save_memory(tmp_path):
+    goal, settings = neuro.OptimiseGoal(energy=(1.0,)), neuro.OptimiseSettings(steps=20, channels=0.0, average_bits=4.0)
+    found = neuro.optimise(learned(Plain(), X, Y), X, labels=Y, goal=goal, settings=settings, folder=tmp_path / "f")
+    start, point = found.points
+    assert point.measured.synapse_bits < 0.75 * start.measured.synapse_bits
+    assert min(point.recipe["weight_bits"].values()) <= 4
+    again = neuro.optimise(learned(Plain(), X, Y), X, labels=Y, goal=goal, settings=settings, folder=tmp_path / "f", resume=True)
+    assert again.to_json() == found.to_json()

@@ -71,6 +71,21 @@ def weight_scores(
     weighted = [layer for layer in graph.layers if layer.op in WEIGHTED]
     if score == "magnitude":
         return {layer.name: np.abs(layer.arrays["weight"].astype(np.float64)) for layer in weighted}
+    first, second = _gradients(graph, x, y)
+    weights = {layer.name: layer.arrays["weight"].astype(np.float64) for layer in weighted}
+    if score == "movement":
+        return {name: np.abs(weights[name] * first[name]) for name in first}
+    return {name: weights[name] ** 2 * second[name] / 2 for name in second}
+
+
+def curvature(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64] | None) -> dict[str, Floats]:
+    """{layer: in the shape of its weight}: half the mean squared gradient of the loss, of batches of 64."""
+    return {name: values / 2 for name, values in _gradients(graph, x, y)[1].items()}
+
+
+def _gradients(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64] | None) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Of the loss to every weight: the mean, and the mean square of batches, by layer."""
+    weighted = [layer for layer in graph.layers if layer.op in WEIGHTED]
     first = {layer.name: np.zeros(layer.arrays["weight"].shape) for layer in weighted}
     second = {name: values.copy() for name, values in first.items()}
     batches = range(0, len(x), _BATCH)
@@ -86,10 +101,7 @@ def weight_scores(
             assert gradient is not None
             first[layer.name] += gradient.numpy() / len(batches)
             second[layer.name] += gradient.numpy().astype(np.float64) ** 2 / len(batches)
-    weights = {layer.name: layer.arrays["weight"].astype(np.float64) for layer in weighted}
-    if score == "movement":
-        return {name: np.abs(weights[name] * first[name]) for name in first}
-    return {name: weights[name] ** 2 * second[name] / 2 for name in second}
+    return first, second
 
 
 def _add(found: dict[int, float], groups: NDArray[np.int64], values: Floats) -> None:

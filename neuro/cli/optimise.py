@@ -54,6 +54,8 @@ Sparsity = Annotated[float, typer.Option(metavar="SHARE", help=_SPARSITY)]
 Pattern = Annotated[
     str, typer.Option(metavar="N:M", help="At most N of M weights in a row: 2:4, 1:4 or 4:8.", show_default=False)
 ]
+_BITS = "Bits of a weight on average, 2 to 8, more where rounding costs more; 0: 8 everywhere."
+Bits = Annotated[float, typer.Option("--average-bits", metavar="B", help=_BITS)]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the data and the order of samples.")]
 _AGAINST = "Machines on which the same networks are priced too: edge, datacentre, all, a name or a .toml file; repeat it."
 Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
@@ -79,6 +81,7 @@ def optimise(
     channels: Channels = 0.5,
     sparsity: Sparsity = 0.0,
     pattern: Pattern = "",
+    average_bits: Bits = 0.0,
     seed: Seed = 0,
     against: Against = None,
     json: Json = None,
@@ -100,7 +103,7 @@ def optimise(
     plan = _plan(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
         {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
-        | {"sparsity": sparsity, "pattern": pattern},
+        | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits},
     )
     with working("loading", quiet=quiet) as work:
         read = read_named(request)

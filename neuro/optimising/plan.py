@@ -55,9 +55,10 @@ class OptimiseSettings:
     code, timesteps: how values are written. channels: the share of each round's saving that is taken by removing channels,
     those with the least `score` for the energy that they save; messages that the activity penalty keeps from being sent save
     the rest. sparsity: share of the weights of each layer that is removed by the last round, step by step; pattern "2:4": of
-    four weights in a row along the inputs two at most stay. weight_bits: of weights; steps: of training in each round, `batch`
-    samples each; rate: of learning. labels, answers, features: weights of the labels, of the float network's answers, and of
-    its features in training. seed: of the order of samples.
+    four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
+    more where rounding costs the answers more (0: weight_bits everywhere); steps: of training in each round, `batch` samples
+    each; rate: of learning. labels, answers, features: weights of the labels, of the float network's answers, and of its
+    features in training. seed: of the order of samples.
     """
 
     code: str = "graded"
@@ -67,6 +68,7 @@ class OptimiseSettings:
     sparsity: float = 0.0
     pattern: str = ""
     weight_bits: int = 8
+    average_bits: float = 0.0
     steps: int = 300
     batch: int = 64
     rate: float = 5e-3
@@ -89,6 +91,8 @@ class OptimiseSettings:
                 raise UsageError(f"optimise, {name}", f"{share} is no share that can be taken", "Use a number from 0 to 0.99")
         if self.sparsity and self.pattern:
             raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
+        if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
+            raise UsageError("optimise, average_bits", f"{self.average_bits} is out of reach", "Use 2 to 8, or 0 for weight_bits")
         for name in ("rate", "labels", "answers", "features"):
             real("optimise", name, getattr(self, name), 0, error=UsageError)
 

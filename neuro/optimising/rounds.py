@@ -6,16 +6,17 @@ The arithmetic of training is in `converters.optimising`; this file joins it to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.optimising.bits import allotted, population_of
 from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
 from converters.optimising.reading import read_entries
 from converters.optimising.retrain import Retraining, retrained
-from converters.optimising.scores import Score, channel_scores, weight_scores
+from converters.optimising.scores import Score, channel_scores, curvature, weight_scores
 from converters.optimising.sparsity import masked, pattern_masks, share_masks, zeros_of
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
@@ -56,6 +57,7 @@ class Stand:
     graph: Graph
     kept: Kept
     trained: bool = False
+    bits: Mapping[str, int] = field(default_factory=dict)  # of weights, by layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ class Rounds:
     def network(self, stand: Stand) -> Network:
         """The spiking network of a stand."""
         s = self.settings
-        how: dict[str, Any] = {"code": s.code, "timesteps": s.timesteps, "weight_bits": s.weight_bits}
+        own = {population_of(stand.graph, stand.graph[name]): bits for name, bits in stand.bits.items()}
+        how: dict[str, Any] = {"code": s.code, "timesteps": s.timesteps, "weight_bits": own or s.weight_bits}
         if stand.trained and s.code in ("rate", "signed"):
             how["correct_bias"] = False  # it was trained with the timing that a correction would take out
         return converted(stand.graph, self.lesson.calibration, self.chip, how)
@@ -112,6 +115,7 @@ class Rounds:
                 break
             stand, removed = smaller, removed + len(gone)
             now = self.priced(stand)
+        stand = self.narrowed(stand)
         fixed = now.dynamic_pj - now.messages_pj(stand.graph)
         allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
         trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
@@ -123,6 +127,7 @@ class Rounds:
             "allowed_pj": allowed,
             "removed_groups": removed,
             "zero_weights": zeros,
+            "weight_bits": dict(trained.bits),
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
@@ -142,12 +147,19 @@ class Rounds:
             masks = share_masks(stand.graph, scores, s.sparsity * (1 - (1 - done) ** 3))
         return replace(stand, graph=masked(stand.graph, masks))
 
+    def narrowed(self, stand: Stand) -> Stand:
+        """The stand with bits of weights by layer, where the settings want so many on average."""
+        if not self.settings.average_bits:
+            return stand
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        return replace(stand, bits=allotted(stand.graph, curvature(stand.graph, x, y), self.settings.average_bits))
+
     def trained(
         self, stand: Stand, priced: Priced, allowed: float, number: int, progress: Callable[[int, int], None] | None = None
     ) -> Stand:
         """The stand after training, its messages within `allowed` pJ."""
         graph = retrained(stand.graph, self._retraining(stand, priced, allowed, number), progress)
-        return Stand(graph, stand.kept, True)
+        return replace(stand, graph=graph, trained=True)
 
     def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
         s, lesson = self.settings, self.lesson
@@ -164,6 +176,7 @@ class Rounds:
             prices=priced.prices.by_neuron,
             training=training,
             masks=zeros_of(stand.graph),
+            weight_bits=stand.bits,
         )
 
     def pruned(self, stand: Stand, priced: Priced, target_pj: float, share: float) -> tuple[Stand, list[int]]:
@@ -188,7 +201,7 @@ class Rounds:
                 less = saved.get(group, (0.0, 0.0))
                 messages, fixed = max(messages - less[0], 0.0), max(fixed - less[1], 0.0)
         graph, left = without(stand.graph, groups, removed)
-        return Stand(graph, _remaining(stand.kept, left), stand.trained), removed
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left)), removed
 
     def alive(self, stand: Stand) -> Stand:
         """The stand without channels that are zero on everything that is learned from, which changes no answer there."""
@@ -197,7 +210,7 @@ class Rounds:
         if not len(dead):
             return stand
         graph, left = without(stand.graph, groups, dead.tolist())
-        return Stand(graph, _remaining(stand.kept, left), stand.trained)
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left))
 
 
 def _remaining(kept: Kept, left: Mapping[str, Ints]) -> Kept:
