@@ -1,5 +1,8 @@
 """A trained network -> a spiking network in chip integers: trace, fold, calibrate, encode. torch lives here."""
 
+import importlib
+from typing import Any
+
 from converters.choosing import Goal
 from converters.finetuning import finetune
 from converters.frontend import trace
@@ -13,6 +16,7 @@ __all__ = [
     "Goal",
     "convert",
     "finetune",
+    "optimise",
     "lava_dl_inputs",
     "read_lava_dl",
     "read_nir",
@@ -21,3 +25,10 @@ __all__ = [
     "write_lava_dl",
     "write_nir",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`optimise` measures on a chip, which lies above this package: it is looked up when it is first asked for."""
+    if name != "optimise":
+        raise AttributeError(f"module 'converters' has no attribute {name!r}")
+    return importlib.import_module("neuro.optimising.optimise").optimise

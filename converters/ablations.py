@@ -71,7 +71,7 @@ def ablations(
 
     yield ablated("rounding to levels", walked("real"), how("rounding"), now.error)
     yield ablated("clipping", walked("unclipped"), how("clipping"), now.error)
-    fine = build(calibrated, replace(settings, weight_bits=16)).network
+    fine = build(calibrated, replace(settings, weight_bits=16, layer_bits={})).network
     yield ablated("rounding of weights", walked("exact", fine), how("weights"), now.error)
     yield ablated("rounding of inputs", walked("exact", exact_input=True), how("inputs"), now.error)
 

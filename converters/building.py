@@ -95,7 +95,9 @@ def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:
     def keep(one: EncodedPopulation) -> None:
         made[one.population.name] = corrector.visit(one) if corrector else one
 
+    whole = settings
     for stage in calibrated.stages:
+        settings = whole.of(stage.name)
         if stage.kind == "input":
             keep(coding.source_population(stage, float(calibrated.samples.var(dtype=np.float64)), settings))
             continue

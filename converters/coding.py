@@ -6,7 +6,8 @@ message: the threshold theta for spikes counted over T steps, theta / levels for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
     `gather`: steps that a population looks ahead, its own step included. value_bits: of value neurons, None for as many as each
-    needs.
+    needs. layer_bits: of the weights into some populations.
     """
 
     code: Code
@@ -58,6 +59,11 @@ class CodeSettings:
     potential_bits: int = 24
     weights: str = "integer"
     value_bits: int | None = None
+    layer_bits: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def of(self, population: str) -> CodeSettings:
+        """The settings for one population, whose weights may have bits of their own."""
+        return replace(self, weight_bits=self.layer_bits.get(population, self.weight_bits), layer_bits={})
 
     @property
     def trinary(self) -> bool:

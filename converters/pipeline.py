@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -43,6 +44,7 @@ from neuro.specification import renamed
 
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
+DEFAULT_BITS = 8  # of weights
 Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
@@ -116,7 +118,7 @@ def convert(
     code: Code | Literal["auto"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
-    weight_bits: int = 8,
+    weight_bits: int | Mapping[str, int] = 8,
     potential_bits: int = 24,
     weights: Weights = "integer",
     correct_bias: bool = True,
@@ -135,7 +137,8 @@ def convert(
     A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8; potential_bits: 16 to 31, at which potentials saturate
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8, or those of the weights into some populations by
+    name, the others having 8; potential_bits: 16 to 31, at which potentials saturate
     (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to
     what the ones before it really send: weights by least squares, then mean activations.
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
@@ -154,10 +157,10 @@ def convert(
     if weights == "trinary":
         _check_choice("code of trinary weights", code, ("rate",))
         input = "spikes" if input == "auto" else input
-    weight_bits, potential_bits, timesteps, refine = (
+    weight_bits, layer_bits = _bits(weight_bits, code)
+    potential_bits, timesteps, refine = (
         whole("convert", name, value, least, most, error=ConversionError)
         for name, value, least, most in (
-            ("weight_bits", weight_bits, 2, MOST_WEIGHT_BITS),
             ("potential_bits", potential_bits, 16, 31),
             ("timesteps", timesteps, 1, LONGEST),
             ("refine", refine, 0, 1_000_000),
@@ -173,6 +176,9 @@ def convert(
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     samples = check_samples(graph, calibration)
     if of_values:
+        if layer_bits:
+            fact = "the network computes with values, whose weights all have the same bits"
+            raise ConversionError("weight_bits", fact, "Pass one number")
         if refine:
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
@@ -189,12 +195,29 @@ def convert(
     if reset == "zero":
         settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
         warnings.warn(HARD_RESET, stacklevel=2)
-    settings = replace(settings, weights=weights)
+    settings = replace(settings, weights=weights, layer_bits=layer_bits)
     tuned = finetune(graph, samples, levels=settings.levels, steps=refine, weights=weights) if refine else graph
     tuned = trinary_graph(tuned) if weights == "trinary" else tuned
     calibrated = CalibratedGraph(tuned, samples, threshold, correct_bias)
+    unknown = sorted(set(layer_bits) - {stage.name for stage in calibrated.stages})
+    if unknown:
+        known = ", ".join(stage.name for stage in calibrated.stages[1:])
+        raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
     notes = (*graph.notes, *notes, *calibrated.remarks)
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
+
+
+def _bits(weight_bits: int | Mapping[str, int], code: str) -> tuple[int, dict[str, int]]:
+    """The bits of all weights, and those of the weights into some populations, checked."""
+    if not isinstance(weight_bits, Mapping):
+        return whole("convert", "weight_bits", weight_bits, 2, MOST_WEIGHT_BITS, error=ConversionError), {}
+    if code == "auto":
+        raise ConversionError("weight_bits", "code='auto' tries codes with the same bits everywhere", "Name the code")
+    named = "weight_bits of population"
+    return DEFAULT_BITS, {
+        str(name): whole("convert", f"{named} {name!r}", bits, 2, MOST_WEIGHT_BITS, error=ConversionError)
+        for name, bits in weight_bits.items()
+    }
 
 
 def _of_values(

@@ -22,6 +22,7 @@ Tensor = torch.Tensor
 _WIDEST = 1200  # inputs of one weight row: beyond, the moments' factors cost more than they bring
 _CONSTANT = 1e-12  # variance, as a share of the mean square, below which inputs count as constant
 _RIDGE = 0.02  # of the inputs' mean variance, added to it; more where observations are few
+_FILLED = 0.75  # share of weights other than zero up to which a window counts as pruned
 _BLOCK = 48  # inputs that are rounded between two products of matrices
 
 
@@ -76,14 +77,14 @@ def _better(operator: Operator, found: Moments) -> tuple[Operator, Floats]:
 
 
 def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Moments | None:
-    """Moments with the inputs in units of the operator; None where it is too wide or too sparse, or its source is silent."""
+    """Moments with the inputs in units of the operator; None where it is too wide, sparse or pruned, or its source is silent."""
     if isinstance(operator, Matrix):
         if int(np.prod(operator.source)) > _WIDEST or not full(operator):
             return None
         inputs: Array = one.total.reshape(len(one.total), -1).numpy().T[None].astype(np.float64)
         wanted = wanted.reshape(len(wanted), len(one.total), -1).swapaxes(1, 2).reshape(-1, len(one.total))
     else:
-        if int(np.prod(operator.weight.shape[1:])) > _WIDEST:
+        if int(np.prod(operator.weight.shape[1:])) > _WIDEST or _pruned(operator.weight):
             return None
         inputs = observe(operator, one.total, places)
     found = moments(inputs, wanted)
@@ -91,6 +92,11 @@ def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Mo
         return None
     n = one.messages
     return replace(found, power=found.power / n**2, inputs=found.inputs / n**2, wanted=found.wanted / n)
+
+
+def _pruned(weight: Floats) -> bool:
+    """Whether so many weights are zero that they were made so: a fit would fill them."""
+    return bool(np.count_nonzero(weight) <= _FILLED * weight.size)
 
 
 def _brought(operator: Operator, one: Sent, places: Places) -> Floats:

@@ -64,6 +64,9 @@ _WHERE = {
     "sweep": "sweeping.sweep",
     **dict.fromkeys(("Space", "Search", "Setting"), "sweeping.settings"),
     "Sweep": "sweeping.found",
+    "optimise": "optimising.optimise",
+    **dict.fromkeys(("OptimiseGoal", "OptimiseSettings"), "optimising.plan"),
+    **dict.fromkeys(("Optimised", "OptimisedPoint"), "optimising.found"),
     "write_report": "report.study",
     **dict.fromkeys(("Study", "study"), "studies.study"),
 }
@@ -120,6 +123,11 @@ if TYPE_CHECKING:
     from neuro.neurons import UserNeuron as UserNeuron
     from neuro.neurons import Value as Value
     from neuro.neurons import WaitIntegrateAndFire as WaitIntegrateAndFire
+    from neuro.optimising.found import Optimised as Optimised
+    from neuro.optimising.found import OptimisedPoint as OptimisedPoint
+    from neuro.optimising.optimise import optimise as optimise
+    from neuro.optimising.plan import OptimiseGoal as OptimiseGoal
+    from neuro.optimising.plan import OptimiseSettings as OptimiseSettings
     from neuro.projections import Conv1d as Conv1d
     from neuro.projections import Conv2d as Conv2d
     from neuro.projections import Dense as Dense

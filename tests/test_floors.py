@@ -31,7 +31,7 @@ FLOORS = [
     {"engine"},
     {"chip"},
     {"machines"},
-    {"comparison", "metrics", "faultcurves", "sweeping", "keywords", "digits", "folders", "serving"},
+    {"comparison", "metrics", "faultcurves", "sweeping", "optimising", "keywords", "digits", "folders", "serving"},
     {"rivals", "verdict"},
     {"report"},
     {"studies"},
@@ -63,7 +63,7 @@ CONVERTER_FLOORS = [
     },
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised", "values"},
-    {"coding", "finetuning", "lava_files", "nir_files", "onnx_files"},
+    {"coding", "finetuning", "optimising", "lava_files", "nir_files", "onnx_files"},
     {"advice", "convertible", "correction", "pooling"},
     {"building"},
     {"ablations", "choosing"},
@@ -131,7 +131,7 @@ def test_imports_go_downward(path: Path) -> None:
             inner = path.relative_to(ROOT / "converters").parts[0].removesuffix(".py")
             assert floor(parts[1], CONVERTER_FLOORS) <= floor(inner, CONVERTER_FLOORS), f"{name} imports {imported}, above it"
         if name.startswith("neuro/") and parts[0] == "converters":
-            assert name.startswith(("neuro/cli", "neuro/studies/", "neuro/sweeping/", "neuro/keywords/")), (
+            assert name.startswith(("neuro/cli", "neuro/studies/", "neuro/sweeping/", "neuro/optimising/", "neuro/keywords/")), (
                 f"{name} imports {imported}"
             )
         if parts[0] == "torch":

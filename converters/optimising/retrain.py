@@ -1,0 +1,51 @@
+"""retrained(graph, how) -> Graph: a network trained for a code until its messages cost what they may. No tensor goes in or
+out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.optimising.messages import layer_prices
+from converters.optimising.student import Coding, Masks, Student
+from converters.optimising.training import Augment, Lessons, TrainingPlan, train
+from converters.threads import one_thread
+from neuro.codes import Code
+from neuro.graph import Graph
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """How a network is trained: its teacher and what it still has of it, samples, the code, prices {layer: pJ of one message of
+    each neuron}, weights that stay zero, bits of weights by layer, and the training itself."""
+
+    teacher: Graph
+    kept: Mapping[str, tuple[int, ...]]
+    x: Floats
+    y: NDArray[np.int64] | None
+    calibration: Floats
+    code: str
+    prices: Mapping[str, NDArray[np.float64]]
+    training: TrainingPlan
+    timesteps: int = 1
+    augment: Augment | None = None
+    masks: Masks = field(default_factory=dict)
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+
+
+def retrained(graph: Graph, how: Retraining, progress: Callable[[int, int], None] | None = None) -> Graph:
+    """The network trained as said; prices of what is no rectifier or pool of it are left out."""
+    coding = Coding(cast(Code, how.code), how.timesteps, how.weight_bits)
+    with one_thread():
+        student = Student(graph, how.calibration, coding, how.masks)
+        shapes = {layer.name: layer.shape for layer in graph.layers if layer.op in ("relu", "max_pool")}
+        kept = {name: np.asarray(entries, np.int64) for name, entries in how.kept.items()}
+        lessons = Lessons(how.x, how.y, how.teacher, kept, how.augment)
+        train(student, lessons, how.training, layer_prices(how.prices, shapes), progress)
+        return student.graph()

@@ -1,0 +1,181 @@
+"""The float network as it will be on the chip: rounded activations, masked and rounded weights, and the messages that they
+cost.
+
+Rounding passes gradients straight through (QCFS, Bu et al. 2022). What the codes that count spikes lose by uneven timing is in
+the values and not in the gradients: the spikes are stepped through (tandem learning, Wu et al. 2021). Knows graphs and codes;
+knows no chip: prices of messages are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converters.calibration import calibrate, thresholds
+from converters.codes import row_of
+from converters.evaluation import apply, arrays_of, rounded
+from converters.optimising.messages import Trains, messages, straight
+from neuro.codes import Code
+from neuro.graph import Graph, Layer
+
+Tensor = torch.Tensor
+Masks = Mapping[str, NDArray[np.bool_]]
+WEIGHTED = ("conv", "linear")
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How values are written: the code, its T (or digits), and the bits of weights by layer (8 where none are named)."""
+
+    code: Code
+    timesteps: int = 1
+    weight_bits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def levels(self) -> int:
+        """Values besides zero of an activation."""
+        return row_of(self.code).levels(self.timesteps)
+
+    @property
+    def timed(self) -> bool:
+        """Whether what is sent depends on when inputs arrive."""
+        return not row_of(self.code).lossless
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One pass: values (samples, *shape) by layer, and messages (samples, *shape) that each sending layer spends on a
+    sample."""
+
+    values: Mapping[str, Tensor]
+    messages: Mapping[str, Tensor]
+
+    def price(self, prices: Mapping[str, Tensor]) -> Tensor:
+        """What the messages of an average sample cost, for prices (*shape) of one message of each neuron."""
+        sent = [(self.messages[name] * each).sum() / len(self.messages[name]) for name, each in prices.items()]
+        return torch.stack(sent).sum() if sent else torch.zeros(())
+
+
+class Student:
+    """A folded, rectified graph whose weights, biases and thresholds can be trained for a code.
+
+    samples: typical inputs, for thresholds where a rectifier has none yet. masks: weights that stay zero.
+    """
+
+    def __init__(self, graph: Graph, samples: NDArray[np.float32], coding: Coding, masks: Masks | None = None) -> None:
+        self.origin, self.coding = graph, coding
+        self.input, self.output = graph.inputs[0].name, graph.output.name
+        self.masks = {name: torch.as_tensor(np.asarray(mask, np.float32)) for name, mask in (masks or {}).items()}
+        self.theta = {name: _leaf(np.log(theta)) for name, theta in _thresholds(graph, samples, coding.levels).items()}
+        self.arrays: dict[str, dict[str, Tensor]] = {}
+        for layer in graph.layers:
+            self.arrays[layer.name] = arrays_of(layer)
+            if layer.op in WEIGHTED:
+                bias = layer.arrays.get("bias", np.zeros(layer.arrays["weight"].shape[0], np.float32))
+                self.arrays[layer.name] = {"weight": _leaf(layer.arrays["weight"]), "bias": _leaf(bias)}
+
+    @property
+    def weighted(self) -> tuple[str, ...]:
+        """Names of the layers with weights."""
+        return tuple(layer.name for layer in self.origin.layers if layer.op in WEIGHTED)
+
+    def parameters(self, rate: float) -> list[dict[str, Any]]:
+        """Parameter groups for Adam, whose steps are `rate` of the size of what they change."""
+        groups: list[dict[str, Any]] = [{"params": [theta], "lr": rate} for theta in self.theta.values()]
+        for layer in self.origin.layers:
+            if layer.op in WEIGHTED:
+                held = self.arrays[layer.name]
+                size = float(held["weight"].detach().square().mean().sqrt()) or 1e-3
+                unit = self._unit(layer)
+                groups += [{"params": [held["weight"]], "lr": rate * size}, {"params": [held["bias"]], "lr": 0.2 * rate * unit}]
+        return groups
+
+    def _unit(self, layer: Layer) -> float:
+        """The size of a layer's values: the mean threshold behind it, or that of its weights."""
+        for consumer in self.origin.consumers(layer.name):
+            if consumer.name in self.theta:
+                return float(self.theta[consumer.name].detach().exp().mean())
+        return float(np.abs(layer.arrays["weight"]).mean()) * 10
+
+    def forward(self, x: Tensor) -> Passed:
+        """Values and messages of all layers for inputs (samples, *shape)."""
+        values, sent = {self.input: x}, dict[str, Tensor]()
+        trains = Trains(self.coding.code, self.coding.timesteps, x, self.input) if self.coding.timed else None
+        for layer in self.origin.layers:
+            if layer.op == "input":
+                continue
+            arrays = self.effective(layer)
+            inputs = [values[name] for name in layer.inputs]
+            if layer.op == "relu":
+                theta = self.theta[layer.name].exp()
+                values[layer.name] = rounded(inputs[0], theta, self.coding.levels)
+                counted = None if trains is None else trains.fire(layer, theta.detach())
+                if counted is not None:  # what was really sent, with the gradient of the rounded value
+                    unit = theta.reshape(-1, *[1] * (inputs[0].ndim - 2)) / self.coding.levels
+                    values[layer.name] = straight(counted[0] * unit, values[layer.name])
+                sent[layer.name] = messages(self.coding, inputs[0], values[layer.name], theta)
+                if counted is not None:
+                    sent[layer.name] = straight(counted[1], sent[layer.name])
+                continue
+            values[layer.name] = apply(layer, inputs, arrays)
+            if trains is not None:
+                trains.apply(layer, arrays)
+            if layer.op == "max_pool":
+                sent[layer.name] = messages(self.coding, inputs[0].new_ones(()), values[layer.name], None)
+        return Passed(values, sent)
+
+    def effective(self, layer: Layer) -> dict[str, Tensor]:
+        """The layer's arrays as they act: masked, and rounded to its bits."""
+        arrays = self.arrays[layer.name]
+        if layer.op not in WEIGHTED:
+            return arrays
+        weight = arrays["weight"] * self.masks[layer.name] if layer.name in self.masks else arrays["weight"]
+        bits = self.coding.weight_bits.get(layer.name)
+        return {**arrays, "weight": weight if bits is None else rounded_weights(weight, bits)}
+
+    def graph(self) -> Graph:
+        """The network with the trained weights; each rectifier has its threshold per channel."""
+        layers = []
+        for layer in self.origin.layers:
+            if layer.op == "relu":
+                theta = np.broadcast_to(self.theta[layer.name].detach().exp().numpy().astype(np.float64), layer.shape[:1])
+                ceiling = layer.options["ceiling"]
+                theta = theta if ceiling is None else np.minimum(theta, ceiling)
+                options = {**layer.options, "threshold": theta, "levels": self.coding.levels}
+                layer = replace(layer, options=options)
+            elif layer.op in WEIGHTED:
+                found = self.effective(layer)
+                layer = replace(layer, arrays={name: values.detach().numpy() for name, values in found.items()})
+            layers.append(layer)
+        return self.origin.relayered(layers)
+
+
+def rounded_weights(weight: Tensor, bits: int) -> Tensor:
+    """Weights in integers of so many bits, one scale for each output channel; gradients pass straight through."""
+    most = 2 ** (bits - 1) - 1
+    flat = weight.detach().reshape(len(weight), -1)
+    scale = (flat.abs().amax(dim=1) / most).clamp_min(1e-12).reshape(-1, *[1] * (weight.ndim - 1))
+    exact = torch.round(weight / scale).clamp(-most, most) * scale
+    return straight(exact, weight)
+
+
+def _leaf(values: Any) -> Tensor:
+    return torch.tensor(np.asarray(values), dtype=torch.float32).requires_grad_(True)
+
+
+def _thresholds(graph: Graph, samples: NDArray[np.float32], levels: int) -> dict[str, NDArray[np.float64]]:
+    """Thresholds (channels,) of every rectifier: its own where it was tuned, else those with the least squared error."""
+    relus = [layer for layer in graph.layers if layer.op == "relu"]
+    open_ones = {layer.name: layer.inputs[0] for layer in relus if layer.options.get("threshold") is None}
+    found = calibrate(graph, open_ones, samples) if open_ones else {}
+    theta = {}
+    for layer in relus:
+        ceiling, own = layer.options["ceiling"], layer.options.get("threshold")
+        mine = thresholds(found[layer.name], "mse", levels, ceiling) if own is None else np.broadcast_to(own, layer.shape[:1])
+        theta[layer.name] = np.array(mine, np.float64)
+    return theta

@@ -1,0 +1,120 @@
+"""What an optimisation is asked for and how it goes about it: goals, settings, the rounds that follow. Measures nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neuro.codes import CODES, LONGEST
+from neuro.errors import FormatError, UsageError, one_of
+from neuro.numbers import real, settle, whole
+
+SCORES = ("fisher", "movement", "magnitude")
+PATTERNS = ("", "2:4", "1:4", "4:8")
+PLAN = "plan.json"
+FORMAT = 1
+MOST_ROUNDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiseGoal:
+    """What is looked for: as little dynamic energy as possible with no more than `accuracy_loss` (a share) lost.
+
+    energy: how many times less dynamic energy each round aims at, rising;
+    1: training alone. cores, chips, latency_ns: what a
+    point may need at most to count as one that meets the goal; None: as much as it takes.
+    """
+
+    accuracy_loss: float = 0.01
+    energy: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 4.0)
+    cores: int | None = None
+    chips: int | None = None
+    latency_ns: float | None = None
+
+    def __post_init__(self) -> None:
+        real("goal", "accuracy_loss", self.accuracy_loss, 0, error=UsageError)
+        times = tuple(real("goal", "energy", value, 1, error=UsageError) for value in self.energy)
+        if not times or list(times) != sorted(set(times)) or len(times) > MOST_ROUNDS:
+            raise UsageError(
+                "goal, energy", f"{self.energy} does not rise", "Give times of 1 or more in rising order: (1.5, 2, 3)"
+            )
+        object.__setattr__(self, "energy", times)
+        for name in ("cores", "chips"):
+            if getattr(self, name) is not None:
+                whole("goal", name, getattr(self, name), 1, error=UsageError)
+        if self.latency_ns is not None:
+            real("goal", "latency_ns", self.latency_ns, above=0, error=UsageError)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiseSettings:
+    """How rounds make the network cheaper.
+
+    code, timesteps: how values are written. channels: the share of each round's saving that is taken by removing channels,
+    those with the least `score` for the energy that they save; messages that the activity penalty keeps from being sent save
+    the rest. sparsity: share of the weights of each layer that is removed by the last round, step by step; pattern "2:4": of
+    four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
+    more where rounding costs the answers more (0: weight_bits everywhere); steps: of training in each round, `batch` samples
+    each; rate: of learning. labels, answers, features: weights of the labels, of the float network's answers, and of its
+    features in training. seed: of the order of samples.
+    """
+
+    code: str = "graded"
+    timesteps: int = 16
+    score: str = "fisher"
+    channels: float = 0.5
+    sparsity: float = 0.0
+    pattern: str = ""
+    weight_bits: int = 8
+    average_bits: float = 0.0
+    steps: int = 300
+    batch: int = 64
+    rate: float = 5e-3
+    labels: float = 0.5
+    answers: float = 1.0
+    features: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("code", tuple(CODES)), ("score", SCORES), ("pattern", PATTERNS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise UsageError(name, f"{value!r} is not known", one_of(str(value), known))
+        limits = {"timesteps": (1, LONGEST), "weight_bits": (2, 8), "steps": (0, 10_000_000), "batch": (1, 65_536)}
+        settle(self, UsageError, "optimise", seed=(0, None), **limits)
+        object.__setattr__(self, "timesteps", min(self.timesteps, CODES[self.code].most_timesteps))
+        for name in ("channels", "sparsity"):
+            share = real("optimise", name, getattr(self, name), 0, error=UsageError)
+            if share > (1 if name == "channels" else 0.99):
+                raise UsageError(f"optimise, {name}", f"{share} is no share that can be taken", "Use a number from 0 to 0.99")
+        if self.sparsity and self.pattern:
+            raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
+        if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
+            raise UsageError("optimise, average_bits", f"{self.average_bits} is out of reach", "Use 2 to 8, or 0 for weight_bits")
+        for name in ("rate", "labels", "answers", "features"):
+            real("optimise", name, getattr(self, name), 0, error=UsageError)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimisePlan:
+    """All that a result depends on besides the network and its data: equal plans give equal fronts."""
+
+    goal: OptimiseGoal = OptimiseGoal()
+    settings: OptimiseSettings = OptimiseSettings()
+
+    def to_json(self) -> str:
+        """The plan as text; equal plans give equal texts."""
+        return json.dumps({"format": FORMAT, "goal": asdict(self.goal), "settings": asdict(self.settings)}, indent=2) + "\n"
+
+    @staticmethod
+    def read(path: Path) -> OptimisePlan:
+        """The plan that an optimisation's folder holds."""
+        try:
+            held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+            goal = {**held["goal"], "energy": tuple(held["goal"]["energy"])}
+            return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**held["settings"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            fact = f"it is no plan of an optimisation ({type(error).__name__})"
+            raise FormatError(str(path), fact, "Begin again in another folder") from None

@@ -1,0 +1,245 @@
+"""One round: what the network is measured to cost decides what is removed and what its messages may cost; then it is trained.
+
+The arithmetic of training is in `converters.optimising`; this file joins it to a chip. Knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.optimising.bits import allotted, population_of
+from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
+from converters.optimising.reading import read_entries
+from converters.optimising.retrain import Retraining, retrained
+from converters.optimising.scores import Score, channel_scores, curvature, weight_scores
+from converters.optimising.sparsity import masked, pattern_masks, share_masks, zeros_of
+from converters.optimising.training import TrainingPlan
+from neuro.chip.emulator import ChipRun
+from neuro.chip.spec import Chip
+from neuro.graph import Graph
+from neuro.network import Network
+from neuro.optimising.measure import converted, messages_of, run_on
+from neuro.optimising.plan import OptimiseSettings
+from neuro.optimising.prices import MessagePrices, expected_pj, message_prices
+
+Ints = NDArray[np.int64]
+Kept = Mapping[str, tuple[int, ...]]
+Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Report = Callable[[str, int, int], None]  # what is being done, how far, of how much
+PRICED = 64  # samples that a run takes part in whose bill is taken apart for training
+SCORED = 512  # samples that scores are taken from
+SENDING = ("relu", "max_pool")
+PASSES = 2  # of removing channels in a round, each by prices measured anew
+LEAST_SHARE = 0.1  # of what neurons' updates leave of a target: messages are never asked to cost less
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is learned from: inputs (samples, *shape), class numbers or None, how batches are varied; inputs to calibrate
+    with."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64] | None
+    calibration: NDArray[np.float32]
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A float network so far: which of the first one's entries its layers still have, and whether it was trained in the
+    code."""
+
+    graph: Graph
+    kept: Kept
+    trained: bool = False
+    bits: Mapping[str, int] = field(default_factory=dict)  # of weights, by layer
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A network placed and run on a few samples: who costs what."""
+
+    run: ChipRun
+    prices: MessagePrices
+
+    @property
+    def dynamic_pj(self) -> float:
+        return float(self.run.bill.dynamic_pj)
+
+    def messages_pj(self, graph: Graph) -> float:
+        """What messages of rectifiers and pools cost; the rest is that of inputs, updates and barriers."""
+        sent, names = messages_of(self.run), {layer.name for layer in graph.layers if layer.op in SENDING}
+        return expected_pj(self.prices, {name: sent[name] for name in self.prices.by_neuron if name in names})
+
+
+class Rounds:
+    """The rounds of one optimisation: the float network as teacher, the chip, and the settings."""
+
+    def __init__(self, teacher: Graph, lesson: Lesson, chip: Chip, settings: OptimiseSettings) -> None:
+        self.teacher, self.lesson, self.chip, self.settings = teacher, lesson, chip, settings
+
+    @property
+    def start(self) -> Stand:
+        return Stand(self.teacher, {layer.name: tuple(range(layer.shape[0])) for layer in self.teacher.layers if layer.shape})
+
+    def network(self, stand: Stand) -> Network:
+        """The spiking network of a stand."""
+        s = self.settings
+        own = {population_of(stand.graph, stand.graph[name]): bits for name, bits in stand.bits.items()}
+        how: dict[str, Any] = {"code": s.code, "timesteps": s.timesteps, "weight_bits": own or s.weight_bits}
+        if stand.trained and s.code in ("rate", "signed"):
+            how["correct_bias"] = False  # it was trained with the timing that a correction would take out
+        return converted(stand.graph, self.lesson.calibration, self.chip, how)
+
+    def priced(self, stand: Stand) -> Priced:
+        """The stand on the chip, on a few samples that are learned from."""
+        some = self.lesson.x[np.linspace(0, len(self.lesson.x) - 1, min(PRICED, len(self.lesson.x))).astype(int)]
+        run = run_on(self.network(stand), self.chip, some)
+        return Priced(run, message_prices(run))
+
+    def round(self, stand: Stand, target_pj: float, progress: tuple[int, int], report: Report) -> tuple[Stand, dict[str, Any]]:
+        """The next stand, whose dynamic energy is to be `target_pj`, and the recipe by which it was made. progress: the number
+        of this round, and how many there are."""
+        number, share_of = progress[0], progress[0] / progress[1]
+        stand = self.thinned(stand, share_of)
+        now, removed = self.priced(stand), 0
+        share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
+        for _ in range(PASSES if self.settings.channels else 0):
+            smaller, gone = self.pruned(stand, now, target_pj, share)
+            if not gone:
+                break
+            stand, removed = smaller, removed + len(gone)
+            now = self.priced(stand)
+        stand = self.narrowed(stand)
+        fixed = now.dynamic_pj - now.messages_pj(stand.graph)
+        allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
+        trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
+        zeros = _zeros(trained.graph)
+        thin = f"{100 * zeros:.0f} % of weights zero, " if zeros > 0.05 else ""
+        recipe = {
+            "how": f"round {number}: {removed} channels removed, {thin}messages within {allowed / 1e6:.3g} uJ",
+            "target_pj": target_pj,
+            "allowed_pj": allowed,
+            "removed_groups": removed,
+            "zero_weights": zeros,
+            "weight_bits": dict(trained.bits),
+            "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
+        }
+        return trained, recipe
+
+    def thinned(self, stand: Stand, done: float) -> Stand:
+        """The stand with as many weights at zero as the settings want when `done` of all rounds are begun: most early on, where
+        there is training left to make up for them (Zhu and Gupta 2017), and a pattern at once."""
+        s = self.settings
+        if not s.sparsity and not s.pattern:
+            return stand
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = weight_scores(stand.graph, x, y, cast(Score, s.score))
+        if s.pattern:
+            keep, of = map(int, s.pattern.split(":"))
+            masks = pattern_masks(stand.graph, scores, keep, of)
+        else:
+            masks = share_masks(stand.graph, scores, s.sparsity * (1 - (1 - done) ** 3))
+        return replace(stand, graph=masked(stand.graph, masks))
+
+    def narrowed(self, stand: Stand) -> Stand:
+        """The stand with bits of weights by layer, where the settings want so many on average."""
+        if not self.settings.average_bits:
+            return stand
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        return replace(stand, bits=allotted(stand.graph, curvature(stand.graph, x, y), self.settings.average_bits))
+
+    def trained(
+        self, stand: Stand, priced: Priced, allowed: float, number: int, progress: Callable[[int, int], None] | None = None
+    ) -> Stand:
+        """The stand after training, its messages within `allowed` pJ."""
+        graph = retrained(stand.graph, self._retraining(stand, priced, allowed, number), progress)
+        return replace(stand, graph=graph, trained=True)
+
+    def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
+        s, lesson = self.settings, self.lesson
+        training = TrainingPlan(s.steps, s.batch, s.rate, s.labels, s.answers, s.features, allowed, 1000 * s.seed + number)
+        return Retraining(
+            teacher=self.teacher,
+            kept=stand.kept,
+            x=lesson.x,
+            y=lesson.y,
+            augment=lesson.augment,
+            calibration=lesson.calibration,
+            code=s.code,
+            timesteps=s.timesteps,
+            prices=priced.prices.by_neuron,
+            training=training,
+            masks=zeros_of(stand.graph),
+            weight_bits=stand.bits,
+        )
+
+    def pruned(self, stand: Stand, priced: Priced, target_pj: float, share: float) -> tuple[Stand, list[int]]:
+        """The stand without the groups of channels that matter least for what they cost, until messages that are sent `share`
+        as often would meet the target, by the prices of the moment."""
+        groups = channel_groups(stand.graph)
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
+        saved = savings(stand.graph, groups, priced)
+        order = sorted(scores, key=lambda group: (scores[group] / max(sum(saved.get(group, (0.0, 0.0))), 1e-12), group))
+        messages = priced.messages_pj(stand.graph)
+        fixed = priced.dynamic_pj - messages
+        room = {name: len(entries) - max(1, len(entries) // 8) for name, entries in groups.of.items()}
+        removed: list[int] = []
+        for group in order:
+            if fixed + share * messages <= target_pj:
+                break
+            held = {name: int((entries == group).sum()) for name, entries in groups.of.items()}
+            if all(count <= room[name] for name, count in held.items()):
+                room = {name: room[name] - held[name] for name in room}
+                removed.append(group)
+                less = saved.get(group, (0.0, 0.0))
+                messages, fixed = max(messages - less[0], 0.0), max(fixed - less[1], 0.0)
+        graph, left = without(stand.graph, groups, removed)
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left)), removed
+
+    def alive(self, stand: Stand) -> Stand:
+        """The stand without channels that are zero on everything that is learned from, which changes no answer there."""
+        groups = channel_groups(stand.graph)
+        dead = dead_groups(groups, read_entries(stand.graph, self.lesson.x))
+        if not len(dead):
+            return stand
+        graph, left = without(stand.graph, groups, dead.tolist())
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left))
+
+
+def _remaining(kept: Kept, left: Mapping[str, Ints]) -> Kept:
+    return {name: tuple(np.asarray(entries)[left[name]].tolist()) for name, entries in kept.items()}
+
+
+def _zeros(graph: Graph) -> float:
+    """The share of weights that are zero."""
+    weights = [layer.arrays["weight"] for layer in graph.layers if layer.op in ("conv", "linear")]
+    return 1 - sum(int(np.count_nonzero(w)) for w in weights) / max(sum(w.size for w in weights), 1)
+
+
+def savings(graph: Graph, groups: ChannelGroups, priced: Priced) -> dict[int, tuple[float, float]]:
+    """{group: energies (pJ) of an inference that go with it}: of rectifiers' and pools' messages, those that it sends and its
+    share of those that arrive; and its share of what arrives from inputs, and its neurons' updates."""
+    network, sent = priced.run.placement.network, messages_of(priced.run)
+    sending = {layer.name for layer in graph.layers if layer.op in SENDING}
+    found: dict[int, tuple[float, float]] = {}
+    for p in network.populations:
+        if p.name not in groups.of or len(groups.of[p.name]) != p.shape[0]:
+            continue
+        messages, fixed = np.zeros(p.shape[0]), np.full(p.shape[0], priced.prices.update.get(p.name, 0.0) * p.size / p.shape[0])
+        if p.name in sending:
+            messages = (priced.prices.by_neuron[p.name] * sent[p.name]).reshape(p.shape[0], -1).sum(axis=1)
+        for (source, target), each in priced.prices.into.items():
+            if target == p.name:
+                part = float(each @ sent[source]) / p.shape[0]
+                messages, fixed = (messages + part, fixed) if source in sending else (messages, fixed + part)
+        for group, one, other in zip(groups.of[p.name].tolist(), messages.tolist(), fixed.tolist(), strict=True):
+            before = found.get(group, (0.0, 0.0))
+            found[group] = (before[0] + one, before[1] + other)
+    return found
