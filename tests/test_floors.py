@@ -12,7 +12,7 @@ from neuro.compiled import sources
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
-    | {"windows", "numbers", "locating", "pickles", "codes", "functions"},
+    | {"components", "windows", "numbers", "locating", "pickles", "codes", "functions"},
     {"weights", "files", "bundles", "oprows", "valueops", "ops", "graph", "network", "neurons", "projections", "encoding"},
     {"engine"},
     {"chip"},
@@ -38,10 +38,12 @@ CONVERTER_FLOORS = [
         "delivery",
         "evaluation",
         "folding",
+        "frames",
         "integrating",
         "linear",
         "modules",
         "naming",
+        "opmath",
         "threads",
         "tracing",
         "trinary",

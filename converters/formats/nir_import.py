@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.evaluation import apply
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
 from converters.formats.nir_neurons import Equations, Reading, bias_unit, equations, integrator, model, takes_bias
 from converters.linear import Operator
+from converters.opmath import apply
 from neuro.encoding import source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import apply, evaluate
+from converters.evaluation import evaluate
 from converters.linear import Matrix, Operator
+from converters.opmath import apply
 from converters.stages import Path, split_concat
 from converters.values.decompose import STREAM_BITS
 from neuro.errors import ConversionError
