@@ -75,8 +75,11 @@ class Conversion(TableRepr):
 
     def answer(self, logits: Any) -> NDArray[np.float32]:
         """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
-        shape as they are where there is no tail."""
+        shape as they are where there is no tail. The same for logits of frames (samples, frames, values), `Run.frames`."""
         array = np.asarray(logits, np.float32)
+        if array.ndim == 3:
+            flat = self.answer(array.reshape(-1, array.shape[2]))
+            return flat.reshape(*array.shape[:2], *flat.shape[1:])
         if self.tail is None:
             return array.reshape(len(array), *self.graph.output.shape)
         return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
@@ -99,7 +102,8 @@ class Conversion(TableRepr):
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
         """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
 
-        inputs (samples, *shape). Raises ConversionError for rate and signed codes, whose counts depend on timing.
+        inputs (samples, *shape), with frames (samples, frames, *shape), and logits (samples, frames, values) then. Raises
+        ConversionError for rate and signed codes, whose counts depend on timing.
         """
         return quantised.evaluate(self.network, inputs).logits
 
@@ -123,6 +127,7 @@ def convert(
     reset: Literal["subtract", "zero"] = "subtract",
     refine: int = 0,
     goal: Goal | None = None,
+    frames: bool = False,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -139,6 +144,8 @@ def convert(
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
+    frames: the network takes a new frame every so many steps, while earlier ones are in deeper layers (see docs/streams.md);
+    calibration is (samples, frames, *shape). Networks that remember, with a `previous`, always do.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
@@ -164,13 +171,16 @@ def convert(
     graph, tail = split_tail(fold(float_graph(model, calibration)))
     of_values = computes_with_values(graph)
     check_convertible(graph, OF_VALUES if code == "auto" else code)
-    samples = check_samples(graph, calibration)
-    if of_values:
+    framed = graph.has_frames or frames
+    samples = check_samples(graph, calibration, framed)
+    if of_values or framed:
         if refine:
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
+        if not of_values:
+            _check_choice("code of frames", code, (OF_VALUES, "auto"))
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
-        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail)
+        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail, framed)
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
@@ -190,10 +200,10 @@ def convert(
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
 
 
-def _of_values(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None) -> Conversion:
+def _of_values(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None, framed: bool) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
-    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias)
+    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias, framed)
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths))
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 

@@ -34,6 +34,7 @@ CHIP_FLOORS = [
 ]
 CONVERTER_FLOORS = [
     {
+        "cells",
         "codes",
         "delivery",
         "evaluation",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import evaluate
+from converters.evaluation import Evaluation
 from converters.linear import Matrix, Operator
 from converters.opmath import apply
 from converters.stages import Path, split_concat
@@ -25,12 +25,15 @@ from neuro.graph import Graph, Layer
 from neuro.ops import OPS
 
 Places = NDArray[np.int64]
-_ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise"})
+_ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise", "previous"})
 _MOVES = frozenset({"reshape", "permute", "gather", "identity"})
 _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
 OPERAND_BITS = 8
+FED_BACK_BITS = 10  # of values that are functions or products and come back one frame later
+STATE_BITS = 16  # of sums that grow from frame to frame, and of the products that they are sums of;
+WEIGHTED_STATE_BITS = 12  # of those that weighted layers read
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
-    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit."""
+    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest,
+    previous (the last frame's values of another population) or readout. `before` names the layer with the value of a sum;
+    uniform: all its neurons must share one unit."""
 
     name: str
     kind: str
@@ -87,6 +91,9 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
     plan = _Plan(graph, dict(bits))
     plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits}
     for layer in graph.layers:
+        if layer.op == "previous":
+            _keep_state(plan, layer.inputs[0])
+    for layer in graph.layers:
         _keep_inputs(plan, layer)
     found = [_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names]
     return (*found, _readout(plan))
@@ -110,9 +117,43 @@ def _keep_inputs(plan: _Plan, layer: Layer) -> None:
         plan.bits.setdefault(layer.name, STREAM_BITS)
 
 
+def _keep_state(plan: _Plan, name: str) -> None:
+    """Make a population of what is read one frame later, with as many bits as a state needs."""
+    op = plan.graph[name].op
+    plan.names.add(name)
+    if op in _ALWAYS:
+        if op in ("multiply", "function"):
+            plan.bits[name] = max(plan.bits.get(name, 0), FED_BACK_BITS)
+        return
+    bits = WEIGHTED_STATE_BITS if _weighted_behind(plan.graph, name, set()) else STATE_BITS
+    for part in _summed(plan.graph, name):
+        plan.bits[part] = max(plan.bits.get(part, 0), bits)
+
+
+def _weighted_behind(graph: Graph, name: str, seen: set[str]) -> bool:
+    """Whether a weighted layer reads a layer's values, as they are or summed with others."""
+    seen.add(name)
+    behind = [layer for layer in graph.consumers(name) if layer.name not in seen]
+    passed = _MOVES | {"previous", "concat", "scale"}
+    return any(one.op in _WEIGHTED or (one.op in passed and _weighted_behind(graph, one.name, seen)) for one in behind)
+
+
+def _summed(graph: Graph, name: str) -> list[str]:
+    """A sum and the products that it is a sum of."""
+    found = [name]
+    for source in graph[name].inputs if graph[name].op in ("add", "scale", "identity") else ():
+        if graph[source].op == "multiply":
+            found.append(source)
+        elif graph[source].op in ("add", "scale", "identity"):
+            found += _summed(graph, source)[1:]
+    return found
+
+
 def _make_uniform(plan: _Plan, name: str) -> None:
     """A maximum has the units of what it reads."""
     plan.uniform.add(name)
+    if plan.graph[name].op == "previous" and plan.graph[name].inputs[0] not in plan.uniform:
+        _make_uniform(plan, plan.graph[name].inputs[0])
     if plan.graph[name].op == "max_pool":
         _make_uniform(plan, _moved_from(plan, plan.graph[name].inputs[0]))
 
@@ -137,6 +178,9 @@ def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
     bits, uniform = max(plan.bits.get(name, value_bits), value_bits), name in plan.uniform
     if layer.op == "input":
         return Cell(name, "input", layer, bits=bits)
+    if layer.op == "previous":
+        places = np.arange(prod(layer.shape)).reshape(-1, 1)
+        return Cell(name, "previous", layer, (Pick(layer.inputs[0], places),), bits, uniform)
     if layer.op == "multiply":
         return Cell(name, "product", layer, tuple(_pick(plan, n, layer.shape) for n in layer.inputs), bits, uniform)
     if layer.op == "matmul":
@@ -213,7 +257,7 @@ def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
     zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
-    bias = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
+    bias = Evaluation(graph, zeros, (name,)).value(name)[0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
 
 
