@@ -76,12 +76,13 @@ class CalibratedGraph:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); and for
-    each path into a population what rounding its weights kept."""
+    """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); for each
+    path into a population what rounding its weights kept; and the populations that are sums from frame to frame."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[PathKept, ...] = ()
+    states: frozenset[str] = frozenset()
 
 
 def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:

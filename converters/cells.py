@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[Any]
 Names = tuple[str, ...]
+State = str | Floats | None
 Activation = tuple[str, tuple[float, ...]]
 SIGMOID, TANH, RELU = ("sigmoid", ()), ("tanh", ()), ("relu", ())
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -59,8 +60,9 @@ class Cell:
         out = size if self.projection is None else len(self.projection)
         return ((out,), (size,)) if self.kind == "lstm" else ((out,),)
 
-    def step(self, w: Writing, x: str, states: Sequence[str]) -> Names:
-        """Layers of one step on an input (features,); the new states, the output first."""
+    def step(self, w: Writing, x: str, states: Sequence[State]) -> Names:
+        """Layers of one step on an input (features,); the new states, the output first. A state is a layer, numbers, or None for
+        0."""
         return {"lstm": _lstm, "gru": _gru, "rnn": _rnn}[self.kind](self, w, x, states)
 
 
@@ -76,13 +78,14 @@ def streamed(w: Writing, cell: Cell, x: str, starts: Sequence[Floats | None]) ->
     return found
 
 
-def unrolled(w: Writing, cell: Cell, rows: Sequence[str], states: Sequence[str], reverse: bool = False) -> tuple[Names, Names]:
+def unrolled(w: Writing, cell: Cell, rows: Sequence[str], starts: Sequence[State], reverse: bool = False) -> tuple[Names, Names]:
     """The outputs for each row (features,) of a sequence, in the order of the rows, and the last states."""
-    outputs = []
+    outputs: list[str] = []
+    states: Sequence[State] = starts
     for row in reversed(rows) if reverse else rows:
-        states = cell.step(w, row, states)
-        outputs.append(states[0])
-    return tuple(reversed(outputs) if reverse else outputs), tuple(states)
+        states = last = cell.step(w, row, states)
+        outputs.append(last[0])
+    return tuple(reversed(outputs) if reverse else outputs), last
 
 
 def rows_of(w: Writing, x: str, shape: tuple[int, ...]) -> Names:
@@ -106,53 +109,70 @@ def _activated(w: Writing, name: str, shape: tuple[int, ...], activation: Activa
     return w.add("function", (name,), shape, name=function, values=values)
 
 
-def _sum(cell: Cell, w: Writing, gate: int, x: str, h: str, more: Names = ()) -> str:
+def _sum(cell: Cell, w: Writing, gate: int, x: str, h: State, more: Names = ()) -> str:
     """A gate's weighted sum of input and last output, and what else joins it."""
     size = cell.input.shape[1:2]
     bias = cell.bias[gate] + cell.hidden_bias[gate]
-    parts = (
-        w.add("linear", (x,), size, {"weight": cell.input[gate], "bias": bias}),
-        w.add("linear", (h,), size, {"weight": cell.hidden[gate]}),
-    )
-    return w.add("add", (*parts, *more), size)
+    if isinstance(h, np.ndarray):
+        bias = bias + cell.hidden[gate] @ h
+    parts = [w.add("linear", (x,), size, {"weight": cell.input[gate], "bias": bias})]
+    if isinstance(h, str):
+        parts.append(w.add("linear", (h,), size, {"weight": cell.hidden[gate]}))
+    return parts[0] if len(parts) + len(more) == 1 else w.add("add", (*parts, *more), size)
 
 
-def _lstm(cell: Cell, w: Writing, x: str, states: Sequence[str]) -> Names:
+def _times(w: Writing, first: str, second: State, size: tuple[int, ...]) -> Names:
+    """A product with a state; none where that is 0."""
+    if isinstance(second, str):
+        return (w.add("multiply", (first, second), size),)
+    return (w.add("scale", (first,), size, {"factor": second}),) if second is not None and second.any() else ()
+
+
+def _lstm(cell: Cell, w: Writing, x: str, states: Sequence[State]) -> Names:
     (h, c), size = states, cell.input.shape[1:2]
     gate, candidate, out = cell.activations
 
-    def peep(place: int, of: str) -> Names:
-        if cell.peepholes is None or not cell.peepholes[place].any():
+    def peep(place: int, of: State) -> Names:
+        if cell.peepholes is None or of is None or not cell.peepholes[place].any():
             return ()
+        if isinstance(of, np.ndarray):
+            return (w.add("constant", (), size, {"value": cell.peepholes[place] * of}),)
         return (w.add("scale", (of,), size, {"factor": cell.peepholes[place]}),)
 
     i = _activated(w, _sum(cell, w, 0, x, h, peep(0, c)), size, gate)
     f = _activated(w, _sum(cell, w, 1, x, h, peep(1, c)), size, gate)
     g = _activated(w, _sum(cell, w, 2, x, h), size, candidate)
-    kept = w.add("multiply", (f, c), size)
-    c = w.add("add", (kept, w.add("multiply", (i, g), size)), size)
-    o = _activated(w, _sum(cell, w, 3, x, h, peep(2, c)), size, gate)
-    h = w.add("multiply", (o, _activated(w, c, size, out)), size)
+    new = w.add("add", (*_times(w, f, c, size), w.add("multiply", (i, g), size)), size)
+    o = _activated(w, _sum(cell, w, 3, x, h, peep(2, new)), size, gate)
+    out_h = w.add("multiply", (o, _activated(w, new, size, out)), size)
     if cell.projection is not None:
-        h = w.add("linear", (h,), cell.projection.shape[:1], {"weight": cell.projection})
-    return h, c
+        out_h = w.add("linear", (out_h,), cell.projection.shape[:1], {"weight": cell.projection})
+    return out_h, new
 
 
-def _gru(cell: Cell, w: Writing, x: str, states: Sequence[str]) -> Names:
+def _gru(cell: Cell, w: Writing, x: str, states: Sequence[State]) -> Names:
     (h,), size = states, cell.input.shape[1:2]
     gate, candidate = cell.activations[:2]
     r = _activated(w, _sum(cell, w, 0, x, h), size, gate)
     z = _activated(w, _sum(cell, w, 1, x, h), size, gate)
     own = w.add("linear", (x,), size, {"weight": cell.input[2], "bias": cell.bias[2]})
-    arrays = {"weight": cell.hidden[2], "bias": cell.hidden_bias[2]}
-    if cell.early:
-        last = w.add("linear", (w.add("multiply", (r, h), size),), size, arrays)
-    else:
-        last = w.add("multiply", (r, w.add("linear", (h,), size, arrays)), size)
-    n = _activated(w, w.add("add", (own, last), size), size, candidate)
+    n = _activated(w, w.add("add", (own, *_last(cell, w, r, h)), size), size, candidate)
     rest = w.add("scale", (z,), size, {"factor": np.array(-1.0), "shift": np.array(1.0)})
-    return (w.add("add", (w.add("multiply", (rest, n), size), w.add("multiply", (z, h), size)), size),)
+    return (w.add("add", (w.add("multiply", (rest, n), size), *_times(w, z, h, size)), size),)
 
 
-def _rnn(cell: Cell, w: Writing, x: str, states: Sequence[str]) -> Names:
+def _last(cell: Cell, w: Writing, r: str, h: State) -> Names:
+    """What the last output brings to the candidate of a GRU, past the reset gate."""
+    size, weight, bias = cell.input.shape[1:2], cell.hidden[2], cell.hidden_bias[2]
+    if not cell.early:
+        if not isinstance(h, str):
+            return _times(w, r, bias if h is None else weight @ h + bias, size)
+        return (w.add("multiply", (r, w.add("linear", (h,), size, {"weight": weight, "bias": bias})), size),)
+    reset = _times(w, r, h, size)
+    if not reset:
+        return (w.add("constant", (), size, {"value": bias}),)
+    return (w.add("linear", reset, size, {"weight": weight, "bias": bias}),)
+
+
+def _rnn(cell: Cell, w: Writing, x: str, states: Sequence[State]) -> Names:
     return (_activated(w, _sum(cell, w, 0, x, states[0]), cell.input.shape[1:2], cell.activations[0]),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -29,6 +30,7 @@ from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values
+from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
 from converters.values.encoding import Widths
 from converters.values.tail import split_tail
@@ -116,7 +118,7 @@ def convert(
     model: Any,
     calibration: Any,
     *,
-    code: Code | Literal["auto"] = "rate",
+    code: Code | Literal["auto", "delta"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
     weight_bits: int = 8,
@@ -128,12 +130,15 @@ def convert(
     refine: int = 0,
     goal: Goal | None = None,
     frames: bool = False,
+    state: Mapping[str, str] | bool | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
     model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough.
+    code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
+    zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
@@ -145,11 +150,15 @@ def convert(
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
     frames: the network takes a new frame every so many steps, while earlier ones are in deeper layers (see docs/streams.md);
-    calibration is (samples, frames, *shape). Networks that remember, with a `previous`, always do.
+    calibration is (samples, frames, *shape). Recurrent modules and operators then keep their states from frame to frame; without
+    it they are written out over whole sequences. Graphs that remember, with a `previous`, always have frames.
+    state: of an ONNX file, inputs that are outputs of the frame before, {"h": "hn"}; True finds them.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
-    _check_choice("code", code, (*CODES, "auto"))
+    _check_choice("code", code, (*CODES, "auto", "delta"))
+    code, changes = ("graded", True) if code == "delta" else (code, False)
+    frames = frames or changes
     resets = ("subtract",) if code == "auto" else row_of(code).resets
     for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
         _check_choice(*choice)
@@ -168,7 +177,7 @@ def convert(
     )
     bits = (weight_bits, potential_bits)
     calibration = as_array(calibration)
-    graph, tail = split_tail(fold(float_graph(model, calibration)))
+    graph, tail = split_tail(fold(float_graph(model, calibration, frames, state)))
     of_values = computes_with_values(graph)
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     framed = graph.has_frames or frames
@@ -180,7 +189,9 @@ def convert(
             _check_choice("code of frames", code, (OF_VALUES, "auto"))
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
-        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail, framed)
+        calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
+        made = _of_values(graph, calibrated, bits, input, tail, framed, changes)
+        return _of_changes(made, goal) if changes else made
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
@@ -200,12 +211,36 @@ def convert(
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
 
 
-def _of_values(graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None, framed: bool) -> Conversion:
+def _of_values(
+    graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None, framed: bool, relayed: bool
+) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
-    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias, framed)
-    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths))
+    made = value_network(graph, calibrated.samples, settings.source, Widths(*bits), calibrated.correct_bias, framed, relayed)
+    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.states)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
+
+
+def _of_changes(made: Conversion, goal: Goal | None) -> Conversion:
+    """The same network as one of changes, with dead zones of 1, or as wide as the goal allows."""
+    zones: dict[str, int] = {}
+    notes = [*made.notes, "delta: every frame is that of the graded code"]
+    if goal is not None:
+        found = choose_dead_zones(made.network, made.calibrated.samples, goal.agreement, made.built.states, _counted)
+        zones = found.dead_zones
+        notes[-1] = (
+            f"delta: dead zones of {len(zones)} populations, up to {max(zones.values(), default=1)}; "
+            f"{100 * found.agreement:.1f} % of calibration frames are decided as without; {found.synops:,.0f} synops a frame, "
+            f"{found.lossless_synops:,.0f} with dead zones of 1, {found.value_synops:,.0f} graded"
+        )
+    built = replace(made.built, network=replace(to_changes(made.network, zones), notes=tuple(notes)))
+    reached = agreement(made.graph, made.calibrated, made.settings, built) if zones else made.agreement
+    return replace(made, network=built.network, built=built, code="delta", notes=tuple(notes), agreement=reached)
+
+
+def _counted(network: Network, samples: Any) -> tuple[NDArray[np.floating[Any]], int]:
+    found = quantised.evaluate(network, samples)
+    return found.logits, found.synops
 
 
 def _checked(
@@ -233,11 +268,19 @@ def _automatic(
     return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why), tail)
 
 
-def float_graph(model: Any, calibration: Any) -> Graph:
-    """The float network of a module, of an ONNX file, or as it is."""
+def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:
+    """The float network of a module, of an ONNX file, or as it is; calibration (samples, *shape), or with frames or states
+    (samples, frames, *shape)."""
     if isinstance(model, str | os.PathLike):
-        return read_onnx(model, shape=np.shape(calibration)[1:])
-    return model if isinstance(model, Graph) else trace(model, sample_pair(calibration))
+        if state:
+            return read_onnx(model, shape=np.shape(calibration)[2:], state=state)
+        return read_onnx(model, shape=(1, *np.shape(calibration)[2:]) if frames else np.shape(calibration)[1:], frames=frames)
+    if state:
+        remedy = "Pass converters.trace(model, (x, h), state=True), with examples of both"
+        raise ConversionError("state", "it is for ONNX files", remedy)
+    if isinstance(model, Graph):
+        return model
+    return trace(model, calibration, frames=True) if frames else trace(model, sample_pair(calibration))
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -53,6 +53,8 @@ def network(kind: str, features: int = 5, hidden: int = 6, outputs: int = 3, see
         state = _gated(w, x, hidden, seed)
     elif kind == "modes":
         state = _modes(w, x, hidden, seed)
+    elif kind == "gate only":
+        state = _block(w, "gate", x, features, hidden, seed)
     else:
         cell = cell_of(kind, features, hidden, seed)
         starts = [weights(seed + 7 + i, *shape) if start else None for i, shape in enumerate(cell.states)]
@@ -89,3 +91,42 @@ def _modes(w: Layers, x: str, hidden: int, seed: int) -> str:
 def stream(seed: int, samples: int, frames: int, features: int = 5) -> Any:
     """Inputs (samples, frames, features) that change slowly."""
     return np.cumsum(np.random.default_rng(seed).normal(size=(samples, frames, features)), axis=1).astype(np.float32) / 3
+
+
+def drawn(seed: int) -> Graph:
+    """A random network with frames: one to three of gates, norms, softmax and recurrent layers, and a linear one."""
+    rng, w = np.random.default_rng(seed), Layers()
+    features = int(rng.integers(3, 6))
+    x = w.add("input", (), (features,))
+    for block in rng.choice(["gate", "norm", "softmax", "relu", *KINDS], int(rng.integers(1, 4))):
+        hidden = int(rng.integers(3, 7))
+        x = _block(w, str(block), x, features, hidden, int(rng.integers(1 << 20)))
+        features = hidden
+    w.add("linear", (x,), (3,), {"weight": weights(seed + 5, 3, features), "bias": weights(seed + 6, 3)})
+    return Graph(tuple(w.layers))
+
+
+def _block(w: Layers, block: str, x: str, features: int, hidden: int, seed: int) -> str:
+    def linear(part: int) -> str:
+        return w.add("linear", (x,), (hidden,), {"weight": weights(seed + part, hidden, features), "bias": weights(seed, hidden)})
+
+    if block in ("rnn", "gru", "early gru", "lstm"):
+        return cells.streamed(w, cell_of(block, features, hidden, seed), x, [None] * (2 if block == "lstm" else 1))[0]
+    if block == "gate":
+        gate = w.add("function", (linear(0),), (hidden,), name="sigmoid", values=())
+        return w.add("multiply", (gate, linear(1)), (hidden,))
+    if block == "norm":
+        return w.add("layer_norm", (linear(0),), (hidden,), axes=(0,), epsilon=1e-2)
+    if block == "softmax":
+        return w.add("softmax", (linear(0),), (hidden,), axis=0)
+    if block in ("gated unit", "modes"):
+        before = w.add("previous", ("",), (hidden,))
+        kept = w.add("scale", (before,), (hidden,), {"factor": np.linspace(0.5, 0.95, hidden)})
+        new = linear(0)
+        if block == "gated unit":
+            gate = w.add("function", (linear(1),), (hidden,), name="sigmoid", values=())
+            kept, new = w.add("multiply", (gate, before), (hidden,)), w.add("function", (new,), (hidden,), name="tanh", values=())
+        h = w.add("add", (kept, new), (hidden,))
+        w.link(before, h)
+        return h
+    return w.add("relu", (linear(0),), (hidden,), ceiling=None)

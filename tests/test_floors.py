@@ -45,6 +45,7 @@ CONVERTER_FLOORS = [
         "modules",
         "naming",
         "opmath",
+        "states",
         "threads",
         "tracing",
         "trinary",

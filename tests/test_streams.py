@@ -1,14 +1,17 @@
 """Networks with frames as chip integers: every engine, session and the quantised network say the same, frame by frame."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import converters
 import neuro
 from converters.evaluation import logits
-from tests.streams import KINDS, network, stream
+from tests.streams import KINDS, drawn, network, stream
 
 ENGINES = ("reference", "event", "torch")
 
@@ -95,3 +98,59 @@ def test_networks_with_frames_are_saved_and_placed(tmp_path: Path) -> None:
 def test_frames_without_sense_are_refused(make, told: str) -> None:
     with pytest.raises(neuro.NeuroError, match=told):
         make()
+
+
+def same_as_values(seed: int, engines: tuple[str, ...]) -> None:
+    """Changes with a dead zone of 1 give every frame of values, bit for bit."""
+    graph = drawn(seed)
+    x = stream(seed, 4, 7, *graph.inputs[0].shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # small random networks may differ from float ones by more than trained ones
+        values, changes = (converters.convert(graph, x, code=code, frames=True) for code in ("graded", "delta"))
+    expected = values.quantised(x[:2])
+    assert np.array_equal(changes.quantised(x[:2]), expected), seed
+    for engine in engines:
+        assert np.array_equal(neuro.run(changes.network, x[:2], engine=engine).frames, expected), (seed, engine)
+
+
+@given(st.integers(0, 1 << 20))
+@settings(max_examples=6, deadline=None)
+def test_changes_are_values_frame_by_frame(seed: int) -> None:
+    same_as_values(seed, ("event",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200))
+def test_changes_are_values_in_every_engine(seed: int) -> None:
+    same_as_values(seed, ENGINES)
+
+
+def test_a_goal_widens_dead_zones_and_saves_synops() -> None:
+    graph, x = network("lstm", hidden=12), stream(1, 8, 40) / 4
+    plain = converters.convert(graph, x, code="delta")
+    wide = converters.convert(graph, x, code="delta", goal=converters.Goal(0.95))
+    zones = {p.name: p.neuron.dead_zone for p in wide.network.populations if not p.neuron.is_readout}
+    assert max(zones.values()) > 1
+    assert all(zones[name] == 1 for name in wide.built.states)
+    one, other = (neuro.run(made.network, x) for made in (plain, wide))
+    assert other.synops < 0.8 * one.synops
+    assert (one.frames.argmax(2) == other.frames.argmax(2)).mean() >= 0.95
+    assert np.array_equal(neuro.run(wide.network, x[:2], engine="reference").frames, other.frames[:2])
+    assert "dead zones" in wide.notes[-1]
+
+
+def test_a_still_stream_costs_nothing_after_its_first_frames() -> None:
+    x = np.repeat(stream(1, 2, 1), 12, axis=1)
+    made = converters.convert(network("gate only"), x, code="delta")
+    counts = neuro.run(made.network, x).counts
+    period, depth = made.network.timesteps, max(p.neuron.start_step for p in made.network.populations)
+    assert sum(int(one.messages[: depth + 1].sum()) for one in counts.values()) > 0
+    assert sum(int(one.messages[depth + period :].sum()) for one in counts.values()) == 0
+
+
+def test_changes_go_through_sessions() -> None:
+    x = stream(2, 1, 9)
+    made = converters.convert(network("gru"), stream(1, 8, 12), code="delta", goal=converters.Goal(0.9))
+    session = neuro.open_session(made.network)
+    parts = [session.step(frame).frames for frame in x[0]] + [session.finish().frames]
+    assert np.array_equal(np.concatenate(parts, axis=1), neuro.run(made.network, x).frames)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.encoding import Around, Encoded, Widths, encode, forecast
@@ -26,25 +27,28 @@ VALUE_BITS = 8
 @dataclass(frozen=True, slots=True)
 class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
-    rounding keeps); and notes."""
+    rounding keeps); notes; and the populations that are sums from frame to frame."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[tuple[str, str, float], ...]
     notes: tuple[str, ...]
+    states: frozenset[str] = frozenset()
 
 
 def value_network(
-    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True, framed: bool = False
-) -> ValueNetwork:
+    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True, framed: bool = False,
+    relayed: bool = False,
+) -> ValueNetwork:  # fmt: skip
     """The network of value neurons for a folded graph. samples (samples, *input shape): what units are chosen by; correct_bias:
     biases make the mean of every sum on them that of the float network. framed: it takes frames, one every period, and samples
-    are (samples, frames, *input shape).
+    are (samples, frames, *input shape). relayed: with what `to_changes` needs.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
     simple, bits = decompose(graph)
     found = cells(simple, bits, widths.value_bits)
+    found = with_relays(found) if relayed else found
     steps, framed = schedule(found, framed or graph.has_frames), framed or graph.has_frames
     source = source.changed(period=steps.period) if framed else source
     made: dict[str, Encoded] = {}
@@ -61,7 +65,8 @@ def value_network(
         timesteps=steps.period or 1,
     )
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
-    return ValueNetwork(network, {name: one.unit for name, one in kept.items()}, paths, _notes(found, network, steps.period))
+    units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
+    return ValueNetwork(network, units, paths, _notes(found, network, steps.period), states)
 
 
 def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:

@@ -361,10 +361,26 @@ def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int) -> P
     return Sparse(source, cell.name, (places, np.arange(places.size), np.ones(places.size, np.int64)), delay, port)
 
 
+def _encode_relay(cell: Cell, around: Around) -> Encoded:
+    """The values of another population as they are."""
+    timing, (pick,) = around.timing(cell), cell.ports
+    assert isinstance(pick, Pick)
+    sender = around.made[pick.source]
+    low, high = sender.range
+    bits = max(4, max(high, -low - 1 if low < 0 else 0).bit_length() + (low < 0))
+    neuron = Value(
+        ("fresh",), lowest=low, highest=high, value_bits=bits, start_step=timing.start,
+        potential_bits=around.widths.potential_bits, period=around.schedule.period,
+    )  # fmt: skip
+    links = (_plain(sender, cell, pick.places[:, 0], timing.delay(sender.sends_at), 0),)
+    return Encoded(Population(cell.name, cell.layer.shape, neuron), links, sender.unit, timing.sends_at)
+
+
 _ENCODE: dict[str, Callable[[Cell, Around], Encoded]] = {
     "sum": _encode_sum,
     "readout": _encode_readout,
     "product": _encode_product,
     "dot": _encode_dot,
     "largest": _encode_largest,
+    "relay": _encode_relay,
 }

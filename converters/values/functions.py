@@ -17,7 +17,8 @@ from neuro.neurons.tables import inverse_root_table, reciprocal_table, value_bou
 Floats = NDArray[np.float64]
 SCALED_ALIKE = frozenset({"abs", "leaky_relu"})  # f(c x) = c f(x) for c > 0: a unit for each channel
 _ARGUMENT_BITS = {"log": 14, "log1p": 14, "sqrt": 14, "power": 14, "reciprocal": 14, "rsqrt": 14, "exp": 12}
-_OTHER_BITS = 10  # of the argument of other functions
+_OTHER_BITS, _MOST_BITS = 10, 12  # of the argument of other functions: as many as the result has, within these
+_LEVELS_OFF = frozenset({"sigmoid", "tanh"})  # both are within 2^-bits of an end at +-bits
 _BEYOND = 0.1  # share of its range by which an argument may leave what calibration saw
 _WIDEST = 64  # times the positive range of a table that the negative one may be
 _RESTORED_BITS, _ENTRIES = 20, 1024  # of the argument of a reciprocal, of its table
@@ -114,8 +115,11 @@ def _tabulated(layer: Layer, argument: Extent, bits: int, finest: float) -> Look
     if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
+    if name in _LEVELS_OFF and bits > _OTHER_BITS:  # beyond, the result is the same to half a step
+        low, high = max(low, -bits), min(high, float(bits))
     room = _BEYOND * (high - low)
-    unit_in = max((high - low + 2 * room) / ((1 << _ARGUMENT_BITS.get(name, _OTHER_BITS)) - 2), finest)
+    argument_bits = _ARGUMENT_BITS.get(name, max(_OTHER_BITS, min(bits, _MOST_BITS)))
+    unit_in = max((high - low + 2 * room) / ((1 << argument_bits) - 2), finest)
     lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
     entries = compute(name, np.arange(lowest, highest + 1) * unit_in, values)
     finite = np.flatnonzero(np.isfinite(entries))

@@ -31,6 +31,7 @@ _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
 OPERAND_BITS = 8
+GATE_BITS = 12  # of what multiplies a state from frame to frame
 FED_BACK_BITS = 10  # of values that are functions or products and come back one frame later
 STATE_BITS = 16  # of sums that grow from frame to frame, and of the products that they are sums of;
 WEIGHTED_STATE_BITS = 12  # of those that weighted layers read
@@ -128,6 +129,19 @@ def _keep_state(plan: _Plan, name: str) -> None:
     bits = WEIGHTED_STATE_BITS if _weighted_behind(plan.graph, name, set()) else STATE_BITS
     for part in _summed(plan.graph, name):
         plan.bits[part] = max(plan.bits.get(part, 0), bits)
+        for gate in plan.graph[part].inputs if plan.graph[part].op == "multiply" else ():
+            _keep_gate(plan, gate)
+
+
+def _keep_gate(plan: _Plan, name: str) -> None:
+    """Give what a state is multiplied by in each frame the bits of a gate: errors of it add up over frames."""
+    while plan.graph[name].op in _MOVES:
+        name = plan.graph[name].inputs[0]
+    if plan.graph[name].op in ("function", "scale", "add"):
+        plan.bits[name] = max(plan.bits.get(name, 0), GATE_BITS)
+        if plan.graph[name].op == "scale":
+            plan.names.add(name)
+            _keep_gate(plan, plan.graph[name].inputs[0])
 
 
 def _weighted_behind(graph: Graph, name: str, seen: set[str]) -> bool:
