@@ -21,7 +21,7 @@ from converters.calibration import Range
 from converters.coding import CodeSettings, PathKept
 from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
-from converters.values.evaluating import of_values
+from converters.values.evaluating import of_values, period_of
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
@@ -85,8 +85,9 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
     error = float(np.sqrt(np.square(found - truth).mean())) / spread
     decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
-    paths = (*_inputs(built, samples), *built.paths)
     values = of_values(built.network)
+    framed = values and period_of(built.network) is not None
+    paths = (*_inputs(built, samples.reshape(-1, *samples.shape[2:]) if framed else samples), *built.paths)
     expected = (
         (built.expected or _VALUES_EXPECTED)
         if values
@@ -124,14 +125,17 @@ def _chosen(samples: NDArray[np.float32], settings: CodeSettings, affordable: in
 
 
 def _outputs(graph: Graph, samples: NDArray[np.float32]) -> Floats:
-    name = graph.output.name
+    """Of every sample; of every frame where samples have frames: (samples, outputs)."""
+    name, shape = graph.output.name, graph.inputs[0].shape
+    if samples.ndim == len(shape) + 2 and not graph.has_frames:
+        samples = samples.reshape(-1, *shape)
     values = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (name,))[name]
-    return np.asarray(values.reshape(len(samples), -1).double().numpy())
+    return np.asarray(values.reshape(-1, int(np.prod(graph.output.shape))).double().numpy())
 
 
 def _emulated(built: Built, samples: NDArray[np.float32], settings: CodeSettings) -> Floats:
     logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, samples).logits
-    return np.asarray(logits, np.float64).reshape(len(samples), -1)
+    return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in built.network.readouts))
 
 
 def _correlation(found: Floats, truth: Floats) -> float:

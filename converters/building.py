@@ -76,13 +76,15 @@ class CalibratedGraph:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); and for
-    each path into a population what rounding its weights kept. expected: the outputs' error that rounding explains, if known."""
+    """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); for each
+    path into a population what rounding its weights kept; the populations that are sums from
+    frame to frame; and the outputs' error that rounding explains, if known (expected)."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[PathKept, ...] = ()
     expected: float | None = None
+    states: frozenset[str] = frozenset()
 
 
 def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from converters.evaluation import evaluate
+from converters.frames import check_frames
 from neuro.compiled import compiled
 from neuro.errors import ConversionError
 from neuro.graph import Graph
@@ -169,9 +170,13 @@ def _remedy_array(samples: Any) -> str:
     return f"Pass samples of one shape; for batches, np.concatenate([np.asarray(x) for {'x, *_' if pairs else 'x'} in batches])"
 
 
-def check_samples(graph: Graph, samples: Any) -> NDArray[np.float32]:
-    """Calibration data as float32 (samples, *input shape), or the error that says what is wrong with them."""
+def check_samples(graph: Graph, samples: Any, framed: bool = False) -> NDArray[np.float32]:
+    """Calibration data as float32 (samples, *input shape), with frames (samples, frames, *input shape), or the error that says
+    what is wrong with them."""
     array, shape, where = as_array(samples), graph.inputs[0].shape, "calibration data"
+    if framed or graph.has_frames:
+        check_frames(where, shape, array)
+        shape = array.shape[1:]
     if array.ndim == 0 or len(array) == 0:
         raise ConversionError(where, "there are no samples", "Pass a few hundred typical inputs")
     if array.shape[1:] != shape:

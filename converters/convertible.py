@@ -23,6 +23,7 @@ _NEAREST = {
     "embedding": "linear, of embedded vectors as input",
     "mask": "scale, by constants",
     "quantise": "relu with a ceiling",
+    "previous": "conv, over frames that are given together",
     **dict.fromkeys(("softmax", "log_softmax", "argmax"), "identity: return the values before it, which decide alike"),
     **dict.fromkeys(
         ("layer_norm", "rms_norm", "group_norm", "local_response_norm"), "batch_norm, whose statistics are constants"

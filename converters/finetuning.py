@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from converters.calibration import as_array, calibrate, check_samples, thresholds
-from converters.evaluation import apply, arrays_of, evaluate, rounded
+from converters.evaluation import evaluate, rounded
 from converters.folding import fold
 from converters.frontend import trace
+from converters.opmath import apply, arrays_of
 from converters.trinary import WEIGHTED, rectify_means, trinary
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer

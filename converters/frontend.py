@@ -16,38 +16,51 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from converters.calibration import as_array
 from converters.evaluation import evaluate
+from converters.states import close_loops
 from converters.tracing.arguments import Handler
 from converters.tracing.builder import Builder
 from converters.tracing.holding import held, unwrapped
 from converters.tracing.operations import FUNCTIONS, METHODS, MODULES
 from converters.tracing.recording import record
+from converters.tracing.recurrent import Alone
 from converters.tracing.remedies import remedy
+from converters.tracing.streams import same_frames, stream_pairs
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 
 _MASKED = -9e3  # what is below it may be a mask
 
 
-def trace(model: nn.Module, example: Any) -> Graph:
+def trace(model: nn.Module, example: Any, *, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:
     """The float network `model` as a Graph, traced on `example` (samples, *shape); the model itself is not changed.
 
     `example`: of several inputs a mapping of their names, those of forward, or a tuple of arrays. Whole numbers stay whole where
     the model looks them up in a table. Outputs are named by their keys, or by their places ("output0"), where there are several.
+    frames: the model takes streams, the example is (samples, frames, *shape), and the graph is that of one frame (*shape):
+    recurrent modules keep their state from frame to frame, padding in front of convolutions over time stands for earlier frames.
+    Its outputs are those of every frame; of a model that answers once, after the last frame, what it would answer there.
+    state: inputs of forward that are outputs of the call before, {"h": "output1"}; True finds them by name and shape.
     The graph is in float32, whatever the type and device of the model. Raises ConversionError that names the module, its place
     and a remedy for whatever has no spiking form.
     """
     if not isinstance(model, nn.Module):
         raise ConversionError("model", f"{type(model).__name__} is not a torch.nn.Module", "Pass a module, or a Graph")
     model = unwrapped(model)
-    names, samples = _samples(model, example)
+    model = Alone(model).eval() if isinstance(model, nn.RNNBase) else model
+    names, samples = stream_pairs(model, example) if frames else _samples(model, example)
+    given = tuple(x[:, :1] for x in samples) if frames else samples
     with held(model):
-        graph = record(model, samples, names)
+        graph = record(model, given, names)
         builder = Builder(model)
+        builder.frames = frames
         for node in _needed(graph):
             _visit(builder, node)
         traced = builder.finish()
-        _check_same(model, traced, dict(zip(builder.inputs, samples, strict=True)), _largest(graph))
-    return traced
+        inputs = dict(zip(builder.inputs, samples, strict=True))
+        if frames:
+            return same_frames(model, traced, inputs, _largest(graph))
+        _check_same(model, traced, inputs, _largest(graph))
+    return traced if state is None or state is False else close_loops(traced, None if state is True else state)
 
 
 def sample_pair(example: Any) -> torch.Tensor:
@@ -94,8 +107,11 @@ def _ids(example: Any) -> torch.Tensor:
 def _visit(builder: Builder, node: fx.Node) -> None:
     """Turn one node into layers."""
     if node.op == "placeholder":
-        builder.names[node] = builder.add(node, "input", ())
+        shape = builder.shape_of(node)
+        builder.names[node] = builder.add(node, "input", (), shape[builder.frames :])
         builder.inputs.append(builder.names[node])
+        if builder.frames:
+            builder.names[node] = builder.add(node, "reshape", (builder.names[node],), shape)
         if builder.shape_of(node) and 0 in builder.shape_of(node):
             raise builder.refuse(node, "it holds no values", "Pass samples with values")
     elif node.op == "output":

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from converters.formats.onnx_building import INTEGERS, WIDE, Builder, Code
 from converters.formats.onnx_operators import check_operator, visit
+from converters.formats.onnx_recurrent import RECURRENT
+from converters.states import close_loops, found_states, one_sample
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph
 from neuro.reading import read_bytes
@@ -31,27 +33,52 @@ def read_onnx(
     shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None,
     sizes: Mapping[str, int] | None = None,
     fixed: Mapping[str, Any] | None = None,
-    samples: bool = True,
+    samples: bool | None = None,
+    frames: bool = False,
+    state: Mapping[str, str] | bool | None = None,
 ) -> Graph:
     """The float network in an ONNX file as a Graph, for `convert`.
 
     `shape`: of one sample, where the file leaves sizes of its input open; of several inputs by their names. `sizes`: the size of
     an open axis by its name in the file ("frames") or by its place ("x[2]"). `fixed`: inputs that become constants, by name.
-    `samples`: whether the first axis of every input holds samples; False: an input is one sample as a whole.
+    `samples`: whether the first axis of every input holds samples; False: an input is one sample as a whole. None: they do,
+    unless the file has recurrent operators or `state`; then it is read for one sample, whose axis of size 1 is left out.
+    `frames`: the file is that of one frame of a stream; recurrent operators keep their states from frame to frame.
+    `state`: inputs that are outputs of the frame before, {"h": "hn"}; True finds them by name and shape.
     Inputs, and outputs where there are several, keep their names. int8 models with QuantizeLinear and DequantizeLinear pairs
     become the float network that they stand for; `Graph.notes` says what was left out.
     Raises FormatError for a broken file, ConversionError that names the node for an operator without a spiking form.
     """
     model = _parse(Path(path))
     graph = model.graph
-    builder = Builder(graph, _opset(path, model), Path(path).name, int(bool(samples)))
-    folder = Path(path).resolve().parent
+    repeats = any(node.op_type in RECURRENT for node in graph.node)
+    alone = samples is None and (frames or bool(state) or repeats)
+    lead = int(not alone if samples is None else bool(samples))
+    given = (dict(sizes or {}), dict(fixed or {}))
+    if not alone:
+        read = _read(Path(path), model, lead, frames, shape, *given)
+    else:
+        one, guessed = _of_samples(graph, shape, 1)
+        read = _read(Path(path), model, lead, frames, one, guessed | given[0], given[1])
+        if guessed and repeats:
+            _check_samples(Path(path), model, frames, shape, given)
+    pairs = found_states(read) if state is True else dict(state or {})
+    read = one_sample(read, 1 + frames, {*pairs, *pairs.values()}) if alone else read
+    return close_loops(read, pairs) if pairs else read
+
+
+def _read(path: Path, model: Any, lead: int, frames: bool, shape: Any, sizes: dict[str, int], fixed: dict[str, Any]) -> Graph:
+    """The file's graph with so many axes of samples."""
+    graph = model.graph
+    builder = Builder(graph, _opset(path, model), path.name, lead)
+    builder.frames = frames
+    folder = path.resolve().parent
     builder.load = lambda tensor, where: tensor_array(tensor, where, folder)
-    _add_inputs(builder, str(path), shape, dict(sizes or {}), dict(fixed or {}))
+    _add_inputs(builder, str(path), shape, sizes, fixed)
     for node in graph.node:
         check_operator(builder, node)
     for tensor in graph.initializer:
-        builder.values[tensor.name] = tensor_array(tensor, f"{Path(path).name}, tensor {tensor.name!r}", folder)
+        builder.values[tensor.name] = tensor_array(tensor, f"{path.name}, tensor {tensor.name!r}", folder)
     for node in graph.node:
         try:
             visit(builder, node)
@@ -61,6 +88,35 @@ def read_onnx(
             fact = f"its inputs or attributes do not fit it ({type(error).__name__}: {error})"
             raise FormatError(builder.where(node), fact, _REMEDY) from None
     return _finish(builder, str(path), graph)
+
+
+def _check_samples(path: Path, model: Any, frames: bool, shape: Any, given: tuple[dict[str, int], dict[str, Any]]) -> None:
+    """Refuse a file whose open first axis is taken for that of samples, and is not: recurrent operators take two of them."""
+    two, guessed = _of_samples(model.graph, shape, 2)
+    try:
+        _read(path, model, 0, frames, two, guessed | given[0], given[1])
+    except NeuroError:
+        return
+    name = next(iter(guessed))
+    raise ConversionError(
+        str(path), f"its open axis {name!r} is not that of samples", f"Say how long it is: sizes={{{name!r}: ...}}, samples=False"
+    )
+
+
+def _of_samples(graph: Any, shape: Any, samples: int) -> tuple[Any, dict[str, int]]:
+    """Shapes, and sizes of open axes, with so many samples on the first axis and wherever the file names that axis."""
+    held, sizes = {tensor.name for tensor in graph.initializer}, {}
+    inputs = [value for value in graph.input if value.name not in held and value.type.tensor_type.shape.dim]
+    names = {value.type.tensor_type.shape.dim[0].dim_param for value in inputs[:1]} - {""}
+    for value in inputs:
+        for axis, d in enumerate(value.type.tensor_type.shape.dim):
+            if not d.dim_value and (d.dim_param in names or (axis == 0 and not d.dim_param)):
+                sizes[f"{value.name}[{axis}]"] = samples
+    if shape is None:
+        return None, sizes
+    given = {inputs[0].name: shape} if not isinstance(shape, Mapping) else shape
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in inputs}
+    return {name: (samples,) * (ranks.get(name, 0) - len(one)) + tuple(one) for name, one in given.items()}, sizes
 
 
 def _parse(path: Path) -> Any:

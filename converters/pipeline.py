@@ -30,6 +30,7 @@ from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
+from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
 from converters.values.precision import MOST_BITS
 from converters.values.recognising import recognised
@@ -78,8 +79,11 @@ class Conversion(TableRepr):
 
     def answer(self, logits: Any) -> NDArray[np.float32]:
         """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
-        shape as they are where there is no tail."""
+        shape as they are where there is no tail. The same for logits of frames (samples, frames, values), `Run.frames`."""
         array = np.asarray(logits, np.float32)
+        if array.ndim == 3:
+            flat = self.answer(array.reshape(-1, array.shape[2]))
+            return flat.reshape(*array.shape[:2], *flat.shape[1:])
         if self.tail is None:
             return array.reshape(len(array), *self.graph.output.shape)
         return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
@@ -102,7 +106,8 @@ class Conversion(TableRepr):
     def quantised(self, inputs: Any) -> NDArray[np.float32]:
         """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
 
-        inputs (samples, *shape). Raises ConversionError for rate and signed codes, whose counts depend on timing.
+        inputs (samples, *shape), with frames (samples, frames, *shape), and logits (samples, frames, values) then. Raises
+        ConversionError for rate and signed codes, whose counts depend on timing.
         """
         return quantised.evaluate(self.network, inputs).logits
 
@@ -115,7 +120,7 @@ def convert(
     model: Any,
     calibration: Any,
     *,
-    code: Code | Literal["auto"] = "rate",
+    code: Code | Literal["auto", "delta"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
     weight_bits: int | Mapping[str, int] = 8,
@@ -127,12 +132,16 @@ def convert(
     refine: int = 0,
     goal: Goal | None = None,
     value_bits: int | Literal["auto"] = "auto",
+    frames: bool = False,
+    state: Mapping[str, str] | bool | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
     model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough.
+    code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
+    zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
@@ -144,12 +153,18 @@ def convert(
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
+    frames: the network takes a new frame every so many steps, while earlier ones are in deeper layers (see docs/streams.md);
+    calibration is (samples, frames, *shape). Recurrent modules and operators then keep their states from frame to frame; without
+    it they are written out over whole sequences. Graphs that remember, with a `previous`, always have frames.
+    state: of an ONNX file, inputs that are outputs of the frame before, {"h": "hn"}; True finds them.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     value_bits: of a network that computes with values: 4 to 14 for all populations that need no more by construction, or "auto",
     8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
-    _check_choice("code", code, (*CODES, "auto"))
+    _check_choice("code", code, (*CODES, "auto", "delta"))
+    code, changes = ("graded", True) if code == "delta" else (code, False)
+    frames = frames or changes
     resets = ("subtract",) if code == "auto" else row_of(code).resets
     for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
         _check_choice(*choice)
@@ -168,22 +183,27 @@ def convert(
     )
     bits = (weight_bits, potential_bits)
     calibration = as_array(calibration)
-    graph, tail = split_tail(recognised(fold(float_graph(model, calibration))))
+    graph, tail = split_tail(recognised(fold(float_graph(model, calibration, frames, state))))
     of_values = computes_with_values(graph)
     fixed = None if value_bits == "auto" else whole("convert", "value_bits", value_bits, 4, MOST_BITS, error=ConversionError)
     if fixed and not of_values:
         raise ConversionError("value_bits", "the network does not compute with values, the code sets its levels", "Leave it out")
     check_convertible(graph, OF_VALUES if code == "auto" else code)
-    samples = check_samples(graph, calibration)
-    if of_values:
+    framed = graph.has_frames or frames
+    samples = check_samples(graph, calibration, framed)
+    if of_values or framed:
         if layer_bits:
             fact = "the network computes with values, whose weights all have the same bits"
             raise ConversionError("weight_bits", fact, "Pass one number")
         if refine:
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
+        if not of_values:
+            _check_choice("code of frames", code, (OF_VALUES, "auto"))
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
-        return _of_values(graph, CalibratedGraph(graph, samples, threshold, correct_bias), bits, input, tail, fixed)
+        calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
+        made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
+        return _of_changes(made, goal) if changes else made
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
@@ -221,14 +241,45 @@ def _bits(weight_bits: int | Mapping[str, int], code: str) -> tuple[int, dict[st
 
 
 def _of_values(
-    graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, tail: Graph | None, fixed: int | None
+    graph: Graph,
+    calibrated: CalibratedGraph,
+    bits: Bits,
+    how: str,
+    tail: Graph | None,
+    framed: bool,
+    relayed: bool,
+    fixed: int | None,
 ) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
     settings = replace(settings, value_bits=fixed)
-    made = value_network(graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias)
-    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected)
+    made = value_network(
+        graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias, framed, relayed
+    )
+    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
+
+
+def _of_changes(made: Conversion, goal: Goal | None) -> Conversion:
+    """The same network as one of changes, with dead zones of 1, or as wide as the goal allows."""
+    zones: dict[str, int] = {}
+    notes = [*made.notes, "delta: every frame is that of the graded code"]
+    if goal is not None:
+        found = choose_dead_zones(made.network, made.calibrated.samples, goal.agreement, made.built.states, _counted)
+        zones = found.dead_zones
+        notes[-1] = (
+            f"delta: dead zones of {len(zones)} populations, up to {max(zones.values(), default=1)}; "
+            f"{100 * found.agreement:.1f} % of calibration frames are decided as without; {found.synops:,.0f} synops a frame, "
+            f"{found.lossless_synops:,.0f} with dead zones of 1, {found.value_synops:,.0f} graded"
+        )
+    built = replace(made.built, network=replace(to_changes(made.network, zones), notes=tuple(notes)))
+    reached = agreement(made.graph, made.calibrated, made.settings, built) if zones else made.agreement
+    return replace(made, network=built.network, built=built, code="delta", notes=tuple(notes), agreement=reached)
+
+
+def _counted(network: Network, samples: Any) -> tuple[NDArray[np.floating[Any]], int]:
+    found = quantised.evaluate(network, samples)
+    return found.logits, found.synops
 
 
 def _checked(
@@ -256,11 +307,19 @@ def _automatic(
     return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why), tail)
 
 
-def float_graph(model: Any, calibration: Any) -> Graph:
-    """The float network of a module, of an ONNX file, or as it is."""
+def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:
+    """The float network of a module, of an ONNX file, or as it is; calibration (samples, *shape), or with frames or states
+    (samples, frames, *shape)."""
     if isinstance(model, str | os.PathLike):
-        return read_onnx(model, shape=np.shape(calibration)[1:])
-    return model if isinstance(model, Graph) else trace(model, sample_pair(calibration))
+        if state:
+            return read_onnx(model, shape=np.shape(calibration)[2:], state=state)
+        return read_onnx(model, shape=(1, *np.shape(calibration)[2:]) if frames else np.shape(calibration)[1:], frames=frames)
+    if state:
+        remedy = "Pass converters.trace(model, (x, h), state=True), with examples of both"
+        raise ConversionError("state", "it is for ONNX files", remedy)
+    if isinstance(model, Graph):
+        return model
+    return trace(model, calibration, frames=True) if frames else trace(model, sample_pair(calibration))
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converters.codes import lossless_codes, named
 from converters.delivery import fan_out
 from converters.stepping import Part, Signal, charges, respond, sent, source_signal
-from converters.values.evaluating import of_values, values
+from converters.values.evaluating import of_values, period_of, values
 from neuro.encoding import by_source, encode
 from neuro.engine.records import count_type, read
 from neuro.errors import ConversionError
@@ -30,8 +30,8 @@ _BATCH_VALUES = 2**23  # values of the largest population that one batch may hol
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Logits (samples, classes) as in a `Run`, messages {population: (samples, neurons)} of the emulated network, and the
-    synaptic operations of all samples."""
+    """Logits (samples, classes) as in a `Run`, with frames (samples, frames, classes), messages {population: (samples, neurons)}
+    of the emulated network, and the synaptic operations of all samples."""
 
     logits: NDArray[np.floating[Any]]
     spikes: dict[str, Counts]
@@ -44,7 +44,8 @@ class Quantised:
 
 
 def evaluate(network: Network, inputs: Any) -> Quantised:
-    """Evaluate a lossless network on inputs (samples, *shape). Raises ConversionError for one that depends on timing."""
+    """Evaluate a lossless network on inputs (samples, *shape), with frames (samples, frames, *shape). Raises ConversionError for
+    one that depends on timing."""
     if of_values(network):
         return _in_batches(network, inputs, _of_values)
     for p in network.populations:
@@ -67,15 +68,16 @@ def _in_batches(network: Network, inputs: Any, of: Callable[[Network, NDArray[An
 
 
 def _of_values(network: Network, array: NDArray[Any]) -> _Parts:
-    sent_values = values(network, array)
+    sent_values, framed = values(network, array), period_of(network) is not None
     spikes, logits = {}, []
     for p in network.populations:
-        sent_value = torch.as_tensor(sent_values[p.name])
+        sent_value = sent_values[p.name].reshape(len(array), -1, p.size)
         if p.neuron.is_readout:
-            logits.append(_read(p, sent_value, 1))
-            sent_value = torch.zeros_like(sent_value)
-        spikes[p.name] = _narrow((sent_value != 0).reshape(len(array), -1).numpy())
-    return np.concatenate(logits, axis=1), spikes
+            read_value = _read(p, torch.as_tensor(sent_value.reshape(-1, p.size)), 1)
+            logits.append(read_value.reshape(sent_value.shape if framed else (len(array), -1)))
+            sent_value = np.zeros_like(sent_value)
+        spikes[p.name] = _narrow((sent_value != 0).sum(axis=1))
+    return np.concatenate(logits, axis=-1), spikes
 
 
 def _evaluate(network: Network, array: NDArray[Any]) -> _Parts:

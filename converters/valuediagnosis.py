@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from converters.ablations import Ablation
@@ -14,11 +13,12 @@ from converters.building import Built, CalibratedGraph
 from converters.coding import CodeSettings
 from converters.delivery import fan_out
 from converters.diagnosis import SAMPLES, Diagnosis, LayerDiagnosis
-from converters.evaluation import Evaluation
+from converters.evaluation import evaluation_of
 from converters.values.converting import VALUE_BITS, value_network
 from converters.values.decompose import decompose
 from converters.values.encoding import Widths
-from converters.values.evaluating import Sent, values
+from converters.values.evaluating import Integers, period_of, values
+from converters.values.ranges import flat_frames
 from neuro.graph import Graph
 from neuro.network import Network, Population
 
@@ -34,8 +34,9 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
     simple, _ = decompose(graph)
     network = built.network
     wanted = [p.name for p in network.populations if p.neuron.computes]
-    found = Evaluation(simple, {graph.inputs[0].name: torch.as_tensor(samples)}, (*wanted, graph.output.name))
-    sent = values(network, samples)
+    given = flat_frames(graph, samples, period_of(network) is not None)
+    found = evaluation_of(simple, given, (*wanted, graph.output.name))
+    sent = _known(network, samples)
     layers = tuple(_layer(network, network[name], found.value(name).double().numpy(), built, sent) for name in wanted)
     truth = found.value(graph.output.name).double().numpy()
     return Diagnosis(layers, _ablations(graph, calibrated, settings, samples, truth, _read(network, sent)), count)
@@ -47,7 +48,18 @@ def widths_of(settings: CodeSettings) -> Widths:
     return Widths(settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None)
 
 
-def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: Sent) -> LayerDiagnosis:
+def _known(network: Network, samples: NDArray[np.float32]) -> dict[str, Integers]:
+    """The values of every population as its receivers know them, (samples, *shape); of networks with frames (samples x frames,
+    *shape)."""
+    sent = values(network, samples)
+    if period_of(network) is None:
+        return sent
+    changes = {p.name for p in network.populations if getattr(p.neuron, "emit", "value") == "change"}
+    whole = {name: one.cumsum(axis=1) if name in changes else one for name, one in sent.items()}
+    return {name: one.reshape(-1, *one.shape[2:]) for name, one in whole.items()}
+
+
+def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: dict[str, Integers]) -> LayerDiagnosis:
     unit, number = built.units[p.name], sent[p.name]
     low, high = p.neuron.messages
     power = float(np.square(truth).mean()) or 1.0
@@ -79,7 +91,7 @@ def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: S
     )
 
 
-def _read(network: Network, sent: Sent) -> Floats:
+def _read(network: Network, sent: dict[str, Integers]) -> Floats:
     (readout,) = network.readouts
     neuron: Any = readout.neuron
     return np.asarray(sent[readout.name] * np.asarray(neuron.scale) + np.asarray(neuron.offset))
@@ -97,8 +109,9 @@ def _ablations(
         return Ablation(cause, error, 0.0 if before is None else before - error, alike, remedy)
 
     def other(widths: Widths) -> Floats:
-        made = value_network(graph, calibrated.samples, settings.source, widths, calibrated.correct_bias)
-        return _read(made.network, values(made.network, samples))
+        framed = samples.ndim > 1 + len(graph.inputs[0].shape)
+        made = value_network(graph, calibrated.samples, settings.source, widths, calibrated.correct_bias, framed)
+        return _read(made.network, _known(made.network, samples))
 
     widths = widths_of(settings)
     first = ablated("as it is", now, "")

@@ -83,7 +83,7 @@ def clipped_values(network: Network, inputs: Mapping[str, NDArray[Any]]) -> dict
 
 def _clipped(population: Population, array: NDArray[Any]) -> int:
     source = source_of(population)
-    if source.scale is None or is_stream(population, array):
+    if source.scale is None or (is_stream(population, array) and source.period is None):
         return 0
     lowest, highest = float(array.min()), float(array.max())
     reach = source.scale * source.levels
@@ -111,7 +111,7 @@ def value_shape(population: Population) -> tuple[int, ...]:
 
 
 def is_stream(population: Population, inputs: NDArray[Any]) -> bool:
-    """Whether inputs hold one value per step, (samples, steps, *shape)."""
+    """Whether inputs hold one value per step or frame, (samples, steps, *shape)."""
     return inputs.ndim == len(value_shape(population)) + 2
 
 
@@ -161,7 +161,7 @@ def encode(population: Population, inputs: NDArray[Any], timesteps: int) -> NDAr
     samples, size = len(inputs), population.size
     if source.neuron is not None:
         return _drive(population, source.neuron, inputs, timesteps)
-    if is_stream(population, inputs):
+    if is_stream(population, inputs) or source.period is not None:
         messages = stream_messages(population, inputs)
         if messages.shape[1] > timesteps:
             raise InputError(
@@ -213,9 +213,34 @@ def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64
     return quantise(source, inputs)
 
 
-def stream_messages(population: Population, inputs: NDArray[Any]) -> NDArray[np.int32]:
-    """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled."""
+def frame_messages(
+    population: Population, inputs: NDArray[Any], known: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Messages (samples, frames x period, neurons) of a source with frames, and what receivers know of it then.
+
+    inputs: checked frames (samples, frames, *shape), clipped to what the source can send. known (samples, neurons): what
+    receivers know before, of a source that sends changes.
+    """
     source = source_of(population)
+    frames = quantise(source, inputs).reshape(*inputs.shape[:2], population.size)
+    messages = np.zeros((len(frames), frames.shape[1] * (source.period or 1), population.size), np.int32)
+    if source.emit == "value":
+        messages[:, :: source.period] = frames
+        return messages, known
+    for i in range(frames.shape[1]):
+        change = frames[:, i] - known
+        change = np.where(np.abs(change) >= source.dead_zone, change, 0)
+        messages[:, i * (source.period or 1)], known = change, known + change
+    return messages, known
+
+
+def stream_messages(population: Population, inputs: NDArray[Any]) -> NDArray[np.int32]:
+    """Messages (samples, steps, neurons) of a checked stream (samples, steps, *value shape): sent as they are, once scaled.
+    Of a source with frames: one frame every period."""
+    source = source_of(population)
+    if source.period is not None:
+        frames = inputs if is_stream(population, inputs) else inputs[:, None]
+        return frame_messages(population, frames, np.zeros((len(inputs), population.size), np.int64))[0]
     scaled = _scaled(source, inputs) if source.scale is not None or inputs.dtype.kind == "f" else inputs
     if source.twin:
         signed = scaled.astype(np.float64)
@@ -241,7 +266,11 @@ def check_timesteps(network: Network, inputs: Mapping[str, NDArray[Any]], timest
     """The window to run: what was asked for, else the stream's length, else what the network was made for."""
     if timesteps is not None:
         return whole("run", "timesteps", timesteps, 1, INT32.max - 1, error=InputError)
-    streams = [array.shape[1] for name, array in inputs.items() if is_stream(network[name], array)]
+    streams = [
+        array.shape[1] * (source_of(network[name]).period or 1)
+        for name, array in inputs.items()
+        if is_stream(network[name], array)
+    ]
     if streams:
         return int(max(1, *streams))
     if network.timesteps is None:

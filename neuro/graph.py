@@ -109,6 +109,9 @@ def _frozen(value: Any, where: str, name: str) -> Floats:
 class Graph(TableRepr, Specification):
     """Layers in an order in which each comes after its inputs. `notes`: what its reader left out.
 
+    A `previous` layer yields the value that its input had one frame ago, at first `start` or 0; it may come before its input,
+    and so closes a loop. A graph that has one takes inputs (samples, frames, *shape).
+
     `outputs`: the layers whose values are the network's, the last layer among them; that one alone unless given. No layer
     reads an output. Inputs and outputs are named by their layers.
     """
@@ -132,11 +135,13 @@ class Graph(TableRepr, Specification):
                 raise GraphError(f"graph {self.name!r}", f"{layer!r} is not a layer", "Pass neuro.Layer(...)")
             if layer.name in seen:
                 raise GraphError(f"layer {layer.name!r}", "the name is used twice", "Give every layer its own name")
-            for name in layer.inputs:
+            for name in () if layer.op == "previous" else layer.inputs:
                 if name not in seen:
                     raise _unfed(layer, name, {later.name for later in self.layers}, tuple(seen))
-            _check_shape(layer, [seen[name].shape for name in layer.inputs])
+            if layer.op != "previous":
+                _check_shape(layer, [seen[name].shape for name in layer.inputs])
             seen[layer.name] = layer
+        _check_previous(self.layers, seen)
         if not self.layers or self.layers[0].op != "input":
             raise GraphError(self.name, "the first layer is not an input", "Begin with an input layer")
         object.__setattr__(self, "outputs", _outputs(self, seen))
@@ -193,16 +198,22 @@ class Graph(TableRepr, Specification):
         for name in names:
             if name not in self.outputs:
                 raise GraphError(f"output {name!r}", "there is none of that name", f"Use one of {', '.join(self.outputs)}")
-        needed = set(names)
-        for layer in reversed(self.layers):
-            if layer.name in needed:
-                needed.update(layer.inputs)
+        needed = self.leading_to(names)
         kept = [layer for layer in self.layers if layer.name in needed]
         return Graph(tuple(kept), self.name, self.notes, names)
+
+    def leading_to(self, names: Iterable[str], given: Iterable[str] = ()) -> set[str]:
+        """The layers that some layers need, themselves included; those `given` need nothing."""
+        return leading_to(self.layers, names, given)
 
     def consumers(self, name: str) -> tuple[Layer, ...]:
         """Layers that take `name` as an input."""
         return tuple(layer for layer in self.layers if name in layer.inputs)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether its values depend on earlier frames."""
+        return any(layer.op == "previous" for layer in self.layers)
 
     @property
     def parameters(self) -> int:
@@ -224,6 +235,35 @@ class Graph(TableRepr, Specification):
 
 
 PARTS: dict[str, Any] = {"Layer": Layer, "Graph": Graph}  # of a saved graph
+
+
+def leading_to(layers: Iterable[Layer], names: Iterable[str], given: Iterable[str] = ()) -> set[str]:
+    """Of layers, the names that some of them need, themselves included; those `given` need nothing. Follows loops."""
+    feeds, held = {layer.name: layer.inputs for layer in layers}, set(given)
+    needed, waiting = set(names), list(names)
+    while waiting:
+        for name in () if (one := waiting.pop()) in held else feeds[one]:
+            if name not in needed:
+                needed.add(name)
+                waiting.append(name)
+    return needed
+
+
+def _check_previous(layers: Iterable[Layer], known: Mapping[str, Layer]) -> None:
+    """Refuse a `previous` whose input does not exist, or that leads in a circle of such layers alone."""
+    for layer in layers:
+        if layer.op != "previous":
+            continue
+        (name,) = layer.inputs
+        if name not in known:
+            raise GraphError(layer.place, f"its input {name!r} does not exist", f"Use one of {', '.join(known)}")
+        _check_shape(layer, [known[name].shape])
+        seen = {layer.name}
+        while known[name].op == "previous":
+            if name in seen:
+                raise GraphError(layer.place, f"it and {name!r} feed each other", "Read a layer that computes something")
+            seen.add(name)
+            (name,) = known[name].inputs
 
 
 def _outputs(graph: Graph, known: Mapping[str, Layer]) -> tuple[str, ...]:

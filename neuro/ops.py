@@ -35,10 +35,12 @@ Shapes leave out the batch axis.
 | mask | keep: 1 or 0, broadcasts to the shape | value where it is 0 |
 | embedding | weight (entries, width) | |
 | argmax | | axis, which stays with size 1 |
+| previous | start?: broadcasts to the shape | |
 | quantise | scale, zero: broadcast to the shape | lowest, highest: of the integers; rounding |
 
 Where an op has several sources, they have as many axes, and sizes that are equal or 1. `where`: a condition (0 or not), the value
-where it holds, the value where it does not. `matmul`: (..., m, k) by (..., k, n).
+where it holds, the value where it does not. `matmul`: (..., m, k) by (..., k, n). `previous`: the value of its source one frame
+ago, `start` or 0 at first.
 """
 
 from __future__ import annotations

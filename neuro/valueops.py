@@ -250,6 +250,7 @@ ROWS: dict[str, OpRow] = {
     "mask": OpRow(_fitting("keep"), ("keep",), options={"value": number()}),
     "embedding": OpRow(_embedded, ("weight",)),
     "argmax": OpRow(_extreme_place, options={"axis": integer(0)}, keeps_sign=True),
+    "previous": OpRow(_fitting("start"), more_arrays=("start",)),
     "quantise": OpRow(
         _quantised, ("scale", "zero"), options={"lowest": number(), "highest": number(), "rounding": word(*ROUNDINGS)}
     ),

@@ -95,6 +95,7 @@ SOUND = {  # op -> shape of its input and a layer that fits
     "mask": ((3, 2), row("mask", keep=np.array([[1.0, 0.0]]), value=-9.0)),
     "embedding": ((3,), row("embedding", weight=weights(5, 2))),
     "argmax": ((3, 4), row("argmax", axis=1)),
+    "previous": ((3,), row("previous", start=np.ones(3))),
     "quantise": (
         (3,),
         row("quantise", scale=np.array(0.1), zero=np.array(0.0), lowest=-3, highest=3, rounding="nearest"),

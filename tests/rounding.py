@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import evaluation
+from converters import opmath
 from neuro.graph import Graph
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ def exact(graph: Graph, given: Mapping[str, Tensor], wanted: str) -> Tensor:
         if name not in values:
             layer = graph[name]
             arrays = {key: torch.tensor(a, dtype=torch.float64) for key, a in layer.arrays.items()}
-            values[name] = evaluation.apply(layer, [value(before) for before in layer.inputs], arrays)
+            values[name] = opmath.apply(layer, [value(before) for before in layer.inputs], arrays)
         return values[name]
 
     with torch.no_grad():
@@ -91,7 +91,7 @@ class Rounding:
         for values in (self.real, self.rounded, self.variance, self.drawn if self.random is not None else {}):
             if source in values:
                 given = torch.as_tensor(values[source]).reshape(-1, *shape)
-                best = evaluation.apply(stage.layer, [given]).numpy()
+                best = opmath.apply(stage.layer, [given]).numpy()
                 values[stage.name] = best.reshape(*values[source].shape[:-1], -1)
         self.unit[stage.name] = self.unit[source]
 

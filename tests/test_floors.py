@@ -12,7 +12,7 @@ from neuro.compiled import sources
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
-    | {"windows", "numbers", "locating", "pickles", "codes", "functions", "hdf5"},
+    | {"components", "windows", "numbers", "locating", "pickles", "codes", "functions", "hdf5"},
     {
         "weights",
         "files",
@@ -48,14 +48,18 @@ CHIP_FLOORS = [
 ]
 CONVERTER_FLOORS = [
     {
+        "cells",
         "codes",
         "delivery",
         "evaluation",
         "folding",
+        "frames",
         "integrating",
         "linear",
         "modules",
         "naming",
+        "opmath",
+        "states",
         "threads",
         "tracing",
         "trinary",

@@ -218,20 +218,20 @@ def test_what_is_born_can_be_weighed_and_evaluated_and_all_else_is_refused(case)
             return
     from converters.evaluation import logits
 
-    given_values = np.random.default_rng(0).random((2, *start)).astype(np.float32)
-    answer = logits(made, given_values)
-    assert answer.shape == (2, *made.output.shape)
+    size = (2, 4) if made.has_frames else (2,)
+    answer = logits(made, np.random.default_rng(0).random((*size, *start)).astype(np.float32))
+    assert answer.shape == (*size, *made.output.shape)
     assert np.isfinite(answer).all()
 
 
 def tables() -> dict[str, set[str]]:
     """Every table in the code whose keys are ops, by its name."""
-    from converters import evaluation, linear, stages, trinary
+    from converters import linear, opmath, stages, trinary
     from converters.formats import onnx_bounds
     from neuro.machines import workload
 
     return {
-        "evaluation._APPLY": set(evaluation._APPLY),
+        "opmath._APPLY": set(opmath._APPLY),
         "workload._COUNT": set(workload._COUNT),
         "linear.FOLLOWED": set(linear.FOLLOWED),
         "stages.SPIKING": set(stages.SPIKING),
@@ -246,7 +246,7 @@ _WITHOUT_WEIGHTS = "it has no weights that are trained"
 BOUNDED = {"avg_pool", "max_pool", "concat", "reshape", "permute", "pad", "identity", "gather", "maximum", "minimum"}
 _NO_BOUNDS = "its values may leave the range of its inputs; bounds_of has a rule of its own where there are bounds"
 NOT_COVERED = {  # table -> op -> why it stands in none of its rows
-    "evaluation._APPLY": {op: "its value is given" for op in ("input", "constant")},
+    "opmath._APPLY": {op: "its value is given" for op in ("input", "constant", "previous")},
     "workload._COUNT": {"permute": "its entries say what it asks"},
     "linear.FOLLOWED": {
         "input": "a path begins there",
@@ -279,7 +279,8 @@ def values_of(layer: Layer, source: tuple[int, ...], x: np.ndarray) -> np.ndarra
 
 @pytest.mark.parametrize("op", sorted(LISTED))
 def test_the_entries_of_an_op_are_what_it_computes(op: str) -> None:
-    from converters.evaluation import _listed, logits
+    from converters.evaluation import logits
+    from converters.opmath import _listed
 
     start, given_row = SOUND[op]
     made = graph(start, given_row)

@@ -9,7 +9,7 @@ from torch import nn
 
 import converters
 import neuro
-from converters import evaluation
+from converters import opmath
 from converters.calibration import PER_OCTAVE, calibrate
 from tests.convertible import Branches, Chain, settled
 
@@ -138,8 +138,8 @@ def test_at_most_three_passes_and_a_check_through_the_float_network(code, monkey
     samples = np.random.default_rng(0).random((256, 1, 8, 8), np.float32)
     graph = converters.trace(settled(Chain(), samples), samples)
     seen = []
-    conv = evaluation._APPLY["conv"]
-    monkeypatch.setitem(evaluation._APPLY, "conv", lambda layer, arrays, x: seen.append(len(x)) or conv(layer, arrays, x))
+    conv = opmath._APPLY["conv"]
+    monkeypatch.setitem(opmath._APPLY, "conv", lambda layer, arrays, x: seen.append(len(x)) or conv(layer, arrays, x))
     converters.convert(graph, samples, code=code, timesteps=8)
     convolutions = sum(layer.op == "conv" for layer in graph.layers)
     assert sum(seen) / convolutions <= 3 * 256 + 2 * 64 + 2  # the check looks once more at where a warning comes from

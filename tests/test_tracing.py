@@ -140,7 +140,7 @@ REFUSED = {
     "output of weights alone": (of(lambda m, x: m.c * 2), r"does not depend on its input.*logits"),
     "another result at every call": (of(lambda m, x: x * next(CALLS)), r"differ from those of the layers.*the model's code"),
     "recurrence": (
-        of(lambda m, x: m.r(x.flatten(2))[0], r=nn.LSTM(36, 6, batch_first=True)), r"LSTM.*no spiking form.*over time",
+        of(lambda m, x: m.r(x.flatten(2))[0], r=nn.LSTM(36, 6)), r"LSTM.*axis of samples.*batch_first=True",
     ),
 }  # fmt: skip
 

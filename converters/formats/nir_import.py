@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
-from converters.evaluation import apply
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
 from converters.formats.nir_neurons import (
     POTENTIAL,
@@ -30,6 +29,7 @@ from converters.formats.nir_neurons import (
     takes_bias,
 )
 from converters.linear import Operator
+from converters.opmath import apply
 from neuro.encoding import source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.formats.onnx_bounds import Bounds, bounds_of
+from converters.formats.onnx_bounds import OPEN, Bounds, bounds_of
 from converters.naming import Names
 from neuro.errors import ConversionError
-from neuro.graph import Graph, Layer
+from neuro.graph import Graph, Layer, leading_to
 
 Array = NDArray[Any]
 UNKNOWN_BATCH = (999_983, 999_979)  # sizes of the sample axis where the file leaves it open: what differs depends on it
@@ -59,6 +59,7 @@ class Builder:
         self.file = file
         self.load: Callable[[Any, str], Array] = lambda tensor, where: np.zeros(0)  # reads a tensor of the file
         self.depth = 0  # how many nodes the one being visited stands inside
+        self.frames = False  # whether the file is read as what happens to one frame of a stream
         self.lead = lead  # axes of samples in front of each value: 1, or 0 where an input is one sample as a whole
         self.batch: int | None = None  # samples that the file fixes, if it does
         self.values: MutableMapping[str, str | Array] = {}
@@ -198,8 +199,12 @@ class Builder:
 
     def _set(self, layer: Layer) -> str:
         self.layers[layer.name] = layer
-        self.bounds[layer.name] = bounds_of(layer, [self.bounds[name] for name in layer.inputs])
+        self.bounds[layer.name] = bounds_of(layer, [self.bounds.get(name, OPEN) for name in layer.inputs])
         return layer.name
+
+    def link(self, previous: str, source: str) -> None:
+        """Let a `previous` layer, which was added without a source, read one."""
+        self._set(replace(self.layers[previous], inputs=(source,)))
 
     def read_once(self, name: str) -> bool:
         """Whether only the node that is being visited reads a layer, under whatever names its value goes."""
@@ -218,10 +223,10 @@ class Builder:
             last = [*self.layers][-len(outputs) :]
         else:
             last = list(outputs.values())
-        needed = set(last)
-        for layer in reversed(self.layers.values()):
-            if layer.name in needed:
-                needed.update(layer.inputs)
+        if len(last) == 1 and any(layer.op == "previous" and last[0] in layer.inputs for layer in self.layers.values()):
+            shape = self.layers[last[0]].shape
+            last = [self.add_layer("identity", (last[0],), shape, name="output", where=f"{self.file}, output")]
+        needed = leading_to(self.layers.values(), last)
         kept = [layer for layer in self.layers.values() if layer.name in needed]
         return Graph(tuple(kept), name, self._notes(), tuple(last) if len(last) > 1 else ())
 

@@ -22,6 +22,7 @@ from converters.formats import onnx_shapes as shapes
 from converters.formats.onnx_building import UNKNOWN_BATCH, WIDE, Array, Builder, Code
 from converters.formats.onnx_constants import FOLDED
 from converters.formats.onnx_inside import branch, expand_function, has_function
+from converters.formats.onnx_recurrent import RECURRENT, recurrent
 from converters.formats.onnx_reductions import reduce
 from converters.formats.onnx_windows import conv, global_pool, pool, pool_lengths
 from converters.tracing.remedies import remedy
@@ -167,8 +168,9 @@ _REMEDIES = {
         ("ConvInteger", "MatMulInteger", "QLinearAdd", "DynamicQuantizeLinear"),
         "Quantise statically, in the QDQ format",
     ),
-    **dict.fromkeys(("Loop", "Scan"), "Write the forward without branches and loops that depend on values"),
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), "Recurrent layers are not read yet: use convolutions over time"),
+    **dict.fromkeys(
+        ("Loop", "Scan"), "Export LSTM, GRU or RNN layers, or one step of the loop with its states as inputs and outputs"
+    ),
 }
 
 
@@ -328,6 +330,7 @@ OPERATORS: dict[str, Handler] = {
     "QLinearConv": quantisers.qlinear_conv,
     "QLinearMatMul": quantisers.qlinear_matmul,
     "QuantizeLinear": quantisers.quantize,
+    **dict.fromkeys(RECURRENT, recurrent),
     "ReduceMax": reduce("largest"),
     "ReduceMean": reduce("mean"),
     "ReduceMin": reduce("smallest"),
@@ -366,6 +369,10 @@ ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change not
     "LpPool": f"{_WINDOW} ceil_mode p",
     "MeanVarianceNormalization": "axes",
     **dict.fromkeys(_REDUCTIONS, "axes keepdims noop_with_empty_axes"),
+    **dict.fromkeys(
+        RECURRENT,
+        "activation_alpha activation_beta activations clip direction hidden_size input_forget layout linear_before_reset",
+    ),
     "Resize": f"{_LOOKS} mode nearest_mode",
     "ScatterElements": "axis reduction",
     "Selu": "alpha gamma",

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from converters.codes import row_of
-from converters.evaluation import apply
+from converters.opmath import apply
 from neuro.codes import Code
 from neuro.graph import Layer
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from converters.evaluation import apply, arrays_of
+from converters.opmath import apply, arrays_of
 from converters.optimising.channels import ChannelGroups, mixes
 from converters.optimising.student import WEIGHTED
 from neuro.errors import ConversionError

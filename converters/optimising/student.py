@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from converters.calibration import calibrate, thresholds
 from converters.codes import row_of
-from converters.evaluation import apply, arrays_of, rounded
+from converters.evaluation import rounded
+from converters.opmath import apply, arrays_of
 from converters.optimising.messages import Trains, messages, straight
 from neuro.codes import Code
 from neuro.graph import Graph, Layer

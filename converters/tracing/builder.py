@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from neuro.errors import ConversionError
-from neuro.graph import Graph, Layer
+from neuro.graph import Graph, Layer, leading_to
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -28,6 +29,8 @@ class Builder:
         self._tries: dict[str, int] = {}  # name -> numbers that were added to it
         self.inputs: list[str] = []  # layers of the inputs, in the order of forward
         self.outputs: dict[str, str] = {}  # name -> layer
+        self.states: dict[fx.Node, tuple[str, ...]] = {}  # recurrent module -> layers of its last states, samples on axis 1
+        self.frames = False  # whether the model is traced on one frame of a stream, on an axis of size 1
         self.moved: dict[fx.Node, int] = {}  # node whose samples are on another axis than the first -> which
 
     def add(
@@ -46,6 +49,10 @@ class Builder:
         held = {key: _array(value) for key, value in (arrays or {}).items() if value is not None}
         self.layers.append(Layer(name, op, inputs, shape, held, options, self.where(node)))
         return name
+
+    def link(self, previous: str, source: str) -> None:
+        """Let a `previous` layer, which was added without a source, read one."""
+        self.layers = [replace(one, inputs=(source,)) if one.name == previous else one for one in self.layers]
 
     def layer(self, value: Any) -> str:
         """Name of the layer that computes a node. Raises ConversionError for a node that yields several values, or no layer."""
@@ -121,10 +128,11 @@ class Builder:
             last = tuple(layer.name for layer in self.layers[-len(names) :])
         else:
             last = tuple(names.values())
-        needed = set(last)
-        for layer in reversed(self.layers):
-            if layer.name in needed:
-                needed.update(layer.inputs)
+        if len(last) == 1 and any(layer.op == "previous" and last[0] in layer.inputs for layer in self.layers):
+            shape = self._shapes[last[0]]
+            self.layers.append(Layer(self._free("output"), "identity", last, shape, where="output"))
+            last = (self.layers[-1].name,)
+        needed = leading_to(self.layers, last)
         kept = [layer for layer in self.layers if layer.name in needed]
         if len(last) == 1 and kept[-1].name != last[0]:
             kept.sort(key=lambda layer: layer.name == last[0])

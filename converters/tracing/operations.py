@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from converters.tracing import products, values
+from converters.tracing import products, recurrent, values
 from converters.tracing.arguments import Handler, bound, module_of, operand, same
 from converters.tracing.arithmetic import add, divide, multiply, negate, scaled, subtract
 from converters.tracing.builder import Builder
@@ -172,6 +172,8 @@ MODULES: dict[type[nn.Module], Handler] = {
     nn.LocalResponseNorm: values.local_response,
     nn.Embedding: values.embedding,
     nn.MultiheadAttention: products.multihead,
+    **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN), recurrent.recurrent),
+    **dict.fromkeys((nn.LSTMCell, nn.GRUCell, nn.RNNCell), recurrent.cell),
     nn.ReLU: _relu,
     nn.ReLU6: _relu6,
     nn.Hardtanh: _hardtanh,

@@ -123,9 +123,24 @@ def pad(b: Builder, node: fx.Node) -> None:
     name = b.layer(a["input"])
     if a["mode"] == "constant":
         value = float(a["value"] or 0.0)
+        if b.frames and value == 0:
+            name, sides = _earlier(b, node, name, sides)
         b.names[node] = b.add(node, "pad", (name,), padding=tuple(sides[1:]), value=value)
     else:
         b.names[node] = padded(b, node, name, tuple(sides[1:]), a["mode"])
+
+
+def _earlier(b: Builder, node: fx.Node, name: str, sides: list[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
+    """Of a stream, padding in front of the one frame that is there stands for the frames before it."""
+    for axis, (before, after) in enumerate(sides[1:]):
+        if b.shape(name)[axis] == 1 and before > 0 and after == 0:
+            parts, shape = [name], b.shape(name)
+            for _ in range(before):
+                parts.insert(0, b.add(node, "previous", (parts[0],), shape))
+            joined = (*shape[:axis], before + 1, *shape[axis + 1 :])
+            name = b.add(node, "concat", tuple(parts), joined, axis=axis)
+            sides = [(0, 0) if i == axis + 1 else side for i, side in enumerate(sides)]
+    return name, sides
 
 
 def padded(b: Builder, node: fx.Node, name: str, sides: tuple[tuple[int, int], ...], mode: str) -> str:
@@ -144,6 +159,13 @@ def pick(b: Builder, node: fx.Node) -> None:
     """x[...]: one of several results, or slices, numbers, new axes and lists of numbers."""
     x, index = node.args
     assert isinstance(x, fx.Node)
+    if x in b.states and index in (1, -1):
+        b.moved[node] = 1
+        if len(b.states[x]) > 1:
+            b.parts[node] = list(b.states[x])
+        else:
+            (b.names[node],) = b.states[x]
+        return
     if x in b.parts:
         b.moved[node] = b.moved.get(x, 0)
         _result(b, node, b.parts[x], index)

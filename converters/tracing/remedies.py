@@ -15,7 +15,7 @@ _REMEDIES = {
         "bmm",
         "einsum",
     ): "Use convolutions: a product of two activations has no spiking form here",
-    ("gru", "lstm", "rnn"): "Use convolutions over time: recurrent gates have no spiking form here",
+    ("gru", "lstm", "rnn"): "Use nn.LSTM, nn.GRU or nn.RNN, or cells of them, as modules",
     ("embedding",): "Feed the embedded vectors as input",
 }
 

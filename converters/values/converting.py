@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
-from converters.values.encoding import Encoded, Widths, encode
+from converters.values.encoding import Around, Encoded, Widths, encode, forecast
 from converters.values.populations import Cell, cells
 from converters.values.precision import effects, widened
-from converters.values.ranges import extents
+from converters.values.ranges import extents, flat_frames
+from converters.values.timing import schedule
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.neurons import Source
@@ -27,50 +29,62 @@ TOO_LARGE = "the network is too large to find which populations need more bits: 
 @dataclass(frozen=True, slots=True)
 class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
-    rounding keeps); notes; and the error of the outputs, relative to their spread, that rounding explains (None: not known)."""
+    rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); and the
+    populations that are sums from frame to frame."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[tuple[str, str, float], ...]
     notes: tuple[str, ...]
     expected: float | None = None
+    states: frozenset[str] = frozenset()
 
 
 def value_network(
-    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True
-) -> ValueNetwork:
+    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True, framed: bool = False,
+    relayed: bool = False,
+) -> ValueNetwork:  # fmt: skip
     """The network of value neurons for a folded graph. samples (samples, *input shape): what units are chosen by; correct_bias:
-    biases make the mean of every sum on them that of the float network.
+    biases make the mean of every sum on them that of the float network. framed: it takes frames, one every period, and samples
+    are (samples, frames, *input shape). relayed: with what `to_changes` needs.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
     simple, bits = decompose(graph)
     found = cells(simple, bits, widths.value_bits)
-    ranges = extents(simple, found, samples)
-    noise = effects(simple, found, samples)
-    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
+    found = with_relays(found) if relayed else found
+    steps, framed = schedule(found, framed or graph.has_frames), framed or graph.has_frames
+    source = source.changed(period=steps.period) if framed else source
+    ranges = extents(simple, found, samples, framed)
+    noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
+    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()
     if noise is not None:
         found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
     made: dict[str, Encoded] = {}
-    corrector = Corrector(simple, found, samples) if correct_bias else None
+    around = Around(made, extents(simple, found, samples, framed), widths, steps)
+    corrector = Corrector(simple, found, samples, framed) if correct_bias else None
+    by_name = {cell.name: cell for cell in found}
     for cell in found:
-        one = encode(cell, made, ranges, widths, source)
+        one = forecast(cell, by_name, around, source) if cell.kind == "previous" else encode(cell, around, source)
         made[cell.name] = corrector.visit(cell, one, made) if corrector else one
+    kept = {cell.name: made[cell.name] for cell in found if cell.kind != "previous"}
     network = Network(
-        tuple(one.population for one in made.values()), tuple(p for one in made.values() for p in one.projections), timesteps=1
+        tuple(one.population for one in kept.values()),
+        tuple(p for one in kept.values() for p in one.projections),
+        timesteps=steps.period or 1,
     )
-    paths = tuple((origin, name, kept) for name, one in made.items() for origin, kept in one.kept)
-    return ValueNetwork(
-        network, {name: one.unit for name, one in made.items()}, paths, (*_notes(found, network), *told), expected
-    )
+    paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
+    units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
+    return ValueNetwork(network, units, paths, (*_notes(found, network, steps.period), *told), expected, states)
 
 
-def _notes(found: tuple[Cell, ...], network: Network) -> tuple[str, ...]:
-    """Which populations send more bits than others."""
+def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:
+    """Which populations send more bits than others, and how often frames come."""
     wide: dict[int, list[str]] = {}
-    for cell in found:
+    told = [] if period is None else [f"frames: one every {period} steps"]
+    for cell in (cell for cell in found if cell.kind != "previous"):
         neuron: Any = network[cell.name].neuron
         if neuron.computes and neuron.value_bits > VALUE_BITS:
             wide.setdefault(neuron.value_bits, []).append(cell.name)
-    told = [f"{bits} bits: {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" for bits, names in sorted(wide.items())]
-    return (f"values of more than {VALUE_BITS} bits: {'; '.join(told)}",) if told else ()
+    more = [f"{bits} bits: {', '.join(names[:4])}{' ...' if len(names) > 4 else ''}" for bits, names in sorted(wide.items())]
+    return (*told, *[f"values of more than {VALUE_BITS} bits: {'; '.join(more)}"] * bool(more))

@@ -11,15 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from converters.evaluation import Evaluation
+from converters.evaluation import evaluation_of
 from converters.stepping import source_signal
 from converters.values.encoding import Encoded, narrow
-from converters.values.evaluating import Sent, charge, respond
+from converters.values.evaluating import Sent, charge, lag_of, respond
 from converters.values.populations import Cell
-from converters.values.ranges import spread
+from converters.values.ranges import flat_frames, spread
 from neuro.graph import Graph
 from neuro.network import Network, Population
 
@@ -30,43 +29,61 @@ _LARGEST_BIAS = 2**30
 
 
 class Corrector:
-    """Visits cells in order and corrects each; drops what no later cell reads."""
+    """Visits cells in order and corrects each; drops what no later cell reads. framed: samples have an axis of frames; what
+    comes back from the frame before is taken from the float network, as it is corrected on the way."""
 
-    def __init__(self, graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -> None:
-        count = int(np.clip(_HELD // sum(int(np.prod(cell.layer.shape)) for cell in cells), 8, SAMPLES))
-        self._samples, self._graph = spread(samples, count), graph
-        self._means = self._float_means(cells)
+    def __init__(self, graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32], framed: bool = False) -> None:
+        given, size = flat_frames(graph, samples, framed), sum(int(np.prod(cell.layer.shape)) for cell in cells)
+        frames = given.shape[1] if graph.has_frames else 1
+        count = int(np.clip(_HELD // (size * frames), 8 if frames == 1 else 1, SAMPLES))
+        some, self._graph = spread(given, count), graph
+        self._samples = some.reshape(-1, *some.shape[2:]) if graph.has_frames else some
+        self._means, self._before = self._float_means(cells, some)
         self._last = {source: cell.name for cell in cells for source in cell.sources}
         self._sent: Sent = {}
+        self._lag: dict[str, int] = {}
 
-    def _float_means(self, cells: Sequence[Cell]) -> dict[str, Floats]:
+    def _float_means(self, cells: Sequence[Cell], some: NDArray[np.float32]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """The mean of every sum, and the values of what comes back."""
         names = list(dict.fromkeys(cell.before or cell.layer.name for cell in cells if cell.kind in ("sum", "readout")))
+        back = [cell.name for cell in cells if cell.kind == "previous"]
         found: dict[str, Floats] = {}
-        for part in np.array_split(self._samples, max(1, len(self._samples) // 8)):
-            values = Evaluation(self._graph, {self._graph.inputs[0].name: torch.as_tensor(part)}, names)
+        parts: dict[str, list[Floats]] = {name: [] for name in back}
+        for part in np.array_split(some, max(1, len(some) // 8)):
+            values = evaluation_of(self._graph, part, (*names, *back))
             for name in names:
                 found[name] = found.get(name, 0.0) + values.value(name).double().sum(0).numpy() / len(self._samples)
-        return found
+            for name in back:
+                parts[name].append(values.value(name).double().numpy())
+        return found, {name: np.concatenate(listed) for name, listed in parts.items()}
 
     def visit(self, cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Encoded:
         """The population with its bias corrected; what it sends is kept for those behind it."""
         if cell.kind == "input":
-            self._sent[cell.name] = source_signal(one.population, self._samples, 1, True).total.numpy()
+            self._sent[cell.name, 0] = source_signal(_unframed(one.population), self._samples, 1, True).total.numpy()
+            return one
+        if cell.kind == "previous":
+            low, high = one.range
+            self._lag[cell.name] = self._lag.get(cell.sources[0], 0) + 1
+            sent = np.clip(np.rint(self._before.pop(cell.name) / one.unit), low, high).astype(np.int64)
+            self._sent[one.population.name, self._lag[cell.name]] = sent
             return one
         network = _around(cell, one, made)
         if one.step is not None and cell.sources:
             one = _shifted(one, self._missing(cell, one, network))
             network = _around(cell, one, made)
         if cell.kind != "readout":
-            self._sent[cell.name] = respond(network, one.population, one.projections, self._sent)
+            self._sent[cell.name, 0] = respond(network, one.population, one.projections, self._sent)
         for source in cell.sources:
             if self._last[source] == cell.name:
-                del self._sent[source]
+                self._sent.pop((made[source].population.name, self._lag.get(source, 0)), None)
         return one
 
     def _missing(self, cell: Cell, one: Encoded, network: Network) -> Floats:
         """By how much the mean of a sum falls short of the float one, for each channel."""
-        brought = [charge(p, network, self._sent, cell.layer.shape).mean(axis=0) for p in one.projections]
+        brought = [
+            charge(p, network, self._sent[p.source, lag_of(network, p)], cell.layer.shape).mean(axis=0) for p in one.projections
+        ]
         neuron: Any = one.population.neuron
         own = np.asarray(neuron.offset) if neuron.is_readout else np.asarray(neuron.bias) * one.step
         missing = self._means[cell.before or cell.layer.name] - sum(brought) * one.step - own
@@ -75,7 +92,13 @@ class Corrector:
 
 def _around(cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Network:
     """A network of the population and those that it reads."""
-    return Network((*(made[name].population for name in cell.sources), one.population), one.projections)
+    read = {made[name].population.name: made[name].population for name in cell.sources}
+    return Network((*(read | {cell.name: one.population}).values(),), one.projections)
+
+
+def _unframed(p: Population) -> Population:
+    """A source as it sends one frame."""
+    return Population(p.name, p.shape, p.neuron.changed(period=None))
 
 
 def _shifted(one: Encoded, more: Floats) -> Encoded:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from converters.values.layout import with_channels_first
+from converters.values.loops import settle_loops
 from converters.values.writing import Writer
 from neuro.graph import Graph, Layer
 from neuro.ops import output_shape
@@ -32,6 +33,7 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
     bits: dict[str, int] = {}
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
+    graph = settle_loops(graph)
     waiting = list(graph.layers)
     while waiting:
         layer = waiting.pop(0)

@@ -6,7 +6,7 @@ each neuron or channel, which its multiplier and shift turn into the unit of its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -19,6 +19,7 @@ from converters.linear import Operator, Window
 from converters.values.functions import lookup
 from converters.values.populations import Cell, Pick, Sum
 from converters.values.ranges import Extent
+from converters.values.timing import Schedule, Timing
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import Readout, Source, Value
@@ -28,7 +29,6 @@ from neuro.projections import OneToOne, Projection, Sparse
 Floats = NDArray[np.float64]
 _MARGIN = 4.0  # how far beyond the calibrated range a sum may go before it saturates: over several steps, or that nothing clips
 _CLIPPED_MARGIN = 1.25  # the same for a charge of one step whose value is clipped to that range behind
-_LONGEST_DELAY = 8  # beyond, ports hold what comes early
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
 _FINER = 16  # steps of an argument for each of the charge, at most
@@ -72,16 +72,50 @@ class Encoded:
         return self.population.neuron.messages
 
 
-def encode(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths, source: Source) -> Encoded:
-    """One cell as a population; `made`: those that it reads."""
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What cells are encoded by: the populations made so far, the ranges of layers, widths, and when each cell works."""
+
+    made: Mapping[str, Encoded]
+    found: Mapping[str, Extent]
+    widths: Widths
+    schedule: Schedule
+
+    def timing(self, cell: Cell) -> Timing:
+        """When a cell works."""
+        return self.schedule.of[cell.name]
+
+
+def encode(cell: Cell, around: Around, source: Source) -> Encoded:
+    """One cell as a population, whose sources have been made."""
     if cell.kind == "input":
         unit = np.full((1,) * len(cell.layer.shape), source.scale or 1.0)
         return Encoded(Population(cell.name, cell.layer.shape, source), (), unit, 0)
+    return _ENCODE[cell.kind](cell, around)
+
+
+def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, source: Source) -> Encoded:
+    """What a cell will send, before it can be encoded: its unit, its range of values, and when. For those that read it a frame
+    later."""
+    shape, name, sends_at = cell.layer.shape, cell.name, around.timing(cell).sends_at
+    if cell.kind in ("previous", "largest"):
+        (pick,) = cell.ports
+        assert isinstance(pick, Pick)
+        before = forecast(cells[pick.source], cells, around, source)
+        if cell.kind == "previous":  # it is the population itself, heard later
+            return replace(before, sends_at=sends_at)
+        unit = _units(pick, {pick.source: before}, shape)
+        return Encoded(Population(name, shape, before.population.neuron.changed(start_step=sends_at)), (), unit, sends_at)
+    if cell.kind == "input":
+        return encode(cell, around, source)
     if cell.kind == "sum":
-        return _encode_sum(cell, made, found, widths)
-    if cell.kind == "readout":
-        return _encode_readout(cell, made, found, widths)
-    return {"product": _encode_product, "dot": _encode_dot, "largest": _encode_largest}[cell.kind](cell, made, found, widths)
+        extent = result_extent(cell, around.found)
+        how = lookup(cell.layer, cell.fused, around.found[cell.before], extent, cell.bits, 0.0, cell.argument_bits)
+        neuron, unit = Value(**how.parameters, start_step=sends_at), _spread(how.unit_out, shape)
+    else:
+        low, high, unit = _result(cell, around.found)
+        neuron = Value(lowest=low, highest=high, value_bits=cell.bits, start_step=sends_at)
+    return Encoded(Population(name, shape, neuron), (), unit, sends_at)
 
 
 # Units
@@ -171,10 +205,11 @@ def reach_of(port: Sum, extent: Extent, scales: tuple[int, ...]) -> Floats:
     return np.asarray(room)
 
 
-def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
+def _encode_sum(cell: Cell, around: Around) -> Encoded:
+    made, found, widths = around.made, around.found, around.widths
     (port,) = cell.ports
     assert isinstance(port, Sum)
-    timing = Timing.of([made[path.source] for path in port.paths])
+    timing = around.timing(cell)
     scaled = _scaled(cell, port, made, found[cell.before], widths, clipped=timing.together)
     how = lookup(
         cell.layer,
@@ -189,11 +224,16 @@ def _encode_sum(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Ext
     bias = narrow(np.rint(port.bias / scaled.step).astype(np.int64))
     neuron = Value(
         (timing.port,), "charge", timing.gather, 0, multiplier, shift,
-        bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, **how.parameters,
+        bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, period=around.schedule.period, **how.parameters,
     )  # fmt: skip
-    unit = how.unit_out.reshape((1,) * (len(cell.layer.shape) - how.unit_out.ndim) + how.unit_out.shape)
+    unit = _spread(how.unit_out, cell.layer.shape)
     links = _weighted(cell, port, scaled, made, timing)
     return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, scaled.kept, scaled.step)
+
+
+def _spread(unit: Floats, shape: tuple[int, ...]) -> Floats:
+    """A unit with as many axes as the shape."""
+    return np.asarray(unit.reshape((1,) * (len(shape) - unit.ndim) + unit.shape))
 
 
 def _ratio(of: Floats) -> tuple[Any, Any]:
@@ -209,16 +249,17 @@ def narrow(values: Any) -> Any:
     return values.reshape(-1)[0] if values.size == 1 else values
 
 
-def _encode_readout(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
+def _encode_readout(cell: Cell, around: Around) -> Encoded:
+    made, widths = around.made, around.widths
     (port,) = cell.ports
     assert isinstance(port, Sum)
-    extent = found[cell.layer.name]
+    extent = around.found[cell.layer.name]
     less = Extent(extent.lowest - port.bias, extent.highest - port.bias)  # the host adds the offset
     scaled = _scaled(cell, replace(port, bias=np.zeros_like(port.bias)), made, less, widths)
-    timing = Timing.of([made[path.source] for path in port.paths])
+    timing = around.timing(cell)
     neuron = Readout(
         scale=narrow(scaled.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
-        potential_bits=widths.potential_bits,
+        potential_bits=widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
     projections = _weighted(cell, port, scaled, made, timing)
     unit = np.ones((1,) * len(cell.layer.shape))
@@ -227,77 +268,85 @@ def _encode_readout(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str,
 
 def _weighted(cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing) -> tuple[Projection, ...]:
     return tuple(
-        replace(integers.projection(path.source, cell.name, op, timing.delay(made[path.source])), exponent=e)  # type: ignore[type-var]
+        replace(_projection(made[path.source], cell.name, op, timing), exponent=e)  # type: ignore[type-var]
         for path, op, e in zip(port.paths, scaled.operators, scaled.exponents, strict=True)
     )
+
+
+def _projection(sender: Encoded, target: str, op: Operator, timing: Timing) -> Projection:
+    return integers.projection(sender.population.name, target, op, timing.delay(sender.sends_at))
 
 
 # Products, dot products and maxima of values as they are
 
 
-def _encode_product(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
+def _encode_product(cell: Cell, around: Around) -> Encoded:
+    made, timing = around.made, around.timing(cell)
     a, b = _picks(cell)
     senders, shape = [made[a.source], made[b.source]], cell.layer.shape
     product = _units(a, made, shape) * _units(b, made, shape)
-    timing = Timing.of(senders)
     most = prod(max(map(abs, s.range)) for s in senders)
-    neuron, unit = _multiplied(cell, product, most, found, widths, (timing.port, timing.port), "product", timing)
+    neuron, unit = _multiplied(cell, product, most, around, (timing.port, timing.port), "product")
     links = [
-        _plain(pick.source, cell, pick.places[:, 0], made, timing.delay(made[pick.source]), port)
+        _plain(made[pick.source], cell, pick.places[:, 0], timing.delay(made[pick.source].sends_at), port)
         for port, pick in enumerate((a, b))
     ]
     return Encoded(Population(cell.name, shape, neuron), tuple(links), unit, timing.sends_at)
 
 
-def _encode_dot(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
+def _encode_dot(cell: Cell, around: Around) -> Encoded:
+    made, timing = around.made, around.timing(cell)
     a, b = _picks(cell)
     senders, shape = [made[a.source], made[b.source]], cell.layer.shape
     taps = a.places.shape[1]
     product = _units(a, made, shape) * _units(b, made, shape)
-    timing = Timing.in_turn(senders, taps)
     bound = taps * prod(max(map(abs, s.range)) for s in senders)
-    seen = float((found[cell.layer.name].size / product).max()) * _MARGIN
-    neuron, unit = _multiplied(cell, product, min(bound, int(seen) + 1), found, widths, ("fresh", "fresh"), "dot", timing)
+    seen = float((around.found[cell.layer.name].size / product).max()) * _MARGIN
+    neuron, unit = _multiplied(cell, product, min(bound, int(seen) + 1), around, ("fresh", "fresh"), "dot")
     links = [
-        _plain(pick.source, cell, pick.places[:, tap], made, timing.delay(made[pick.source]) + tap, port)
+        _plain(made[pick.source], cell, pick.places[:, tap], timing.delay(made[pick.source].sends_at) + tap, port)
         for port, pick in enumerate((a, b))
         for tap in range(taps)
     ]
     return Encoded(Population(cell.name, shape, neuron), tuple(links), unit, timing.sends_at)
 
 
-def _multiplied(
-    cell: Cell, product: Floats, most: int, found: Mapping[str, Extent], widths: Widths, ports: Any, combine: Any, timing: Timing
-) -> tuple[Value, Floats]:
-    """The neuron of products whose real value of a step is `product`, none beyond `most` steps; and its unit."""
-    product_shift = max(0, most.bit_length() - (widths.potential_bits - 1))
-    signed = bool(found[cell.layer.name].lowest.min() < 0)
-    low, high = value_bounds(cell.bits, signed)
+def _result(cell: Cell, found: Mapping[str, Extent]) -> tuple[int, int, Floats]:
+    """The smallest and largest value of a product, and its unit."""
+    low, high = value_bounds(cell.bits, bool(found[cell.layer.name].lowest.min() < 0))
     extent = result_extent(cell, found)
     least = float(extent[extent > 0].min(initial=np.inf))
     unit = np.where(extent > 0, extent, least if np.isfinite(least) else 1.0) / high
+    return low, high, np.asarray(unit)
+
+
+def _multiplied(cell: Cell, product: Floats, most: int, around: Around, ports: Any, combine: Any) -> tuple[Value, Floats]:
+    """The neuron of products whose real value of a step is `product`, none beyond `most` steps; and its unit."""
+    widths, timing = around.widths, around.timing(cell)
+    product_shift = max(0, most.bit_length() - (widths.potential_bits - 1))
+    low, high, unit = _result(cell, around.found)
     multiplier, shift = _ratio(product * 2.0**product_shift / unit)
     neuron = Value(
         ports, combine, timing.gather, product_shift, multiplier, shift, lowest=low, highest=high, value_bits=cell.bits,
-        start_step=timing.start, potential_bits=widths.potential_bits,
+        start_step=timing.start, potential_bits=widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
-    return neuron, np.asarray(unit)
+    return neuron, unit
 
 
-def _encode_largest(cell: Cell, made: Mapping[str, Encoded], found: Mapping[str, Extent], widths: Widths) -> Encoded:
+def _encode_largest(cell: Cell, around: Around) -> Encoded:
+    made, timing = around.made, around.timing(cell)
     (pick,) = cell.ports
     assert isinstance(pick, Pick)
     sender, shape, taps = made[pick.source], cell.layer.shape, pick.places.shape[1]
     low, high = sender.range
-    timing = Timing.in_turn([sender], taps)
     bits = max(4, max(high, -low - 1 if low < 0 else 0).bit_length() + (low < 0))
     if bits > 16:
         raise ConversionError(cell.layer.place, "it takes the largest of inputs of more than 16 bits", "Scale inputs first")
     neuron = Value(
         ("fresh",), "maximum", taps, lowest=low, highest=high, value_bits=bits, start_step=timing.start,
-        potential_bits=widths.potential_bits,
+        potential_bits=around.widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
-    links = [_plain(pick.source, cell, pick.places[:, tap], made, timing.delay(sender) + tap, 0) for tap in range(taps)]
+    links = [_plain(sender, cell, pick.places[:, tap], timing.delay(sender.sends_at) + tap, 0) for tap in range(taps)]
     return Encoded(Population(cell.name, shape, neuron), tuple(links), _units(pick, made, shape), timing.sends_at)
 
 
@@ -316,43 +365,35 @@ def _units(pick: Pick, made: Mapping[str, Encoded], shape: tuple[int, ...]) -> F
     return compressed(each[:, 0].reshape(shape))
 
 
-def _plain(source: str, cell: Cell, places: Any, made: Mapping[str, Encoded], delay: int, port: int) -> Projection:
+def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int) -> Projection:
     """Values as they are, each neuron from its place."""
-    same = places.size == made[source].population.size and np.array_equal(places, np.arange(places.size))
+    source = sender.population.name
+    same = places.size == sender.population.size and np.array_equal(places, np.arange(places.size))
     if same:
         return OneToOne(source, cell.name, delay=delay, port=port)
     return Sparse(source, cell.name, (places, np.arange(places.size), np.ones(places.size, np.int64)), delay, port)
 
 
-# Steps
+def _encode_relay(cell: Cell, around: Around) -> Encoded:
+    """The values of another population as they are."""
+    timing, (pick,) = around.timing(cell), cell.ports
+    assert isinstance(pick, Pick)
+    sender = around.made[pick.source]
+    low, high = sender.range
+    bits = max(4, max(high, -low - 1 if low < 0 else 0).bit_length() + (low < 0))
+    neuron = Value(
+        ("fresh",), lowest=low, highest=high, value_bits=bits, start_step=timing.start,
+        potential_bits=around.widths.potential_bits, period=around.schedule.period,
+    )  # fmt: skip
+    links = (_plain(sender, cell, pick.places[:, 0], timing.delay(sender.sends_at), 0),)
+    return Encoded(Population(cell.name, cell.layer.shape, neuron), links, sender.unit, timing.sends_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a population gathers: its first step and their number; whether ports hold what came before the last of them."""
-
-    start: int
-    gather: int
-    port: str
-    together: bool
-
-    @staticmethod
-    def of(senders: Sequence[Encoded]) -> Timing:
-        """Values that are needed at once: delayed until the last is there, or held where that would be long."""
-        ready = [s.sends_at for s in senders] or [0]
-        if max(ready) - min(ready) < _LONGEST_DELAY:
-            return Timing(max(ready) + 1, 1, "fresh", True)
-        return Timing(min(ready) + 1, max(ready) - min(ready) + 1, "held", False)
-
-    @staticmethod
-    def in_turn(senders: Sequence[Encoded], taps: int) -> Timing:
-        """Values that are taken one a step."""
-        return Timing(max(s.sends_at for s in senders) + 1, taps, "fresh", True)
-
-    @property
-    def sends_at(self) -> int:
-        return self.start + self.gather - 1
-
-    def delay(self, sender: Encoded) -> int:
-        """The delay with which a value arrives in time."""
-        return self.start - sender.sends_at if self.together else 1
+_ENCODE: dict[str, Callable[[Cell, Around], Encoded]] = {
+    "sum": _encode_sum,
+    "readout": _encode_readout,
+    "product": _encode_product,
+    "dot": _encode_dot,
+    "largest": _encode_largest,
+    "relay": _encode_relay,
+}

@@ -1,11 +1,13 @@
 """A network of value neurons without stepping through all of it: each population in the steps in which it gathers.
 
 What a population sends is computed by the neuron itself, from the charges of its own steps; the order of populations and the sums
-of weights are independent of the engines. Every population sends once.
+of weights are independent of the engines. Every population sends once, with frames once a frame; a message that arrives later
+than its frame is one of an earlier frame.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from math import prod
 from typing import Any
 
@@ -15,67 +17,129 @@ from numpy.typing import NDArray
 
 from converters.delivery import carrier, exact_in
 from converters.stepping import source_signal
+from neuro.encoding import is_stream, source_of, stream_messages
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 from neuro.projections import Projection, Sparse
 
 Integers = NDArray[np.int64]
-Sent = dict[str, Integers]  # (samples, *shape) of each population
+Sent = dict[tuple[str, int], Integers]  # (samples, *shape) by population and how many frames ago
+State = dict[str, Integers]
 
 
 def of_values(network: Network) -> bool:
-    """Whether a network has value neurons, and each of its populations sends once."""
+    """Whether a network has value neurons, and each of its populations sends once, or once a frame."""
     found: list[Any] = [p.neuron for p in network.populations]
-    once = all(n.is_source or n.is_readout or (n.computes and n.emit == "value") for n in found)
+    once = all(n.is_source or n.is_readout or (n.computes and n.emit in ("value", "change")) for n in found)
     return once and any(n.computes for n in found)
 
 
+def period_of(network: Network) -> int | None:
+    """The steps from frame to frame; None of a network without frames."""
+    found = {source_of(p).period for p in network.sources}
+    if found in (set(), {None}):
+        return None
+    if found != (others := {getattr(p.neuron, "period", None) for p in network.populations}):
+        fact = f"its populations have periods of {', '.join(map(str, sorted(others, key=str)))} steps"
+        raise ConversionError("network", fact, "Give all of them the same period, or run the network")
+    return found.pop()
+
+
 def sends_at(population: Population) -> int:
-    """The step at which a population sends its value."""
+    """The step at which a population sends its value, with frames that of the first."""
     neuron: Any = population.neuron
     return int(neuron.start_step) + (int(neuron.gather) - 1 if neuron.computes else 0)
 
 
-def values(network: Network, inputs: NDArray[Any]) -> Sent:
-    """What every population sends for the inputs of the one source, (samples, *shape); of a readout its potential."""
-    sent: Sent = {}
-    for p in network.populations:
-        if p.neuron.is_source:
-            sent[p.name] = source_signal(p, inputs, 1, True).total.numpy()
-        else:
-            sent[p.name] = respond(network, p, network.into(p.name), sent)
-    return sent
+def values(network: Network, inputs: NDArray[Any]) -> dict[str, Integers]:
+    """What every population sends for the inputs of the one source; of a readout its potential.
+
+    inputs (samples, *shape), results (samples, *shape); with frames (samples, frames, *shape) both.
+    """
+    period = period_of(network)
+    if period is None:
+        sent: Sent = {}
+        for p in network.populations:
+            if p.neuron.is_source:
+                sent[p.name, 0] = source_signal(p, inputs, 1, True).total.numpy()
+            else:
+                sent[p.name, 0] = respond(network, p, network.into(p.name), sent)
+        return {name: value for (name, _), value in sent.items()}
+    (source,) = network.sources
+    frames = inputs if is_stream(source, inputs) else inputs[:, None]
+    given = stream_messages(source, frames)[:, ::period].astype(np.int64).reshape(*frames.shape[:2], *source.shape)
+    return _framed(network, given, period)
 
 
-def respond(network: Network, p: Population, projections: tuple[Projection, ...], sent: Sent) -> Integers:
-    """What a population sends, from what those before it did."""
+def _framed(network: Network, given: Integers, period: int) -> dict[str, Integers]:
+    """Frame by frame: what each population sent in earlier frames is kept as long as a delay reaches back."""
+    deepest = max(lag_of(network, q) for q in network.projections)
+    states = {p.name: initial(p, len(given)) for p in network.populations if not p.neuron.is_source}
+    sent: Sent = {(p.name, lag): _none(len(given), p) for p in network.populations for lag in range(1, deepest + 1)}
+    found: dict[str, list[Integers]] = defaultdict(list)
+    for frame in range(given.shape[1]):
+        for p in network.populations:
+            if p.neuron.is_source:
+                sent[p.name, 0] = given[:, frame]
+            else:
+                sent[p.name, 0] = respond(network, p, network.into(p.name), sent, states[p.name], frame * period)
+            found[p.name].append(sent[p.name, 0])
+        for p in network.populations:
+            for lag in range(deepest, 0, -1):
+                sent[p.name, lag] = sent[p.name, lag - 1]
+    return {name: np.stack(parts, axis=1) for name, parts in found.items()}
+
+
+def lag_of(network: Network, projection: Projection) -> int:
+    """How many frames ago what arrives within a frame was sent."""
+    neuron: Any = network[projection.target].neuron
+    step = sends_at(network[projection.source]) + projection.delay - neuron.start_step
+    return int(step // neuron.period) if neuron.period else 0
+
+
+def initial(p: Population, samples: int) -> State:
+    """The state of a population before the first frame."""
+    return {name: np.broadcast_to(value, (samples, *p.shape)) for name, value in p.neuron.initial_state(p.shape).items()}
+
+
+def respond(
+    network: Network, p: Population, projections: tuple[Projection, ...], sent: Sent, state: State | None = None, first: int = 0
+) -> Integers:
+    """What a population sends, from what those before it did; of a readout its potential.
+
+    state: what it keeps from frame to frame, which is renewed; first: steps of its window before this frame.
+    """
     neuron: Any = p.neuron
     samples = len(next(iter(sent.values())))
-    arrivals: dict[int, list[Projection]] = {}
+    arrivals: dict[int, list[tuple[Projection, Integers]]] = {}
     for projection in projections:
         step = sends_at(network[projection.source]) + projection.delay - neuron.start_step
         if step < 0:
             raise ConversionError(projection.name, f"it arrives {-step} steps early", "Use a longer delay")
-        arrivals.setdefault(step, []).append(projection)
-    if neuron.is_readout:
-        return sum((charge(part, network, sent, p.shape) for parts in arrivals.values() for part in parts), _none(samples, p))
-    state = {name: _none(samples, p) for name in neuron.variables}
+        lag = lag_of(network, projection)
+        key = (projection.source, lag)
+        if key not in sent:
+            raise ConversionError(projection.name, "its source comes later", "List populations in the order in which they send")
+        arrivals.setdefault(step - lag * (neuron.period or 0), []).append((projection, sent[key]))
+    if neuron.is_readout and neuron.period is None:
+        return sum((charge(part, network, one, p.shape) for parts in arrivals.values() for part, one in parts), _none(samples, p))
+    state = initial(p, samples) if state is None else state
     message = _none(samples, p)
     for step in range(neuron.gather):
         charges = [_none(samples, p) for _ in range(neuron.port_count)]
-        for part in arrivals.get(step, []):
-            charges[part.port] = charges[part.port] + charge(part, network, sent, p.shape)
-        state, message, _ = neuron.advance(state, tuple(charges) if len(charges) == 2 else charges[0], step)
-    return message
+        for part, before in arrivals.get(step, []):
+            charges[part.port] = charges[part.port] + charge(part, network, before, p.shape)
+        new, message, _ = neuron.advance(state, tuple(charges) if len(charges) == 2 else charges[0], first + step)
+        state.update(new)
+    return state["v"] if neuron.is_readout else message
 
 
 def _none(samples: int, p: Population) -> Integers:
     return np.zeros((samples, *p.shape), np.int64)
 
 
-def charge(projection: Projection, network: Network, sent: Sent, target: tuple[int, ...]) -> Integers:
-    """What a projection brings, (samples, *target)."""
-    before = sent[projection.source]
+def charge(projection: Projection, network: Network, before: Integers, target: tuple[int, ...]) -> Integers:
+    """What a projection brings of what its source sent, (samples, *target)."""
     if isinstance(projection, Sparse) and projection.weights[1].size == prod(target):
         pre, post, weight = projection.weights
         if (np.bincount(post, minlength=post.size) == 1).all():

@@ -18,7 +18,8 @@ from neuro.neurons.tables import inverse_root_table, reciprocal_table, value_bou
 Floats = NDArray[np.float64]
 SCALED_ALIKE = frozenset({"abs", "leaky_relu"})  # f(c x) = c f(x) for c > 0: a unit for each channel
 _ARGUMENT_BITS = {"log": 14, "log1p": 14, "sqrt": 14, "power": 14, "reciprocal": 14, "rsqrt": 14, "exp": 12}
-_OTHER_BITS = 10  # of the argument of other functions
+_OTHER_BITS, _MOST_BITS = 10, 12  # of the argument of other functions: as many as the result has, within these
+_LEVELS_OFF = frozenset({"sigmoid", "tanh"})  # both are within 2^-bits of an end at +-bits
 _BEYOND = 0.1  # share of its range by which an argument may leave what calibration saw
 _WIDEST = 64  # times the positive range of a table that the negative one may be
 _RESTORED_BITS, _ENTRIES = 20, 1024  # of the argument of a reciprocal, of its table
@@ -34,10 +35,11 @@ class Lookup:
     parameters: dict[str, Any]
 
 
-def argument_bits(layer: Layer, part: Fused | None) -> int:
-    """Bits of the argument of a function's table, unless more are asked for."""
+def argument_bits(layer: Layer, part: Fused | None, bits: int) -> int:
+    """Bits of the argument of a function's table whose results have `bits`, unless more are asked for."""
     names = (str(layer.options["name"]),) if part is None else part.names
-    return max((_ARGUMENT_BITS.get(name, _OTHER_BITS) for name in names), default=_OTHER_BITS)
+    usual = max(_OTHER_BITS, min(bits, _MOST_BITS))
+    return max((_ARGUMENT_BITS.get(name, usual) for name in names), default=usual)
 
 
 def is_tabulated(layer: Layer, part: Fused | None, argument: Extent) -> bool:
@@ -59,7 +61,7 @@ def lookup(
     of it, broadcast to the shape; finest: no step of the argument of a table needs to be smaller; table_bits: of that argument,
     0 for as many as usual."""
     if part is not None:
-        return _tabulated(layer, part, argument, bits, finest, table_bits or argument_bits(layer, part))
+        return _tabulated(layer, part, argument, bits, finest, table_bits or argument_bits(layer, part, bits))
     if layer.op == "quantise":
         return _quantised(layer, len(result.shape))
     if layer.op == "relu":
@@ -73,7 +75,7 @@ def lookup(
         return _scaled_alike(name, values, argument, result, bits)
     if _is_restored(name, argument):
         return _restored(name, argument, bits, finest)
-    return _tabulated(layer, None, argument, bits, finest, table_bits or argument_bits(layer, None))
+    return _tabulated(layer, None, argument, bits, finest, table_bits or argument_bits(layer, None, bits))
 
 
 def _unit(result: Floats, levels: int) -> Floats:
@@ -139,6 +141,8 @@ def _tabulated(layer: Layer, part: Fused | None, argument: Extent, bits: int, fi
     if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
+    if part is None and name in _LEVELS_OFF and bits > _OTHER_BITS:  # beyond, the result is the same to half a step
+        low, high = max(low, -bits), min(high, float(bits))
     room = _BEYOND * (high - low)
     unit_in = max((high - low + 2 * room) / ((1 << table_bits) - 2), finest)
     lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))

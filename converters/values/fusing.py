@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.evaluation import apply
+from converters.opmath import apply
 from neuro.functions import compute
 from neuro.graph import Graph, Layer
 

@@ -24,7 +24,7 @@ _MOST_AXES = 3  # of an image with channels first
 
 def with_channels_first(graph: Graph) -> Graph:
     """The graph with a convolution for each dense layer over positions; the graph itself where it has none."""
-    if not any(_over_positions(graph, layer) for layer in graph.layers):
+    if graph.has_frames or not any(_over_positions(graph, layer) for layer in graph.layers):
         return graph
     rewriting = _Rewriting(graph)
     for layer in graph.layers:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import apply, evaluate
+from converters.evaluation import Evaluation
 from converters.linear import Matrix, Operator
+from converters.opmath import apply
 from converters.stages import Path, split_concat
 from converters.values.decompose import STREAM_BITS
 from converters.values.fusing import Fused, fused
@@ -25,7 +26,7 @@ from neuro.graph import Graph, Layer
 from neuro.ops import OPS
 
 Places = NDArray[np.int64]
-_ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise"})
+_ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise", "previous"})
 _MOVES = frozenset({"reshape", "permute", "gather", "identity"})
 _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
@@ -33,6 +34,10 @@ LINEAR_BITS = 10  # of linear layers that other weighted layers read
 OPERAND_BITS = 8
 _MEAN = 16  # values, the mean of which is a population of its own where it is added to others
 _LISTED = 1 << 20  # synapses beyond which a population in the right order is worth its neurons
+GATE_BITS = 12  # of what multiplies a state from frame to frame
+FED_BACK_BITS = 10  # of values that are functions or products and come back one frame later
+STATE_BITS = 16  # of sums that grow from frame to frame, and of the products that they are sums of;
+WEIGHTED_STATE_BITS = 12  # of those that weighted layers read
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,11 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest or
-    readout. `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along
-    which units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual;
-    fused: the part of the graph that the table computes, where it is more than the layer."""
+    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest,
+    previous (the last frame's values of another population) or readout. `before` names the layer with the value of a sum;
+    uniform: all its neurons must share one unit; channels: axis along which units may differ else, None for none; argument_bits:
+    of the argument of its table, 0 for as many as usual; fused: the part of the graph that the table computes, where it is more
+    than the layer."""
 
     name: str
     kind: str
@@ -93,9 +99,13 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
         if layer.op not in _ALWAYS | _LINEAR:
             raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
     plan = _Plan(graph, dict(bits))
-    plan.fused = fused(graph, bits)
+    for layer in graph.layers:
+        if layer.op == "previous":
+            _keep_state(plan, layer.inputs[0])
+    plan.fused = fused(graph, plan.names | set(plan.bits))
     inner = {layer.name for part in plan.fused.values() for layer in part.layers}
-    plan.names = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits} - inner | set(plan.fused)
+    always = {layer.name for layer in graph.layers if layer.op in _ALWAYS or layer.name in bits}
+    plan.names = (plan.names | always) - inner | set(plan.fused)
     for layer in graph.layers:
         if layer.name not in inner:
             _keep_inputs(plan, layer)
@@ -138,9 +148,56 @@ def _keep_inputs(plan: _Plan, layer: Layer) -> None:
             plan.bits.setdefault(layer.name, STREAM_BITS)
 
 
+def _keep_state(plan: _Plan, name: str) -> None:
+    """Make a population of what is read one frame later, with as many bits as a state needs."""
+    op = plan.graph[name].op
+    plan.names.add(name)
+    if op in _ALWAYS:
+        if op in ("multiply", "function"):
+            plan.bits[name] = max(plan.bits.get(name, 0), FED_BACK_BITS)
+        return
+    bits = WEIGHTED_STATE_BITS if _weighted_behind(plan.graph, name, set()) else STATE_BITS
+    for part in _summed(plan.graph, name):
+        plan.bits[part] = max(plan.bits.get(part, 0), bits)
+        for gate in plan.graph[part].inputs if plan.graph[part].op == "multiply" else ():
+            _keep_gate(plan, gate)
+
+
+def _keep_gate(plan: _Plan, name: str) -> None:
+    """Give what a state is multiplied by in each frame the bits of a gate: errors of it add up over frames."""
+    while plan.graph[name].op in _MOVES:
+        name = plan.graph[name].inputs[0]
+    if plan.graph[name].op in ("function", "scale", "add"):
+        plan.bits[name] = max(plan.bits.get(name, 0), GATE_BITS)
+        if plan.graph[name].op == "scale":
+            plan.names.add(name)
+            _keep_gate(plan, plan.graph[name].inputs[0])
+
+
+def _weighted_behind(graph: Graph, name: str, seen: set[str]) -> bool:
+    """Whether a weighted layer reads a layer's values, as they are or summed with others."""
+    seen.add(name)
+    behind = [layer for layer in graph.consumers(name) if layer.name not in seen]
+    passed = _MOVES | {"previous", "concat", "scale"}
+    return any(one.op in _WEIGHTED or (one.op in passed and _weighted_behind(graph, one.name, seen)) for one in behind)
+
+
+def _summed(graph: Graph, name: str) -> list[str]:
+    """A sum and the products that it is a sum of."""
+    found = [name]
+    for source in graph[name].inputs if graph[name].op in ("add", "scale", "identity") else ():
+        if graph[source].op == "multiply":
+            found.append(source)
+        elif graph[source].op in ("add", "scale", "identity"):
+            found += _summed(graph, source)[1:]
+    return found
+
+
 def _make_uniform(plan: _Plan, name: str) -> None:
     """A maximum has the units of what it reads."""
     plan.uniform.add(name)
+    if plan.graph[name].op == "previous" and plan.graph[name].inputs[0] not in plan.uniform:
+        _make_uniform(plan, plan.graph[name].inputs[0])
     if plan.graph[name].op == "max_pool":
         _make_uniform(plan, _moved_from(plan, plan.graph[name].inputs[0]))
 
@@ -196,6 +253,9 @@ def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
         part = plan.fused[name]
         port = _sum(graph, part.source, plan.names)
         return Cell(name, "sum", layer, (port,), bits, uniform, part.source, fused=part)
+    if layer.op == "previous":
+        places = np.arange(prod(layer.shape)).reshape(-1, 1)
+        return Cell(name, "previous", layer, (Pick(layer.inputs[0], places),), bits, uniform)
     if layer.op == "multiply":
         return Cell(name, "product", layer, tuple(_pick(plan, n, layer.shape) for n in layer.inputs), bits, uniform)
     if layer.op == "matmul":
@@ -272,7 +332,7 @@ def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
     zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
-    bias = evaluate(graph, zeros, (name,))[name][0].numpy().astype(np.float64)
+    bias = Evaluation(graph, zeros, (name,)).value(name)[0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import apply
 from converters.linear import Matrix, Operator, Window
+from converters.opmath import apply
 from converters.stages import Path
 from converters.values.encoding import Widths, exponents_of, largest_into, reach_of, result_extent, together
 from converters.values.functions import argument_bits, is_tabulated
@@ -122,7 +122,7 @@ def widened(
         noise, name, part = heapq.heappop(waiting)
         cell = made[name]
         argument = part == "argument"
-        bits = (cell.argument_bits or argument_bits(cell.layer, cell.fused)) if argument else cell.bits
+        bits = (cell.argument_bits or argument_bits(cell.layer, cell.fused, cell.bits)) if argument else cell.bits
         if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS):
             continue
         more = 0.0 if argument else readers.more(name)
@@ -146,7 +146,9 @@ def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[s
     parts = [(cell.name, "result", _ROUNDING * float((np.square(unit) * of.active[cell.layer.name]).sum()))]
     if cell.kind == "sum" and is_tabulated(cell.layer, cell.fused, found[cell.before]):
         argument = found[cell.before]
-        step = float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer, cell.fused))
+        step = (
+            float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer, cell.fused, cell.bits))
+        )
         parts.append((cell.name, "argument", _ROUNDING * step**2 * float(of.anywhere[cell.before].sum())))
     return parts
 

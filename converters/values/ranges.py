@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from converters.evaluation import Evaluation
+from converters.evaluation import evaluation_of
 from converters.values.populations import Cell
 from neuro.graph import Graph
 
@@ -38,15 +37,20 @@ def spread(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return chosen
 
 
-def extents(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -> dict[str, Extent]:
-    """Of every layer that a cell computes or sums up, by name."""
+def flat_frames(graph: Graph, samples: NDArray[np.float32], framed: bool) -> NDArray[np.float32]:
+    """Samples as the float graph takes them: frames of a network that remembers none are samples like others."""
+    return samples.reshape(-1, *samples.shape[2:]) if framed and not graph.has_frames else samples
+
+
+def extents(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32], framed: bool = False) -> dict[str, Extent]:
+    """Of every layer that a cell computes or sums up, by name. framed: samples have an axis of frames."""
     wanted = list(dict.fromkeys(name for cell in cells for name in (cell.before or cell.layer.name, cell.layer.name)))
     largest = max(int(np.prod(layer.shape)) for layer in graph.layers)
-    size = int(np.clip(_BATCH_VALUES // largest, 1, 32))
+    some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
+    size = int(np.clip(_BATCH_VALUES // (largest * (some.shape[1] if graph.has_frames else 1)), 1, 32))
     found: dict[str, Any] = {}
-    some = spread(samples, MOST_SAMPLES)
     for start in range(0, len(some), size):
-        values = Evaluation(graph, {graph.inputs[0].name: torch.as_tensor(some[start : start + size])}, wanted)
+        values = evaluation_of(graph, some[start : start + size], wanted)
         for name in wanted:
             value = values.value(name).double()
             ends = value.amin(0).numpy(), value.amax(0).numpy()

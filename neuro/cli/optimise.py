@@ -114,7 +114,8 @@ def optimise(
 
         other = None if validation is None else read_data(validation)
         chosen = None if other is None else (other.x, other.y)
-        parts = split(float_network(request, read.data), read.data.x, read.data.y, chosen, seed)
+        network, read = float_network(request, read)
+        parts = split(network, read.data.x, read.data.y, chosen, seed)
         said: list[str] = []
 
         def report(what: str, done: int, of: int) -> None:

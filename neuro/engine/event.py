@@ -249,6 +249,8 @@ def input_payloads(network: Network, inputs: Mapping[str, NDArray[Any]]) -> Payl
             least, most = float(values.min(initial=0)) / scale, float(values.max(initial=0)) / scale
             if source.twin:
                 least, most = 0.0, max(-least, most)
+            if source.emit == "change":
+                least, most = min(least, 0) - max(most, 0), max(most, 0) - min(least, 0)
             low, high = max(low, _outward(least)), min(high, _outward(most))
         found[p.name] = (0, 1) if (low, high) == (0, 0) else (low, high)
     return found

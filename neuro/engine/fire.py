@@ -266,13 +266,15 @@ def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any
 
 
 @inner
-def readout(p: Any, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
+def readout(p: Any, elapsed: int, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
     driven, restless = I32(0), I32(0)
-    limit = np.int64(p.limit)
+    limit, kept = np.int64(p.limit), np.int64(1 << p.doubling)
+    if p.period > 0 and elapsed % p.period == 0:
+        kept = np.int64(0)
     for j in range(n):
         before = np.int64(state[v + j])
         drive = np.int64(acc[a + j])
-        x = (before << p.doubling) + drive
+        x = before * kept + drive
         state[v + j] = min(max(x, -limit), limit)
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)

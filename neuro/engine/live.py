@@ -83,7 +83,7 @@ def live_kernel(model: int, hold: int, plain: bool) -> Callable[..., Any]:  # no
             elif model == LEADER:
                 counted = fire.leader(p, state, v, acc, a, n, fired, sent, f)
             else:
-                counted = fire.readout(p, state, v, acc, a, n)
+                counted = fire.readout(p, elapsed, state, v, acc, a, n)
             totals[index, DRIVEN, slot] += counted[0]
             totals[index, RESTLESS, slot] += counted[1]
         totals[index, UPDATES, slot] += np.int64(neurons)

@@ -45,7 +45,7 @@ _COLUMN = {  # of the table, by the name of a parameter
     "levels": "maximum",
     "bias_exponent": "shift",
 }
-_WITHOUT = {"gather": 0, "reset_interval": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
+_WITHOUT = {"gather": 0, "period": 0, "reset_interval": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
 
 
 def has_kernel(neuron: Neuron) -> bool:
@@ -63,6 +63,8 @@ def describe(row: Any, neuron: Neuron) -> None:
     for name, value in neuron._values() if has_kernel(neuron) else ():
         if name in _COLUMN:
             row[_COLUMN[name]] = _WITHOUT[name] if value is None else value
+    if isinstance(neuron, Readout) and neuron.changes:
+        row["period"] = 0  # it never begins anew
     row["ports"] = neuron.port_count
     if row["model"] == T.VALUE:
         _describe_value(row, neuron)

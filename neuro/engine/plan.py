@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.components import components
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.live import reads_narrow
@@ -248,40 +249,7 @@ def _order(network: Network, order: dict[str, int]) -> tuple[tuple[tuple[int, ..
     for p in network.projections:
         targets[order[p.source]].add(order[p.target])
     groups = []
-    for group in _components(targets):
+    for group in components(targets):
         inside = [p.delay for p in network.projections if order[p.source] in group and order[p.target] in group]
         groups.append((tuple(sorted(group)), min(inside, default=0)))
     return tuple(groups)
-
-
-def _components(targets: list[set[int]]) -> list[set[int]]:
-    """Strongly connected components, sources first (Tarjan 1972, without recursion)."""
-    index: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    found: list[set[int]] = []
-    for root in range(len(targets)):
-        work = [(root, iter(sorted(targets[root])))] if root not in index else []
-        if work:
-            index[root] = low[root] = len(index)
-            stack.append(root)
-        while work:
-            node, successors = work[-1]
-            for successor in successors:
-                if successor not in index:
-                    index[successor] = low[successor] = len(index)
-                    stack.append(successor)
-                    work.append((successor, iter(sorted(targets[successor]))))
-                    break
-                if successor in stack:
-                    low[node] = min(low[node], index[successor])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = set()
-                    while node not in component:
-                        component.add(stack.pop())
-                    found.append(component)
-    return found[::-1]

@@ -52,6 +52,7 @@ class Run(TableRepr):
     When recorded: raster {population: (samples, steps, neurons)} payloads; packed {population: (samples, steps, bytes)} one
     bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
     {population: the same shape as raster, of potentials after each step}; logits_by_step (samples, window, classes).
+    frames (samples, frames, classes): of a network with frames, the logits of each; `logits` are those of the last.
     Of chosen neurons only, where the record names them. clipped {source: values} counts inputs beyond the calibrated range.
     Of a network that learns: `learned`, the network as the last sample left it; learning {projection: (steps,)} synapses of
     which the rule was computed, at the steps that end an epoch; learning_by_neuron {projection: (steps, target neurons)} the
@@ -72,6 +73,7 @@ class Run(TableRepr):
     learned: Network | None = None
     learning: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     learning_by_neuron: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    frames: NDArray[np.floating[Any]] | None = None
 
     def _shown(self) -> Table:
         rows = [(name, *_totals((counts,))) for name, counts in self.counts.items()]
@@ -150,16 +152,20 @@ class Recorder:
     """Arrays that an engine fills while it runs; `finish` makes them a Run."""
 
     def __init__(
-        self, network: Network, samples: int, timesteps: int, record: Iterable[str] = (), *, steps: int | None = None
-    ) -> None:
-        """`steps`: only the last so many steps of a stream that has run for `timesteps`; default all steps of a sample."""
+        self, network: Network, samples: int, timesteps: int, record: Iterable[str] = (), *, steps: int | None = None,
+        window: int | None = None,
+    ) -> None:  # fmt: skip
+        """`steps`: only the last so many steps of a stream that has run for `timesteps`; default all steps of a sample.
+        window: steps for which that stream had inputs, where it has ended."""
+        self._window = timesteps if window is None else window
         self.network, self.samples, self.timesteps = network, samples, timesteps
         self.streaming = steps is not None
         self.steps = network.steps(timesteps) if steps is None else steps
         self._chosen = {what: _chosen(network, what, record) for what in RECORDABLE}
         self._asked_traces = tuple(self._chosen["traces"])
-        for p in network.readouts if self._chosen["logits_by_step"] else ():
-            self._chosen["traces"].setdefault(p.name, None)
+        for p in network.readouts:
+            if self._chosen["logits_by_step"] or _framed(p):
+                self._chosen["traces"].setdefault(p.name, None)
         count = count_type(self.steps)
         self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
         self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
@@ -211,6 +217,7 @@ class Recorder:
             learned=self.learned,
             learning=self.learning,
             learning_by_neuron=self.learning_by_neuron,
+            frames=self._frames(),
         )
 
     def _logits(self) -> NDArray[np.floating[Any]]:
@@ -220,6 +227,19 @@ class Recorder:
             counts = self.layouts[last].to_user(self.spikes[last]) if last in self.layouts else self.spikes[last]
             return counts.astype(np.float32 if self.steps <= FLOAT32_APART else np.float64)
         return np.concatenate([read(p, self.potentials[p.name], self._elapsed(p)) for p in readouts], axis=1)
+
+    def _frames(self) -> NDArray[np.floating[Any]] | None:
+        """The logits of every frame that the readouts ended in these steps, (samples, frames, classes)."""
+        readouts = self.network.readouts
+        if not readouts or not all(_framed(p) and self._chosen["traces"][p.name] is None for p in readouts):
+            return None
+        first, parts = self.timesteps - self.steps if self.streaming else 0, []
+        for p in readouts:
+            neuron: Any = p.neuron
+            steps = [neuron.start_step + at - first for at in neuron.read_at(self._window)]
+            trace = self._kept["traces"][p.name][:, [step for step in steps if 0 <= step < self.steps]]
+            parts.append(read(p, trace.reshape(-1, p.size), 1).reshape(*trace.shape[:2], p.size))
+        return np.concatenate(parts, axis=2) if len({part.shape[1] for part in parts}) == 1 else None
 
     def _elapsed(self, readout: Population) -> int:
         """Steps of the readout's window that lie behind."""
@@ -246,7 +266,8 @@ def recorded_bytes(network: Network, samples: int, timesteps: int, record: Itera
     total = sum(p.size for p in network.populations) * samples * width + 40 * steps * len(network.populations)
     final = {*_names(network.readouts), *_chosen(network, "potentials", record)}
     total += sum(network[name].size for name in final) * samples * 4
-    by_step = _names(network.readouts) if _chosen(network, "logits_by_step", record) else ()
+    asked = bool(_chosen(network, "logits_by_step", record))
+    by_step = _names(p for p in network.readouts if asked or _framed(p))
     for what, width in bits.items():
         chosen = _chosen(network, what, record)
         if what == "traces":
@@ -285,6 +306,11 @@ def listed(raster: NDArray[np.int32]) -> Messages:
 
 def _names(populations: Iterable[Population]) -> tuple[str, ...]:
     return tuple(p.name for p in populations)
+
+
+def _framed(population: Population) -> bool:
+    """Whether a population is a readout that is read frame by frame."""
+    return isinstance(population.neuron, Readout) and population.neuron.period is not None
 
 
 def _chosen(network: Network, what: str, record: Iterable[str]) -> dict[str, NDArray[np.int64] | None]:

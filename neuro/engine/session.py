@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.encoding import as_numbers, named, source_of, stream_messages, value_shape
+from neuro.encoding import as_numbers, frame_messages, named, source_of, stream_messages, value_shape
 from neuro.engine.event import Worker, teach
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
@@ -32,7 +32,8 @@ Frames = dict[str, NDArray[np.int32]]  # (steps, neurons) by source
 def open_session(network: Network, *, record: Iterable[str] = (), most_steps: int = 64) -> Session:
     """Open a session on a network with one or more sources: `session.step(frame)` takes it on.
 
-    record: as in `neuro.run`, for what each step returns. most_steps: steps that one call may take (memory grows with it).
+    record: as in `neuro.run`, for what each step returns. most_steps: steps, of a network with frames frames, that one call may
+    take (memory grows with it).
     Raises EngineError for populations that work in phases of fixed length (wait and radix codes), which no stream has.
     """
     return Session(network, tuple(record), most_steps)
@@ -57,6 +58,7 @@ class Session:
         self.network = network
         self.elapsed = 0
         self._record, self._most = record, most_steps
+        self._period = max((source_of(p).period or 1 for p in network.sources), default=1)
         self._limits = _payload_limits(network)
         epochs = [p.rule.epoch for p in network.projections if p.rule is not None]
         self._history = max((p.delay for p in network.projections), default=0) + max(epochs, default=0)
@@ -67,7 +69,7 @@ class Session:
         """Back to the first step, in the initial state; what was learned is forgotten."""
         wanted = Recorder(self.network, 1, 1, self._record)
         traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
-        steps = self._history + max(self._most, self.network.steps(1) - 1)
+        steps = self._history + max(self._most * self._period, self.network.steps(1) - 1)
         self._workspace: Workspace = make_workspace(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._learning = Learning(self.network, self._plan) if self.network.learns else None
         if self._learning:
@@ -75,20 +77,20 @@ class Session:
         self._workspace.reset()
         self._worker = Worker(self._plan, steps)
         self.elapsed, self._ended = 0, False
+        self._known = {p.name: np.zeros((1, p.size), np.int64) for p in self.network.sources}
 
     def step(self, frame: Any) -> Run:
-        """Take the network one step on with a frame (*source shape), or several with frames (steps, *source shape).
+        """Take the network one step on with a frame (*source shape), or several with frames (steps, *source shape). With
+        one frame a network with frames takes as many steps as its period; its answer comes when it has passed all layers.
 
         Integers are sent as they are, real values through the source's scale (what is accepted is as in `neuro.run`, see
         `neuro.encoding`); a mapping by name where there are several sources. Returns what the network did in these steps; its
-        logits are those after the last of them. Raises InputError for frames that do not fit, EngineError after `finish`.
+        logits are those after the last of them, its `frames` those of every frame that was answered in them. Raises InputError
+        for frames that do not fit, EngineError after `finish`.
         """
         self._check_open()
         frames = self._frames(frame)
-        steps = len(next(iter(frames.values())))
-        if not 1 <= steps <= self._most:
-            raise InputError("frames", f"{steps} steps in one call of at most {self._most}", "Pass fewer, or raise most_steps")
-        return self._advance(frames, steps)
+        return self._advance(frames, len(next(iter(frames.values()))))
 
     @property
     def learned(self) -> Network:
@@ -108,7 +110,7 @@ class Session:
         for p, population in zip(self._workspace.populations, self.network.populations, strict=True):
             p["stop"] = population.neuron.start_step + population.neuron.active_steps(self.elapsed)
         silence = {p.name: np.zeros((tail, p.size), np.int32) for p in self.network.sources}
-        run = self._advance(silence, tail)
+        run = self._advance(silence, tail, self.elapsed)
         self._ended = True
         return run
 
@@ -116,7 +118,7 @@ class Session:
         if self._ended:
             raise EngineError("session", "its stream was ended by finish()", "Call reset() to begin another stream")
 
-    def _advance(self, frames: Frames, steps: int) -> Run:
+    def _advance(self, frames: Frames, steps: int, window: int | None = None) -> Run:
         check_steps(self.elapsed + steps)
         self._make_room(steps)
         workspace, worker = self._workspace, self._worker
@@ -131,7 +133,7 @@ class Session:
                     workspace.populations[index], in_memory, base, *workspace.spikes, workspace.counts, totals, self.elapsed
                 )
         span = (self.elapsed, self.elapsed + steps)
-        recorder = Recorder(self.network, 1, max(1, span[1]), self._record, steps=steps)
+        recorder = Recorder(self.network, 1, max(1, span[1]), self._record, steps=steps, window=window)
         if self._learning:
             teach(worker, workspace, self._learning, recorder, span, self.elapsed)
         else:
@@ -141,7 +143,7 @@ class Session:
         return run
 
     def _frames(self, frame: Any) -> Frames:
-        frames = {}
+        frames, known = {}, {}
         for name, given in named(self.network, frame).items():
             population = self.network[name]
             array, shape = as_numbers(population, given), value_shape(population)
@@ -150,7 +152,15 @@ class Session:
                 raise InputError(
                     f"inputs for {name!r}", f"the frame's shape is {array.shape}", f"Pass {shape} or (steps, *{shape})"
                 )
-            messages = stream_messages(population, array[None])[0]
+            if not 1 <= len(array) <= self._most:
+                fact = f"{len(array)} steps in one call of at most {self._most}"
+                raise InputError("frames", fact, "Pass fewer, or raise most_steps")
+            known[name] = self._known[name]
+            if source_of(population).period is not None:
+                made, known[name] = frame_messages(population, array[None], known[name])
+                messages = made[0]
+            else:
+                messages = stream_messages(population, array[None])[0]
             low, high = self._limits[population.name]
             if messages.min(initial=0) < low or messages.max(initial=0) > high:
                 raise InputError(
@@ -162,6 +172,7 @@ class Session:
             frames[population.name] = messages
         if len({len(messages) for messages in frames.values()}) != 1:
             raise InputError("frames", "sources got different numbers of steps", "Pass the same steps to all")
+        self._known = known
         return frames
 
     def _make_room(self, steps: int) -> None:

@@ -311,6 +311,7 @@ _COUNT = {
     "conv_transpose": _transposed,
     "reduce": _statistic(1),
     "gather": _moved,
+    "previous": _moved,  # a state, read and written
     "resample": _resample,
     "mask": _fused,
     "embedding": _lookup,

@@ -12,12 +12,15 @@ from neuro.errors import NetworkError
 from neuro.neurons.base import BITS, POSITIVE, START, Neuron, State, Step
 from neuro.neurons.integers import Array, saturate
 from neuro.numbers import settle, settle_truths
-from neuro.specification import frozen_array
+from neuro.specification import INT32, frozen_array
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Readout(Neuron):
     """Accumulates and never fires; the host reads v as logit = offset + scale * v (a mean over steps when `average`).
+
+    `period`: frames of so many steps follow each other, v begins each of them at 0, and the host reads it in each after `gather`
+    steps (`Run.frames`). `changes`: what arrives are changes of values, so v stays from frame to frame.
 
     `doubling`: v = 2 v + charge, for sources that send binary digits; `gather` then is their number.
     """
@@ -32,28 +35,43 @@ class Readout(Neuron):
     gather: int | None = None
     start_step: int = 0
     potential_bits: int = 24
+    period: int | None = None
+    changes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
             object.__setattr__(self, name, _real_or_array(name, getattr(self, name)))
         settle(self, NetworkError, potential_bits=BITS, start_step=START)
-        settle_truths(self, NetworkError, "average", "doubling")
+        settle_truths(self, NetworkError, "average", "doubling", "changes")
         if self.gather is not None:
             settle(self, NetworkError, gather=POSITIVE)
+        if self.period is not None:
+            object.__setattr__(self, "gather", self.gather or 1)
+            settle(self, NetworkError, period=(self.gather, INT32.max))
+        if (self.changes and self.period is None) or (self.period is not None and (self.average or self.doubling)):
+            fact = f"period = {self.period} with changes = {self.changes}, average = {self.average}, doubling = {self.doubling}"
+            raise NetworkError("Readout", fact, "Give frames a period, and neither average nor doubling")
 
     @property
     def phased(self) -> bool:
-        return self.gather is not None
+        return self.gather is not None and self.period is None
 
     def active_steps(self, timesteps: int) -> int:
-        return timesteps if self.gather is None else self.gather
+        return timesteps if self.gather is None or self.period is not None else self.gather
+
+    def read_at(self, timesteps: int) -> range:
+        """The steps of its window after which the host reads the frames of it."""
+        return range((self.gather or 1) - 1, timesteps, self.period or INT32.max)
 
     def divisor(self, steps: int) -> int:
         """What the host divides the potential by after so many steps: their number where it reads a mean."""
         return steps if self.average else 1
 
     def advance(self, state: State, charge: Array, elapsed: int, xp: Any = np) -> Step:
-        v = (2 * state["v"] if self.doubling else state["v"]) + charge
+        before = state["v"] * (2 if self.doubling else 1)
+        if self.period is not None and not self.changes and elapsed % self.period == 0:
+            before = 0 * before
+        v = before + charge
         return {"v": saturate(v, self.potential_bits, xp)}, xp.zeros_like(v), charge
 
 

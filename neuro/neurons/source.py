@@ -25,6 +25,9 @@ class Source(Neuron):
     - "driven": chip neurons of the model `neuron` with the value as their input: bias mantissa of a `CubaLif`, charge of others.
       Inputs with steps are written into that register at each step, and the last one stays.
 
+    `period` (of "once"): inputs (samples, frames, *shape) are frames, one every so many steps. emit="change" sends of each frame
+    what has changed since the messages so far, where that is at least `dead_zone`: receivers add up.
+
     `scale` turns real inputs into integers, clip(round(x / scale), -levels or 0, levels); without it inputs must be integers.
     `twin` splits real values into a positive and a negative half along the first axis: shape (2C, ...) from inputs (C, ...).
     """
@@ -37,6 +40,9 @@ class Source(Neuron):
     digits: int = 0
     start_step: int = 0
     neuron: Neuron | None = None
+    period: int | None = None
+    emit: Literal["value", "change"] = "value"
+    dead_zone: int = 1
 
     def __post_init__(self) -> None:
         if self.code not in ("held", "once", "rate", "signed", "radix", "driven"):
@@ -45,8 +51,22 @@ class Source(Neuron):
         digits = (1, 16) if self.code == "radix" else (0, INT32.max)
         settle(self, NetworkError, levels=POSITIVE, digits=digits, start_step=START)
         settle_truths(self, NetworkError, "twin")
+        self._check_frames()
         if self.scale is not None:
             object.__setattr__(self, "scale", real("Source", "scale", self.scale, above=0, error=NetworkError))
+
+    def _check_frames(self) -> None:
+        if self.emit not in ("value", "change"):
+            raise NetworkError("Source", f"emit {self.emit!r} is not known", "Use value or change")
+        settle(self, NetworkError, dead_zone=(1, 1 << 16))
+        if self.period is None:
+            if self.emit == "change" or self.dead_zone > 1:
+                raise NetworkError("Source", "it sends changes without a period", "Give the steps from frame to frame: period=")
+            return
+        settle(self, NetworkError, period=POSITIVE)
+        if self.code != "once" or self.twin or (self.dead_zone > 1 and self.emit == "value"):
+            fact = f"period = {self.period} with code {self.code!r}, twin = {self.twin}, emit {self.emit!r}"
+            raise NetworkError("Source", fact, 'Use code="once" without twin, and emit="change" for a dead zone')
 
     def _check_driven(self) -> None:
         neuron = self.neuron
@@ -82,7 +102,10 @@ class Source(Neuron):
             return self.neuron.messages
         if self.code in ("rate", "radix"):
             return (0, 1)
-        return (-1, 1) if self.code == "signed" else (0 if self.twin else -self.levels, self.levels)
+        if self.code == "signed":
+            return (-1, 1)
+        reach = min(2 * self.levels, INT32.max) if self.emit == "change" else self.levels
+        return (0 if self.twin else -reach, reach)
 
     @property
     def program(self) -> str:
@@ -101,6 +124,8 @@ class Source(Neuron):
         return self.digits if self.code == "radix" else timesteps
 
     def most_messages(self, timesteps: int) -> int:
+        if self.period is not None:
+            return (timesteps - 1) // self.period + 1
         return 1 if self.code == "once" else self.active_steps(timesteps)
 
     def largest_value(self, timesteps: int) -> int:

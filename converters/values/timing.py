@@ -1,0 +1,98 @@
+"""When each population gathers and sends: steps of chains, delays of skip paths, and the period of networks with frames.
+
+Knows cells and how many values each takes in turn; knows no units or integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converters.values.populations import Cell, Pick
+
+_LONGEST_DELAY = 8  # beyond, ports hold what comes early
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a population gathers: its first step and their number; whether ports hold what came before the last of them."""
+
+    start: int
+    gather: int
+    port: str
+    together: bool
+
+    @property
+    def sends_at(self) -> int:
+        return self.start + self.gather - 1
+
+    def delay(self, sent_at: int) -> int:
+        """The delay with which a value that is sent at a step arrives in time."""
+        return self.start - sent_at if self.together else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The timing of every cell by name, and the steps from frame to frame; None of a network without frames."""
+
+    of: dict[str, Timing]
+    period: int | None = None
+
+
+def schedule(cells: Sequence[Cell], framed: bool = False) -> Schedule:
+    """When the cells work. With frames the period is the least that every loop, and what takes values in turn, leaves room for.
+
+    A loop of so many populations needs as many steps: a value must be back before its frame begins at the first of them.
+    """
+    if not framed:
+        return Schedule(_chained(cells))
+    period = max(_taps(cell) for cell in cells)
+    while (starts := _starts(cells, period)) is None:
+        period += 1
+    return Schedule({cell.name: Timing(starts[cell.name], _taps(cell), "fresh", True) for cell in cells}, period)
+
+
+def _taps(cell: Cell) -> int:
+    """Steps in which a cell gathers: as many as values that it takes in turn."""
+    if cell.kind in ("dot", "largest"):
+        return max(int(port.places.shape[1]) for port in cell.ports if isinstance(port, Pick))
+    return 1
+
+
+def _chained(cells: Sequence[Cell]) -> dict[str, Timing]:
+    found: dict[str, Timing] = {}
+    for cell in cells:
+        ready = [found[name].sends_at for name in cell.sources]
+        if cell.kind == "input":
+            found[cell.name] = Timing(0, 1, "fresh", True)
+        elif cell.kind in ("dot", "largest"):
+            found[cell.name] = Timing(max(ready) + 1, _taps(cell), "fresh", True)
+        else:
+            found[cell.name] = _at_once(ready or [0])
+    return found
+
+
+def _at_once(ready: Sequence[int]) -> Timing:
+    """Values that are needed at once: delayed until the last is there, or held where that would be long."""
+    if max(ready) - min(ready) < _LONGEST_DELAY:
+        return Timing(max(ready) + 1, 1, "fresh", True)
+    return Timing(min(ready) + 1, max(ready) - min(ready) + 1, "held", False)
+
+
+def _starts(cells: Sequence[Cell], period: int) -> dict[str, int] | None:
+    """The earliest first steps with a period; None where a loop is longer than it."""
+    starts = {cell.name: int(cell.kind != "input") for cell in cells}
+    taps = {cell.name: _taps(cell) for cell in cells}
+    for _ in range(len(cells) + 1):
+        changed = False
+        for cell in cells:
+            sent = [starts[name] + taps[name] - 1 for name in cell.sources]
+            if cell.kind == "previous":
+                first, taps[cell.name] = sent[0] - period, 1
+                changed |= first != starts[cell.name]
+                starts[cell.name] = first
+            elif sent and max(sent) + 1 > starts[cell.name]:
+                starts[cell.name], changed = max(sent) + 1, True
+        if not changed:
+            return starts
+    return None

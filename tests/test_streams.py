@@ -1,0 +1,156 @@
+"""Networks with frames as chip integers: every engine, session and the quantised network say the same, frame by frame."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import converters
+import neuro
+from converters.evaluation import logits
+from tests.streams import KINDS, drawn, network, stream
+
+ENGINES = ("reference", "event", "torch")
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_networks_are_the_same_integers_in_every_engine_and_near_the_float_ones(kind: str, start: bool) -> None:
+    if start and kind in ("gated unit", "modes"):
+        return
+    graph, x = network(kind, start=start), stream(1, 10, 16)
+    made = converters.convert(graph, x, code="graded")
+    expected = made.quantised(x[:2])
+    for engine in ENGINES:
+        run = neuro.run(made.network, x[:2], engine=engine)
+        assert run.frames is not None
+        assert np.array_equal(run.frames, expected)
+        assert np.array_equal(run.logits, expected[:, -1])
+    truth = logits(graph, x)
+    assert np.sqrt(np.square(made.quantised(x) - truth).mean()) < 0.04 * truth.std()
+
+
+def test_a_session_says_frame_by_frame_what_one_run_says() -> None:
+    made = converters.convert(network("lstm"), stream(1, 8, 12), code="graded")
+    x = stream(2, 1, 9)
+    one = neuro.run(made.network, x)
+    session = neuro.open_session(made.network)
+    parts = [session.step(frame) for frame in x[0]]
+    parts.append(session.finish())
+    assert np.array_equal(np.concatenate([part.frames for part in parts], axis=1), one.frames)
+    assert sum(part.synops for part in parts) == one.synops
+    assert sum(part.updates for part in parts) == one.updates
+    session.reset()
+    assert np.array_equal(np.concatenate([session.step(x[0]).frames, session.finish().frames], axis=1), one.frames)
+
+
+def test_the_period_is_the_longest_loop() -> None:
+    """h -> gates -> product -> cell -> tanh -> h of an LSTM; a loop of one population needs one step."""
+    x = stream(1, 8, 6)
+    for kind, period in (("rnn", 1), ("lstm", 5), ("gru", 5)):
+        made = converters.convert(network(kind), x, code="graded").network
+        assert made.timesteps == period
+        assert {p.neuron.period for p in made.populations} == {period}
+        assert neuro.run(made, x[:1]).timesteps == period * 6
+
+
+def test_frames_of_a_network_that_remembers_nothing_follow_each_other() -> None:
+    weight = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    layers = (neuro.Layer("x", "input", (), (3,)), neuro.Layer("h", "linear", ("x",), (4,), {"weight": weight}),
+              neuro.Layer("r", "relu", ("h",), (4,), {}, {"ceiling": None}),
+              neuro.Layer("y", "linear", ("r",), (2,), {"weight": weight[:2, [0, 1, 2, 0]]}))  # fmt: skip
+    graph, x = neuro.Graph(layers), stream(3, 6, 7, 3)
+    made = converters.convert(graph, x, code="graded", frames=True)
+    run = neuro.run(made.network, x)
+    assert run.steps == 7 + made.network.readouts[0].neuron.start_step
+    assert np.array_equal(run.frames, made.quantised(x))
+    single = made.quantised(x.reshape(-1, 1, 3))
+    assert np.array_equal(run.frames.reshape(-1, 1, 2), single)
+    with pytest.raises(neuro.NeuroError, match=r"samples, frames, 3"):
+        converters.convert(graph, x[:, 0], code="graded", frames=True)
+
+
+def test_networks_with_frames_are_saved_and_placed(tmp_path: Path) -> None:
+    x = stream(1, 8, 6)
+    made = converters.convert(network("gru"), x, code="graded")
+    made.network.save(tmp_path / "n.safetensors")
+    assert neuro.Network.load(tmp_path / "n.safetensors") == made.network
+    chip = neuro.emulate(neuro.place(made.network, neuro.load_chip("loihi2")), x[:2])
+    assert np.array_equal(chip.run.frames, made.quantised(x[:2]))
+    assert chip.bill.energy_pj > 0
+    assert made.diagnosis.layers
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: neuro.Source("held", period=2), "once"),
+        (lambda: neuro.Source("once", emit="change"), "period"),
+        (lambda: neuro.Source("once", period=2, dead_zone=3), "dead zone"),
+        (lambda: neuro.Readout(period=2, gather=3), "period"),
+        (lambda: neuro.Readout(period=2, average=True), "average"),
+        (lambda: neuro.Readout(changes=True), "period"),
+    ],
+)
+def test_frames_without_sense_are_refused(make, told: str) -> None:
+    with pytest.raises(neuro.NeuroError, match=told):
+        make()
+
+
+def same_as_values(seed: int, engines: tuple[str, ...]) -> None:
+    """Changes with a dead zone of 1 give every frame of values, bit for bit."""
+    graph = drawn(seed)
+    x = stream(seed, 4, 7, *graph.inputs[0].shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # small random networks may differ from float ones by more than trained ones
+        values, changes = (converters.convert(graph, x, code=code, frames=True) for code in ("graded", "delta"))
+    expected = values.quantised(x[:2])
+    assert np.array_equal(changes.quantised(x[:2]), expected), seed
+    for engine in engines:
+        assert np.array_equal(neuro.run(changes.network, x[:2], engine=engine).frames, expected), (seed, engine)
+
+
+@given(st.integers(0, 1 << 20))
+@settings(max_examples=6, deadline=None)
+def test_changes_are_values_frame_by_frame(seed: int) -> None:
+    same_as_values(seed, ("event",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200))
+def test_changes_are_values_in_every_engine(seed: int) -> None:
+    same_as_values(seed, ENGINES)
+
+
+def test_a_goal_widens_dead_zones_and_saves_synops() -> None:
+    graph, x = network("lstm", hidden=12), stream(1, 8, 40) / 4
+    plain = converters.convert(graph, x, code="delta")
+    wide = converters.convert(graph, x, code="delta", goal=converters.Goal(0.95))
+    zones = {p.name: p.neuron.dead_zone for p in wide.network.populations if not p.neuron.is_readout}
+    assert max(zones.values()) > 1
+    assert all(zones[name] == 1 for name in wide.built.states)
+    one, other = (neuro.run(made.network, x) for made in (plain, wide))
+    assert other.synops < 0.8 * one.synops
+    assert (one.frames.argmax(2) == other.frames.argmax(2)).mean() >= 0.95
+    assert np.array_equal(neuro.run(wide.network, x[:2], engine="reference").frames, other.frames[:2])
+    assert "dead zones" in wide.notes[-1]
+
+
+def test_a_still_stream_costs_nothing_after_its_first_frames() -> None:
+    x = np.repeat(stream(1, 2, 1), 12, axis=1)
+    made = converters.convert(network("gate only"), x, code="delta")
+    counts = neuro.run(made.network, x).counts
+    period, depth = made.network.timesteps, max(p.neuron.start_step for p in made.network.populations)
+    assert sum(int(one.messages[: depth + 1].sum()) for one in counts.values()) > 0
+    assert sum(int(one.messages[depth + period :].sum()) for one in counts.values()) == 0
+
+
+def test_changes_go_through_sessions() -> None:
+    x = stream(2, 1, 9)
+    made = converters.convert(network("gru"), stream(1, 8, 12), code="delta", goal=converters.Goal(0.9))
+    session = neuro.open_session(made.network)
+    parts = [session.step(frame).frames for frame in x[0]] + [session.finish().frames]
+    assert np.array_equal(np.concatenate(parts, axis=1), neuro.run(made.network, x).frames)
