@@ -14,18 +14,23 @@ from neuro.reading import opened, read_npz
 from neuro.studies.data import Data, checked_labels, checked_samples
 
 _REMEDY = "Write it with numpy.savez(path, x=x, y=y)"
+_RECORDED = (".aedat", ".aedat4", ".dat", ".raw", ".bin", ".bs2", ".h5", ".hdf5")  # event cameras; .npz where steps are asked for
 _NPY = b"\x93NUMPY"
 FORMATS: dict[str, Callable[[Path], Mapping[str, NDArray[Any]]]] = {  # by how a file's name ends; any other end: .npz
     ".npz": lambda path: read_npz(path, _REMEDY),
 }
 
 
-def read_data(path: Path, scale: str | None = None) -> Data:
+def read_data(path: Path, scale: str | None = None, step_us: int | None = None) -> Data:
     """Samples `x` and, if there, labels `y` (or `labels`) of an .npz file, or those of a folder with one folder a class.
 
     Refuses pickled objects, other files, and arrays that disagree. Labels (samples,) are class numbers, or names that an array
     `classes` (classes,) of the file puts in their order. scale: how images become numbers (`neuro.folders.images.scale_of`).
+    Recordings of event cameras, in a file or a folder of them, become spikes (samples, steps, 2, rows, columns) in steps of
+    `step_us` microseconds; folders in it named 0, 1, ... are their classes.
     """
+    if step_us is not None or path.suffix.lower() in _RECORDED:
+        return _recorded(path, step_us)
     if path.is_dir():
         from neuro.folders.reading import read_folder
 
@@ -35,6 +40,19 @@ def read_data(path: Path, scale: str | None = None) -> Data:
     x, labels = checked_samples(str(path), arrays["x"]), _labels(path, arrays)
     y = None if labels is None else checked_labels(str(path), x, labels, arrays.get("classes"))
     return Data(x, y, "--data")
+
+
+def _recorded(path: Path, step_us: int | None) -> Data:
+    from neuro.events import read_recordings, stacked
+
+    if step_us is None:
+        fact = "recordings of an event camera have no steps of their own"
+        raise FormatError(str(path), fact, "Add --step-us N, the microseconds of a step that the network was made for")
+    found = read_recordings(path)
+    facts = tuple(dict.fromkeys(note for recording in found.recordings for note in recording.notes))
+    x = checked_samples(str(path), stacked(found.recordings, step_us=step_us))
+    y = None if found.labels is None else checked_labels(str(path), x, found.labels)
+    return Data(x, y, "--data", (f"events in steps of {step_us:,} microseconds", *facts))
 
 
 def read_inputs(path: Path, scale: str | None = None) -> NDArray[Any]:

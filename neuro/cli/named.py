@@ -44,6 +44,8 @@ NirWriter = Annotated[
     str | None,
     typer.Option("--nir-writer", metavar="NAME", help="Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly."),
 ]
+_BINNED = "Microseconds of a step, where --data names recordings of an event camera (a file, or a folder of them)."
+StepUs = Annotated[int | None, typer.Option("--step-us", metavar="N", min=1, help=_BINNED, show_default=False)]
 _STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
 NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 Calibration = Annotated[
@@ -73,6 +75,7 @@ class Request:
     scale: str | None = None
     more_chips: tuple[str, ...] = ()
     use: UseOptions | None = None
+    step_us: int | None = None
 
     @property
     def saved(self) -> bool:
@@ -130,7 +133,7 @@ def read_named(request: Request) -> Loaded:
 
     chip = load_chip(request.chip)
     _check_model(request)
-    data = read_data(request.data, request.scale)
+    data = read_data(request.data, request.scale, request.step_us)
     if request.calibration is None:
         typical = typical_of(data, CALIBRATION_SAMPLES)
     else:

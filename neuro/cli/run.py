@@ -16,6 +16,7 @@ from neuro.cli.named import (
     Request,
     Samples,
     Scale,
+    StepUs,
     Timesteps,
     Weights,
     study_named,
@@ -34,6 +35,7 @@ Examples:
   neuro run net.onnx --data test.npz --code signed --timesteps 32
   neuro run net.nir --nir-writer snntorch --data events.npz
   neuro run net.net --data images.npz
+  neuro run digits.safetensors --data recordings --step-us 10000
   neuro run mine:net --data test.npz --diagnose --report out.html
   neuro run network.safetensors --data test.npz --board auto --within 600
 
@@ -59,6 +61,7 @@ def run(
     scale: Scale = None,
     nir_writer: NirWriter = None,
     dt: NirStep = None,
+    step_us: StepUs = None,
     all_codes: AllCodes = False,
     against: Against = None,
     diagnose: Diagnose = False,
@@ -93,6 +96,7 @@ def run(
         nir_writer=nir_writer,
         within_s=within,
         nir_dt=dt,
+        step_us=step_us,
         scale=scale,
         more_chips=tuple(chip or ())[1:],
         use=UseOptions(rate, battery, arrivals, deadline, prices),
