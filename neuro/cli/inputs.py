@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_data(path: Path, scale: str | None = None, step_us: int | None = None) 
     Recordings of event cameras, in a file or a folder of them, become spikes (samples, steps, 2, rows, columns) in steps of
     `step_us` microseconds; folders in it named 0, 1, ... are their classes.
     """
-    if step_us is not None or path.suffix.lower() in _RECORDED:
+    if step_us is not None or any(file.suffix.lower() in _RECORDED for file in _looked_at(path)):
         return _recorded(path, step_us)
     if path.is_dir():
         from neuro.folders.reading import read_folder
@@ -40,6 +41,16 @@ def read_data(path: Path, scale: str | None = None, step_us: int | None = None) 
     x, labels = checked_samples(str(path), arrays["x"]), _labels(path, arrays)
     y = None if labels is None else checked_labels(str(path), x, labels, arrays.get("classes"))
     return Data(x, y, "--data")
+
+
+def _looked_at(path: Path) -> Iterator[Path]:
+    """The files that say what kind of data a path is: itself, or the first of a folder and of the first folder in it."""
+    yield path
+    for _ in range(2):
+        if not (os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK)):
+            return
+        path = min(path.iterdir(), default=path)
+        yield path
 
 
 def _recorded(path: Path, step_us: int | None) -> Data:
