@@ -32,7 +32,7 @@ def read_data(path: Path, scale: str | None = None, step_us: int | None = None) 
     """
     if step_us is not None or any(file.suffix.lower() in _RECORDED for file in _looked_at(path)):
         return _recorded(path, step_us)
-    if path.is_dir():
+    if os.path.isdir(path):
         from neuro.folders.reading import read_folder
 
         images, numbers, facts = read_folder(path, scale)
@@ -68,7 +68,7 @@ def _recorded(path: Path, step_us: int | None) -> Data:
 
 def read_inputs(path: Path, scale: str | None = None) -> NDArray[Any]:
     """The samples of such a file or folder alone, whatever else it holds."""
-    return read_data(path, scale).x if path.is_dir() else checked_samples(str(path), _arrays(path)["x"])
+    return read_data(path, scale).x if os.path.isdir(path) else checked_samples(str(path), _arrays(path)["x"])
 
 
 def _labels(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
