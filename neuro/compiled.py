@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from numba import __version__ as numba_version
 from numba import njit
 from numba.core import event
+from numba.core.caching import IndexDataCacheFile
 
 from neuro.compiling import tell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OLD_S = 3600.0  # of machine code that no index names: another process may be about to name it
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
@@ -34,6 +40,37 @@ class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
 event.register("numba:compile", _Listener())
 
 
+class _CacheFile(IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
+    """What numba keeps of one function on disk, in files that are named by what is in them.
+
+    Numba numbers them: of two processes that compile for different types at once, one read what the other compiled. An index
+    that is written at the same time loses an entry here, no more.
+    """
+
+    def __init__(self, cache: Any, digest: str) -> None:
+        locator = cache._impl.locator
+        super().__init__(cache.cache_path, cache._impl.filename_base, locator.get_source_stamp())
+        self._base = cache._impl.filename_base
+        self._version: str = f"{numba_version} {digest}"
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep machine code for a signature; what older sources left goes."""
+        known = self._load_index()
+        if not known:
+            self._remove_old()
+        text = f"{key!r} {self._version} {self._source_stamp!r}"
+        name = f"{self._base}.{hashlib.sha256(text.encode()).hexdigest()[:24]}.nbc"
+        self._save_data(name, data)
+        self._save_index({**known, key: name})
+
+    def _remove_old(self) -> None:
+        now = time.time()
+        for path in Path(self._cache_path).glob(f"{glob.escape(self._base)}.*.nbc"):
+            with suppress(OSError):
+                if now - path.stat().st_mtime > _OLD_S:
+                    path.unlink()
+
+
 def compiled(function: F, **options: bool) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
@@ -46,8 +83,8 @@ def compiled(function: F, **options: bool) -> F:
     except RuntimeError:  # no folder for the cache, as in a read-only installation without a home
         return recompiled(function)
     if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
-        file = dispatcher._cache._cache_file
-        file._version = f"{file._version} {_digest(Path(function.__code__.co_filename))}"
+        cache = dispatcher._cache
+        cache._cache_file = _CacheFile(cache, _digest(Path(function.__code__.co_filename)))
     return cast(F, dispatcher)
 
 

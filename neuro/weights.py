@@ -78,7 +78,7 @@ def weight_files(path: Path) -> tuple[Path, ...]:
 
     Raises FormatError for a folder without weights, or with several files that are no parts of one network.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return (path,)
     parts = sorted(path.glob("*.safetensors"))
     if len(parts) > 1 and not (path / "model.safetensors").is_file() and not list(path.glob("*.safetensors.index.json")):

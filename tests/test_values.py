@@ -96,6 +96,26 @@ def test_kernels_that_older_sources_left_are_passed_over(tmp_path) -> None:
     assert twice(21) == 42
 
 
+@pytest.mark.compiled
+def test_processes_that_compile_at_once_never_read_each_others_code(tmp_path, monkeypatch) -> None:
+    """Both find the index empty and write theirs; what one then reads is its own, or nothing."""
+    source = tmp_path / "some_kernels.py"
+    source.write_text("def twice(n):\n    return 2 * n\n")
+    spec = importlib.util.spec_from_file_location("some_kernels", source)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    one, other = (compiled(module.twice)._cache._cache_file for _ in range(2))  # type: ignore[attr-defined]
+    Path(one._cache_path).mkdir(exist_ok=True)
+    one.save("of integers", "code for integers")
+    monkeypatch.setattr(other, "_load_index", dict)  # it looked before
+    other.save("of reals", "code for reals")
+    monkeypatch.undo()
+    assert one.load("of integers") in ("code for integers", None)
+    assert one.load("of reals") == "code for reals"
+
+
 class Gone:
     """A class that an older version had, once its name in a pickle is changed."""
 

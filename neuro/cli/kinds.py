@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from pathlib import Path
 
 from neuro.errors import FormatError, UsageError
@@ -24,7 +25,7 @@ def check_name(model: str) -> Place:
         raise UsageError(f"model {model!r}", fact, f"Pass the module that was exported, like mine.py:net; {_EXPORT}")
     if path.suffix in TORCH_FILES:
         raise UsageError(f"model {model!r}", *_torch_file(path))
-    if path.suffix == ".py" and ":" not in model and path.is_file():
+    if path.suffix == ".py" and ":" not in model and os.path.isfile(path):
         raise UsageError(f"model {model!r}", "it names a file, and not what in it returns the network", _write_it_like(path))
     return locate(model)
 
@@ -32,7 +33,7 @@ def check_name(model: str) -> Place:
 def check_folder(model: str) -> None:
     """Refuse a folder as a model; where it is one of Hugging Face's, say what its network is and how it is run."""
     folder = Path(model)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return
     from neuro.weights import weight_files
 
