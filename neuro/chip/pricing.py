@@ -88,11 +88,10 @@ def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bi
     )
 
 
-def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> StepTimes:
-    """Times of every timed sample and step."""
-    t, shape = chip.time, counts.far.shape[:2]
-    each = counts.each
-    send = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
+def core_times(counts: Counts, chip: Chip) -> tuple[Floats, Floats]:
+    """Times (ns) in which each core sends, its neurons included, and receives: (timed samples, steps, rows of counts) each."""
+    t, each = chip.time, counts.each
+    send: Floats = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
     send += counts.updates / counts.samples * neuron_ns(chip)
     for name, counted in _PROGRAM.items():
         send += getattr(counts, counted) / counts.samples * (getattr(t, name) or 0.0)
@@ -101,6 +100,13 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
     receive = each[..., IN] * (t.axon_in or 0.0)
     for i, form in enumerate(ENCODINGS):
         receive += each[..., SYNOPS + i] * (getattr(t, f"synop_{form}") or 0.0)
+    return send, np.asarray(receive, np.float64)
+
+
+def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> StepTimes:
+    """Times of every timed sample and step."""
+    t, shape = chip.time, counts.far.shape[:2]
+    send, receive = core_times(counts, chip)
     network = drained_ns if drained_ns is not None else _analytic(counts, chip)
     return StepTimes(
         barrier=np.full(shape, barrier_ns(chip, counts.tiles)),
