@@ -83,7 +83,7 @@ class Comparison(TableRepr):
     """`crossing` says where the chip stops winning; `rows` are the targets; `conditions` what the numbers hold for.
 
     `crossings` are the same in numbers, machine by machine. `refused` names the machines that no model can cost for this
-    network, with the reason; `machines` are the others, with their figures.
+    network, with the reason; `machines` are the others, with their figures. `curves`: their rows at batches 1, 2, 4, ..., 1024.
     """
 
     crossing: str
@@ -92,6 +92,7 @@ class Comparison(TableRepr):
     refused: tuple[str, ...] = ()
     crossings: tuple[Crossing, ...] = ()
     machines: tuple[Machine, ...] = ()
+    curves: tuple[Row, ...] = ()
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -154,7 +155,8 @@ def compare(
     conditions = (*_conditions(workload, chip_run.bill, bills), *(f"left out: {reason}" for reason in refused))
     crossings = _crossings(workload, chip_run.bill, targets)
     sentence = _sentence(workload, chip_run.bill, targets, crossings)
-    return Comparison(sentence, rows, conditions, tuple(refused), crossings, tuple(targets))
+    curves = tuple(row_of(cost(workload, machine, batch=batch)) for machine in targets for batch in _BATCHES)
+    return Comparison(sentence, rows, conditions, tuple(refused), crossings, tuple(targets), curves)
 
 
 def _with_errors(row: Row, machine: Machine) -> Row:

@@ -1,14 +1,11 @@
 """The demonstration's data is split cleanly and its network trains the same way every time."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 from neuro.digits.data import load_digits
 from neuro.digits.model import train
-from neuro.errors import NeuroError
 
 
 def weights(model: torch.nn.Module) -> list[np.ndarray]:
@@ -49,7 +46,17 @@ def test_same_seed_same_weights_and_torch_is_left_alone() -> None:
     assert not np.array_equal(first[0], other[0])
 
 
-def test_without_scikit_learn_it_says_how_to_get_the_digits(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(NeuroError, match=r"digits: they come with scikit-learn, .* pip install 'neuro-emulator\[data\]'"):
-        load_digits()
+def test_they_are_those_of_scikit_learn_in_its_order(monkeypatch) -> None:
+    packaged = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Unmoved())
+    digits = load_digits()
+    images = np.concatenate([digits.x_held_out, digits.x_train])
+    assert np.array_equal(images.reshape(-1, 64) * 16, packaged[0])
+    assert np.array_equal(np.concatenate([digits.y_held_out, digits.y_train]), packaged[1])
+
+
+class Unmoved:
+    """Draws no order."""
+
+    def permutation(self, count: int) -> np.ndarray:
+        return np.arange(count)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.notebooks import lessons, notebook
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -13,6 +15,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
     [
         ("first_steps", ("5 of 128 cores", "total energy", "99."), {"network.safetensors", "report.html"}),
         ("accuracy_against_energy", ("worth considering: ", "graded"), set()),
+        ("by_hand", ("lags heard: [-5 -4 -3 -2 -1  0  1  2  3  4  5]", "total"), set()),
+        ("does_it_pay", ("Does it pay?", "At 10.0 /s, waiting included, loihi2 draws"), {"report.html"}),
         ("your_own_chip", ("my-chip", "at my prices", "it needs 15 cores, 4 are there"), {"my_chip.toml", "tiny_chip.toml"}),
     ],
 )
@@ -23,7 +27,30 @@ def test_example_runs(name, words, files, tmp_path, monkeypatch, capsys) -> None
     for word in words:
         assert word in printed
     assert {path.name for path in tmp_path.iterdir()} == files
-    if "report.html" in files:
+    if name == "first_steps":
         page = (tmp_path / "report.html").read_text()
         assert "timesteps seen by the readout" in page
         assert "Every message of the first sample" in page
+
+
+@pytest.mark.parametrize("example", lessons(), ids=lambda path: path.stem)
+def test_a_notebook_is_its_example(example) -> None:
+    made = notebook(example.read_text())
+    assert {"cells", "metadata", "nbformat", "nbformat_minor"} == set(made)
+    code = [line for cell in made["cells"] if cell["cell_type"] == "code" for line in "".join(cell["source"]).split("\n")]
+    assert [line for line in code if line] == [line for line in _code(example.read_text()) if line], (
+        "cells hold all of the code, in order"
+    )
+    assert made["cells"][0]["cell_type"] == "markdown"
+    assert made["cells"][0]["source"][0].startswith("# ")
+
+
+def _code(text: str) -> list[str]:
+    """Lines of code cells: what stands behind a line of # %% alone."""
+    kept, prose = [], False
+    for line in text.splitlines():
+        if line.startswith("# %%"):
+            prose = "[markdown]" in line
+        elif not prose:
+            kept.append(line)
+    return kept

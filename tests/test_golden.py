@@ -17,8 +17,6 @@ def recorded(name: str) -> dict:
 
 @pytest.mark.parametrize("name", record.CASES)
 def test_numbers_are_those_that_were_recorded(name: str) -> None:
-    if name == "demo":
-        pytest.importorskip("sklearn", reason="the extra `data` is not installed")
     then, now = recorded(name), record.CASES[name]()
     assert json.loads(json.dumps(now["exact"])) == then["exact"]
     assert now["close"].keys() == then["close"].keys()
@@ -35,7 +33,6 @@ def test_stored_weights_still_convert_to_the_stored_network() -> None:
 
     Where a conversion was changed on purpose: `python tests/golden/record.py demo`, and say so in the commit.
     """
-    pytest.importorskip("sklearn", reason="the extra `data` is not installed")
     then, now = neuro.Network.load(record.NETWORK), record.converted_digits().network
     assert [p.name for p in now.populations] == [p.name for p in then.populations]
     for old, new in zip(then.projections, now.projections, strict=True):

@@ -117,7 +117,7 @@ def test_demo_prints_what_it_must_not_hide(demo) -> None:
 
 def test_demo_page_is_small_and_complete(demo) -> None:
     page = (demo / "report.html").read_text()
-    assert len(page.encode()) < 400_000
+    assert len(page.encode()) < 600_000
     for name in ("accuracy", "energy", "chip", "spikes", "comparison", "constants", "reproduce"):
         assert f'<section id="{name}">' in page
     assert page.count("<svg ") >= 8
@@ -129,7 +129,7 @@ def test_run_a_module_from_the_current_folder(desk) -> None:
     found = json.loads((desk / "out.json").read_text())
     assert set(found) >= KEYS
     assert (found["samples"], found["code"], len(found["comparison"])) == (40, "graded", 1 + 2 * len(EDGE))
-    assert (desk / "out.html").stat().st_size < 400_000
+    assert (desk / "out.html").stat().st_size < 600_000
 
 
 def test_a_chip_of_narrow_potentials_runs_a_float_network(desk, monkeypatch, capsys) -> None:

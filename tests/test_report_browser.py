@@ -50,7 +50,7 @@ def test_a_sweep_shows_well(tmp_path, width, dark) -> None:
 
 def test_the_page_prints_on_a_few_sheets(demo, tmp_path) -> None:
     sheets = printed(demo / "report.html", tmp_path)
-    assert 3 <= sheets <= 20
+    assert 2 <= sheets <= 5
 
 
 def test_the_browser_would_notice(tmp_path) -> None:

@@ -82,7 +82,7 @@ def test_page_asks_for_nothing() -> None:
     assert "http://" not in html
     assert "https://" not in html
     assert all(used.startswith("data:") for used in re.findall(r'(?:src|href)="([^"#][^"]*)"', html))
-    assert len(html) < 400_000
+    assert len(html) < 600_000
 
 
 def test_a_raster_too_full_is_thinned() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.bill import Bill, Part
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
+from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import ENCODINGS, WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
 from neuro.sourced import weakest
 
@@ -88,11 +89,10 @@ def price(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> Bi
     )
 
 
-def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> StepTimes:
-    """Times of every timed sample and step."""
-    t, shape = chip.time, counts.far.shape[:2]
-    each = counts.each
-    send = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
+def core_times(counts: Counts, chip: Chip) -> tuple[Floats, Floats]:
+    """Times (ns) in which each core sends, its neurons included, and receives: (timed samples, steps, rows of counts) each."""
+    t, each = chip.time, counts.each
+    send: Floats = each[..., SPIKES] * (t.spike or 0.0) + each[..., OUT] * (t.axon_out or 0.0)
     send += counts.updates / counts.samples * neuron_ns(chip)
     for name, counted in _PROGRAM.items():
         send += getattr(counts, counted) / counts.samples * (getattr(t, name) or 0.0)
@@ -101,6 +101,13 @@ def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) 
     receive = each[..., IN] * (t.axon_in or 0.0)
     for i, form in enumerate(ENCODINGS):
         receive += each[..., SYNOPS + i] * (getattr(t, f"synop_{form}") or 0.0)
+    return send, np.asarray(receive, np.float64)
+
+
+def step_times(counts: Counts, chip: Chip, *, drained_ns: Floats | None = None) -> StepTimes:
+    """Times of every timed sample and step."""
+    t, shape = chip.time, counts.far.shape[:2]
+    send, receive = core_times(counts, chip)
     network = drained_ns if drained_ns is not None else _analytic(counts, chip)
     return StepTimes(
         barrier=np.full(shape, barrier_ns(chip, counts.tiles)),
@@ -123,29 +130,34 @@ def _analytic(counts: Counts, chip: Chip) -> Floats:
     return network
 
 
-def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
-    e, n = chip.energy, counts.samples
-    synops = {f"energy.synop_{form}": table.sum() for form, table in counts.synops.items()}
-    changed = counts.restless if e.update_when == "restless" else counts.driven
-    on_chip = counts.spikes[:, :-1].sum()
-    lines: list[tuple[str, dict[str, float]]] = [
+def energy_terms(counts: Counts, chip: Chip) -> tuple[tuple[str, dict[str, Ints]], ...]:
+    """Each part of the dynamic energy: its name, and how often each price is paid, by step (steps,), all samples together."""
+    synops = {f"energy.synop_{form}": table.sum(axis=1) for form, table in counts.synops.items()}
+    changed = counts.restless if chip.energy.update_when == "restless" else counts.driven
+    barriers = np.full(counts.steps, counts.chips * counts.samples, np.int64)
+    lines: list[tuple[str, dict[str, Ints]]] = [
         ("synapse", synops),
-        ("neuron", {"energy.neuron_access": counts.updates.sum(), "energy.neuron_update": changed.sum()}),
-        ("spike", {"energy.spike": on_chip}),
-        ("axon_out", {"energy.axon_out": counts.packets_out[:, :-1].sum()}),
-        ("axon_in", {"energy.axon_in": counts.packets_in.sum()}),
-        ("hops", dict(zip(_HOPS, counts.hops.sum(axis=0), strict=True))),
-        ("barrier", {"energy.barrier": counts.steps * counts.chips * n}),
+        ("neuron", {"energy.neuron_access": counts.updates.sum(axis=1), "energy.neuron_update": changed}),
+        ("spike", {"energy.spike": counts.spikes[:, :-1].sum(axis=1)}),
+        ("axon_out", {"energy.axon_out": counts.packets_out[:, :-1].sum(axis=1)}),
+        ("axon_in", {"energy.axon_in": counts.packets_in.sum(axis=1)}),
+        ("hops", dict(zip(_HOPS, counts.hops.T, strict=True))),
+        ("barrier", {"energy.barrier": barriers}),
     ]
-    program = {f"energy.{name}": getattr(counts, counted).sum() for name, counted in _PROGRAM.items()}
-    if any(program.values()):
+    program = {f"energy.{name}": getattr(counts, counted).sum(axis=1) for name, counted in _PROGRAM.items()}
+    if any(values.any() for values in program.values()):
         lines.insert(2, ("program", program))
     if counts.synaptic_updates.any():
-        lines.insert(1, ("learning", {"energy.synaptic_update": counts.synaptic_updates.sum()}))
-    for name, terms in lines:
+        lines.insert(1, ("learning", {"energy.synaptic_update": counts.synaptic_updates.sum(axis=1)}))
+    return tuple(lines)
+
+
+def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
+    for name, by_step in energy_terms(counts, chip):
+        terms = {key: float(values.sum()) for key, values in by_step.items()}
         used = [key for key, count in terms.items() if count]
         unknown = bool(used) and all(chip.value(key) is None for key in used)
-        energy = sum(float(chip.value(key) or 0.0) * float(count) for key, count in terms.items()) / n
+        energy = sum(float(chip.value(key) or 0.0) * count for key, count in terms.items()) / counts.samples
         yield Part(name, None if unknown else energy, "dynamic", _basis(chip, used))
     if not latency:
         return  # how long the chip is switched on is not known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,6 +47,8 @@ _WITHIN = "Emulate for so many seconds at most; refused as soon as the first sam
 Within = Annotated[float | None, typer.Option("--within", metavar="S", help=_WITHIN, show_default=False)]
 _AGAINST = "Machines to compare with: edge, datacentre, all, a name or a .toml file; repeat it. Default: by the network's size."
 Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
+_TRACE = "Write the first sample as a trace for ui.perfetto.dev: cores, steps, packets."
+Trace = Annotated[Path | None, typer.Option("--trace", metavar="FILE", help=_TRACE)]
 AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes too.")]
 
 
@@ -71,6 +74,7 @@ def run(
     arrivals: Arrivals = None,
     deadline: Deadline = None,
     prices: PriceFile = None,
+    trace: Trace = None,
     report: Report = None,
     json: Json = None,
     quiet: Quiet = False,
@@ -101,11 +105,15 @@ def run(
         more_chips=tuple(chip or ())[1:],
         use=UseOptions(rate, battery, arrivals, deadline, prices),
     )
-    check_files({"--report": report, "--json": json}, request.inputs(), code=request.code_files())
+    check_files({"--trace": trace, "--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:
         outcome = study_named(request, work=work)
     from neuro.cli.showing import show
 
+    if trace is not None:
+        from neuro.report.trace import write_trace
+
+        write_trace(trace, outcome.trial.chip_run)
     show(outcome, report=report, json=json, quiet=quiet, hint=_hint(request))
 
 

@@ -107,6 +107,10 @@ def sweep(
 
     A setting that is not possible stops nothing. Every finished point is on disk at once: --resume goes on from there.
     """
+    if search is not None:
+        from neuro.sweeping.genetic import check_installed
+
+        check_installed()
     if (model is None) != (data is None):
         raise UsageError("neuro sweep", "MODEL and --data go together", "Name both, or neither for the handwritten digits")
     for option, value in (("--weights", weights), ("--calibration", calibration), ("--scale", scale)):

@@ -1,4 +1,4 @@
-"""The demonstration task: 1,797 handwritten digits that ship with scikit-learn, and a small network trained on them.
+"""The demonstration task: 1,797 handwritten digits, and a small network trained on them.
 
 `data` knows the images, `model` the network and its training (the only file here that imports torch).
 """

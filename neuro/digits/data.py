@@ -1,18 +1,18 @@
 """The digits as arrays, split once and for all. Knows nothing of networks.
 
 Source: the test part of "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (Alpaydin and
-Kaynak, 1998, CC BY 4.0), as packaged by scikit-learn.
+Kaynak, 1998, CC BY 4.0), in the order in which scikit-learn has them; in digits.safetensors as bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from neuro.errors import NeuroError
+from safetensors.numpy import load
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -30,14 +30,9 @@ class Digits:
 
 
 def load_digits(*, seed: int = 0) -> Digits:
-    """The 1,797 digits in an order drawn with `seed`: 450 held out, 1,347 to train on. Refuses where scikit-learn is absent."""
-    try:
-        from sklearn.datasets import load_digits as packaged
-    except ModuleNotFoundError:
-        raise NeuroError(
-            "digits", "they come with scikit-learn, which is not installed", "pip install 'neuro-emulator[data]'"
-        ) from None
-    images, labels = packaged(return_X_y=True)
+    """The 1,797 digits in an order drawn with `seed`: 450 held out, 1,347 to train on."""
+    packed = load((resources.files("neuro.digits") / "digits.safetensors").read_bytes())
+    images, labels = packed["images"], packed["classes"]
     order = np.random.default_rng(seed).permutation(len(images))
     x: Any = (images.reshape(-1, 1, 8, 8) / 16).astype(np.float32)[order]
     y: Any = labels.astype(np.int64)[order]

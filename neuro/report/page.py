@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from neuro.files import write_text
+from neuro.report.live import Live
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Page:
     cards: tuple[Card, ...]
     verdict: tuple[str, ...]
     sections: tuple[Section, ...]
+    live: Live | None = None
 
 
 def render(page: Page) -> str:

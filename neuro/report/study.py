@@ -22,7 +22,9 @@ from neuro.machines.parameters import sourced_parameters
 from neuro.report import figures
 from neuro.report.faults import fault_section
 from neuro.report.figures_chip import pictures
+from neuro.report.figures_cores import core_timeline, population_map
 from neuro.report.layers import energy_by_population
+from neuro.report.live import live
 from neuro.report.losses import losses_section
 from neuro.report.outcome import Agreement, Losses, Outcome, Trial
 from neuro.report.page import Card, Cell, Figure, Page, PageTable, Section, page_table, write_page
@@ -89,7 +91,7 @@ def write_study(path: Path, outcome: Outcome) -> None:
 def page(outcome: Outcome) -> Page:
     """The page of an outcome; a section whose data is not there is left out."""
     found = result(outcome)
-    sections = (_accuracy, _energy, _chip, _chips, _spikes, _comparison, _serving, _faults, _diagnosis, _constants, _reproduce)
+    sections = (_accuracy, _energy, _chip, _chips, _spikes, _comparison, _serving, _faults, _diagnosis, _reproduce, _constants)
     made = [section for build in sections for section in build(outcome, found)]
     return Page(
         outcome.title,
@@ -97,6 +99,7 @@ def page(outcome: Outcome) -> Page:
         tuple(_cards(outcome, found)),
         _answer(found),
         tuple(made),
+        live(outcome),
     )
 
 
@@ -130,7 +133,7 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     if len(points) > 1:
         caption = "Every code on the same chip and samples; the line joins those that no other beats in both."
         drawn.append(_figure(figures.front(points, outcome.accuracy_ann), caption))
-    names = ("code", "accuracy", "steps", "spikes", "synops", "updates", "packets", "cores", "latency", "dynamic", "total")
+    names = ("code", "accuracy", "total", "dynamic", "latency", "steps", "spikes", "synops", "updates", "packets", "cores")
     rows = [_code_row(row) for row in found["codes"]]
     table = page_table(names, rows, numbers=names[1:], caption="Counts, latency and energy of one inference.", own=0)
     refused = tuple(f"{code}: {why}" for code, why in outcome.refused.items())
@@ -140,9 +143,9 @@ def _accuracy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
 
 def _code_row(row: Mapping[str, Any]) -> list[str | Cell]:
     counted = [Cell(units.count(round(row[name])), row[name]) for name in ("spikes", "synops", "updates", "packets")]
-    joules = [Cell(units.energy(row["energy_pj"][name]), row["energy_pj"][name]) for name in ("dynamic", "total")]
-    steps, cores = str(row["steps"]), str(row["cores_used"])
-    return [row["code"], accuracy(row["accuracy_snn"]), steps, *counted, cores, Cell(units.time(row["latency_ns"])), *joules]
+    joules = [Cell(units.energy(row["energy_pj"][name]), row["energy_pj"][name]) for name in ("total", "dynamic")]
+    steps, cores, latency = str(row["steps"]), str(row["cores_used"]), Cell(units.time(row["latency_ns"]))
+    return [row["code"], accuracy(row["accuracy_snn"]), *joules, latency, steps, *counted, cores]
 
 
 def _energy(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
@@ -196,12 +199,18 @@ def _per_inference(trial: Trial, name: str) -> list[float]:
 def _chip(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]:
     placement = outcome.trial.placement
     captions = {
+        "cores": "The population of each core, the fuller the stronger; rest the pointer on one for its facts. Frames are tiles.",
         "fill": "Neuron compartments taken of each core; cores that are not in use stay empty, frames are tiles.",
         "work": "Synaptic operations of one inference on each core.",
         "links": "Packets of one inference over each link, side by side for its two directions; dots are tiles in use.",
         "steps": "Time of each step, averaged over samples, by what it waits for.",
+        "timeline": "The first sample: when the busiest cores send and receive, and when all wait for the barrier.",
     }
-    drawn = pictures(outcome.trial.chip_run)
+    run = outcome.trial.chip_run
+    own = {"cores": population_map(run), "timeline": core_timeline(run)}
+    drawn = {**pictures(run), **{name: svg for name, svg in own.items() if svg}}
+    if "cores" in drawn:
+        del drawn["fill"]  # which the other map shows too
     text = (
         f"{placement.cores_used} cores of {placement.chip.usable_cores} are in use; "
         f"{units.percent(placement.utilisation)} of their neuron compartments are taken. {placement.chip.scope}",
@@ -247,8 +256,8 @@ def _comparison(outcome: Outcome, found: Mapping[str, Any]) -> Iterator[Section]
         return
     rows = outcome.comparison.rows
     drawn = (_figure(figures.machines(dots(found["comparison"])), _DOTS),)
-    numbers = ("batch", "latency", "throughput", "dynamic", "total", "chip = 1")
-    names = ("target", *numbers[:1], "precision", *numbers[1:], "basis and held-out error")
+    numbers = ("batch", "total", "chip = 1", "latency", "throughput", "dynamic")
+    names = ("target", *numbers[:3], "precision", *numbers[3:], "basis and held-out error")
     cells = [_machine_row(row, rows[0]) for row in rows]
     table = page_table(names, cells, numbers=numbers, caption=_ROWS, own=0, sortable=True)
     conditions = tuple(said for said in outcome.comparison.conditions if said not in found["assumptions"])
@@ -293,12 +302,12 @@ def _machine_row(row: Row, chip: Row) -> list[str | Cell]:
     return [
         row.machine,
         Cell(str(row.batch), row.batch),
+        _ordered(units.energy, row.energy_pj),
+        ratio,
         row.precision,
         _ordered(units.time, row.latency_ns),
         _ordered(units.rate, row.throughput_per_s),
         _ordered(units.energy, row.dynamic_pj),
-        _ordered(units.energy, row.energy_pj),
-        ratio,
         "; ".join(filter(None, [row.basis, _errors(row)])),
     ]
 

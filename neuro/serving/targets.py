@@ -77,7 +77,7 @@ def machine_target(workload: Workload, machine: Machine, batches: int = BATCHES)
         tuple(bill.latency_ns * 1e-9 for bill in bills),
         tuple(bill.batch / bill.throughput_per_s for bill in bills),
         tuple(bill.dynamic_pj * 1e-12 for bill in bills) if known else None,
-        _waiting(machine),
+        waiting_w(machine),
         machine.figures["power.sleep"].value if "power.sleep" in machine.figures else None,
         machine.figures["time.wake"].value * 1e-6 if "time.wake" in machine.figures else None,
         copies=slices,
@@ -85,7 +85,7 @@ def machine_target(workload: Workload, machine: Machine, batches: int = BATCHES)
     )
 
 
-def _waiting(machine: Machine) -> Bounds | None:
+def waiting_w(machine: Machine) -> Bounds | None:
     """Watts while it waits: as given, or assumed for its kind; between nothing and its running power where neither is told."""
     if "power.busy" not in machine.figures:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from neuro.errors import NeuroError
@@ -35,6 +36,12 @@ def search(space: Space, wanted: Search, measure: Measure) -> tuple[Setting, ...
     return tuple(asked)
 
 
+def check_installed() -> None:
+    """Refuse a search where the library that draws its settings is not installed."""
+    if find_spec("optuna") is None:
+        raise NeuroError("search", "optuna is not installed", "pip install 'neuro-emulator[sweep]'")
+
+
 def _drawn(space: Space, trial: Any) -> Setting:
     chosen = {name: trial.suggest_categorical(name, list(values)) for name, values in space.axes().items()}
     return Setting(**chosen).in_effect()
@@ -43,10 +50,9 @@ def _drawn(space: Space, trial: Any) -> Setting:
 @contextmanager
 def _quiet() -> Iterator[Any]:
     """Optuna without its log lines."""
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise NeuroError("search", "optuna is not installed", "pip install 'neuro-emulator[sweep]'") from None
+    check_installed()
+    import optuna
+
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
