@@ -21,6 +21,7 @@ from converters.optimising.sparsity import masked, pattern_masks, share_masks, z
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
 from neuro.chip.spec import Chip
+from neuro.errors import UsageError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.optimising.measure import converted, messages_of, run_on
@@ -47,6 +48,7 @@ class Lesson:
     y: NDArray[np.int64] | None
     calibration: NDArray[np.float32]
     augment: Augment | None = None
+    teacher: Graph | None = None  # whose answers are learned in place of the network's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Rounds:
         """The next stand, whose dynamic energy is to be `target_pj`, and the recipe by which it was made. progress: the number
         of this round, and how many there are."""
         number, share_of = progress[0], progress[0] / progress[1]
-        stand = self.thinned(stand, share_of)
+        stand = self.thinned(self.shaped(stand) if number == 1 else stand, share_of)
         now, removed = self.priced(stand), 0
         share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
         for _ in range(PASSES if self.settings.channels else 0):
@@ -131,6 +133,23 @@ class Rounds:
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
+
+    def shaped(self, stand: Stand) -> Stand:
+        """The stand with the widths that the settings name: in each layer the channels with the highest scores, its share of
+        them."""
+        if not self.settings.widths:
+            return stand
+        groups = channel_groups(stand.graph)
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
+        removed: set[int] = set()
+        for name, share in self.settings.widths:
+            if name not in groups.of:
+                raise UsageError("optimise, widths", f"there is no layer {name!r}", f"Use one of {', '.join(groups.of)}")
+            mine = sorted((g for g in set(groups.of[name].tolist()) if g in scores), key=lambda g: (scores[g], g))
+            removed |= set(mine[: len(mine) - max(1, round(share * len(mine)))])
+        graph, left = without(stand.graph, groups, removed)
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left))
 
     def thinned(self, stand: Stand, done: float) -> Stand:
         """The stand with as many weights at zero as the settings want when `done` of all rounds are begun: most early on, where
@@ -165,8 +184,8 @@ class Rounds:
         s, lesson = self.settings, self.lesson
         training = TrainingPlan(s.steps, s.batch, s.rate, s.labels, s.answers, s.features, allowed, 1000 * s.seed + number)
         return Retraining(
-            teacher=self.teacher,
-            kept=stand.kept,
+            teacher=lesson.teacher or self.teacher,
+            kept={} if lesson.teacher else stand.kept,  # features of another network are no target for these
             x=lesson.x,
             y=lesson.y,
             augment=lesson.augment,
