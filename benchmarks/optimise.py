@@ -198,6 +198,7 @@ def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
         "cpu_s": round(spent),
         "found": found.to_json(),
         "tested": rows,
+        "other_name": ", T = ".join(map(str, case.other or ())),
         "other_code": {n: {**asdict(m), "layers": None} for n, m in others.items()},
         "elsewhere": plain_rows(elsewhere_rows),
         "best": found.best.number,

@@ -76,7 +76,7 @@ def optimise(
     report(what, done, of) hears of the work.
 
     Every point is a saved network with its recipe; what is stated of it was measured by emulation on the validation part.
-    Raises ConversionError for a network that is not of rectified layers, UsageError where the folder holds another
+    Raises UsageError for a network that is not of rectified layers, and where the folder holds another
     optimisation.
     """
     plan = OptimisePlan(goal or OptimiseGoal(), settings or OptimiseSettings())
@@ -94,8 +94,9 @@ def split(
     from converters.evaluation import logits
     from converters.folding import fold
     from converters.pipeline import float_graph
+    from converters.values.tail import split_tail
 
-    graph = fold(float_graph(model, x))
+    graph, _ = split_tail(fold(float_graph(model, x)))  # a last softmax changes no decision
     if computes_with_values(graph):
         fact = "it computes with values that no rectifier sends"
         raise UsageError("optimise", fact, "Convert it with converters.convert, or use a network of rectified layers")
@@ -125,8 +126,9 @@ def with_teacher(parts: Parts, teacher: Any) -> Parts:
         return parts
     from converters.folding import fold
     from converters.pipeline import float_graph
+    from converters.values.tail import split_tail
 
-    graph, own = fold(float_graph(teacher, parts.lesson.x)), parts.graph
+    (graph, _), own = split_tail(fold(float_graph(teacher, parts.lesson.x))), parts.graph
     theirs, ours = ((one.inputs[0].shape, one.output.shape) for one in (graph, own))
     if theirs != ours:
         fact = f"it takes {theirs[0]} and answers {theirs[1]}, the network {ours[0]} and {ours[1]}"

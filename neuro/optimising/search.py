@@ -25,6 +25,7 @@ from neuro.sweeping.settings import Search, digest
 Axis = Sequence[Any]
 _GOAL = "energy"  # the axis that is the goal's; the others are the settings'
 _WIDTH = "width "
+_FIELDS = ("code", "timesteps", "energy", "channels", "score", "answers", "sparsity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class OptimiseSpace:
     fields of `OptimiseSettings`. widths: shares of a layer's channels to try, for every layer of channels that can leave; none:
     widths follow from the scores alone."""
 
+    code: tuple[str, ...] = ("graded",)
+    timesteps: tuple[int, ...] = (16,)
     energy: tuple[float, ...] = (1.5, 2.0, 3.0)
     channels: tuple[float, ...] = (0.25, 0.5, 0.75)
     score: tuple[str, ...] = ("fisher", "movement")
@@ -42,7 +45,7 @@ class OptimiseSpace:
 
     def axes(self, layers: Sequence[str]) -> dict[str, Axis]:
         """The values of each choice."""
-        made: dict[str, Axis] = {name: getattr(self, name) for name in ("energy", "channels", "score", "answers", "sparsity")}
+        made: dict[str, Axis] = {name: getattr(self, name) for name in _FIELDS}
         for name, values in made.items():
             if not values:
                 raise UsageError(f"space, {name}", "there is no value", "Name at least one")
