@@ -108,9 +108,9 @@ def cifar(code: str, timesteps: int) -> Case:
             torch.manual_seed(int(rng.integers(2**31)))
             return crop(torch.as_tensor(batch), 4, True).numpy()
 
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=500)
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=250)
     learn, choose, test = (x[:-500], y[:-500]), (x[-500:], y[-500:]), (xt[:1000], yt[:1000])
-    return Case(_trained(resnet20(), "cifar"), learn, choose, test, settings, OptimiseGoal(energy=(2.7,)), moved, ("radix", 6))
+    return Case(_trained(resnet20(), "cifar"), learn, choose, test, settings, OptimiseGoal(energy=(2.7,)), moved)
 
 
 def published(code: str, timesteps: int) -> Case:
