@@ -37,9 +37,10 @@ def measured(case: dict[str, Any]) -> str:
     rows += [_row(case.get("other_name", "other"), case, number, other) for number in other]
     samples = case["tested"]["0"]["samples"]
     chosen = case["found"]["points"][0]["samples"]
+    exact = f"float network {100 * case['float']:.2f} %; " if "float" in case else ""
     head = (
-        f"`{case['case']}`: tested on {samples:,} samples, chosen on {chosen:,} others; seed {settings['seed']}, "
-        f"{settings['steps']} steps a round, {case['cpu_s'] / 60:.0f} minutes of CPU."
+        f"`{case['case']}`: tested on {samples:,} samples, chosen on {chosen:,} others; {exact}"
+        f"seed {settings['seed']}, {settings['steps']} steps a round."
     )
     return head + "\n\n" + table(COLUMNS, rows)
 
