@@ -14,7 +14,8 @@ from converters.optimising.messages import layer_prices, ones
 from converters.optimising.reading import read_entries
 from converters.optimising.scores import channel_scores, weight_scores
 from converters.optimising.student import Coding, Student
-from neuro.optimising.measure import measures, messages_of
+from neuro.chip.cutting.capabilities import able_codes
+from neuro.optimising.measure import converted, measures, messages_of, run_on
 from neuro.optimising.prices import expected_pj, message_prices
 from neuro.optimising.rounds import Lesson, Rounds, savings
 from tests.optimising import CHIP, Residual, data, emulated, learned
@@ -33,6 +34,19 @@ def test_prices_of_messages_add_up_to_the_bill(code, timesteps):
     assert by_message == pytest.approx(sum(parts[name] for name in MESSAGES), rel=1e-12)
     network = ran.placement.network
     assert sum(each * network[name].size for name, each in prices.update.items()) == pytest.approx(parts["neuron"], rel=1e-12)
+
+
+@pytest.mark.parametrize("chip", ["loihi1-davies2018", "loihi2-oheo", "loihi2-x8", "spinnaker2"])
+def test_prices_add_up_on_every_kind_of_chip(chip):
+    """Lists that skip zeros, boards of several chips, trees of packets, chips whose updates cost when driven."""
+    spec = neuro.load_chip(chip)
+    code = "graded" if "graded" in able_codes(spec) else "rate"
+    ran = run_on(converted(GRAPH, X[:64], spec, {"code": code, "timesteps": 8}), spec, X[:20])
+    prices, sent = message_prices(ran), messages_of(ran)
+    by_message = expected_pj(prices, {name: sent[name] for name in prices.by_neuron})
+    updated = sum(each * ran.placement.network[name].size for name, each in prices.update.items())
+    parts = {part.name: part.energy_pj or 0.0 for part in ran.bill.parts if part.kind == "dynamic"}
+    assert by_message + updated == pytest.approx(ran.bill.dynamic_pj - parts.get("barrier", 0.0), rel=1e-9)
 
 
 def test_layers_share_out_the_whole_dynamic_energy():

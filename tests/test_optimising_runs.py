@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import converters
 import neuro
@@ -147,6 +149,17 @@ def test_it_has_one_name_in_both_packages():
 def test_what_cannot_be_asked_for(wrong, message):
     with pytest.raises(UsageError, match=message):
         [{"goal": neuro.OptimiseGoal, "settings": neuro.OptimiseSettings}[name](**values) for name, values in wrong.items()]
+
+
+def test_a_last_softmax_stays_with_the_host_and_values_are_refused():
+    with torch.random.fork_rng(devices=()):
+        plain = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+        smooth = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.GELU(), nn.Linear(8, 4)).eval()
+    parts = split(nn.Sequential(plain, nn.Softmax(1)), X, Y, None, 0)
+    assert parts.graph.layers[-1].op == "linear"
+    assert parts.accuracy_ann == split(plain, X, Y, None, 0).accuracy_ann
+    with pytest.raises(UsageError, match="computes with values"):
+        split(smooth, X, Y, None, 0)
 
 
 def test_data_that_cannot_be_learned_from():

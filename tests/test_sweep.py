@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import sys
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -159,10 +160,15 @@ def test_what_cannot_be_swept_is_refused(tmp_path) -> None:
 # Search
 
 
+def searched(space: neuro.Space, wanted: neuro.Search, measure: Any) -> tuple[neuro.Setting, ...]:
+    """What a search through a space asked for."""
+    return search(space.axes(), lambda chosen: neuro.Setting(**chosen).in_effect(), wanted, measure)
+
+
 def test_search_without_optuna_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(NeuroError, match=r"search: optuna is not installed. pip install 'neuro-emulator\[sweep\]'"):
-        search(neuro.Space(), neuro.Search(trials=2), dict)
+        searched(neuro.Space(), neuro.Search(trials=2), dict)
 
 
 def test_search_finds_the_front_and_repeats_itself() -> None:
@@ -171,9 +177,9 @@ def test_search_finds_the_front_and_repeats_itself() -> None:
     def measure(asked):
         return {s: None if s.code == "wait" else (s.weight_bits * s.timesteps**0.5, 1.0 * s.timesteps, 1.0) for s in asked}
 
-    found = search(space, neuro.Search(trials=120, population=12, seed=1), measure)
-    assert found == search(space, neuro.Search(trials=120, population=12, seed=1), measure)
-    assert found != search(space, neuro.Search(trials=120, population=12, seed=2), measure)
+    found = searched(space, neuro.Search(trials=120, population=12, seed=1), measure)
+    assert found == searched(space, neuro.Search(trials=120, population=12, seed=1), measure)
+    assert found != searched(space, neuro.Search(trials=120, population=12, seed=2), measure)
     late = [s.weight_bits for s in found[-20:]]
     assert np.mean(late) > 6, "it leans towards what is better"
 

@@ -108,7 +108,7 @@ class _Bill:
 def task_loss(student: Student, got: Passed, x: Tensor, y: Tensor | None, lessons: Lessons, plan: TrainingPlan) -> Tensor:
     """Cross-entropy with the labels, distance of the answers from the teacher's, and relative squared error of the features."""
     names = [name for name in student.theta if name in lessons.kept] if plan.features else []
-    wanted = evaluate(lessons.teacher, {student.input: x}, {*names, lessons.teacher.output.name})
+    wanted = evaluate(lessons.teacher, {lessons.teacher.inputs[0].name: x}, {*names, lessons.teacher.output.name})
     logits = got.values[student.output].reshape(len(x), -1)
     truth = wanted[lessons.teacher.output.name].reshape(len(x), -1)
     loss = plan.answers * answer_loss(logits, truth)

@@ -60,6 +60,7 @@ def optimise(
     settings: OptimiseSettings | None = None,
     minutes: float | None = None,
     augment: Augment | None = None,
+    teacher: Any = None,
     folder: Any = "optimised",
     resume: bool = False,
     report: Report | None = None,
@@ -70,15 +71,16 @@ def optimise(
     (samples,) where known; without, the float network's answers are learned. validation: (inputs, labels or None) that points
     are chosen on; a fifth of `x`, drawn by the seed and then not learned from, when left out. minutes: of training in all
     rounds together, from which the steps of a round follow, by a measurement when the optimisation begins; None:
-    `settings.steps`. augment(batch, generator): a batch varied for training. folder: where points are kept; `resume` goes on
-    with what it holds. report(what, done, of) hears of the work.
+    `settings.steps`. teacher: a network, a larger one perhaps, whose answers are learned in place of the model's own.
+    augment(batch, generator): a batch varied for training. folder: where points are kept; `resume` goes on with what it holds.
+    report(what, done, of) hears of the work.
 
     Every point is a saved network with its recipe; what is stated of it was measured by emulation on the validation part.
-    Raises ConversionError for a network that is not of rectified layers, UsageError where the folder holds another
+    Raises UsageError for a network that is not of rectified layers, and where the folder holds another
     optimisation.
     """
     plan = OptimisePlan(goal or OptimiseGoal(), settings or OptimiseSettings())
-    parts = split(model, x, labels, validation, plan.settings.seed, augment)
+    parts = with_teacher(split(model, x, labels, validation, plan.settings.seed, augment), teacher)
     chosen = load_chip(chip) if isinstance(chip, str) else chip
     return optimise_parts(parts, chosen, plan, Path(folder), minutes=minutes, resume=resume, report=report)
 
@@ -92,8 +94,9 @@ def split(
     from converters.evaluation import logits
     from converters.folding import fold
     from converters.pipeline import float_graph
+    from converters.values.tail import split_tail
 
-    graph = fold(float_graph(model, x))
+    graph, _ = split_tail(fold(float_graph(model, x)))  # a last softmax changes no decision
     if computes_with_values(graph):
         fact = "it computes with values that no rectifier sends"
         raise UsageError("optimise", fact, "Convert it with converters.convert, or use a network of rectified layers")
@@ -115,6 +118,22 @@ def split(
     calibration = inputs[np.linspace(0, len(inputs) - 1, min(CALIBRATION, len(inputs))).astype(int)]
     accuracy = float((decisions == wanted).mean())
     return Parts(graph, Lesson(inputs, y, calibration, augment), other, wanted.astype(np.int64), other_y is not None, accuracy)
+
+
+def with_teacher(parts: Parts, teacher: Any) -> Parts:
+    """The parts with another network, of as many answers, to learn from; None: the network itself."""
+    if teacher is None:
+        return parts
+    from converters.folding import fold
+    from converters.pipeline import float_graph
+    from converters.values.tail import split_tail
+
+    (graph, _), own = split_tail(fold(float_graph(teacher, parts.lesson.x))), parts.graph
+    theirs, ours = ((one.inputs[0].shape, one.output.shape) for one in (graph, own))
+    if theirs != ours:
+        fact = f"it takes {theirs[0]} and answers {theirs[1]}, the network {ours[0]} and {ours[1]}"
+        raise UsageError("teacher", fact, "Pass a network of the same inputs and answers")
+    return replace(parts, lesson=replace(parts.lesson, teacher=graph))
 
 
 def _labels(labels: Any, samples: int) -> NDArray[np.int64]:
@@ -231,5 +250,6 @@ def _fingerprint(parts: Parts) -> list[str]:
     """Of the network and of all data."""
     held = [parts.lesson.x, parts.lesson.calibration, parts.x, parts.wanted]
     held += [] if parts.lesson.y is None else [parts.lesson.y]
-    held += [array for layer in parts.graph.layers for _, array in sorted(layer.arrays.items())]
+    graphs = [parts.graph] if parts.lesson.teacher is None else [parts.graph, parts.lesson.teacher]
+    held += [array for graph in graphs for layer in graph.layers for _, array in sorted(layer.arrays.items())]
     return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in held]

@@ -56,9 +56,10 @@ class OptimiseSettings:
     those with the least `score` for the energy that they save; messages that the activity penalty keeps from being sent save
     the rest. sparsity: share of the weights of each layer that is removed by the last round, step by step; pattern "2:4": of
     four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
-    more where rounding costs the answers more (0: weight_bits everywhere); steps: of training in each round, `batch` samples
-    each; rate: of learning. labels, answers, features: weights of the labels, of the float network's answers, and of its
-    features in training. seed: of the order of samples.
+    more where rounding costs the answers more (0: weight_bits everywhere); widths: layers and the share of their channels that
+    the first round leaves; steps: of training in each round, `batch` samples each; rate: of learning. labels, answers,
+    features: weights of the labels, of the float network's answers, and of its features in training. seed: of the order of
+    samples.
     """
 
     code: str = "graded"
@@ -69,6 +70,7 @@ class OptimiseSettings:
     pattern: str = ""
     weight_bits: int = 8
     average_bits: float = 0.0
+    widths: tuple[tuple[str, float], ...] = ()
     steps: int = 300
     batch: int = 64
     rate: float = 5e-3
@@ -89,6 +91,10 @@ class OptimiseSettings:
             share = real("optimise", name, getattr(self, name), 0, error=UsageError)
             if share > (1 if name == "channels" else 0.99):
                 raise UsageError(f"optimise, {name}", f"{share} is no share that can be taken", "Use a number from 0 to 0.99")
+        widths = tuple(
+            (str(name), real("optimise", f"width of {name!r}", share, 0, 1, error=UsageError)) for name, share in self.widths
+        )
+        object.__setattr__(self, "widths", widths)
         if self.sparsity and self.pattern:
             raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
         if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
@@ -114,7 +120,8 @@ class OptimisePlan:
         try:
             held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
             goal = {**held["goal"], "energy": tuple(held["goal"]["energy"])}
-            return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**held["settings"]))
+            widths = tuple((name, share) for name, share in held["settings"].get("widths", ()))
+            return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**{**held["settings"], "widths": widths}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             fact = f"it is no plan of an optimisation ({type(error).__name__})"
             raise FormatError(str(path), fact, "Begin again in another folder") from None

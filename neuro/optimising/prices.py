@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.counts import own_work
 from neuro.chip.cutting.candidates import on_cores
+from neuro.chip.cutting.limits import updates
 from neuro.chip.cutting.routing import HOST, RoutingTable
 from neuro.chip.emulator import ChipRun
 from neuro.chip.mesh.routes import routes
@@ -71,14 +73,16 @@ def _synop_prices(chip: Chip) -> Floats:
 
 
 def _updates(run: ChipRun) -> dict[str, float]:
-    """Energy of the updates of one neuron of each population, a mean over neurons and samples."""
-    network, e = run.placement.network, run.placement.chip.energy
-    found = {}
+    """Energy of the updates of one neuron of each population, its further passes included, a mean over neurons and samples."""
+    network, chip = run.placement.network, run.placement.chip
+    e, found = chip.energy, {}
     for p in (p for p in network.populations if on_cores(p)):
         counted, steps = run.run.counts[p.name], p.neuron.active_steps(run.run.timesteps)
         changed = counted.restless if e.update_when == "restless" else counted.driven
         each = float(np.sum(changed)) / (p.size * run.run.samples)
-        found[p.name] = steps * (e.neuron_access or 0.0) + each * (e.neuron_update or 0.0)
+        passes = float(own_work(p, steps, chip)[0].sum())
+        one = steps * (e.neuron_access or 0.0) + each * (e.neuron_update or 0.0)
+        found[p.name] = updates(p, chip) * one + passes * (e.neuron_pass or 0.0)
     return found
 
 

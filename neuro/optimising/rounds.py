@@ -21,6 +21,7 @@ from converters.optimising.sparsity import masked, pattern_masks, share_masks, z
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
 from neuro.chip.spec import Chip
+from neuro.errors import UsageError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.optimising.measure import converted, messages_of, run_on
@@ -32,6 +33,7 @@ Kept = Mapping[str, tuple[int, ...]]
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 Report = Callable[[str, int, int], None]  # what is being done, how far, of how much
 PRICED = 64  # samples that a run takes part in whose bill is taken apart for training
+LIVED = 2048  # samples on which a channel that is always zero counts as dead
 SCORED = 512  # samples that scores are taken from
 SENDING = ("relu", "max_pool")
 PASSES = 2  # of removing channels in a round, each by prices measured anew
@@ -47,6 +49,7 @@ class Lesson:
     y: NDArray[np.int64] | None
     calibration: NDArray[np.float32]
     augment: Augment | None = None
+    teacher: Graph | None = None  # whose answers are learned in place of the network's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Rounds:
         """The next stand, whose dynamic energy is to be `target_pj`, and the recipe by which it was made. progress: the number
         of this round, and how many there are."""
         number, share_of = progress[0], progress[0] / progress[1]
-        stand = self.thinned(stand, share_of)
+        stand = self.thinned(self.shaped(stand) if number == 1 else stand, share_of)
         now, removed = self.priced(stand), 0
         share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
         for _ in range(PASSES if self.settings.channels else 0):
@@ -131,6 +134,23 @@ class Rounds:
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
+
+    def shaped(self, stand: Stand) -> Stand:
+        """The stand with the widths that the settings name: in each layer the channels with the highest scores, its share of
+        them."""
+        if not self.settings.widths:
+            return stand
+        groups = channel_groups(stand.graph)
+        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
+        removed: set[int] = set()
+        for name, share in self.settings.widths:
+            if name not in groups.of:
+                raise UsageError("optimise, widths", f"there is no layer {name!r}", f"Use one of {', '.join(groups.of)}")
+            mine = sorted((g for g in set(groups.of[name].tolist()) if g in scores), key=lambda g: (scores[g], g))
+            removed |= set(mine[: len(mine) - max(1, round(share * len(mine)))])
+        graph, left = without(stand.graph, groups, removed)
+        return replace(stand, graph=graph, kept=_remaining(stand.kept, left))
 
     def thinned(self, stand: Stand, done: float) -> Stand:
         """The stand with as many weights at zero as the settings want when `done` of all rounds are begun: most early on, where
@@ -165,8 +185,8 @@ class Rounds:
         s, lesson = self.settings, self.lesson
         training = TrainingPlan(s.steps, s.batch, s.rate, s.labels, s.answers, s.features, allowed, 1000 * s.seed + number)
         return Retraining(
-            teacher=self.teacher,
-            kept=stand.kept,
+            teacher=lesson.teacher or self.teacher,
+            kept={} if lesson.teacher else stand.kept,  # features of another network are no target for these
             x=lesson.x,
             y=lesson.y,
             augment=lesson.augment,
@@ -204,9 +224,11 @@ class Rounds:
         return replace(stand, graph=graph, kept=_remaining(stand.kept, left)), removed
 
     def alive(self, stand: Stand) -> Stand:
-        """The stand without channels that are zero on everything that is learned from, which changes no answer there."""
-        groups = channel_groups(stand.graph)
-        dead = dead_groups(groups, read_entries(stand.graph, self.lesson.x))
+        """The stand without channels that are zero on up to 2,048 samples that are learned from, which changes no answer
+        there."""
+        groups, x = channel_groups(stand.graph), self.lesson.x
+        some = x[np.linspace(0, len(x) - 1, min(LIVED, len(x))).astype(int)]
+        dead = dead_groups(groups, read_entries(stand.graph, some))
         if not len(dead):
             return stand
         graph, left = without(stand.graph, groups, dead.tolist())

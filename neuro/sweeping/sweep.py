@@ -114,12 +114,16 @@ def sweep_subject(
     with open_journal(folder / JOURNAL, about) as journal, _measurer(options, known, folder) as measurer:
         write_text(folder / PLAN, plan.to_json())
         work = _Work(journal, measurer, plan, options.progress)
-        settings = plan.space.settings() if plan.search is None else search(plan.space, plan.search, work.values)
+        settings = plan.space.settings() if plan.search is None else search(plan.space.axes(), _setting, plan.search, work.values)
         work.measure(settings)
         points = tuple(work.point(setting) for setting in settings)
     found = Sweep(known.title, points, len(known.labels), known.accuracy_ann)
     found.save(folder)
     return found
+
+
+def _setting(chosen: dict[str, Any]) -> Setting:
+    return Setting(**chosen).in_effect()
 
 
 def _keep_subject(subject: SweepSubject | None, folder: Path) -> str:

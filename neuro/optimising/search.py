@@ -1,0 +1,147 @@
+"""search(model, x, ...) -> Found: which widths, shares and scores make the best networks, by NSGA-II with the chip's bill as
+the measure.
+
+Each trial is an optimisation of its own, in a folder of its own: trained and pruned, then emulated. A killed search repeats its
+proposals, which depend on the seed and on what was measured alone, and finds the trials that are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from neuro.chip.files import load_chip
+from neuro.chip.spec import Chip
+from neuro.errors import FitError, UsageError
+from neuro.optimising.found import Optimised, OptimisedPoint, front_of
+from neuro.optimising.optimise import Parts, optimise_parts, split
+from neuro.optimising.plan import OptimiseGoal, OptimisePlan, OptimiseSettings
+from neuro.optimising.rounds import Report
+from neuro.sweeping.genetic import search as genetic
+from neuro.sweeping.settings import Search, digest
+
+Axis = Sequence[Any]
+_GOAL = "energy"  # the axis that is the goal's; the others are the settings'
+_WIDTH = "width "
+_FIELDS = ("code", "timesteps", "energy", "channels", "score", "answers", "sparsity")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiseSpace:
+    """What a search varies. energy: how many times less the one round of a trial aims at. channels, score, answers, sparsity:
+    fields of `OptimiseSettings`. widths: shares of a layer's channels to try, for every layer of channels that can leave; none:
+    widths follow from the scores alone."""
+
+    code: tuple[str, ...] = ("graded",)
+    timesteps: tuple[int, ...] = (16,)
+    energy: tuple[float, ...] = (1.5, 2.0, 3.0)
+    channels: tuple[float, ...] = (0.25, 0.5, 0.75)
+    score: tuple[str, ...] = ("fisher", "movement")
+    answers: tuple[float, ...] = (1.0,)
+    sparsity: tuple[float, ...] = (0.0,)
+    widths: tuple[float, ...] = ()
+
+    def axes(self, layers: Sequence[str]) -> dict[str, Axis]:
+        """The values of each choice."""
+        made: dict[str, Axis] = {name: getattr(self, name) for name in _FIELDS}
+        for name, values in made.items():
+            if not values:
+                raise UsageError(f"space, {name}", "there is no value", "Name at least one")
+        return made | {_WIDTH + name: self.widths for name in layers if self.widths}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Every trial in the order in which it was asked for, and the points of all."""
+
+    trials: tuple[Optimised, ...] = field(default_factory=tuple)
+
+    @property
+    def front(self) -> tuple[OptimisedPoint, ...]:
+        """Points of any trial that no other beats, the start once."""
+        points = [trial.points[-1] for trial in self.trials] + [trial.start for trial in self.trials[:1]]
+        return front_of(points)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The choices of a trial, by name."""
+
+    chosen: tuple[tuple[str, Any], ...]
+
+    def plan(self, settings: OptimiseSettings) -> OptimisePlan:
+        """The plan that these choices make of some settings."""
+        chosen = dict(self.chosen)
+        goal = OptimiseGoal(energy=(chosen.pop(_GOAL),))
+        widths = tuple((name.removeprefix(_WIDTH), share) for name, share in chosen.items() if name.startswith(_WIDTH))
+        plain = {name: value for name, value in chosen.items() if not name.startswith(_WIDTH)}
+        return OptimisePlan(goal, replace(settings, **plain, widths=widths))
+
+
+def search(
+    model: Any,
+    x: Any,
+    *,
+    labels: Any = None,
+    validation: tuple[Any, Any] | None = None,
+    chip: str | Chip = "loihi2",
+    space: OptimiseSpace | None = None,
+    trials: int = 24,
+    population: int = 8,
+    settings: OptimiseSettings | None = None,
+    folder: Any = "searched",
+    report: Report | None = None,
+) -> Found:
+    """Try optimisations of one round, as NSGA-II proposes them by accuracy, dynamic energy and latency on the validation part.
+
+    The arguments are those of `optimise`; settings: of every trial, where the space says nothing. What the folder holds is
+    taken as done. A trial whose network fits no board is one that failed.
+    """
+    base, chosen = settings or OptimiseSettings(), load_chip(chip) if isinstance(chip, str) else chip
+    wanted = Search(trials, population, base.seed)
+    parts = split(model, x, labels, validation, base.seed)
+    known: dict[Trial, Optimised | None] = {}
+
+    def measure(asked: Sequence[Trial]) -> Mapping[Trial, tuple[float, float, float] | None]:
+        for trial in asked:
+            if trial not in known:
+                known[trial] = _tried(trial, parts, chosen, base, Path(folder))
+                if report:
+                    report("searching", len(known), trials)
+        return {trial: _values(known[trial]) for trial in asked}
+
+    axes = (space or OptimiseSpace()).axes(_widths(parts) if space and space.widths else ())
+    asked = genetic(axes, lambda choices: Trial(tuple(sorted(choices.items()))), wanted, measure)
+    return Found(tuple(found for trial in asked if (found := known[trial]) is not None))
+
+
+def _tried(trial: Trial, parts: Parts, chip: Chip, base: OptimiseSettings, folder: Path) -> Optimised | None:
+    plan = trial.plan(base)
+    try:
+        return optimise_parts(parts, chip, plan, folder / digest(plan.to_json())[:16], resume=True)
+    except FitError:
+        return None
+
+
+def _values(found: Optimised | None) -> tuple[float, float, float] | None:
+    if found is None:
+        return None
+    m = found.points[-1].measured
+    return m.accuracy, m.dynamic_pj, m.latency_ns
+
+
+def _widths(parts: Parts) -> tuple[str, ...]:
+    """One layer for each set of channels that leave together."""
+    from converters.optimising.channels import channel_groups
+
+    groups = channel_groups(parts.graph)
+    seen: set[int] = set()
+    names = []
+    for layer in parts.graph.layers:
+        mine = set(groups.of[layer.name].tolist()) - groups.fixed
+        if layer.op == "relu" and mine and not mine & seen:
+            names.append(layer.name)
+            seen |= mine
+    return tuple(names)
