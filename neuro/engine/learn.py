@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import compiled, inner
+from neuro.engine.tables import U
 
 LOWEST, HIGHEST = -(2**15) - 1, 2**15 - 1
 LARGEST, LEAST_GIVEN = 127, -128
@@ -131,134 +132,209 @@ def multiply(factors: Any, side: int, tables: Any, last: Any, out: Any) -> None:
 
 
 @inner
-def _changed(
-    variable: int, value: Any, own: Any, products: Any, factors: Any, active: Any, at: Any, x: Any, y: Any, i: Any, j: Any,
-    bias: int, low: int, high: int,
-) -> Any:  # fmt: skip
-    """One synaptic variable after the products of which the dependency holds; own: weight and tags before."""
-    total: Any = np.int64(value) << 7
-    for p in range(len(products)):
-        on = products[p, DEPENDENCY]
-        if products[p, VARIABLE] != variable or not active[on] or (on == ON_EPOCH and not products[p, PERIOD]):
-            continue
-        s = at[on]
-        change = products[p, MANTISSA] * np.int64(x[p, s, i]) * np.int64(y[p, s, j])
-        for f in range(products[p, FIRST], products[p, LAST]):
-            given = np.int64(own[factors[f, PLACE]]) + factors[f, ADDED]
-            if factors[f, SIGN]:
-                given = np.int64(given > 0) - np.int64(given < 0)
-            bound: Any = np.int64(1) << factors[f, BITS]
-            change *= min(max(given, -bound), bound - 1)
-        change = (change >> products[p, SHIFT]) << products[p, POWER]
-        total = min(max(total + min(max(change, LOWEST), HIGHEST), LOWEST), HIGHEST)
-    return min(max((total + bias) >> 7, low), high)
+def _visit(  # noqa: C901  # one loop, see below
+    rule: Any, state: Any, listed: Any, count: int, steps_before: Any, steps_behind: Any, due: bool, steps: int, wait: bool
+) -> None:
+    """Change the weights and tags of listed (3, n) synapses: place, source and target of each; with `wait`, leave the new
+    weights in the place of the sources. All in one loop: a call for each synapse would hand over all arrays each time."""
+    products, factors, bounds, changes, x, y, bias = rule
+    weights, first, d, t = state
+    for k in range(count):
+        place, i, j = np.int64(listed[0, k]), np.int64(listed[1, k]), np.int64(listed[2, k])
+        w_old, d_old, t_old = np.int64(weights[first + place]), np.int64(d[place]), np.int64(t[place])
+        for variable in range(3):
+            if not changes[variable]:
+                continue
+            total: Any = (w_old if variable == 0 else d_old if variable == 1 else t_old) << 7
+            for p in range(len(products)):
+                on, s = products[p, DEPENDENCY], np.int64(steps)
+                if on == ON_X0:
+                    s = np.int64(steps_before[i])
+                elif on == ON_Y0:
+                    s = np.int64(steps_behind[j])
+                elif not due or not products[p, PERIOD]:
+                    s = np.int64(0)
+                if s == 0 or products[p, VARIABLE] != variable:
+                    continue
+                change = products[p, MANTISSA] * np.int64(x[p, s - 1, i]) * np.int64(y[p, s - 1, j])
+                for f in range(products[p, FIRST], products[p, LAST]):
+                    which = factors[f, PLACE]
+                    given = (w_old if which == 0 else d_old if which == 1 else t_old) + factors[f, ADDED]
+                    if factors[f, SIGN]:
+                        given = np.int64(given > 0) - np.int64(given < 0)
+                    bound: Any = np.int64(1) << factors[f, BITS]
+                    change *= min(max(given, -bound), bound - 1)
+                change = (change >> products[p, SHIFT]) << products[p, POWER]
+                total = min(max(total + min(max(change, LOWEST), HIGHEST), LOWEST), HIGHEST)
+            value = min(max((total + bias) >> 7, bounds[variable, 0]), bounds[variable, 1])
+            if wait:
+                listed[1, k] = value
+            elif variable == 0:
+                weights[first + place] = value
+            elif variable == 1:
+                d[place] = value
+            else:
+                t[place] = value
 
 
 @inner
-def _visit(rule: Any, state: Any, place: Any, i: Any, j: Any, before: Any, behind: Any, due: bool, steps: int) -> None:
-    """Change the weight and tags of one synapse, which lies at `place`; before, behind: steps of the last spikes, or 0."""
-    products, factors, bounds, changes, x, y, bias = rule
-    weights, first, d, t = state
-    own = (np.int64(weights[first + place]), np.int64(d[place]), np.int64(t[place]))
-    active, at = (before > 0, behind > 0, due), (before - 1, behind - 1, steps - 1)
-    if changes[0]:
-        weights[first + place] = _changed(
-            0, own[0], own, products, factors, active, at, x, y, i, j, bias, bounds[0, 0], bounds[0, 1]
-        )
-    if changes[1]:
-        d[place] = _changed(1, own[1], own, products, factors, active, at, x, y, i, j, bias, bounds[1, 0], bounds[1, 1])
-    if changes[2]:
-        t[place] = _changed(2, own[2], own, products, factors, active, at, x, y, i, j, bias, bounds[2, 0], bounds[2, 1])
+def _list_row(listed: Any, behind: Any, begin: int, end: int, i: int) -> Any:
+    """Note all synapses of a source; returns how many."""
+    for place in range(begin, end):
+        k = place - begin
+        listed[0, k], listed[1, k], listed[2, k] = place, i, behind[place]
+    return end - begin
 
 
 @compiled
 def change_all(
-    rule: Any, state: Any, starts: Any, behind: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any
+    rule: Any, state: Any, wiring: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any, listed: Any
 ) -> Any:
-    """An epoch in which every synapse is due. starts (sources + 1,), behind (synapses,): target neurons. Returns how many."""
+    """An epoch in which every synapse is due; returns how many. Arguments as those of `change_active`."""
+    starts, behind = wiring[0], wiring[1]
     for i in range(len(starts) - 1):
-        for place in range(starts[i], starts[i + 1]):
-            j = behind[place]
-            _visit(rule, state, place, i, j, steps_before[i], steps_behind[j], True, steps)
-            if len(updates):
-                updates[j] += 1
+        count = _list_row(listed, behind, starts[i], starts[i + 1], i)
+        _visit(rule, state, listed, count, steps_before, steps_behind, True, steps, False)
+        if len(updates):
+            for place in range(starts[i], starts[i + 1]):
+                updates[behind[place]] += 1
     return starts[len(starts) - 1]
 
 
 @compiled
-def change_before(
-    rule: Any, state: Any, starts: Any, behind: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any
+def change_active(
+    rule: Any, state: Any, wiring: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any, listed: Any
 ) -> Any:
-    """Synapses that a message reached; returns how many."""
+    """Synapses that a message reached, or whose target fired, as far as products depend on that; returns how many.
+
+    wiring: starts (sources + 1,), behind (synapses,); starts (targets + 1,), before and places (synapses,), target by target.
+    listed (3, 2 synapses): room. Where both happened and products depend on both, the new weights wait there until all others
+    are written: so the loop over a source's synapses has no branches.
+    """
+    products, weights, first, waiting, found = rule[0], state[0], state[1], 0, 0
+    both = _depends(products, ON_X0) and _depends(products, ON_Y0)
+    simple = _simple(rule, ON_X0)
+    if _depends(products, ON_Y0):
+        found, waiting = _change_behind(
+            rule, state, wiring, steps_before, steps_behind, steps, updates, listed, both, simple >= 0
+        )
+    if _depends(products, ON_X0):
+        found += _change_before(rule, state, wiring, steps_before, steps_behind, steps, updates, listed[:, waiting:], simple)
+    for k in range(waiting):
+        weights[U(first + listed[0, k])] = listed[1, k]
+    return found
+
+
+@inner
+def _change_before(
+    rule: Any, state: Any, wiring: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any, listed: Any, simple: int
+) -> Any:
     products, factors, bounds, changes, x, y, bias = rule
     weights, first, d, t = state
-    simple, waits, found = _simple(rule, ON_X0), _depends(products, ON_Y0), 0
+    starts, behind, found = wiring[0], wiring[1], 0
     for i in range(len(starts) - 1):
         if steps_before[i] == 0:
             continue
-        found += starts[i + 1] - starts[i]
-        s = steps_before[i] - 1
+        begin, end, s = starts[i], starts[i + 1], steps_before[i] - 1
+        found += end - begin
         if simple >= 0:
-            scale, shift, power = (
-                np.int32(products[simple, MANTISSA]) * x[simple, s, i],
-                products[simple, SHIFT],
-                products[simple, POWER],
-            )
-            row, low, high = y[simple, s], bounds[0, 0], bounds[0, 1]
-            for place in range(starts[i], starts[i + 1]):
-                j = behind[place]
-                if waits and steps_behind[j] > 0:
-                    _visit(rule, state, place, i, j, steps_before[i], steps_behind[j], False, steps)
-                else:
-                    change = (scale * row[j] >> shift) << power
-                    total = (np.int32(weights[first + place]) << 7) + min(max(change, LOWEST), HIGHEST)
-                    weights[first + place] = min(max((total + bias) >> 7, low), high)
+            scale, shift = products[simple, MANTISSA] * np.int64(x[simple, s, i]), products[simple, SHIFT]
+            how = (scale, shift, products[simple, POWER], bias, bounds[0, 0], bounds[0, 1])
+            if shift == 0:
+                _change_row(weights, first, behind, begin, end, y[simple, s], how)
+            else:
+                _change_shifted_row(weights, first, behind, begin, end, y[simple, s], how)
         else:
-            for place in range(starts[i], starts[i + 1]):
-                j = behind[place]
-                _visit(rule, state, place, i, j, steps_before[i], steps_behind[j], False, steps)
+            count = _list_row(listed, behind, begin, end, i)
+            _visit(rule, state, listed, count, steps_before, steps_behind, False, steps, False)
         if len(updates):
-            for place in range(starts[i], starts[i + 1]):
+            for place in range(begin, end):
                 updates[behind[place]] += 1
     return found
 
 
-@compiled
-def change_behind(
-    rule: Any, state: Any, starts: Any, before: Any, places: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any
-) -> Any:
-    """Synapses whose target fired and that `change_before` has not changed. starts (targets + 1,), before and places
-    (synapses,): source neurons and places, target by target. Returns how many."""
+@inner
+def _change_row(weights: Any, first: int, behind: Any, begin: int, end: int, row: Any, how: Any) -> None:
+    """Weights of one source by its one product, in 32 bits: a product of one trace is not shifted, and fits."""
+    scale, bias, low, high = np.int32(how[0] << how[2]), np.int32(how[3]), np.int32(how[4]), np.int32(how[5])
+    lowest, highest = np.int32(LOWEST), np.int32(HIGHEST)
+    for place in range(U(begin), U(end)):
+        change = min(max(np.int32(scale * row[U(behind[place])]), lowest), highest)
+        total = np.int32(np.int32(np.int32(weights[U(first) + place]) * np.int32(128)) + change + bias)
+        weights[U(first) + place] = min(max(np.int32(total >> 7), low), high)
+
+
+@inner
+def _change_shifted_row(weights: Any, first: int, behind: Any, begin: int, end: int, row: Any, how: Any) -> None:
+    scale, shift, power, bias, low, high = how
+    for place in range(U(begin), U(end)):
+        change = (scale * row[U(behind[place])] >> shift) << power
+        total = (np.int64(weights[U(first) + place]) << 7) + min(max(change, LOWEST), HIGHEST)
+        weights[U(first) + place] = min(max((total + bias) >> 7, low), high)
+
+
+@inner
+def _change_behind(
+    rule: Any, state: Any, wiring: Any, steps_before: Any, steps_behind: Any, steps: int, updates: Any, listed: Any, both: bool,
+    plain: bool,
+) -> Any:  # fmt: skip
+    """Of targets that fired; returns how many that are not counted before the synapse, and how many wait in `listed`.
+
+    both: whether products depend on what is before the synapse too; plain: whether that is changed without a look at both.
+    """
     products, factors, bounds, changes, x, y, bias = rule
     weights, first, d, t = state
-    simple, done, found = _simple(rule, ON_Y0), _depends(products, ON_X0), 0
+    starts, before, places = wiring[2], wiring[3], wiring[4]
+    simple, found, waiting = _simple(rule, ON_Y0), 0, 0
+    sent = np.zeros(len(steps_before), np.uint8)
+    for i in range(len(sent)):
+        sent[i] = both and steps_before[i] > 0
     for j in range(len(starts) - 1):
         if steps_behind[j] == 0:
             continue
-        s, known = steps_behind[j] - 1, found
+        begin, end, s, known, one = starts[j], starts[j + 1], steps_behind[j] - 1, found, max(simple, 0)
+        if both and plain:
+            waiting += _list_column(before, places, begin, end, sent, 1, listed[:, waiting:], j)
         if simple >= 0:
-            scale, shift, power = (
-                np.int32(products[simple, MANTISSA]) * y[simple, s, j],
-                products[simple, SHIFT],
-                products[simple, POWER],
-            )
-            row, low, high = x[simple, s], bounds[0, 0], bounds[0, 1]
-            for k in range(starts[j], starts[j + 1]):
-                i = before[k]
-                if not (done and steps_before[i] > 0):
-                    change = (scale * row[i] >> shift) << power
-                    at = first + places[k]
-                    total = (np.int32(weights[at]) << 7) + min(max(change, LOWEST), HIGHEST)
-                    weights[at] = min(max((total + bias) >> 7, low), high)
-                    found += 1
+            scale = products[one, MANTISSA] * np.int64(y[one, s, j])
+            how = (scale, products[one, SHIFT], products[one, POWER], bias, bounds[0, 0], bounds[0, 1])
+            found += _change_column(weights, first, before, places, begin, end, x[one, s], how, sent)
         else:
-            for k in range(starts[j], starts[j + 1]):
-                i = before[k]
-                if not (done and steps_before[i] > 0):
-                    _visit(rule, state, places[k], i, j, steps_before[i], steps_behind[j], False, steps)
-                    found += 1
+            free = listed[:, waiting:]
+            count = _list_column(before, places, begin, end, sent, 0, free, j)
+            _visit(rule, state, free, count, steps_before, steps_behind, False, steps, False)
+            found += count
         if len(updates):
             updates[j] += found - known
+    _visit(rule, state, listed, waiting, steps_before, steps_behind, False, steps, True)
+    return found, waiting
+
+
+@inner
+def _list_column(before: Any, places: Any, begin: Any, end: Any, sent: Any, wanted: int, listed: Any, j: Any) -> Any:
+    """Note the synapses of a target whose sources sent something (wanted 1), or nothing (0); returns how many."""
+    count = 0
+    for k in range(U(begin), U(end)):
+        if sent[U(before[k])] == wanted:
+            listed[0, count], listed[1, count], listed[2, count] = places[k], before[k], j
+            count += 1
+    return count
+
+
+@inner
+def _change_column(
+    weights: Any, first: int, before: Any, places: Any, begin: Any, end: Any, row: Any, how: Any, sent: Any
+) -> Any:
+    """Weights of one target by its one product, of sources that sent nothing; returns how many."""
+    scale, shift, power, bias, low, high = how
+    found = 0
+    for k in range(U(begin), U(end)):
+        i, at = U(before[k]), U(first) + U(places[k])
+        if not sent[i]:
+            change = (scale * row[i] >> shift) << power
+            total = (np.int64(weights[at]) << 7) + min(max(change, LOWEST), HIGHEST)
+            weights[at] = min(max((total + bias) >> 7, low), high)
+            found += 1
     return found
 
 

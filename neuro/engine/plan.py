@@ -48,6 +48,7 @@ class Plan:
     variables: tuple[int, ...]  # of each population's neurons
     spare: list[Any] = field(default_factory=list)  # workspaces of earlier runs, so that repeated runs need no new memory
     calls: list[Any] = field(default_factory=list)  # what `calls_of` found
+    wiring: dict[int, Any] = field(default_factory=dict)  # where synapses that learn lie, by projection
 
     @property
     def scratch_lanes(self) -> int:

@@ -125,13 +125,15 @@ class Plastic:
 
     def __init__(self, network: Network, plan: Plan, projection: Any, row: int, arenas: tuple[NDArray[Any], ...]) -> None:
         self.projection, self.rule, self.plan = projection, projection.rule, plan
-        self.tables, self.wiring = RuleTables(self.rule), Wiring.of(network, plan, projection, row)
+        self.tables = RuleTables(self.rule)
+        self.wiring = plan.wiring.setdefault(row, None) or Wiring.of(network, plan, projection, row)
+        plan.wiring[row] = self.wiring
         record = plan.projections[row]
         self._weights = arenas[_ARENA[int(record["kind"])]]
         pointers = arenas[5]
         self._first = int(record["weights_at"] + pointers[record["pointers_at"]])
         memory, synapses = projection.memory or Memory(), len(self.wiring.order)
-        self._tags = {name: np.zeros(synapses if name in self.rule.tags else 1, np.int16) for name in ("d", "t")}
+        self._tags = {name: np.zeros(synapses, np.int16) for name in ("d", "t")}
         for name in self.rule.tags:
             given = getattr(memory, name)
             self._tags[name][:] = 0 if given is None else given[self.wiring.order]
@@ -148,6 +150,7 @@ class Plastic:
         self._products = tuple(np.zeros((products, epoch, size), np.int32) for size in sizes)
         self._values = {name: np.zeros(sizes[name in POST_TRACES], np.int64) for name in TRACES}
         self._traces = tuple(np.zeros((max(1, len(self.tables.names)), epoch, size), np.int16) for size in sizes)
+        self._listed = np.zeros((3, 2 * len(self.wiring.order)), np.int32)
         self._places = tuple(np.arange(size) for size in sizes)
 
     def rest(self, memory: Memory | None = None) -> None:
@@ -213,16 +216,9 @@ class Plastic:
         tables, w = self.tables, self.wiring
         rule = (tables.products, tables.factors, tables.bounds, tables.changes, *self._products, bias)
         state = (self._weights, self._first, self._tags["d"], self._tags["t"])
-        if due:
-            return int(L.change_all(rule, state, w.starts, w.behind, self._last[0], self._last[1], self.rule.epoch, counted))
-        found, kinds = 0, tables.products[:, L.DEPENDENCY]
-        if (kinds == L.ON_X0).any():
-            found += L.change_before(rule, state, w.starts, w.behind, self._last[0], self._last[1], self.rule.epoch, counted)
-        if (kinds == L.ON_Y0).any():
-            found += L.change_behind(
-                rule, state, w.starts_behind, w.before, w.places, self._last[0], self._last[1], self.rule.epoch, counted
-            )  # fmt: skip
-        return int(found)
+        wiring = (w.starts, w.behind, w.starts_behind, w.before, w.places)
+        change = L.change_all if due else L.change_active
+        return int(change(rule, state, wiring, self._last[0], self._last[1], self.rule.epoch, counted, self._listed))
 
     def learned(self) -> Any:
         """The projection with the weights, and the memory, that it has now."""

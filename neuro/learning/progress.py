@@ -78,4 +78,5 @@ def learned_projection(projection: Any, synaptic: Mapping[str, Any], epochs: int
     read = projection.rule.traces
     kept_x = np.asarray(x, np.int32) if any(name in read for name in PRE_TRACES) else None
     kept_y = np.asarray(y, np.int32) if any(name in read for name in POST_TRACES) else None
-    return replace(projection.with_weights(stored), memory=Memory(epochs, x=kept_x, y=kept_y, **tags))
+    weights = (*projection.weights[:2], stored) if isinstance(projection.weights, tuple) else stored
+    return replace(projection, weights=weights, memory=Memory(epochs, x=kept_x, y=kept_y, **tags))

@@ -38,8 +38,10 @@ class Sparse(Projection):
             raise NetworkError(self.name, "weights are neither a scipy sparse array nor (pre, post, weight)", "Pass one of them")
         pre, post = (np.asarray(integer_or_array(self.name, "indices", part)).ravel() for part in triple[:2])
         weight = np.atleast_1d(settled_weights(self.name, triple[2]))
-        order = np.lexsort((post, pre))
-        parts = tuple(frozen_array(part[order], np.int32) for part in (pre, post, weight))
+        if not _sorted(pre, post):
+            order = np.lexsort((post, pre))
+            pre, post, weight = pre[order], post[order], weight[order]
+        parts = tuple(frozen_array(part, np.int32) for part in (pre, post, weight))
         object.__setattr__(self, "weights", parts)
         check_exponent(self)
         settle_rule(self)
@@ -68,3 +70,9 @@ class Sparse(Projection):
 
     def with_weights(self, stored: IntArray) -> Self:
         return replace(self, weights=(*self.weights[:2], stored))
+
+
+def _sorted(pre: IntArray, post: IntArray) -> bool:
+    """Whether pairs ascend by source and, of one source, by target."""
+    ahead = np.diff(pre)
+    return bool(((ahead > 0) | ((ahead == 0) & (np.diff(post) >= 0))).all())
