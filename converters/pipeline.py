@@ -25,7 +25,7 @@ from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import Weights, check_weights, finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
-from converters.inputs import input_source
+from converters.inputs import FRAME_BITS, input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
@@ -253,6 +253,8 @@ def _of_values(
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
     settings = replace(settings, value_bits=fixed)
+    if graph.has_frames:
+        settings = replace(settings, source=input_source(calibrated.samples, OF_VALUES, 1, how, FRAME_BITS))
     made = value_network(
         graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias, framed, relayed
     )

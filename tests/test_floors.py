@@ -54,6 +54,7 @@ CONVERTER_FLOORS = [
         "evaluation",
         "folding",
         "frames",
+        "fronts",
         "integrating",
         "linear",
         "modules",

@@ -84,6 +84,16 @@ def test_networks_with_frames_are_saved_and_placed(tmp_path: Path) -> None:
     assert made.diagnosis.layers
 
 
+def test_loops_survive_what_rewrites_and_cuts_graphs() -> None:
+    """A layer behind `previous` is needed though it comes later; a tail is cut off behind a loop."""
+    graph, x = network("lstm"), stream(1, 8, 6)
+    ended = neuro.Graph((*graph.layers, neuro.Layer("p", "softmax", (graph.output.name,), (3,), {}, {"axis": 0})))
+    made = converters.convert(ended, x, code="graded")
+    assert made.tail is not None
+    run = neuro.run(made.network, x[:2])
+    assert np.abs(made.answer(run.frames) - logits(ended, x[:2])).max() < 0.05
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [

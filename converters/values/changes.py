@@ -52,13 +52,7 @@ def _relay(cell: Cell) -> Cell:
 
 def states_of(cells: Sequence[Cell]) -> set[str]:
     """Populations whose dead zone stays 1: sums that come back a frame later, and the products that they are sums of."""
-    by_name = {cell.name: cell for cell in cells}
-    found: set[str] = set()
-    for cell in cells:
-        source = by_name.get(cell.sources[0]) if cell.kind == "previous" else None
-        if source is not None and source.kind == "sum" and source.before == source.name:
-            found |= {source.name, *(name for name in source.sources if by_name[name].kind == "product")}
-    return found
+    return {cell.name for cell in cells if cell.shares}
 
 
 def to_changes(network: Network, dead_zones: Mapping[str, int] | None = None) -> Network:

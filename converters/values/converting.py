@@ -61,7 +61,7 @@ def value_network(
     if noise is not None:
         found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
     made: dict[str, Encoded] = {}
-    around = Around(made, extents(simple, found, samples, framed), widths, steps)
+    around = Around(made, extents(simple, found, samples, framed), widths, steps, _shares(found))
     corrector = Corrector(simple, found, samples, framed) if correct_bias else None
     by_name = {cell.name: cell for cell in found}
     for cell in found:
@@ -76,6 +76,12 @@ def value_network(
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
     return ValueNetwork(network, units, paths, (*_notes(found, network, steps.period), *told), expected, states)
+
+
+def _shares(found: tuple[Cell, ...]) -> dict[str, str]:
+    """Of cells that have the unit of a state, that state; what it was a frame ago among them."""
+    shares = {cell.name: cell.shares for cell in found if cell.shares}
+    return shares | {c.name: shares[c.sources[0]] for c in found if c.kind == "previous" and c.sources[0] in shares}
 
 
 def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:

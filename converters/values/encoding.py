@@ -80,10 +80,15 @@ class Around:
     found: Mapping[str, Extent]
     widths: Widths
     schedule: Schedule
+    shares: Mapping[str, str]  # of cells that have the unit of a state, that state
 
     def timing(self, cell: Cell) -> Timing:
         """When a cell works."""
         return self.schedule.of[cell.name]
+
+    def alike(self, cell: Cell) -> frozenset[str]:
+        """Cells with the same unit as a state: their values join it without rounding."""
+        return frozenset(name for name, state in self.shares.items() if cell.shares and state == cell.shares)
 
 
 def encode(cell: Cell, around: Around, source: Source) -> Encoded:
@@ -150,7 +155,15 @@ class _Scaled:
     kept: tuple[tuple[str, float], ...]
 
 
-def _scaled(cell: Cell, port: Sum, made: Mapping[str, Encoded], extent: Extent, widths: Widths, clipped: bool = False) -> _Scaled:
+def _scaled(
+    cell: Cell,
+    port: Sum,
+    made: Mapping[str, Encoded],
+    extent: Extent,
+    widths: Widths,
+    clipped: bool = False,
+    alike: frozenset[str] = frozenset(),
+) -> _Scaled:
     shape, senders = cell.layer.shape, [made[path.source] for path in port.paths]
     real = [linear.times(path.operator, s.unit, 1.0) for path, s in zip(port.paths, senders, strict=True)]
     sizes = [integers.largest_weight([op]) for op in real]
@@ -160,9 +173,11 @@ def _scaled(cell: Cell, port: Sum, made: Mapping[str, Encoded], extent: Extent, 
     room = reach_of(port, extent, largest.shape)
     whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, widths.limit)
     step = np.where(largest > 0, largest / whole, 1.0)
-    step = np.maximum(
-        step, room / widths.room(clipped)
-    )  # weights that are small beside the bias lose digits, not the sum its range
+    step = np.maximum(step, room / widths.room(clipped))  # small weights beside a large bias lose digits, not the sum its range
+    for path, sender, e in zip(port.paths, senders, exponents, strict=True):
+        if path.source in alike:  # a whole number of steps, the same for all of them
+            unit = np.broadcast_to(sender.unit, shape) / 2.0**e
+            step = unit / np.maximum(np.floor(unit / step * (1 + 1e-9)), 1)
     fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
     rounded = tuple(integers.rounded(op, widths.limit) for op in fine)
     kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
@@ -210,7 +225,7 @@ def _encode_sum(cell: Cell, around: Around) -> Encoded:
     (port,) = cell.ports
     assert isinstance(port, Sum)
     timing = around.timing(cell)
-    scaled = _scaled(cell, port, made, found[cell.before], widths, clipped=timing.together)
+    scaled = _scaled(cell, port, made, found[cell.before], widths, timing.together, around.alike(cell))
     how = lookup(
         cell.layer,
         cell.fused,

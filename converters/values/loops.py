@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neuro.graph import Graph, Layer
 
+_ONE_BY_ONE = ("function", "relu", "add", "multiply")
 _MOVES = ("reshape", "permute", "gather", "identity", "concat")
 
 
@@ -20,7 +21,25 @@ def settle_loops(graph: Graph) -> Graph:
     """The graph with its `previous` layers in that form; one without any as it is."""
     if not graph.has_frames:
         return graph
-    return graph.relayered(_picked(_sunk(_started(graph))).layers)
+    return graph.relayered(_narrowed(_picked(_sunk(_started(graph)))).layers)
+
+
+def _narrowed(graph: Graph) -> Graph:
+    """Layers of one value after the other without first axes of size 1, so that their next axis may be that of channels."""
+    layers: list[Layer] = []
+    for layer in graph.layers:
+        shape = layer.shape
+        while len(shape) > 1 and shape[0] == 1:
+            shape = shape[1:]
+        if layer.op not in _ONE_BY_ONE or shape == layer.shape or any(graph[name].shape != layer.shape for name in layer.inputs):
+            layers.append(layer)
+            continue
+        inputs = tuple(f"{layer.name}.{i}" for i in range(len(layer.inputs)))
+        given = zip(inputs, layer.inputs, strict=True)
+        layers += [Layer(name, "reshape", (source,), shape, where=layer.where) for name, source in given]
+        layers.append(replace(layer, name=f"{layer.name}.values", inputs=inputs, shape=shape))
+        layers.append(Layer(layer.name, "reshape", (f"{layer.name}.values",), layer.shape, where=layer.where))
+    return graph.relayered(layers)
 
 
 def _started(graph: Graph) -> Graph:

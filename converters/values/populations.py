@@ -62,7 +62,7 @@ class Cell:
     previous (the last frame's values of another population) or readout. `before` names the layer with the value of a sum;
     uniform: all its neurons must share one unit; channels: axis along which units may differ else, None for none; argument_bits:
     of the argument of its table, 0 for as many as usual; fused: the part of the graph that the table computes, where it is more
-    than the layer."""
+    than the layer; shares: the state whose unit it has, so that it joins it without rounding."""
 
     name: str
     kind: str
@@ -73,6 +73,7 @@ class Cell:
     before: str = ""
     argument_bits: int = 0
     fused: Fused | None = None
+    shares: str = ""
     channels: int | None = None
 
     @property
@@ -91,6 +92,7 @@ class _Plan:
     names: set[str] = field(default_factory=set)
     fused: dict[str, Fused] = field(default_factory=dict)
     uniform: set[str] = field(default_factory=set)
+    shares: dict[str, str] = field(default_factory=dict)
 
 
 def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell, ...]:
@@ -111,7 +113,9 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
             _keep_inputs(plan, layer)
     found = [*(_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names), _readout(plan)]
     first = any(layer.op in ("conv", "conv_transpose") and len(layer.shape) == 2 for layer in graph.layers)
-    return tuple(replace(cell, channels=_channel_axis(cell.layer.shape, first)) for cell in found)
+    return tuple(
+        replace(cell, channels=_channel_axis(cell.layer.shape, first), shares=plan.shares.get(cell.name, "")) for cell in found
+    )
 
 
 def _channel_axis(shape: tuple[int, ...], first: bool) -> int | None:
@@ -158,6 +162,8 @@ def _keep_state(plan: _Plan, name: str) -> None:
         return
     bits = WEIGHTED_STATE_BITS if _weighted_behind(plan.graph, name, set()) else STATE_BITS
     for part in _summed(plan.graph, name):
+        plan.names.add(part)
+        plan.shares[part] = name
         plan.bits[part] = max(plan.bits.get(part, 0), bits)
         for gate in plan.graph[part].inputs if plan.graph[part].op == "multiply" else ():
             _keep_gate(plan, gate)
@@ -183,12 +189,13 @@ def _weighted_behind(graph: Graph, name: str, seen: set[str]) -> bool:
 
 
 def _summed(graph: Graph, name: str) -> list[str]:
-    """A sum and the products that it is a sum of."""
+    """A sum, and the products and scaled states that it is a sum of."""
     found = [name]
-    for source in graph[name].inputs if graph[name].op in ("add", "scale", "identity") else ():
-        if graph[source].op == "multiply":
+    for source in graph[name].inputs if graph[name].op in ("add", "identity") else ():
+        op, only = graph[source].op, len(graph.consumers(source)) == 1
+        if only and (op == "multiply" or (op == "scale" and "shift" not in graph[source].arrays)):
             found.append(source)
-        elif graph[source].op in ("add", "scale", "identity"):
+        elif op in ("add", "identity") and only:
             found += _summed(graph, source)[1:]
     return found
 

@@ -56,4 +56,9 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32], f
             ends = value.amin(0).numpy(), value.amax(0).numpy()
             before = found.get(name, ends)
             found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
+    for cell in cells:
+        if cell.shares:
+            parts = [found[cell.layer.name], found[cell.shares]]
+            found[cell.shares] = np.minimum(*(p[0] for p in parts)), np.maximum(*(p[1] for p in parts))
+    found |= {cell.layer.name: found[cell.shares] for cell in cells if cell.shares}
     return {name: Extent(*ends) for name, ends in found.items()}

@@ -21,10 +21,7 @@ def recognised(graph: Graph) -> Graph:
     for layer in graph.layers:
         layers[layer.name] = _softmax(graph, layer) or _bounded(graph, layer)
     made = graph.relayered(layers.values())
-    needed = {*made.outputs, *(layer.name for layer in made.inputs)}
-    for layer in reversed(made.layers):
-        if layer.name in needed:
-            needed.update(layer.inputs)
+    needed = made.leading_to({*made.outputs, *(layer.name for layer in made.inputs)})
     return made.relayered(layer for layer in made.layers if layer.name in needed)
 
 

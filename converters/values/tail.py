@@ -27,10 +27,7 @@ def split_tail(graph: Graph) -> tuple[Graph, Graph | None]:
     if not tail or graph[tail[0].inputs[0]].op == "input" or len(graph.consumers(tail[0].inputs[0])) > 1:
         return graph, None
     first = graph[tail[0].inputs[0]]
-    needed = {first.name}
-    for one in reversed(graph.layers):
-        if one.name in needed:
-            needed.update(one.inputs)
+    needed = graph.leading_to((first.name,))
     last = Graph((Layer(first.name, "input", (), first.shape), *tail), f"{graph.name}: tail")
     kept_layers = tuple(one for one in graph.layers if one.name in needed)
     return Graph(kept_layers, graph.name, (*graph.notes, _told(last))), last
