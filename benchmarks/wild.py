@@ -2,13 +2,14 @@
 
     python benchmarks/wild.py FOLDER [NAME ...]
 
-Prints one row a file. Inputs are normal noise, or rendered text for those that read text, unless FOLDER/NAME.npy holds better
-ones (samples, *shape).
+Prints one row a file. Inputs are normal noise, rendered text or files for those that read such, unless FOLDER/NAME.npy holds
+better ones (samples, *shape).
 """
 
 from __future__ import annotations
 
 import sys
+import sysconfig
 import time
 import warnings
 from pathlib import Path
@@ -27,7 +28,7 @@ HOW: dict[str, dict[str, Any]] = {  # what a file leaves open
     "swift_f0": {"sizes": {"samples": 2048}, "fixed": {"fmin": 46.875, "fmax": 2093.75}, "samples": False},
 }
 SAMPLES, COMPARED = 48, 2
-READ_TEXT = ("ppocr_direction", "ppocr_v5_det")
+READ_BYTES, READ_TEXT = ("magika",), ("ppocr_direction", "ppocr_v5_det")
 WORDS = (
     "invoice",
     "total",
@@ -76,10 +77,22 @@ def pages(count: int, height: int, width: int, seed: int = 1) -> Any:
     return np.stack(made).astype(np.float32)
 
 
+def files(count: int, length: int) -> Any:
+    """The first and last bytes of files of Python's library, (count, length)."""
+    found = []
+    for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.*")):
+        if path.is_file() and path.stat().st_size >= length and "site-packages" not in path.parts:
+            held = np.frombuffer(path.read_bytes(), np.uint8)
+            found.append(np.concatenate((held[: length // 2], held[-length // 2 :])))
+    return np.stack(found)[np.linspace(0, len(found) - 1, count).astype(int)].astype(np.float32)
+
+
 def like(name: str, shape: tuple[int, ...]) -> Any:
     """Inputs (samples, *shape) as a file's users have them, as far as they can be made here."""
     if name in READ_TEXT:
         return pages(SAMPLES, *shape[1:])
+    if name in READ_BYTES:
+        return files(SAMPLES, shape[0])
     return np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32)
 
 

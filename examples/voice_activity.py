@@ -79,11 +79,15 @@ def main():
         made = converted(front, rest, known, code, goal)
         said = made.answer(made.quantised(x)).reshape(truth.shape)
         same = ((said > 0.5) == (truth > 0.5)).mean()
-        print(f"{code}: {100 * same:.2f} % of {truth.size:,} decisions are the float network's; {100 * (truth > 0.5).mean():.0f} % speech")
+        print(
+            f"{code}: {100 * same:.2f} % of {truth.size:,} decisions are the float network's; {100 * (truth > 0.5).mean():.0f} % speech"
+        )
         placement = neuro.place(made.network, neuro.load_chip("loihi2"))
         found = pace(neuro.emulate(placement, x[:2]))
         print(f"  {found.synops:,.0f} synops, {found.messages:,.0f} messages a frame; {placement.cores_used} cores")
-        print(f"  {1e6 * found.latency_s:.0f} us to the answer, at most {found.most_per_s:,.0f} frames/s, busy {100 * found.busy(RATE_HZ):.2f} %")
+        print(
+            f"  {1e6 * found.latency_s:.0f} us to the answer, at most {found.most_per_s:,.0f} frames/s, busy {100 * found.busy(RATE_HZ):.2f} %"
+        )
         work = found.dynamic_j * RATE_HZ * HOUR_S
         print(f"  an hour: {1e3 * work:.1f} mJ of work, {work + (found.always_w or 0) * HOUR_S:,.0f} J with what is always on")
     workload = neuro.weigh(rest)
@@ -92,7 +96,7 @@ def main():
         machine = neuro.load_machine(name)
         one = duty(machine_target(workload, machine, batches=1), RATE_HZ)
         work = neuro.cost(workload, machine).dynamic_pj * 1e-12 * RATE_HZ * HOUR_S
-        least, most = ((watts * HOUR_S for watts in one.power_w) if one.power_w else (None, None))
+        least, most = (watts * HOUR_S for watts in one.power_w) if one.power_w else (None, None)
         waiting = "waiting is not public" if least is None else f"{least:,.1f} to {most:,.1f} J with waiting"
         print(f"{name}: an hour is {work:.2f} J of work, {waiting}, busy {100 * one.busy:.1f} %")
 

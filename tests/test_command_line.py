@@ -45,8 +45,10 @@ def test_version() -> None:
     assert call("--version").stdout == f"neuro-emulator {neuro.__version__}\n"
 
 
-def test_no_colour_when_piped() -> None:
-    assert "\x1b" not in call("machines").stdout
+def test_no_colour_and_no_padding_when_piped() -> None:
+    for shown in (call("machines").stdout, call("chips", "loihi2").stdout):
+        assert "\x1b" not in shown
+        assert not any(line.endswith(" ") for line in shown.splitlines())
 
 
 def test_machines_as_json() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -61,11 +62,23 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 
 
 def console(*, quiet: bool = False) -> Console:
-    """A console on standard output: no colour when piped, silent when `quiet`."""
+    """A console on standard output: no colour and no padding when piped, silent when `quiet`."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
-    return Console(quiet=quiet, width=width, highlight=False)
+    if sys.stdout.isatty():
+        return Console(quiet=quiet, highlight=False)
+    width = None if "COLUMNS" in os.environ else PIPED_WIDTH
+    return Console(quiet=quiet, width=width, highlight=False, file=cast(IO[str], _Unpadded()))
+
+
+class _Unpadded:
+    """Standard output without spaces at the ends of lines."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(re.sub(" +(?=\n)", "", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
 
 
 def write_json(path: Path | None, value: Any) -> None:

@@ -45,7 +45,12 @@ FACTORS = (
     50.0,
 )
 RATES = (0.0, *(digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)))  # a second; 0: one inference by itself
-GROUPS = {"synapse": "synapse", "learning": "synapse", "neuron": "neuron", "program": "neuron"}  # parts whose prices have a slider; others: messages
+GROUPS = {
+    "synapse": "synapse",
+    "learning": "synapse",
+    "neuron": "neuron",
+    "program": "neuron",
+}  # parts whose prices have a slider; others: messages
 _MOST_STEPS = 2_000
 
 
