@@ -107,7 +107,7 @@ def row(path: Path) -> str:
     except neuro.NeuroError as error:
         return f"| {path.stem} | refused | {error} |"
     seconds = time.perf_counter() - start
-    equal = np.array_equal(neuro.run(made.network, x[:COMPARED], engine="torch").logits, made.quantised(x[:COMPARED]))
+    equal = np.array_equal(neuro.run(made.network, x[:COMPARED]).logits, made.quantised(x[:COMPARED]))
     found = made.agreement
     decided = "" if found.decisions is None else f"{100 * found.decisions:.0f} %"
     told = f"correlation {found.correlation:.4f}, decisions {decided or '-'}, error {found.error:.3f}"
