@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-all coverage mutants fuzz fuzz-networks fuzz-onnx lint bench docs clean
+.PHONY: demo test test-all coverage mutants fuzz fuzz-networks fuzz-onnx lint bench docs site clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=..."; exit 1; }
@@ -56,6 +56,11 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py
+
+# The documents as HTML pages in site/, and the lessons as notebooks in notebooks/; no network is needed.
+site: $(INSTALLED)
+	$(BIN)/python -m docs.site site
+	$(BIN)/python -m docs.notebooks notebooks
 
 docs: $(INSTALLED)
 	$(BIN)/python -m docs.refresh

@@ -34,7 +34,9 @@ from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings
 from neuro.keywords.model import load_mlperf_dscnn
 from neuro.keywords.spotter import Spotter
+from neuro.machines.ownership import read_prices
 from neuro.machines.points import PublishedPoint, read_points
+from neuro.serving.use import read_arrivals
 from neuro.sweeping.journal import open_journal
 from neuro.weights import read_weights as read_any_weights
 from tests.lava_witness import dense, lif, sdn, write_net
@@ -67,6 +69,8 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "machine": ("machine.toml", neuro.load_machine),
     "points": ("points.csv", read_points),
     "recording": ("recording.wav", read_wav),
+    "prices": ("prices.toml", read_prices),
+    "arrivals": ("arrivals.txt", read_arrivals),
     "image": ("image.png", lambda path: read_images([path])),
     "onnx": ("net.onnx", converters.read_onnx),
     "nir": ("net.nir", converters.read_nir),
@@ -201,6 +205,8 @@ def write_good(reader: str, path: Path) -> None:
         "nir": lambda: converters.write_nir(network_for_nir(), path),
         "lava": lambda: write_net(path, [dense(np.ones((4, 2)), lif()), dense(np.ones((3, 4)), sdn())]),
         "journal": lambda: write_journal(path),
+        "prices": lambda: path.write_text("life_years = 4\nelectricity_per_kwh = 0.3\n[capital]\ngap9 = 15\n"),
+        "arrivals": lambda: path.write_text("0.5\n0.75\n1.5\n"),
         "image": lambda: Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path),
         "recording": lambda: path.write_bytes(wav(np.arange(64, dtype="<i2").tobytes())),
         **{name: lambda: path.write_bytes((EVENTS / READERS[reader][0]).read_bytes()) for name in READERS if "event" in name},

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import neuro
-from tests.commands import NEURO, ROOT, call, refused
+from tests.commands import NEURO, ROOT, call, here, refused
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -55,6 +55,15 @@ def test_machines_as_json() -> None:
     listed = json.loads(call("machines", "--json", "-").stdout)
     assert {"a100", "tpu-v1", "tpu-v4", "stratix-10-nx", "xeon"} <= {machine["name"] for machine in listed}
     assert all(figure["source"] for machine in listed for figure in machine["figures"].values())
+
+
+def test_the_help_of_run_fits_two_screens(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    status, printed, _ = here(monkeypatch, capsys, tmp_path, "run", "--help")
+    assert status == 0
+    options = printed[: printed.index("Examples:")].splitlines()
+    assert len(printed.splitlines()) <= 2 * 40
+    assert max(map(len, options)) <= 80
 
 
 def test_inspect_a_saved_network(tmp_path) -> None:

@@ -15,7 +15,7 @@ from neuro.digits.data import Digits, load_digits
 from neuro.digits.model import train
 from neuro.rivals import EDGE
 from tests.commands import here
-from tests.samplefolders import save_image
+from tests.samplefolders import save_image, sound_folder
 
 NET = """
 import torch
@@ -142,3 +142,18 @@ def test_weights_in_parts_are_put_together(desk, monkeypatch, capsys, tmp_path) 
     status, printed, errors = here(monkeypatch, capsys, tmp_path, *arguments)
     assert status == 0, errors
     assert json.loads(printed)["accuracy_ann"] > 0.9
+
+
+def test_a_folder_of_sounds_is_run_as_it_is(tmp_path, monkeypatch, capsys) -> None:
+    sound_folder(tmp_path / "sounds", lengths=(80, 80))
+    layers = "nn.Conv1d(1, 4, 8, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(76, 2)"
+    (tmp_path / "ears.py").write_text(f"from torch import nn\ndef net():\n    return nn.Sequential({layers})\n")
+    arguments = ("run", "ears.py:net", "--data", "sounds", "--code", "graded", "--json", "-")
+    status, printed, errors = here(monkeypatch, capsys, tmp_path, *arguments)
+    assert status == 0, errors
+    found = json.loads(printed)
+    assert found["samples"] == 2
+    assert found["accuracy_snn"] == found["accuracy_ann"]
+    assert found["facts"][0] == "2 sounds of 80 values at 8,000 Hz, mono; values from -1 to 1"
+    status, _, errors = here(monkeypatch, capsys, tmp_path, *arguments, "--scale", "unit")
+    assert (status, "--scale" in errors) == (2, True)

@@ -85,10 +85,11 @@ def parse_arrivals(option: str, text: str) -> float | NDArray[np.float64] | str:
         except UsageError:
             remedy = f"Write 200/s, the name of a file of times in seconds, or {', '.join(SCENARIOS)}"
             raise UsageError(option, f"{text!r} is no rate, no file and no scenario", remedy) from None
-    return _trace(Path(text))
+    return read_arrivals(Path(text))
 
 
-def _trace(path: Path) -> NDArray[np.float64]:
+def read_arrivals(path: Path) -> NDArray[np.float64]:
+    """Times (requests,) in seconds since the first, from a file with one in each line. FormatError for another order."""
     lines = [line.strip() for line in read_text(path, TABLE_BYTES).splitlines() if line.strip()]
     try:
         times = np.array([float(line) for line in lines], np.float64)

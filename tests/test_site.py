@@ -1,0 +1,49 @@
+"""The site of the documents: every page is made without network, links lead somewhere, every public name is described."""
+
+import re
+import subprocess
+
+import pytest
+
+import converters
+import neuro
+from docs.site import PAGES, build, rendered
+from tests.browser import _FLAGS, CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    made = build(folder)
+    return folder, {page.name: page.read_text() for page in made}
+
+
+def test_every_document_has_a_page_and_every_link_leads_somewhere(site) -> None:
+    folder, pages = site
+    assert set(PAGES.values()) < set(pages)
+    assert {"lesson-first_steps.html", "lesson-does_it_pay.html", "lesson-your_own_chip.html", "reference.html"} < set(pages)
+    for name, text in pages.items():
+        assert not re.search(r'(src|<link[^>]*href)="http', text), f"{name} asks for something"
+        for target in re.findall(r'(?:href|src)="([^"]+)"', text):
+            if not target.startswith(("http", "#", "data:")):
+                assert (folder / target.partition("#")[0]).exists(), f"{name}: {target}"
+
+
+def test_every_public_name_is_described(site) -> None:
+    reference = site[1]["reference.html"]
+    for module in (neuro, converters):
+        for name in module.__all__:
+            assert name.startswith("_") or f'id="{module.__name__}.{name}"' in reference, name
+    assert "Convert, place and emulate" in reference or "Convert a network" in reference
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path) -> None:
+    with pytest.raises(ValueError, match="gone.md leads nowhere"):
+        rendered("[there](gone.md)", next(iter(PAGES)), tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium")
+def test_a_browser_has_nothing_to_complain_of(site, tmp_path) -> None:
+    command = [str(CHROMIUM), *_FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom", (site[0] / "index.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
