@@ -15,7 +15,7 @@ from converters.optimising.reading import read_entries
 from converters.optimising.scores import channel_scores, weight_scores
 from converters.optimising.student import Coding, Student
 from neuro.chip.cutting.capabilities import able_codes
-from neuro.optimising.measure import converted, measures, messages_of, run_on
+from neuro.optimising.measure import converted, measures, messages_of, run_on, settled
 from neuro.optimising.prices import expected_pj, message_prices
 from neuro.optimising.rounds import Lesson, Rounds, savings
 from tests.optimising import CHIP, Residual, data, emulated, learned
@@ -85,6 +85,24 @@ def test_a_student_sends_about_what_the_network_sends(code, timesteps):
         assert float(sent.sum()) / 64 == pytest.approx(messages_of(ran)[name].sum(), rel=0.1), name
     answers = passed.values[student.output].argmax(dim=1).numpy()
     assert (answers == ran.run.predictions).mean() > 0.9
+
+
+def test_settled_thresholds_are_those_of_the_network():
+    """A layer that weighs one channel far more than the others has its threshold raised there; a second conversion keeps it."""
+    first = next(layer for layer in GRAPH.layers if layer.op == "conv")
+    weight = np.array(first.arrays["weight"])
+    weight[0] *= 40
+    loud = neuro.Layer(first.name, "conv", first.inputs, first.shape, {**first.arrays, "weight": weight}, first.options)
+    graph = GRAPH.relayered(loud if layer.name == first.name else layer for layer in GRAPH.layers)
+    how = {"code": "rate", "timesteps": 8, "weight_bits": 3}
+    once = settled(graph, X[:64], CHIP, how)
+    again = settled(once, X[:64], CHIP, how)
+    before, after = (Student(one, X[:64], Coding("rate", 8)).theta for one in (graph, once))
+    raised = {name: (after[name] - before[name]).detach().numpy() for name in after}
+    assert all((up > -1e-5).all() for up in raised.values())
+    assert max(up.max() for up in raised.values()) > 0.05
+    for name, theta in Student(again, X[:64], Coding("rate", 8)).theta.items():
+        assert np.allclose(theta.detach(), after[name].detach(), atol=0.3)
 
 
 def test_timing_is_in_the_values_of_codes_that_count():

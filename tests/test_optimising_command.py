@@ -57,6 +57,20 @@ def test_the_command_makes_a_front_and_goes_on(named, monkeypatch, capsys) -> No
     assert OptimisedPoint.load(named / "small" / "points" / "01").measured.dynamic_pj == found["points"][1]["dynamic_pj"]
 
 
+def test_the_command_searches(named, monkeypatch, capsys) -> None:
+    pytest.importorskip("optuna")
+    command = ["optimise", "mine.py:net", "--weights", "weights.pt", "--data", "train.npz", "--out", "tried", "--search", 2]
+    command += ["--steps", 2, "--less", "1.5"]
+    status, said, wrong = here(monkeypatch, capsys, named, *command)
+    assert status == 0, wrong
+    assert "2 trials" in said
+    status, said, wrong = here(monkeypatch, capsys, named, *command, "--json", "-")
+    assert status == 0, wrong
+    found = json.loads(said)
+    assert len(found["trials"]) == 2
+    assert found["front"][0]["dynamic_pj"] < found["trials"][0]["points"][0]["dynamic_pj"]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

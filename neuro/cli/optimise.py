@@ -13,7 +13,10 @@ from neuro.cli.paths import check_apart, check_files
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
+    from neuro.chip.spec import Chip as ChipSpec
+    from neuro.optimising.optimise import Parts
     from neuro.optimising.plan import OptimisePlan
+    from neuro.optimising.rounds import Report
 
 EXAMPLES = """
 Examples:
@@ -56,6 +59,8 @@ Pattern = Annotated[
 ]
 _BITS = "Bits of a weight on average, 2 to 8, more where rounding costs more; 0: 8 everywhere."
 Bits = Annotated[float, typer.Option("--average-bits", metavar="B", help=_BITS)]
+_SEARCH = "Try N optimisations of one round in place of the rounds, widths of layers among what varies, as NSGA-II proposes them."
+Trials = Annotated[int | None, typer.Option("--search", metavar="N", min=1, help=_SEARCH)]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the data and the order of samples.")]
 _AGAINST = "Machines on which the same networks are priced too: edge, datacentre, all, a name or a .toml file; repeat it."
 Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
@@ -82,6 +87,7 @@ def optimise(
     sparsity: Sparsity = 0.0,
     pattern: Pattern = "",
     average_bits: Bits = 0.0,
+    search: Trials = None,
     seed: Seed = 0,
     against: Against = None,
     json: Json = None,
@@ -124,6 +130,9 @@ def optimise(
                 work.step(what)
             work.advance(done, of)
 
+        if search is not None:
+            _search(parts, read.chip, plan, out, search, report, json, quiet=quiet)
+            return
         found = optimise_parts(parts, read.chip, plan, out, minutes=minutes, resume=resume, report=report)
         machines, _ = rivals(parts.graph, tuple(against or ()))
         rows = elsewhere(found, machines)
@@ -137,6 +146,22 @@ def optimise(
     shown.print(terminal(found, rows))
     shown.print(f"\nIn {out}: result.json, points.csv, front.svg, report.html; every network in points/.")
     write_json(json, {**found.to_json(), "elsewhere": plain_rows(rows)})
+
+
+def _search(
+    parts: Parts, chip: ChipSpec, plan: OptimisePlan, out: Path, trials: int, report: Report, json: Path | None, *, quiet: bool
+) -> None:
+    """A search in place of the rounds; trials that the folder holds are taken as they are."""
+    from neuro.optimising.search import OptimiseSpace, search_parts
+    from neuro.report.optimising import search_terminal
+    from neuro.sweeping.settings import Search
+
+    space = OptimiseSpace(
+        code=(plan.settings.code,), timesteps=(plan.settings.timesteps,), energy=plan.goal.energy, widths=(1.0, 0.75, 0.5)
+    )
+    found = search_parts(parts, chip, space, Search(trials, seed=plan.settings.seed), plan.settings, out, report)
+    console(quiet=quiet or str(json) == "-").print(search_terminal(found))
+    write_json(json, found.to_json())
 
 
 def _plan(goal: dict[str, object], settings: dict[str, object]) -> OptimisePlan:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from neuro.errors import AccuracyWarning, ChipError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.optimising.prices import MessagePrices, message_prices
+
+if TYPE_CHECKING:
+    from converters.pipeline import Conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,29 @@ class Measures:
 
 def converted(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Network:
     """The spiking network of a float network, as this chip takes it. how: options of `converters.convert`."""
+    return for_chip(_conversion(graph, calibration, chip, how).network, chip)
+
+
+def settled(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Graph:
+    """The float network with the thresholds that its conversion has: some are raised, so that weights fit their bits."""
+    made = _conversion(graph, calibration, chip, how)
+    levels, layers = made.settings.levels, []
+    for layer in graph.layers:
+        unit = made.built.units.get(layer.name)
+        if layer.op == "relu" and unit is not None:
+            theta = np.broadcast_to(np.asarray(unit, np.float64).ravel() * levels, layer.shape[:1])
+            layer = replace(layer, options={**layer.options, "threshold": theta.copy(), "levels": levels})
+        layers.append(layer)
+    return graph.relayered(layers)
+
+
+def _conversion(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Conversion:
     from converters.pipeline import convert
     from converters.threads import one_thread
 
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # every point's accuracy is measured
-        made = convert(graph, calibration, **cast(Any, {**conversion_for(chip, str(how["code"])), **how}))
-    return for_chip(made.network, chip)
+        return convert(graph, calibration, **cast(Any, {**conversion_for(chip, str(how["code"])), **how}))
 
 
 def run_on(network: Network, chip: Chip, x: NDArray[Any]) -> ChipRun:

@@ -165,7 +165,7 @@ def optimise_parts(
         place = folder / "points" / f"{number:02d}"
         if (place / POINT).exists():
             point = OptimisedPoint.load(place)
-            stand = Stand(point.graph, point.kept, number > 0, point.recipe.get("weight_bits", {}))
+            stand = Stand(point.graph, point.kept, point.recipe.get("weight_bits", {}))
         else:
             recipe: dict[str, Any] = {"how": "start: converted as it is"}
             if number:

@@ -24,7 +24,7 @@ from neuro.chip.spec import Chip
 from neuro.errors import UsageError
 from neuro.graph import Graph
 from neuro.network import Network
-from neuro.optimising.measure import converted, messages_of, run_on
+from neuro.optimising.measure import converted, messages_of, run_on, settled
 from neuro.optimising.plan import OptimiseSettings
 from neuro.optimising.prices import MessagePrices, expected_pj, message_prices
 
@@ -36,6 +36,7 @@ PRICED = 64  # samples that a run takes part in whose bill is taken apart for tr
 LIVED = 2048  # samples on which a channel that is always zero counts as dead
 SCORED = 512  # samples that scores are taken from
 SENDING = ("relu", "max_pool")
+TIMED = ("rate", "signed")
 PASSES = 2  # of removing channels in a round, each by prices measured anew
 LEAST_SHARE = 0.1  # of what neurons' updates leave of a target: messages are never asked to cost less
 
@@ -59,7 +60,6 @@ class Stand:
 
     graph: Graph
     kept: Kept
-    trained: bool = False
     bits: Mapping[str, int] = field(default_factory=dict)  # of weights, by layer
 
 
@@ -92,12 +92,14 @@ class Rounds:
 
     def network(self, stand: Stand) -> Network:
         """The spiking network of a stand."""
+        return converted(stand.graph, self.lesson.calibration, self.chip, self._how(stand))
+
+    def _how(self, stand: Stand) -> dict[str, Any]:
+        """Options of a stand's conversion."""
         s = self.settings
         own = {population_of(stand.graph, stand.graph[name]): bits for name, bits in stand.bits.items()}
         how: dict[str, Any] = {"code": s.code, "timesteps": s.timesteps, "weight_bits": own or s.weight_bits}
-        if stand.trained and s.code in ("rate", "signed"):
-            how["correct_bias"] = False  # it was trained with the timing that a correction would take out
-        return converted(stand.graph, self.lesson.calibration, self.chip, how)
+        return how
 
     def priced(self, stand: Stand) -> Priced:
         """The stand on the chip, on a few samples that are learned from."""
@@ -119,6 +121,8 @@ class Rounds:
             stand, removed = smaller, removed + len(gone)
             now = self.priced(stand)
         stand = self.narrowed(stand)
+        if self.settings.code in TIMED:  # what timing does to counts is learned from with the thresholds that there will be
+            stand = replace(stand, graph=settled(stand.graph, self.lesson.calibration, self.chip, self._how(stand)))
         fixed = now.dynamic_pj - now.messages_pj(stand.graph)
         allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
         trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
@@ -179,7 +183,7 @@ class Rounds:
     ) -> Stand:
         """The stand after training, its messages within `allowed` pJ."""
         graph = retrained(stand.graph, self._retraining(stand, priced, allowed, number), progress)
-        return replace(stand, graph=graph, trained=True)
+        return replace(stand, graph=graph)
 
     def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
         s, lesson = self.settings, self.lesson

@@ -8,14 +8,15 @@ proposals, which depend on the seed and on what was measured alone, and finds th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
 from neuro.errors import FitError, UsageError
-from neuro.optimising.found import Optimised, OptimisedPoint, front_of
+from neuro.notebook import Table, TableRepr
+from neuro.optimising.found import COLUMNS, Optimised, OptimisedPoint, front_of
 from neuro.optimising.optimise import Parts, optimise_parts, split
 from neuro.optimising.plan import OptimiseGoal, OptimisePlan, OptimiseSettings
 from neuro.optimising.rounds import Report
@@ -52,9 +53,9 @@ class OptimiseSpace:
         return made | {_WIDTH + name: self.widths for name in layers if self.widths}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Every trial in the order in which it was asked for, and the points of all."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Found(TableRepr):
+    """Every trial in the order in which it was asked for."""
 
     trials: tuple[Optimised, ...] = field(default_factory=tuple)
 
@@ -63,6 +64,20 @@ class Found:
         """Points of any trial that no other beats, the start once."""
         points = [trial.points[-1] for trial in self.trials] + [trial.start for trial in self.trials[:1]]
         return front_of(points)
+
+    def _shown(self) -> Table:
+        title = f"{len(self.trials)} trials, {len(self.front)} points that no other beats"
+        return title, ("where", *COLUMNS[1:-1]), [self._words(point) for point in self.front]
+
+    def _words(self, point: OptimisedPoint) -> list[str]:
+        trial = next(trial for trial in self.trials if point in trial.points)
+        row = trial.words()[trial.points.index(point)]
+        return [str(point.folder), *row[1:-1]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, in plain values."""
+        rows = [{"folder": str(point.folder), "recipe": dict(point.recipe), **asdict(point.measured)} for point in self.front]
+        return {"trials": [trial.to_json() for trial in self.trials], "front": rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +115,32 @@ def search(
     taken as done. A trial whose network fits no board is one that failed.
     """
     base, chosen = settings or OptimiseSettings(), load_chip(chip) if isinstance(chip, str) else chip
-    wanted = Search(trials, population, base.seed)
     parts = split(model, x, labels, validation, base.seed)
+    wanted = Search(trials, population, base.seed)
+    return search_parts(parts, chosen, space or OptimiseSpace(), wanted, base, Path(folder), report)
+
+
+def search_parts(
+    parts: Parts,
+    chip: Chip,
+    space: OptimiseSpace,
+    wanted: Search,
+    base: OptimiseSettings,
+    folder: Path,
+    report: Report | None = None,
+) -> Found:
+    """The same for parts that are ready."""
     known: dict[Trial, Optimised | None] = {}
 
     def measure(asked: Sequence[Trial]) -> Mapping[Trial, tuple[float, float, float] | None]:
         for trial in asked:
             if trial not in known:
-                known[trial] = _tried(trial, parts, chosen, base, Path(folder))
+                known[trial] = _tried(trial, parts, chip, base, folder)
                 if report:
-                    report("searching", len(known), trials)
+                    report("searching", len(known), wanted.trials)
         return {trial: _values(known[trial]) for trial in asked}
 
-    axes = (space or OptimiseSpace()).axes(_widths(parts) if space and space.widths else ())
+    axes = space.axes(_widths(parts) if space.widths else ())
     asked = genetic(axes, lambda choices: Trial(tuple(sorted(choices.items()))), wanted, measure)
     return Found(tuple(found for trial in asked if (found := known[trial]) is not None))
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from neuro import units
 from neuro.optimising.elsewhere import ElsewhereRow
 from neuro.optimising.found import COLUMNS, Optimised, OptimisedPoint
+from neuro.optimising.search import Found
 from neuro.report.figures import log_ticks, percents
 from neuro.report.page import Card, Figure, Page, Section, page_table, write_page
 from neuro.report.svg import COLOURS, HEIGHT_IN, INK, draw
@@ -57,6 +58,14 @@ def terminal(found: Optimised, rows: Sequence[ElsewhereRow] = ()) -> Group:
     if rows:
         parts.append(table("The same networks elsewhere, batch 1", _ELSEWHERE, elsewhere_words(rows), right=_ELSEWHERE[2:6]))
     return Group(*parts)
+
+
+def search_terminal(found: Found) -> Group:
+    """The points of all trials that no other beats."""
+    title, columns, rows = found._shown()
+    shown = table("", columns, rows, right=columns[2:])
+    shown.title = None
+    return Group(Text(title, style="bold"), shown)
 
 
 def by_layer(found: Optimised, point: OptimisedPoint) -> list[list[str]]:
