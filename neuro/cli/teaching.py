@@ -1,0 +1,104 @@
+"""`neuro keywords learn`: a spotter learns a further word from a few recordings, on the emulated chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuro.cli.output import Chip, Json, Quiet, console, working, write_json
+from neuro.cli.paths import check_files
+from neuro.errors import UsageError
+
+if TYPE_CHECKING:
+    from neuro.chip.emulator import ChipRun
+    from neuro.keywords.teaching import Taught
+
+Word = Annotated[str, typer.Option("--word", "-w", metavar="NAME", help="The word to learn.")]
+Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="WAV files of the word, one lesson each.")]
+Test = Annotated[
+    list[Path] | None, typer.Option("--test", metavar="FILE.wav", help="A recording to hear afterwards; repeat for more.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where what was learned goes.")]
+
+
+def learn(
+    word: Word,
+    recordings: Recordings,
+    test: Test = None,
+    out: Out = Path("taught.safetensors"),
+    chip: Chip = "loihi2",
+    json: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Teach the shipped spotter a further word from recordings, on the emulated chip; its ten words stay as they are."""
+    if not word.strip() or word.startswith(("_", ".")) or "/" in word:
+        raise UsageError(f"--word {word!r}", "it is no word", "Name a word, like seven")
+    tests = test or []
+    read = {f"recording {file}": file for file in (*recordings, *tests)}
+    check_files({"--out": out, "--json": json}, {**read, "--chip": chip})
+    with working("loading", quiet=quiet):
+        from neuro.chip.files import load_chip
+        from neuro.keywords.spotter import shipped
+        from neuro.keywords.teaching import Taught, shipped_pooled
+
+        target, pooled = load_chip(chip), shipped_pooled()
+        before = Taught.of(shipped(), (word,), pooled)
+        lessons = _clips(recordings, before)
+        asked = _clips(tests, before) if tests else None
+    with working("learning", quiet=quiet):
+        taught, chip_run = before.teach(word, lessons, target, pooled)
+    taught.save(out)
+    heard = taught.heard(asked) if asked is not None else ()
+    shown = console(quiet=quiet or str(json) == "-")
+    for line in _said(taught, chip_run, dict(zip(tests, heard, strict=True)), out):
+        shown.print(line)
+    write_json(json, _facts(taught, chip_run, dict(zip(map(str, tests), heard, strict=True))))
+
+
+def _clips(files: list[Path], taught: Taught) -> Any:
+    """Recordings as clips (n, samples) of one window each."""
+    import numpy as np
+
+    from neuro.keywords.audio import read_wav
+    from neuro.keywords.augment import fit
+
+    settings = taught.spotter.features
+    length = settings.samples(taught.spotter.frames)
+    return np.stack([fit(read_wav(file, settings.rate), length) for file in files])
+
+
+def _costs(chip_run: ChipRun) -> tuple[float, float]:
+    """Dynamic energy of a lesson, and of the synaptic updates in it (pJ)."""
+    dynamic = [part for part in chip_run.bill.parts if part.kind == "dynamic"]
+    return sum(part.energy_pj or 0.0 for part in dynamic), sum(p.energy_pj or 0.0 for p in dynamic if p.name == "learning")
+
+
+def _said(taught: Taught, chip_run: ChipRun, heard: dict[Path, str], out: Path) -> Iterator[str]:
+    from neuro import units
+
+    whole, learning = _costs(chip_run)
+    lessons, updates = chip_run.run.samples, chip_run.run.synaptic_updates / chip_run.run.samples
+    taken = f"{units.count(round(updates))} synaptic updates take {units.energy(learning)}"
+    yield f"Learned {taught.words[0]!r} in {lessons} lessons on {chip_run.bill.target}."
+    yield f"A lesson takes {units.energy(whole)} dynamic; its {taken} of them."
+    yield f"Its threshold lets 2 % of other recordings through: a score of {taught.thresholds[0]:.1f}."
+    for file, word in heard.items():
+        yield f"{file}: {word}"
+    yield f"Written: {out}"
+
+
+def _facts(taught: Taught, chip_run: ChipRun, heard: dict[str, str]) -> dict[str, Any]:
+    whole, learning = _costs(chip_run)
+    return {
+        "word": taught.words[0],
+        "lessons": taught.lessons[0],
+        "threshold": taught.thresholds[0],
+        "chip": chip_run.bill.target,
+        "dynamic_pj_per_lesson": whole,
+        "learning_pj_per_lesson": learning,
+        "synaptic_updates_per_lesson": chip_run.run.synaptic_updates / chip_run.run.samples,
+        "heard": heard,
+    }
