@@ -210,6 +210,13 @@ def test_payloads_are_refused_where_the_rule_knows_spikes() -> None:
         neuro.run(pair(dataclasses.replace(stdp(), graded="add"), source=neuro.Source()), np.full((1, 5, 3), -2))
 
 
+def test_samples_that_end_before_an_epoch_are_refused() -> None:
+    network = pair(dataclasses.replace(stdp(), epoch=9))
+    with pytest.raises(EngineError, match="epoch of 9 steps never ends"):
+        neuro.run(network, spikes(steps=8))
+    assert neuro.run(network, spikes(steps=9)).synaptic_updates > 0
+
+
 def test_those_that_cannot_learn_say_so(tmp_path: Path) -> None:
     network = pair(stdp())
     for engine in ("torch", "brian2"):
