@@ -79,8 +79,8 @@ def measure(score_of: Callable[[Any], Any], word: str, val: Part, test: Part) ->
     }
 
 
-def on_chip(empty: Taught, word: str, clips: Any, pooled: Pooled, chip: neuro.Chip) -> tuple[Callable[[Any], Any], Any]:
-    taught, chip_run = empty.teach(word, clips, chip, pooled)
+def on_chip(empty: Taught, word: str, clips: Any, pooled: Pooled, placement: neuro.Placement) -> tuple[Callable[[Any], Any], Any]:
+    taught, chip_run = empty.teach(word, clips, placement.chip, pooled, placement=placement)
     return (lambda payloads: score(payloads, taught.weights)[:, 0]), chip_run
 
 
@@ -120,6 +120,7 @@ def main() -> None:
         return
     chip, pooled, rng = neuro.load_chip("loihi2"), shipped_pooled(), np.random.default_rng(0)
     empty = Taught.of(shipped(), ("new",), pooled)
+    placement = neuro.place(empty.network, chip)
     train, val, test = (
         Part(read_arrays(given.data / f"scv2_{part}.npz"), empty, part == "test") for part in ("train", "val", "test")
     )
@@ -130,10 +131,10 @@ def main() -> None:
             for count in LESSONS:
                 chosen = rng.permutation(clips)[:count]
                 audio, lessons = to_float(train.corpus.audio[chosen]), train.payloads[chosen]
-                learned, chip_run = on_chip(empty, "new", audio, pooled, chip)
+                learned, chip_run = on_chip(empty, "new", audio, pooled, placement)
                 others = train.payloads[train.words != word]
                 ways: dict[str, Callable[[Any], Any]] = {"chip": learned, "float": in_float(lessons)}
-                if draw < 2:
+                if draw == 0 and count == 5:
                     ways["retrained"] = retrained(lessons, others)
                 bill = chip_run.bill
                 cost = {
@@ -155,6 +156,8 @@ def report(found: list[dict[str, Any]]) -> None:
     for count in LESSONS:
         for way in ("chip", "float", "retrained"):
             rows = [row for row in found if (row["asked"], row["way"]) == (count, way)]
+            if not rows:
+                continue
             heard = sum(row["heard"] for row in rows) / sum(row["clips"] for row in rows)
             alarms, lost = (np.mean([row[name] for row in rows]) for name in ("false_alarms", "lost_points"))
             print(f"{count:>8} {way:>10} {heard:>7.1%} {alarms:>13.1%} {lost:>11.2f} points")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neuro.bundles import load_parts, save_parts
 from neuro.chip.emulator import ChipRun, emulate
-from neuro.chip.placing.placement import place
+from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
@@ -91,11 +91,13 @@ class Taught:
             clip[: len(given)] = self.hearing.messages(given)
         return sent
 
-    def teach(self, word: str, clips: NDArray[Any], chip: Chip, pooled: Pooled) -> tuple[Taught, ChipRun]:
+    def teach(
+        self, word: str, clips: NDArray[Any], chip: Chip, pooled: Pooled, *, placement: Placement | None = None
+    ) -> tuple[Taught, ChipRun]:
         """One lesson for each recording (clips, samples), on the emulated chip: what is known now, and what the chip did.
 
         The n-th lesson of a word moves its weights by 1 / n, so that they are the mean of all. The chip run's bill is that of
-        a lesson.
+        a lesson. placement: of this network on the chip, where there is one.
         """
         if word not in self.words:
             raise UsageError(f"word {word!r}", "it is not among those to learn", f"Use one of {', '.join(self.words)}")
@@ -106,7 +108,7 @@ class Taught:
         numbers = self.lessons[at] + 1 + np.arange(len(clips))
         teacher[:, -2, at] = np.maximum(1, np.rint(WHOLE / numbers))
         source = self.network.sources[0].name
-        chip_run = emulate(place(self.network, chip), {source: sent, TEACHER: teacher}, timesteps=self.steps)
+        chip_run = emulate(placement or place(self.network, chip), {source: sent, TEACHER: teacher}, timesteps=self.steps)
         assert chip_run.run.learned is not None
         lessons = tuple(n + len(clips) * (i == at) for i, n in enumerate(self.lessons))
         taught = replace(self, network=chip_run.run.learned, lessons=lessons)
