@@ -119,3 +119,17 @@ def test_the_command_teaches_and_hears(tmp_path: Path) -> None:
     assert Taught.load(out, shipped()).lessons == (2,)
     again = runner.invoke(app, ["keywords", "learn", "--word", "stop", *files, "--out", str(out)])
     assert isinstance(again.exception, UsageError)
+    nothing = runner.invoke(app, ["keywords", "learn", "--word", "new", "--out", str(out)])
+    assert "nothing to learn from" in str(nothing.exception)
+
+
+def test_the_command_learns_at_the_microphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said after a prompt counts, what is said between two is let go."""
+    said = iter([clips()[0], clips()[2], clips()[1]])
+    monkeypatch.setattr("neuro.keywords.audio.microphone", lambda rate, block: (clip[:block] for clip in said))
+    out = tmp_path / "taught.safetensors"
+    result = runner.invoke(app, ["keywords", "learn", "--word", "new", "--mic", "2", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "Say 'new' now (2 of 2)" in result.output
+    straight, _ = untaught().teach("new", clips()[:2], neuro.load_chip("loihi2"), shipped_pooled())
+    assert np.array_equal(Taught.load(out, shipped()).weights[:, 0], straight.weights[:, 0])

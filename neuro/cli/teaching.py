@@ -13,11 +13,17 @@ from neuro.cli.paths import check_files
 from neuro.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from neuro.chip.emulator import ChipRun
     from neuro.keywords.teaching import Taught
 
 Word = Annotated[str, typer.Option("--word", "-w", metavar="NAME", help="The word to learn.")]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDINGS...", help="WAV files of the word, one lesson each.")]
+Recordings = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[RECORDINGS]...", help="WAV files of the word, one lesson each.", show_default=False),
+]
+Mic = Annotated[int, typer.Option("--mic", metavar="TIMES", help="Say the word so many times, one lesson each.", min=0)]
 Test = Annotated[
     list[Path] | None, typer.Option("--test", metavar="FILE.wav", help="A recording to hear afterwards; repeat for more.")
 ]
@@ -26,48 +32,65 @@ Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where wh
 
 def learn(
     word: Word,
-    recordings: Recordings,
+    recordings: Recordings = None,
+    mic: Mic = 0,
     test: Test = None,
     out: Out = Path("taught.safetensors"),
     chip: Chip = "loihi2",
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Teach the shipped spotter a further word from recordings, on the emulated chip; its ten words stay as they are."""
+    """Teach the shipped spotter a further word from recordings or the microphone, on the emulated chip; its ten words stay."""
     if not word.strip() or word.startswith(("_", ".")) or "/" in word:
         raise UsageError(f"--word {word!r}", "it is no word", "Name a word, like seven")
-    tests = test or []
-    read = {f"recording {file}": file for file in (*recordings, *tests)}
+    files, tests = recordings or [], test or []
+    if not files and not mic:
+        raise UsageError("neuro keywords learn", "there is nothing to learn from", "Name WAV files of the word, or pass --mic 5")
+    read = {f"recording {file}": file for file in (*files, *tests)}
     check_files({"--out": out, "--json": json}, {**read, "--chip": chip})
     with working("loading", quiet=quiet):
+        import numpy as np
+
         from neuro.chip.files import load_chip
         from neuro.keywords.spotter import shipped
         from neuro.keywords.teaching import Taught, shipped_pooled
 
         target, pooled = load_chip(chip), shipped_pooled()
         before = Taught.of(shipped(), (word,), pooled)
-        lessons = _clips(recordings, before)
-        asked = _clips(tests, before) if tests else None
-    with working("learning", quiet=quiet):
-        taught, chip_run = before.teach(word, lessons, target, pooled)
-    taught.save(out)
-    heard = taught.heard(asked) if asked is not None else ()
+        lessons = _clips(files, before)
+        asked = _clips(tests, before)
     shown = console(quiet=quiet or str(json) == "-")
+    lessons = [*lessons, *_spoken(word, mic, before, shown)]
+    with working("learning", quiet=quiet):
+        taught, chip_run = before.teach(word, np.stack(lessons), target, pooled)
+    taught.save(out)
+    heard = taught.heard(np.stack(asked)) if asked else ()
     for line in _said(taught, chip_run, dict(zip(tests, heard, strict=True)), out):
         shown.print(line)
     write_json(json, _facts(taught, chip_run, dict(zip(map(str, tests), heard, strict=True))))
 
 
-def _clips(files: list[Path], taught: Taught) -> Any:
-    """Recordings as clips (n, samples) of one window each."""
-    import numpy as np
-
+def _clips(files: list[Path], taught: Taught) -> list[Any]:
+    """Recordings as clips (samples,) of one window each."""
     from neuro.keywords.audio import read_wav
     from neuro.keywords.augment import fit
 
     settings = taught.spotter.features
     length = settings.samples(taught.spotter.frames)
-    return np.stack([fit(read_wav(file, settings.rate), length) for file in files])
+    return [fit(read_wav(file, settings.rate), length) for file in files]
+
+
+def _spoken(word: str, times: int, taught: Taught, shown: Console) -> Iterator[Any]:
+    """What is said at the microphone after each prompt, one window (samples,) each, with a pause of as long between two."""
+    from neuro.keywords.audio import microphone
+
+    settings = taught.spotter.features
+    blocks = microphone(settings.rate, settings.samples(taught.spotter.frames))
+    for number in range(times):
+        shown.print(f"Say {word!r} now ({number + 1} of {times}).")
+        yield next(blocks)
+        if number + 1 < times:
+            next(blocks)
 
 
 def _costs(chip_run: ChipRun) -> tuple[float, float]:
