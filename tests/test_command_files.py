@@ -33,6 +33,9 @@ READ = {  # command: its arguments, the files that it reads, and the options of 
         ("keywords", "listen", "a.wav", "--spotter", "net.safetensors", "--chip", "chip.toml"),
         "a.wav net.safetensors chip.toml", "--json --figure",
     ),
+    "keywords learn": (
+        ("keywords", "learn", "--word", "new", "a.wav", "--chip", "chip.toml"), "a.wav chip.toml", "--out --json"
+    ),
 }  # fmt: skip
 REPLACED = [
     (what, read, option)

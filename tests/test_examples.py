@@ -54,3 +54,14 @@ def _code(text: str) -> list[str]:
         elif not prose:
             kept.append(line)
     return kept
+
+
+def test_what_is_learned_in_the_example_on_learning() -> None:
+    """Shorter than the example: weights part, and errors fall."""
+    shown = runpy.run_path(str(EXAMPLES / "learning_on_the_chip.py"))
+    weights = shown["weights_under_stdp"](6_000)
+    assert weights.std() > 35
+    assert (weights < 64).any()
+    assert (weights > 160).any()
+    errors = abs(shown["errors_under_pes"](1_500))
+    assert errors[-500:].mean() < 25

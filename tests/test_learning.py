@@ -210,6 +210,13 @@ def test_payloads_are_refused_where_the_rule_knows_spikes() -> None:
         neuro.run(pair(dataclasses.replace(stdp(), graded="add"), source=neuro.Source()), np.full((1, 5, 3), -2))
 
 
+def test_samples_that_end_before_an_epoch_are_refused() -> None:
+    network = pair(dataclasses.replace(stdp(), epoch=9))
+    with pytest.raises(EngineError, match="epoch of 9 steps never ends"):
+        neuro.run(network, spikes(steps=8))
+    assert neuro.run(network, spikes(steps=9)).synaptic_updates > 0
+
+
 def test_those_that_cannot_learn_say_so(tmp_path: Path) -> None:
     network = pair(stdp())
     for engine in ("torch", "brian2"):
@@ -304,6 +311,22 @@ def test_a_session_goes_on_with_traces() -> None:
     second.step([0, 0, 0])
     change = second.learned.projections[0].weights - network.projections[0].weights
     assert change[:, 0].tolist() == [16, 16, 0]
+
+
+@pytest.mark.parametrize("given", READY, ids=["pair", "triplet", "reward", "oja", "pes", "delta", "prototype"])
+def test_ready_made_rules_learn_alike_in_both_engines(given: neuro.LearningRule) -> None:
+    plain, rng = pair(given) if not given.third_factors else None, np.random.default_rng(1)
+    inputs = {"in": spikes(2)}
+    if plain is None:
+        name = next(iter(given.third_factors.values()))
+        third = neuro.Population(name, (1,), neuro.Source(levels=127))
+        still = pair()
+        learning = dataclasses.replace(still.projections[0], rule=given)
+        plain = neuro.Network((*still.populations, third), (learning,))
+        inputs[name] = rng.integers(1, 60, (2, 40, 1))
+    runs = [neuro.run(plain, inputs, engine=engine) for engine in ("event", "reference")]
+    assert runs[0].learned == runs[1].learned
+    assert not np.array_equal(runs[0].learned.projections[0].weights, plain.projections[0].weights)
 
 
 # By hand

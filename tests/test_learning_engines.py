@@ -91,7 +91,7 @@ def test_the_lists_of_large_and_of_shaped_populations() -> None:
     """Targets of several rows, and neurons that lie in memory in another order than the user's."""
     rng = np.random.default_rng(3)
     rule = neuro.LearningRule("2^-1 * x1 * y0 - 2^-1 * y1 * x0 + 2^-5 * x0 * w", x1=(20, 4), y1=(20, 4), epoch=3)
-    for shapes, count in (((300,), (40_000,)), 900), (((3, 4, 5), (2, 6, 5)), 700):
+    for shapes, count in (((60,), (33_000,)), 300), (((3, 4, 5), (2, 6, 5)), 300):
         size = [int(np.prod(shape)) for shape in shapes]
         pairs = (rng.integers(0, size[0], count), rng.integers(0, size[1] // 100 * 7 + 1, count) * 13 % size[1])
         weights = (*pairs, rng.integers(-100, 200, count))
@@ -108,6 +108,6 @@ def test_the_lists_of_large_and_of_shaped_populations() -> None:
                 neuro.Sparse("out", "out", (pairs[1], pairs[1][::-1], np.full(count, 20)), rule=rule),
             ),
         )
-        inputs = {"in": rng.random((1, 12, *shapes[0])) < 0.4, "third": rng.integers(0, 9, (1, 12, *shapes[1]))}
+        inputs = {"in": rng.random((1, 7, *shapes[0])) < 0.4, "third": rng.integers(0, 9, (1, 7, *shapes[1]))}
         inputs = {name: array.astype(int) for name, array in inputs.items()}
         same(*(neuro.run(network, inputs, engine=engine, record=("raster", "learning")) for engine in ("reference", "event")))

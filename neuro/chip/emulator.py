@@ -151,7 +151,7 @@ def emulate(
                 sampler.observe(first, messages)
 
     progress = progress if within_s is None else within(within_s, progress)
-    if placement.network.learns:
+    if placement.network.learns and not isinstance(record, str):
         record = (*record, "learning")  # where each synapse changed
     how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
     result = run_broken(placement, arrays, broken, timesteps=tables.timesteps, observe=observe, **how)

@@ -11,6 +11,7 @@ import typer
 
 from neuro.cli.output import Chip, Json, Quiet, console, working, write_json
 from neuro.cli.paths import check_files
+from neuro.cli.teaching import learn
 from neuro.errors import UsageError, one_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+app.command()(learn)
 
 Word = Annotated[list[str], typer.Option("--word", "-w", metavar="WORD", help="A word to spot; repeat for more.")]
 Data = Annotated[

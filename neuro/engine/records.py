@@ -274,6 +274,9 @@ def recorded_bytes(network: Network, samples: int, timesteps: int, record: Itera
             chosen = dict.fromkeys(by_step) | chosen
         sizes = [network[name].size if neurons is None else len(neurons) for name, neurons in chosen.items()]
         total += samples * steps * sum(-(-size * width // 8) for size in sizes)
+    learning = [p for p in network.projections if p.rule is not None]
+    by_neuron = _chosen(network, "learning", record)
+    total += 8 * steps * sum(1 + network[p.target].size * (p.target in by_neuron) for p in learning)
     return total + sum(network[name].size for name in by_step) * samples * timesteps * 12  # as logits: in doubles, then floats
 
 

@@ -16,7 +16,7 @@ from neuro.engine.pace import Progress, within
 from neuro.engine.plan import check_charges, check_steps
 from neuro.engine.records import Observer, Recorder, Run, listed
 from neuro.errors import EngineError, InputError, expect
-from neuro.learning.checking import check_sent
+from neuro.learning.checking import check_epochs, check_sent
 from neuro.network import Network
 from neuro.numbers import whole
 
@@ -63,6 +63,7 @@ def run(
     samples = len(next(iter(arrays.values())))
     record = tuple(record) if not isinstance(record, str) else record
     check_steps(network.steps(window))
+    check_epochs(network.projections, network.steps(window))
     needed = estimate(network, samples, window, engine=engine, record=record, threads=_threads(threads))
     check_memory(needed, samples, network.steps(window))
     progress = progress if within_s is None else within(within_s, progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from neuro.errors import InputError, NetworkError
+from neuro.errors import EngineError, InputError, NetworkError
 
 _SPIKES = 'Use neurons that spike (convert with code="rate", or neuro.IntegrateAndFire, neuro.CubaLif)'
 
@@ -57,6 +57,16 @@ def _check_third(projection: Any, target: Any, trace: str, name: str, population
     if sender.neuron.is_readout or sender.size not in (1, target.size):
         fact = f"its trace {trace} is set by {name!r}, {sender.size} neurons of {type(sender.neuron).__name__}"
         _refuse(projection, fact, f"Let a population of 1 or {target.size:,} neurons that send set it")
+
+
+def check_epochs(projections: Iterable[Any], steps: int) -> None:
+    """Refuse samples of so many steps that no epoch of a rule ever ends."""
+    for projection in projections:
+        if projection.rule is not None and projection.rule.epoch > steps:
+            fact = f"its epoch of {projection.rule.epoch} steps never ends in samples of {steps}, so nothing would be learned"
+            raise EngineError(
+                f"projection {projection.name}", fact, "Run more timesteps, use a shorter epoch, or network.fixed()"
+            )
 
 
 def check_sent(projections: Iterable[Any], payloads: Mapping[str, tuple[int, int]]) -> None:
