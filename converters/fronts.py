@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
 
-def split_front(graph: Graph, last: str) -> tuple[Graph, Graph]:
+def split_front(graph: Graph, last: str, sizes: Any = None) -> tuple[Graph, Graph]:
     """The part of a graph up to a layer, for the host, and the rest, whose input is that layer.
+
+    sizes: numbers that broadcast to its shape (the largest value of each channel, say). The host divides by them and the rest
+    multiplies, so that all of its inputs use the same integers; its values are the same.
 
     `converters.evaluation.outputs(front, x)` is what the host computes; `neuro.weigh(front)` counts it. Raises
     ConversionError where the front end remembers frames, or the rest reads something else of it.
@@ -30,4 +39,18 @@ def split_front(graph: Graph, last: str) -> tuple[Graph, Graph]:
             whole.place, f"the rest reads {', '.join(others)} too", "Split behind the layer where all of it joins"
         )
     rest.sort(key=lambda layer: layer.name != last)
+    if sizes is not None:
+        front, rest = _balanced(front, rest, whole, np.asarray(sizes, np.float32))
     return front, Graph(tuple(rest), graph.name, graph.notes, graph.outputs if len(graph.outputs) > 1 else ())
+
+
+def _balanced(front: Graph, rest: list[Layer], whole: Layer, sizes: NDArray[np.float32]) -> tuple[Graph, list[Layer]]:
+    """The front end divided by sizes, and the rest multiplied."""
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise ConversionError(whole.place, "sizes are not above 0", "Use the largest value of each channel, and 1 where it is 0")
+    name, inner = whole.name, f"{whole.name}.whole"
+    ended = [replace(layer, name=inner) if layer.name == name else layer for layer in front.layers]
+    ended.append(Layer(name, "scale", (inner,), whole.shape, {"factor": np.asarray(1 / sizes, np.float32)}, where=whole.where))
+    times = Layer(inner, "scale", (name,), whole.shape, {"factor": sizes}, where=whole.where)
+    others = [replace(one, inputs=tuple(inner if source == name else source for source in one.inputs)) for one in rest[1:]]
+    return Graph(tuple(ended), front.name), [rest[0], times, *others]

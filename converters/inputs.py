@@ -9,16 +9,14 @@ from converters.codes import row_of
 from neuro.errors import ConversionError
 from neuro.neurons import Source
 
-FRAME_BITS = 14  # of a graded input of a network with frames: errors of it add up in what the network remembers
 PAYLOAD_BITS = 12  # of a graded input that is on no coarser grid of its own; images mostly have 8
 
 
-def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: str, bits: int = PAYLOAD_BITS) -> Source:
+def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: str) -> Source:
     """The source that carries inputs like the samples.
 
     "graded" (and "auto"): one message with the value; "spikes": input neurons that fire in the network's own code, two for
     each value where values may be negative and spikes may not; "ideal": the value itself at every step, as simulators do it.
-    bits: of graded values.
     """
     row = row_of(code)
     largest, negative = float(np.abs(samples).max()), bool((samples < 0).any())
@@ -29,7 +27,7 @@ def input_source(samples: NDArray[np.float32], code: str, timesteps: int, how: s
     held = how == "ideal" and row.counts
     coarse = 127 if negative else 255
     step = grid_step(samples, coarse)
-    levels = 2 ** (bits - negative) - 1 if step is None else coarse
+    levels = 2 ** (PAYLOAD_BITS - negative) - 1 if step is None else coarse
     return Source("held" if held else "once", step or largest / levels, levels)
 
 

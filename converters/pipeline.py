@@ -25,7 +25,7 @@ from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import Weights, check_weights, finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
-from converters.inputs import FRAME_BITS, input_source
+from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.trinary import rectify_means, trinary_graph
@@ -43,6 +43,7 @@ from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 from neuro.specification import renamed
 
+MOST_WEIGHT_BITS_OF_VALUES = 16
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 DEFAULT_BITS = 8  # of weights
@@ -146,10 +147,10 @@ def convert(
     A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
-    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8, or those of the weights into some populations by
-    name, the others having 8; potential_bits: 16 to 31, at which potentials saturate
-    (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in order, to
-    what the ones before it really send: weights by least squares, then mean activations.
+    threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
+    the chip has them), or those of the weights into some populations by name, the others having 8; potential_bits: 16 to 31, at
+    which potentials saturate (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit
+    each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
@@ -191,6 +192,7 @@ def convert(
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     framed = graph.has_frames or frames
     samples = check_samples(graph, calibration, framed)
+    _check_wide(weight_bits, of_values or framed)
     if of_values or framed:
         if layer_bits:
             fact = "the network computes with values, whose weights all have the same bits"
@@ -227,10 +229,16 @@ def convert(
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
 
 
+def _check_wide(weight_bits: int, of_values: bool) -> None:
+    if weight_bits > MOST_WEIGHT_BITS and not of_values:
+        fact = f"{weight_bits} bits, and the network is one of rectified sums"
+        raise ConversionError("weight_bits", fact, f"Use at most {MOST_WEIGHT_BITS}; networks of values take more")
+
+
 def _bits(weight_bits: int | Mapping[str, int], code: str) -> tuple[int, dict[str, int]]:
     """The bits of all weights, and those of the weights into some populations, checked."""
     if not isinstance(weight_bits, Mapping):
-        return whole("convert", "weight_bits", weight_bits, 2, MOST_WEIGHT_BITS, error=ConversionError), {}
+        return whole("convert", "weight_bits", weight_bits, 2, MOST_WEIGHT_BITS_OF_VALUES, error=ConversionError), {}
     if code == "auto":
         raise ConversionError("weight_bits", "code='auto' tries codes with the same bits everywhere", "Name the code")
     named = "weight_bits of population"
@@ -253,8 +261,6 @@ def _of_values(
     """The network of value neurons, compared with the float network on calibration samples."""
     settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
     settings = replace(settings, value_bits=fixed)
-    if graph.has_frames:
-        settings = replace(settings, source=input_source(calibrated.samples, OF_VALUES, 1, how, FRAME_BITS))
     made = value_network(
         graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias, framed, relayed
     )

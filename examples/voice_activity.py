@@ -1,7 +1,7 @@
 """Voice activity on an emulated chip, with a network that thousands use: `python examples/voice_activity.py SILERO.onnx`.
 
 The file is that of silero-vad for 16 kHz (MIT licence): frames of 512 samples, an LSTM, its state kept from frame to frame. The
-spectrum stays with the host; encoder and LSTM go to the chip. It is calibrated on recordings of Speech Commands and tried on others:
+spectrum stays with the host; encoder and LSTM go to the chip. It is calibrated on recordings of Speech Commands, tried on others:
 `--data FOLDER` has scv2_val.npz and scv2_test.npz. See docs/streams.md.
 """
 
@@ -51,15 +51,18 @@ def spectra(front, x):
     return flat.reshape(*x.shape[:2], *flat.shape[1:])
 
 
-def voice_network(model):
-    """The host's part and the chip's part of the file, as graphs."""
+def voice_network(model, known):
+    """The whole network, the host's part and the chip's part, as graphs. The host brings every frequency to the same range."""
     graph = converters.read_onnx(model, shape=(BEFORE + FRAME,), fixed={"sr": 16000}, state=True)
-    return graph, *split_front(graph, SPECTRUM)
+    front, _ = split_front(graph, SPECTRUM)
+    sizes = 1.25 * spectra(front, known).max(axis=(0, 1, 4))[..., None]
+    return graph, *split_front(graph, SPECTRUM, sizes)
 
 
-def converted(front, rest, x, code="graded", goal=None):
-    """The chip's part, calibrated on streams."""
-    return converters.convert(rest, spectra(front, x), code=code, goal=goal)
+def converted(front, rest, known, code="graded", chip="loihi2"):
+    """The chip's part, calibrated on streams, in integers as wide as the chip has them."""
+    wide = {"weight_bits": 12, "potential_bits": 29, "value_bits": 14} if chip == "spinnaker2" else {"value_bits": 11}
+    return converters.convert(rest, spectra(front, known), code=code, **wide)
 
 
 def main():
@@ -68,26 +71,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default=shared / "wild" / "silero_vad_16k.onnx")
     parser.add_argument("--data", type=Path, default=shared / "speech_commands")
-    parser.add_argument("--streams", type=int, default=12)
+    parser.add_argument("--streams", type=int, default=24)
     given = parser.parse_args()
-    graph, front, rest = voice_network(given.model)
     known = streams(given.data / "scv2_val.npz", given.streams, 5, seed=0)
-    new = streams(given.data / "scv2_test.npz", given.streams, 8, seed=1)
+    graph, front, rest = voice_network(given.model, known)
+    new = streams(given.data / "scv2_test.npz", given.streams, 5, seed=1)
     truth = outputs(graph, new)[graph.output.name][..., 0]
     x = spectra(front, new)
-    for code, goal in (("graded", None), ("delta", converters.Goal(0.99))):
-        made = converted(front, rest, known, code, goal)
+    for chip, code in (("spinnaker2", "graded"), ("loihi2", "graded"), ("loihi2", "delta")):
+        made = converted(front, rest, known, code, chip)
         said = made.answer(made.quantised(x)).reshape(truth.shape)
         same = ((said > 0.5) == (truth > 0.5)).mean()
-        print(
-            f"{code}: {100 * same:.2f} % of {truth.size:,} decisions are the float network's; {100 * (truth > 0.5).mean():.0f} % speech"
-        )
-        placement = neuro.place(made.network, neuro.load_chip("loihi2"))
+        share = f"{100 * (truth > 0.5).mean():.0f} % speech"
+        print(f"{chip}, {code}: {100 * same:.2f} % of {truth.size:,} decisions are the float network's; {share}")
+        placement = neuro.place(made.network, neuro.load_chip(chip))
         found = pace(neuro.emulate(placement, x[:2]))
         print(f"  {found.synops:,.0f} synops, {found.messages:,.0f} messages a frame; {placement.cores_used} cores")
-        print(
-            f"  {1e6 * found.latency_s:.0f} us to the answer, at most {found.most_per_s:,.0f} frames/s, busy {100 * found.busy(RATE_HZ):.2f} %"
-        )
+        busy = f"busy {100 * found.busy(RATE_HZ):.2f} %"
+        print(f"  {1e6 * found.latency_s:.0f} us to the answer, at most {found.most_per_s:,.0f} frames/s, {busy}")
         work = found.dynamic_j * RATE_HZ * HOUR_S
         print(f"  an hour: {1e3 * work:.1f} mJ of work, {work + (found.always_w or 0) * HOUR_S:,.0f} J with what is always on")
     workload = neuro.weigh(rest)

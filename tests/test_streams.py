@@ -1,16 +1,23 @@
 """Networks with frames as chip integers: every engine, session and the quantised network say the same, frame by frame."""
 
+import json
 import warnings
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import converters
 import neuro
 from converters.evaluation import logits
+from neuro.cli import app
+from neuro.keywords.audio import read_wav
+from neuro.studies.streaming import frames_of_audio
+from neuro.studies.streaming import stream as through
 from tests.streams import KINDS, drawn, network, stream
 
 ENGINES = ("reference", "event", "torch")
@@ -48,9 +55,10 @@ def test_a_session_says_frame_by_frame_what_one_run_says() -> None:
 
 
 def test_the_period_is_the_longest_loop() -> None:
-    """h -> gates -> product -> cell -> tanh -> h of an LSTM; a loop of one population needs one step."""
+    """h -> gates -> product -> cell -> tanh -> h of an LSTM; a loop of one population needs one step. The gates of a GRU read a
+    copy of its sum."""
     x = stream(1, 8, 6)
-    for kind, period in (("rnn", 1), ("lstm", 5), ("gru", 5)):
+    for kind, period in (("rnn", 1), ("lstm", 5), ("gru", 6)):
         made = converters.convert(network(kind), x, code="graded").network
         assert made.timesteps == period
         assert {p.neuron.period for p in made.populations} == {period}
@@ -164,3 +172,42 @@ def test_changes_go_through_sessions() -> None:
     session = neuro.open_session(made.network)
     parts = [session.step(frame).frames for frame in x[0]] + [session.finish().frames]
     assert np.array_equal(np.concatenate(parts, axis=1), neuro.run(made.network, x).frames)
+
+
+def test_a_command_listens_frame_by_frame(tmp_path: Path, capsys) -> None:
+    """`neuro stream`: the answers of one run, the pace of the chip, and refusals that say what to do."""
+    made = converters.convert(network("gated unit", features=64), stream(1, 6, 8, 64) / 10, code="graded")
+    made.network.save(tmp_path / "n.safetensors")
+    audio = np.sin(np.arange(1600) / 7).astype(np.float32) / 4
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, len(audio), "NONE", ""))
+        file.writeframes((audio * 32767).astype("<i2").tobytes())
+    frames = frames_of_audio(read_wav(tmp_path / "a.wav"), 64, 32)
+    one = neuro.run(made.network, frames[None]).frames[0]
+    found = through(made.network, frames, neuro.load_chip("loihi2"), 500.0)
+    assert np.array_equal(found.answers, one)
+    assert found.pace.busy(500.0) < 1 < found.pace.busy(1e9)
+    assert found.pace.latency_s == pytest.approx(found.pace.frame_s * found.pace.depth / found.pace.period)
+    network_file, sound = str(tmp_path / "n.safetensors"), str(tmp_path / "a.wav")
+    done = CliRunner().invoke(app, ["stream", network_file, sound, "--hop", "32", "--json", str(tmp_path / "o.json")])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert np.allclose(told["answers"], one)
+    assert told["rate_hz"] == 500
+    np.savez(tmp_path / "f.npz", x=frames)
+    for words, fact in (
+        ([network_file, str(tmp_path / "f.npz")], "rate"),
+        ([network_file, sound, "--rate", "3"], "--rate is for .npz"),
+    ):
+        refused = CliRunner().invoke(app, ["stream", *words])
+        assert isinstance(refused.exception, neuro.NeuroError)
+        assert fact in str(refused.exception)
+
+
+def test_sessions_count_what_they_clip() -> None:
+    made = converters.convert(network("rnn"), stream(1, 6, 8), code="graded")
+    session = neuro.open_session(made.network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", neuro.errors.RangeWarning)
+        assert sum(session.step(np.full(5, 1e6, np.float32)).clipped.values()) == 5
+    assert sum(session.step(np.zeros(5, np.float32)).clipped.values()) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,7 @@ def value_network(
     found = with_relays(found) if relayed else found
     steps, framed = schedule(found, framed or graph.has_frames), framed or graph.has_frames
     source = source.changed(period=steps.period) if framed else source
+    widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
     noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
     expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from converters.values.layout import with_channels_first
-from converters.values.loops import settle_loops
+from converters.values.loops import copied, settle_loops
 from converters.values.writing import Writer
 from neuro.graph import Graph, Layer
 from neuro.ops import output_shape
@@ -22,6 +22,7 @@ from neuro.ops import output_shape
 INVERSE_BITS = 16  # of reciprocals and inverse roots
 EXP_BITS = 12  # of exponentials that are summed up
 CENTRED_BITS = 12  # of values less their mean
+COPY_BITS = 8  # of what weighted layers read of a sum from frame to frame
 STREAM_BITS = 12  # of sums that several layers read, as along residual paths
 _SUM_BITS = 21  # that a sum over many values may take of a potential
 _MOST_TAPS = 8  # of a maximum that is taken one value a step
@@ -33,7 +34,8 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
     bits: dict[str, int] = {}
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
-    graph = settle_loops(graph)
+    graph, copies = copied(settle_loops(graph))
+    bits |= dict.fromkeys(copies, COPY_BITS)
     waiting = list(graph.layers)
     while waiting:
         layer = waiting.pop(0)

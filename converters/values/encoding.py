@@ -37,12 +37,14 @@ _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more."""
+    """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more;
+    framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good."""
 
     weight_bits: int = 8
     potential_bits: int = 24
     value_bits: int = 8
     widen: bool = True
+    framed: bool = False
 
     @property
     def limit(self) -> int:
@@ -51,7 +53,7 @@ class Widths:
 
     def room(self, clipped: bool = False) -> float:
         """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
-        return float((1 << (self.potential_bits - 1)) - 1) / (_CLIPPED_MARGIN if clipped else _MARGIN)
+        return float((1 << (self.potential_bits - 1)) - 1) / (_CLIPPED_MARGIN if clipped and not self.framed else _MARGIN)
 
 
 @dataclass(frozen=True, slots=True)

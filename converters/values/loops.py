@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from neuro.graph import Graph, Layer
 
 _ONE_BY_ONE = ("function", "relu", "add", "multiply")
+_WEIGHTED = ("linear", "conv")
 _MOVES = ("reshape", "permute", "gather", "identity", "concat")
 
 
@@ -22,6 +23,34 @@ def settle_loops(graph: Graph) -> Graph:
     if not graph.has_frames:
         return graph
     return graph.relayered(_narrowed(_picked(_sunk(_started(graph)))).layers)
+
+
+def copied(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """The graph in which weighted layers read a copy of sums that come back a frame later, and the names of the copies: they
+    need fewer bits than the sum, and may leave small changes out."""
+    sums = {one.inputs[0] for one in graph.layers if one.op == "previous" and graph[one.inputs[0]].op == "add"}
+    before = {one.name: one.inputs[0] for one in graph.layers if one.op == "previous" and one.inputs[0] in sums}
+    read = {one.name: _behind_names(graph, one.inputs[0]) for one in graph.layers if one.op in _WEIGHTED}
+    read = {name: source for name, source in read.items() if source in sums or source in before}
+    wanted = {before.get(source, source) for source in read.values()}
+    layers: list[Layer] = []
+    for layer in graph.layers:
+        layers.append(replace(layer, inputs=(f"{read[layer.name]}.copy",)) if layer.name in read else layer)
+        if layer.name in wanted:
+            layers.append(Layer(f"{layer.name}.copy", "identity", (layer.name,), layer.shape, where=layer.where))
+        if layer.name in before and before[layer.name] in wanted:
+            copy = f"{before[layer.name]}.copy"
+            layers.append(Layer(f"{layer.name}.copy", "previous", (copy,), layer.shape, where=layer.where))
+    needed = Graph(tuple(layers), graph.name, graph.notes, graph.outputs).leading_to(graph.outputs) if wanted else set()
+    made = [layer for layer in layers if not wanted or layer.name in needed or layer.op == "input"]
+    return graph.relayered(made), tuple(f"{name}.copy" for name in wanted)
+
+
+def _behind_names(graph: Graph, name: str) -> str:
+    """The layer that identities only give other names."""
+    while graph[name].op == "identity":
+        (name,) = graph[name].inputs
+    return name
 
 
 def _narrowed(graph: Graph) -> Graph:

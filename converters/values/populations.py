@@ -156,6 +156,8 @@ def _keep_state(plan: _Plan, name: str) -> None:
     """Make a population of what is read one frame later, with as many bits as a state needs."""
     op = plan.graph[name].op
     plan.names.add(name)
+    if op == "identity" and name in plan.bits:  # a copy
+        return
     if op in _ALWAYS:
         if op in ("multiply", "function"):
             plan.bits[name] = max(plan.bits.get(name, 0), FED_BACK_BITS)

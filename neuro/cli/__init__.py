@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, optimise, run, sweep
+from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, optimise, run, stream, sweep
 from neuro.cli.interrupt import INTERRUPTED, TERMINATED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -48,6 +48,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (run.run, run.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
     (sweep.sweep, sweep.EXAMPLES),
+    (stream.stream, stream.EXAMPLES),
     (optimise.optimise, optimise.EXAMPLES),
     (inspect.inspect, inspect.EXAMPLES),
     (faults.faults, faults.EXAMPLES),

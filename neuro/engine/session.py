@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.encoding import as_numbers, frame_messages, named, source_of, stream_messages, value_shape
+from neuro.encoding import as_numbers, clipped_values, frame_messages, named, source_of, stream_messages, value_shape
 from neuro.engine.event import Worker, teach
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
@@ -90,7 +90,8 @@ class Session:
         """
         self._check_open()
         frames = self._frames(frame)
-        return self._advance(frames, len(next(iter(frames.values()))))
+        run = self._advance(frames, len(next(iter(frames.values()))))
+        return replace(run, clipped=self._clipped)
 
     @property
     def learned(self) -> Network:
@@ -144,6 +145,7 @@ class Session:
 
     def _frames(self, frame: Any) -> Frames:
         frames, known = {}, {}
+        clipped: dict[str, int] = {}
         for name, given in named(self.network, frame).items():
             population = self.network[name]
             array, shape = as_numbers(population, given), value_shape(population)
@@ -156,6 +158,7 @@ class Session:
                 fact = f"{len(array)} steps in one call of at most {self._most}"
                 raise InputError("frames", fact, "Pass fewer, or raise most_steps")
             known[name] = self._known[name]
+            clipped |= clipped_values(self.network, {name: array[None]}) if source_of(population).period is not None else {}
             if source_of(population).period is not None:
                 made, known[name] = frame_messages(population, array[None], known[name])
                 messages = made[0]
@@ -172,7 +175,7 @@ class Session:
             frames[population.name] = messages
         if len({len(messages) for messages in frames.values()}) != 1:
             raise InputError("frames", "sources got different numbers of steps", "Pass the same steps to all")
-        self._known = known
+        self._known, self._clipped = known, clipped
         return frames
 
     def _make_room(self, steps: int) -> None:
