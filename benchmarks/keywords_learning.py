@@ -134,7 +134,7 @@ def main() -> None:
                 learned, chip_run = on_chip(empty, "new", audio, pooled, placement)
                 others = train.payloads[train.words != word]
                 ways: dict[str, Callable[[Any], Any]] = {"chip": learned, "float": in_float(lessons)}
-                if draw == 0 and count == 5:
+                if draw < 2 and count == 5:
                     ways["retrained"] = retrained(lessons, others)
                 bill = chip_run.bill
                 cost = {

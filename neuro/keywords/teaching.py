@@ -56,10 +56,11 @@ def shipped_pooled() -> Pooled:
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
     """A spotter with words that it has been taught: `network` takes a stream, one recording in `steps` steps; `lessons` and
-    `thresholds` of each of its `words`."""
+    `thresholds` of each of its `words`. `hearing`: the spotter's own network for streams."""
 
     network: Network
     spotter: Spotter
+    hearing: StreamNetwork
     words: tuple[str, ...]
     lessons: tuple[int, ...]
     thresholds: tuple[float, ...]
@@ -72,11 +73,7 @@ class Taught:
             fact = f"{known[0]!r} is known already" if known else "there are none"
             raise UsageError("words to learn", fact, "Name new words, each once")
         hearing = stream(spotter.network)
-        return Taught(_learner(hearing, len(words), pooled), spotter, words, (0,) * len(words), (1.0,) * len(words))
-
-    @property
-    def hearing(self) -> StreamNetwork:
-        return stream(self.spotter.network)
+        return Taught(_learner(hearing, len(words), pooled), spotter, hearing, words, (0,) * len(words), (1.0,) * len(words))
 
     @property
     def steps(self) -> int:
@@ -147,7 +144,7 @@ class Taught:
             self.words[int(row.argmax())] if row.max() > 0 else self.spotter.classes[k] for row, k in zip(above, own, strict=True)
         )
 
-    def save(self, path: Any, spotter: Any = None) -> None:
+    def save(self, path: Any) -> None:
         """Write what was taught into one file; the spotter is a file of its own."""
         parts = {name: getattr(self, name) for name in ("network", "words", "lessons", "thresholds")}
         save_parts(parts, path, "taught words")
@@ -157,7 +154,7 @@ class Taught:
         """Read a file that `save` wrote for this spotter; anything else is a FormatError."""
         parts = load_parts(path, "taught words")
         try:
-            return Taught(spotter=spotter, **parts)
+            return Taught(spotter=spotter, hearing=stream(spotter.network), **parts)
         except (TypeError, NeuroError) as error:
             raise FormatError(str(path), f"it holds no taught words ({error})", "Teach them again") from None
 
