@@ -211,3 +211,12 @@ def test_sessions_count_what_they_clip() -> None:
         warnings.simplefilter("ignore", neuro.errors.RangeWarning)
         assert sum(session.step(np.full(5, 1e6, np.float32)).clipped.values()) == 5
     assert sum(session.step(np.zeros(5, np.float32)).clipped.values()) == 0
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "modes"])
+def test_trained_networks_of_words_are_near_the_float_ones_within_a_twentieth_of_their_spread(name: str) -> None:
+    graph = neuro.Graph.load(Path(__file__).parent.parent / "benchmarks" / "weights" / f"words_{name}.safetensors")
+    x = stream(4, 12, 20, 20)
+    made = converters.convert(graph, x, code="graded")
+    truth = logits(graph, x)
+    assert np.sqrt(np.square(made.quantised(x) - truth).mean()) < 0.05 * truth.std()
