@@ -150,8 +150,8 @@ def dense(sparsity: float, pattern: str) -> Case:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-    goal = OptimiseGoal(energy=(1.0,) if pattern else (1.5, 2.5, 4.0))
-    settings = OptimiseSettings(steps=1000, channels=0.0, sparsity=sparsity, pattern=pattern, score="magnitude")
+    goal = OptimiseGoal(energy=(1.0,) if pattern else (1.5, 3.0))
+    settings = OptimiseSettings(steps=800, channels=0.0, sparsity=sparsity, pattern=pattern, score="magnitude")
     return Case(model.eval(), (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[:2000], yt[:2000]), settings, goal)
 
 

@@ -8,6 +8,7 @@ from torch import nn
 import converters
 import neuro
 from converters.optimising.bits import allotted
+from converters.optimising.channels import mixes
 from converters.optimising.scores import curvature, weight_scores
 from converters.optimising.sparsity import follows, masked, pattern_masks, share_masks
 from neuro.errors import ConversionError
@@ -50,6 +51,15 @@ def test_sparse_lists_save_synapses_and_memory():
     before, after = emulated(graph, X[:20]), emulated(thinned(graph, 0.8), X[:20])
     assert after.synops < 0.35 * before.synops
     assert after.placement.fill["synapse_bits"].sum() < 0.8 * before.placement.fill["synapse_bits"].sum()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_every_layer_loses_the_share_that_was_asked_for(share):
+    graph = thinned(learned(Residual(), X, Y, steps=2), share)
+    for layer in graph.layers:
+        if mixes(layer):
+            weight = layer.arrays["weight"]
+            assert weight.size - np.count_nonzero(weight) == round(share * weight.size), layer.name
 
 
 def test_rounds_thin_out_a_network_and_keep_it_so(tmp_path):

@@ -17,17 +17,14 @@ _MANY = 0.25  # share of zeros from which on a layer counts as pruned
 
 
 def share_masks(graph: Graph, scores: Scores, share: float) -> Masks:
-    """{layer: kept}: of each layer that mixes channels, `share` of its weights with the least scores go. The first and the last
-    layer keep twice as many of what they would lose, having few to spare."""
-    layers = [layer for layer in graph.layers if mixes(layer)]
+    """{layer: kept}: of each layer that mixes channels, `share` of its weights with the least scores go."""
     made: Masks = {}
-    for layer in layers:
-        mine = share / 2 if layer in (layers[0], layers[-1]) and len(layers) > 2 else share
-        flat = scores[layer.name].ravel()
-        gone = round(mine * flat.size)
-        mask = np.ones(flat.size, np.bool_)
-        mask[np.argsort(flat, kind="stable")[:gone]] = False
-        made[layer.name] = mask.reshape(scores[layer.name].shape)
+    for layer in graph.layers:
+        if mixes(layer):
+            flat = scores[layer.name].ravel()
+            mask = np.ones(flat.size, np.bool_)
+            mask[np.argsort(flat, kind="stable")[: round(share * flat.size)]] = False
+            made[layer.name] = mask.reshape(scores[layer.name].shape)
     return made
 
 
