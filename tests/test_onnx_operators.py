@@ -217,10 +217,10 @@ def test_a_quantiser_of_a_sum_is_its_rectifier(tmp_path) -> None:
 
 
 REFUSED = {
-    "LSTM": (one("LSTM", "w", "w", tensors={"w": np.ones((1, 4, 4), np.float32)}), "Recurrent layers are not read yet"),
+    "LSTM": (one("LSTM", "w", "w", tensors={"w": np.ones((1, 4, 4), np.float32)}), "it takes 2 sequences at once"),
     "Clip": (one("Clip", "l", "h", tensors={"l": np.float32(2), "h": np.float32(1)}), "it clips to [2.0, 1.0]"),
     "ConvInteger": (one("ConvInteger"), "QDQ format"),
-    "Loop": (one("Loop"), "without branches and loops"),
+    "Loop": (one("Loop"), "or one step of the loop with its states as inputs"),
     "other domain": (one("Conv", domain="com.microsoft"), "domain 'com.microsoft'"),
     "mixes samples": (one("Reshape", "s", tensors={"s": ints(6, -1)}), "which mixes samples"),
     "moves samples": (one("Transpose", perm=[1, 0, 2, 3]), "moves the samples"),

@@ -352,6 +352,7 @@ _LOOKS = (
     "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value keep_aspect_ratio_policy"
 )
 _REDUCTIONS = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare")
+_CELL = "activation_alpha activation_beta activations clip direction hidden_size layout"
 ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change nothing in evaluation
     **dict.fromkeys((*OPERATORS, *FOLDED), ""),
     **dict.fromkeys(("ArgMax", "ArgMin"), "axis keepdims select_last_index"),
@@ -369,10 +370,9 @@ ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change not
     "LpPool": f"{_WINDOW} ceil_mode p",
     "MeanVarianceNormalization": "axes",
     **dict.fromkeys(_REDUCTIONS, "axes keepdims noop_with_empty_axes"),
-    **dict.fromkeys(
-        RECURRENT,
-        "activation_alpha activation_beta activations clip direction hidden_size input_forget layout linear_before_reset",
-    ),
+    "GRU": f"{_CELL} linear_before_reset",
+    "LSTM": f"{_CELL} input_forget",
+    "RNN": _CELL,
     "Resize": f"{_LOOKS} mode nearest_mode",
     "ScatterElements": "axis reduction",
     "Selu": "alpha gamma",
