@@ -52,17 +52,18 @@ def value_network(
     """
     simple, bits = decompose(graph)
     found = cells(simple, bits, widths.value_bits)
-    found = with_relays(found) if relayed else found
-    steps, framed = schedule(found, framed or graph.has_frames), framed or graph.has_frames
-    source = source.changed(period=steps.period) if framed else source
+    framed = framed or graph.has_frames
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
     noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
     expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()
     if noise is not None:
         found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
+    found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
+    steps = schedule(found, framed)
+    source = source.changed(period=steps.period) if framed else source
     made: dict[str, Encoded] = {}
-    around = Around(made, extents(simple, found, samples, framed), widths, steps, _shares(found))
+    around = Around(made, ranges, widths, steps, _shares(found))
     corrector = Corrector(simple, found, samples, framed) if correct_bias else None
     by_name = {cell.name: cell for cell in found}
     for cell in found:
