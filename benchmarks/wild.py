@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import time
 import warnings
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,14 @@ def pages(count: int, height: int, width: int, seed: int = 1) -> Any:
 
 
 def files(count: int, length: int) -> Any:
-    """The first and last bytes of files of Python's library, (count, length)."""
-    found = []
+    """The first and last bytes of files of Python's installation, kinds in turn, (count, length)."""
+    kinds: dict[str, list[Path]] = {}
     for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.*")):
-        if path.is_file() and path.stat().st_size >= length and "site-packages" not in path.parts:
-            held = np.frombuffer(path.read_bytes(), np.uint8)
-            found.append(np.concatenate((held[: length // 2], held[-length // 2 :])))
-    return np.stack(found)[np.linspace(0, len(found) - 1, count).astype(int)].astype(np.float32)
+        if path.is_file() and path.stat().st_size >= length:
+            kinds.setdefault(path.suffix, []).append(path)
+    turns = [path for row in zip_longest(*kinds.values()) for path in row if path is not None]
+    held = [np.frombuffer(path.read_bytes(), np.uint8) for path in turns[:count]]
+    return np.stack([np.concatenate((one[: length // 2], one[-length // 2 :])) for one in held]).astype(np.float32)
 
 
 def like(name: str, shape: tuple[int, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""Graph -> Graph of the same values with a softmax where one is written out, and without bounds beyond every float.
+"""Graph -> Graph of the same values with a softmax where one is written out, functions side by side, and no bounds beyond floats.
 
 Exporters write exp(x - max) / sum(exp(x - max)), and start maxima from the lowest number there is. Knows ops only.
 """
@@ -17,12 +17,38 @@ _BEYOND = 1e30  # bounds of this size are never reached, and differences to them
 
 def recognised(graph: Graph) -> Graph:
     """The graph with each softmax in one layer, and maxima and minima without constants that can never win."""
+    graph = _together(graph)
     layers = {layer.name: layer for layer in graph.layers}
     for layer in graph.layers:
         layers[layer.name] = _softmax(graph, layer) or _bounded(graph, layer)
     made = graph.relayered(layers.values())
     needed = made.leading_to({*made.outputs, *(layer.name for layer in made.inputs)})
     return made.relayered(layer for layer in made.layers if layer.name in needed)
+
+
+def _together(graph: Graph) -> Graph:
+    """The graph with functions of each value behind a reshape that stands between them and others, so that one table has both."""
+    while (changed := next(filter(None, (_behind(graph, layer) for layer in reversed(graph.layers))), None)) is not None:
+        graph = graph.relayered(changed.get(layer.name, layer) for layer in graph.layers)
+    return graph
+
+
+def _behind(graph: Graph, layer: Layer) -> dict[str, Layer] | None:
+    """A reshape and the function before it in the other order, by their names; None where they stay."""
+    if layer.op != "reshape" or not _of_each(graph[layer.inputs[0]]):
+        return None
+    before, readers = graph[layer.inputs[0]], graph.consumers(layer.name)
+    if len(graph.consumers(before.name)) > 1 or before.name in graph.outputs or not readers:
+        return None
+    if not all(_of_each(reader) for reader in readers):
+        return None
+    moved = Layer(before.name, "reshape", before.inputs, layer.shape, where=layer.where)
+    return {before.name: moved, layer.name: replace(before, name=layer.name, inputs=(before.name,), shape=layer.shape)}
+
+
+def _of_each(layer: Layer) -> bool:
+    """Whether a layer is the same function of each value of another."""
+    return layer.op in ("function", "relu", "scale") and all(array.size == 1 for array in layer.arrays.values())
 
 
 def _softmax(graph: Graph, layer: Layer) -> Layer | None:
