@@ -111,6 +111,20 @@ def test_bounds_beyond_every_value_are_left_out(op: str, bound: float, kept: int
     assert np.allclose(logits(decompose(made)[0], x), logits(graph, x), atol=1e-5)
 
 
+def test_a_root_behind_a_reshape_is_one_table_with_what_bounds_it() -> None:
+    """Of 1 / sqrt(max(v, 0) + e), v rounded by itself would be 0 where it is small."""
+
+    class Rooted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            v = x.mean(1).clamp(min=0)
+            return x * (v.reshape(-1, 1) + 1e-3).sqrt().reciprocal()
+
+    x = np.random.default_rng(0).normal(size=(64, 24)).astype(np.float32)
+    graph = recognised(converters.trace(Rooted(), x[:2]))
+    assert np.allclose(logits(graph, x), Rooted()(torch.tensor(x)).numpy(), rtol=1e-3, atol=1e-4)
+    assert ("sqrt", "reciprocal") in [part.names for cell in cells(*decompose(graph)) if (part := cell.fused)]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.sampled_from(["linear", "function", "scale", "add", "multiply", "reduce", "permute"]), max_size=8),

@@ -32,7 +32,8 @@ from neuro.neurons.tables import value_bounds
 Floats = NDArray[np.float64]
 TARGET = 0.05  # error of the outputs that rounding of values may cause, relative to their spread
 MOST_BITS, MOST_ARGUMENT_BITS = 14, 13
-_SAMPLES, _PROBES = 8, 2
+_FEWEST, _MOST_SAMPLES, _PROBES = 8, 48, 2
+_WORK = 2**27  # values of all samples together that are worth computing, beyond the fewest samples
 _HELD = 2**25  # values of all layers, whose gradients may be held at once
 _SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
 _ROUNDING = 1 / 12  # variance of a rounding error, in squared steps
@@ -60,7 +61,7 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -
     active: dict[str, Floats] = {name: np.zeros(graph[name].shape) for name in wanted}
     sums: dict[str, Floats] = {name: np.zeros((2, *graph[name].shape)) for name in wanted}
     generator = torch.Generator().manual_seed(0)
-    some = spread(samples, _SAMPLES)
+    some = spread(samples, int(np.clip(_WORK // size, _FEWEST, _MOST_SAMPLES)))
     outputs = []
     for sample in some:
         values, noise = _followed(graph, torch.as_tensor(sample)[None], wanted)
