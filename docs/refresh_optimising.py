@@ -33,7 +33,7 @@ def measured(case: dict[str, Any]) -> str:
     settings = case["found"]["plan"]["settings"]
     code = f"{settings['code']}, T = {settings['timesteps']}"
     rows = [_row(code, case, number, case["tested"]) for number in case["tested"]]
-    other = case.get("other_code", {})
+    other = case.get("other_code", {}) if case.get("other_name") != code else {}
     rows += [_row(case.get("other_name", "other"), case, number, other) for number in other]
     samples = case["tested"]["0"]["samples"]
     chosen = case["found"]["points"][0]["samples"]
