@@ -1,4 +1,4 @@
-"""Smaller and sparser networks for the chip: `python benchmarks/optimise.py [CASE ...] [--out DIR] [--json FILE] [--data DIR]`.
+"""Smaller and sparser networks for the chip: `python benchmarks/optimise.py [CASE ...] [--out DIR] [--json FILE] [--steps N]`.
 
 CASE: keywords (the shipped spotter, graded), keywords-radix, dscnn-rate (MLPerf Tiny's network in the rate code), cifar (the
 committed ResNet, graded), cifar-radix, digits (seconds). Points are chosen on a part of the training data that is not learned
@@ -17,20 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conversion_networks import DATA, _trained, cifar_data, crop, resnet20
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from conversion_networks import DATA, _trained, cifar_data, crop, resnet20  # noqa: E402
-
-from converters.evaluation import logits  # noqa: E402
-from neuro.chip.files import load_chip  # noqa: E402
-from neuro.optimising.elsewhere import elsewhere, plain_rows  # noqa: E402
-from neuro.optimising.found import Optimised, OptimisedPoint  # noqa: E402
-from neuro.optimising.measure import Measures, converted, measures, run_on  # noqa: E402
-from neuro.optimising.optimise import optimise  # noqa: E402
-from neuro.optimising.plan import OptimiseGoal, OptimiseSettings  # noqa: E402
+from converters.evaluation import logits
+from neuro.chip.files import load_chip
+from neuro.optimising.elsewhere import elsewhere, plain_rows
+from neuro.optimising.found import Optimised, OptimisedPoint
+from neuro.optimising.measure import Measures, converted, measures, run_on
+from neuro.optimising.optimise import optimise
+from neuro.optimising.plan import OptimiseGoal, OptimiseSettings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
