@@ -25,8 +25,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_runtest_setup() -> None:
-    """Ctrl-C means the same to every test and its processes: a shell starts what runs in the background without it."""
+    """Ctrl-C means the same to every test and its processes: a shell starts what runs in the background without it.
+
+    Torch starts each process with another seed, so a network without one of its own would have other weights each time.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
