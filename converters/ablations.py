@@ -18,7 +18,6 @@ from converters.stepping import emulated, offset, rectified, source_signal, thre
 from neuro.codes import Code
 from neuro.encoding import source_of
 from neuro.network import Network, Population
-from neuro.neurons import Readout
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor
@@ -123,6 +122,5 @@ def _walk(network: Network, samples: NDArray[np.float32], rule: Rule, exact_inpu
 
 
 def _read(p: Population, total: Tensor, timesteps: int) -> Floats:
-    n = p.neuron
-    assert isinstance(n, Readout)  # of which this reads scale and offset
-    return np.asarray(total.double().numpy() * np.asarray(n.scale) / n.divisor(timesteps) + np.asarray(n.offset))
+    neuron: Any = p.neuron
+    return np.asarray(neuron.read(total.double().flatten(1).numpy(), p.shape, timesteps)).reshape(total.shape)

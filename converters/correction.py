@@ -17,7 +17,7 @@ from converters.delivery import exact_in
 from converters.evaluation import Evaluation
 from converters.stepping import Part, Signal, charges, respond, source_signal
 from neuro.graph import Graph
-from neuro.neurons import Neuron, Readout
+from neuro.neurons import Neuron
 
 Floats = NDArray[np.float64]
 ROUNDS = 3
@@ -98,8 +98,7 @@ class Corrector:
         return replace(made, population=replace(made.population, neuron=corrected))
 
     def _correct_readout(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
-        neuron = made.population.neuron
-        assert isinstance(neuron, Readout)  # of which this reads scale and offset
+        neuron: Any = made.population.neuron  # a readout
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(
             np.asarray(neuron.scale), np.broadcast_shapes(np.shape(neuron.scale), (made.population.shape[0], *column[1:]))

@@ -110,7 +110,7 @@ class _Writer:
             self.notes.append("start steps are in the metadata only: other readers pass spikes on within a step")
         if type(p.neuron) is IntegrateAndFire and p.neuron.subtracts:
             self.notes.append("the reset by subtraction is in the metadata only: NIR's IF resets to v_reset")
-        if isinstance(p.neuron, CubaLif) and not p.neuron.plain:
+        if not p.neuron.plain:
             self.notes.append(f"{where}: its reset at intervals or refractory period is in the metadata only")
         if np.any(p.neuron.initial_potential):
             self.notes.append("initial potentials are in the metadata only: NIR has none")

@@ -18,7 +18,6 @@ from converters.values.evaluating import values
 from converters.values.populations import Cell, Pick
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
-from neuro.neurons import Source
 
 _SHARES = tuple(0.005 * 2.0 ** (i / 2) for i in range(14))  # of a population's values that dead zones are tried at
 _MOST_SAMPLES = 8
@@ -78,7 +77,7 @@ def _changing(p: Population, relay: bool, zones: Mapping[str, int]) -> Populatio
     neuron: Any = p.neuron
     zone = int(zones.get(p.name, 1))
     if neuron.is_source:
-        if not isinstance(neuron, Source) or neuron.period is None:
+        if neuron.period is None:
             raise ConversionError(f"population {p.name!r}", "it has no frames", "Convert with frames=True")
         return Population(p.name, p.shape, neuron.changed(emit="change", dead_zone=zone))
     if neuron.is_readout:

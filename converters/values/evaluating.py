@@ -39,7 +39,7 @@ def period_of(network: Network) -> int | None:
     found = {source_of(p).period for p in network.sources}
     if found in (set(), {None}):
         return None
-    if found != (others := {getattr(p.neuron, "period", None) for p in network.populations}):
+    if found != (others := {p.neuron.period for p in network.populations}):
         fact = f"its populations have periods of {', '.join(map(str, sorted(others, key=str)))} steps"
         raise ConversionError("network", fact, "Give all of them the same period, or run the network")
     return found.pop()

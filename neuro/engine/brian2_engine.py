@@ -38,7 +38,7 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
     for population in network.populations:
         neuron = population.neuron
         stated = neuron.is_source or type(neuron) in _DYNAMICS
-        if not stated or (isinstance(neuron, CubaLif) and not neuron.plain):
+        if not stated or not neuron.plain:
             told = type(neuron).__name__ + (" with a reset or a refractory period" if stated else "")
             raise EngineError(f"population {population.name!r}", f"Brian2 does not run {told}", 'Use engine="event"')
     _check_currents(network, inputs, recorder)

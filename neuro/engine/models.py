@@ -63,7 +63,7 @@ def describe(row: Any, neuron: Neuron) -> None:
     for name, value in neuron._values() if has_kernel(neuron) else ():
         if name in _COLUMN:
             row[_COLUMN[name]] = _WITHOUT[name] if value is None else value
-    if isinstance(neuron, Readout) and neuron.changes:
+    if neuron.changes:
         row["period"] = 0  # it never begins anew
     row["ports"] = neuron.port_count
     if row["model"] == T.VALUE:
@@ -86,14 +86,6 @@ def _describe_value(row: Any, neuron: Any) -> None:
     row["bits"] = 0 if neuron.table is None else neuron.table.size.bit_length() - 1
     row["rounds"] = neuron.half is None
     row["emit"] = ("value", "change", "digits").index(neuron.emit)
-
-
-def parameters_of(neuron: Any) -> list[Any]:
-    """The integers for each neuron that its kernel reads, the bias first: of a value neuron, what scales."""
-    if not isinstance(neuron, Value):
-        return [neuron.bias]
-    half = 0 if neuron.half is None else neuron.half
-    return [neuron.bias, neuron.multiplier, neuron.shift, half, neuron.lowest, neuron.highest]
 
 
 def _describe_maximum(row: Any, neuron: Any) -> None:

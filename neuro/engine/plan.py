@@ -19,7 +19,7 @@ from neuro.components import components
 from neuro.engine import tables as T
 from neuro.engine.layout import Layout
 from neuro.engine.live import reads_narrow
-from neuro.engine.models import describe, has_kernel, parameters_of
+from neuro.engine.models import describe, has_kernel
 from neuro.engine.pack import Packer, WeightSums, as_stored, magnitude, sums
 from neuro.errors import EngineError
 from neuro.network import Network, Population
@@ -208,7 +208,7 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
 
 def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDArray[np.int32]]) -> None:
     """Biases, behind them the other parameters that a neuron has for itself, in the same order, and a table that all share."""
-    given = [np.broadcast_to(np.asarray(one, np.int32), population.shape) for one in parameters_of(population.neuron)]
+    given = [np.broadcast_to(np.asarray(one, np.int32), population.shape) for one in population.neuron.kernel_integers]
     lanes = layout.to_memory(np.stack([one.reshape(-1) for one in given]))
     rows = lanes.reshape(len(given), layout.rows, -1) if layout.size == layout.rows * layout.lanes else None
     row["bias_at"] = sum(map(len, biases))

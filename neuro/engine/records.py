@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from neuro.engine.layout import Layout
 from neuro.errors import InputError
 from neuro.network import Network, Population
-from neuro.neurons import Readout
 from neuro.notebook import Table, TableRepr, abridged
 
 FLOAT32_APART = 1 << 23  # below it, float32 rounds no two scaled integers to one number
@@ -290,12 +289,10 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
 
     float32, or float64 where a potential is so large that float32 could make different ones equal.
     """
-    neuron = population.neuron
-    assert isinstance(neuron, Readout)  # of which this reads scale and offset
-    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / neuron.divisor(elapsed)
-    offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
+    neuron: Any = population.neuron
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
-    return np.asarray(potentials * scale + offset, np.float32 if largest < FLOAT32_APART else np.float64)
+    logits: NDArray[np.float64] = neuron.read(potentials, population.shape, elapsed)
+    return logits.astype(np.float32) if largest < FLOAT32_APART else logits
 
 
 def listed(raster: NDArray[np.int32]) -> Messages:
@@ -313,7 +310,7 @@ def _names(populations: Iterable[Population]) -> tuple[str, ...]:
 
 def _framed(population: Population) -> bool:
     """Whether a population is a readout that is read frame by frame."""
-    return isinstance(population.neuron, Readout) and population.neuron.period is not None
+    return population.neuron.is_readout and population.neuron.period is not None
 
 
 def _chosen(network: Network, what: str, record: Iterable[str]) -> dict[str, NDArray[np.int64] | None]:

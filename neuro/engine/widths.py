@@ -5,12 +5,13 @@ Knows networks and the sums of their weights; runs nothing. A converter chooses 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neuro.engine.pack import magnitude
 from neuro.engine.plan import sums_of
 from neuro.network import Network, Population
-from neuro.neurons import Value
 from neuro.numbers import whole
 
 
@@ -23,38 +24,29 @@ def needed_bits(network: Network, timesteps: int | None = None) -> dict[str, int
     window = whole("needed_bits", "timesteps", timesteps or network.timesteps or 1, 1)
     found = {}
     for population in network.populations:
-        if isinstance(population.neuron, Value):
-            largest = _largest(population, [_port(network, population, i, window) for i in range(population.neuron.port_count)])
+        neuron: Any = population.neuron
+        if neuron.ports:
+            ports = [_port(network, population, i, window) for i in range(neuron.port_count)]
+            largest = max(*ports, neuron.most_combined(ports) + magnitude(np.asarray(neuron.bias, np.int64)))
             found[population.name] = largest.bit_length() + 1
     return found
 
 
 def _port(network: Network, target: Population, port: int, window: int) -> int:
     """The largest magnitude that a port can hold."""
-    neuron, total = target.neuron, 0
-    assert isinstance(neuron, Value)
+    neuron: Any = target.neuron
+    total = 0
     mode = neuron.ports[port]
     for projection, sums in zip(network.projections, sums_of(network), strict=True):
         if projection.target != target.name or projection.port != port:
             continue
         source = network[projection.source].neuron
         step = sums.bound(source.messages).step
-        if mode == "changes" and isinstance(source, Value) and source.emit == "change":
-            low, high = source.value_range
-            total += sums.bound((min(low, 0), max(high, 0))).step  # changes add up to a value
+        if mode == "changes" and source.adds_up_to is not None:
+            total += sums.bound(source.adds_up_to).step
         elif mode == "digits":
             total += step * ((1 << neuron.gather) - 1)
         else:
             seen = 1 if mode == "fresh" else neuron.gather if mode == "held" else source.most_messages(window)
             total += step * min(seen, source.most_messages(window))
     return total
-
-
-def _largest(population: Population, ports: list[int]) -> int:
-    """The largest magnitude of ports, of what is combined of them, and of that with the bias."""
-    neuron, combined = population.neuron, max(ports)
-    assert isinstance(neuron, Value)
-    if neuron.combine in ("product", "dot"):
-        product = -(-ports[0] * ports[1] // (1 << neuron.product_shift))  # rounded down, a negative one is the larger
-        combined = product * (neuron.gather if neuron.combine == "dot" else 1)
-    return max(*ports, combined + magnitude(np.asarray(neuron.bias, np.int64)))

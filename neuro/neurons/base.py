@@ -51,6 +51,9 @@ class Neuron(Specification):
     threshold: int | None = None
     bias: Integers = 0  # joins the charge; for each neuron, or one for all
     initial_potential: Integers = 0
+    period: int | None = None  # steps of a frame, where frames follow each other in its window
+    changes: bool = False  # whether what arrives are changes, so that its potential stays from frame to frame
+    ports: tuple[str, ...] = ()  # of a model of values: how each of its inputs gathers
     port_count: int = 1  # inputs whose charges it keeps apart; projections say which one they lead to
     per_neuron: tuple[str, ...] = ("bias", "initial_potential")  # parameters that may differ from neuron to neuron
     shared: tuple[str, ...] = ()  # arrays that are not for each neuron, but serve all
@@ -81,6 +84,11 @@ class Neuron(Specification):
     def messages(self) -> tuple[int, int]:
         """Smallest and largest payload of a message: (0, 1) for plain spikes."""
         return (0, 1)
+
+    @property
+    def adds_up_to(self) -> tuple[int, int] | None:
+        """The range of what its messages so far add up to, where they are changes of a value; None where they are not."""
+        return None
 
     @property
     def sends(self) -> Literal["counts", "digits", "payload"]:
@@ -133,9 +141,19 @@ class Neuron(Specification):
         return next(iter(self.variables))
 
     @property
+    def plain(self) -> bool:
+        """Whether its step has no more to it than the model's name says, so that other simulators have it."""
+        return True
+
+    @property
     def on_tensors(self) -> bool:
         """Whether `advance` computes with torch as with numpy."""
         return type(self).advance is not Neuron.advance
+
+    @property
+    def kernel_integers(self) -> tuple[Integers | None, ...]:
+        """What its kernel reads for each neuron, the bias first."""
+        return (self.bias,)
 
     @property
     def table_bits(self) -> int:

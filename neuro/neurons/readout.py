@@ -63,6 +63,11 @@ class Readout(Neuron):
         """The steps of its window after which the host reads the frames of it."""
         return range((self.gather or 1) - 1, timesteps, self.period or INT32.max)
 
+    def read(self, potentials: NDArray[Any], shape: tuple[int, ...], elapsed: int) -> NDArray[np.float64]:
+        """Logits from the potentials (..., neurons) of a population of this shape after `elapsed` steps of its window."""
+        scale = np.broadcast_to(np.asarray(self.scale), shape).ravel() / self.divisor(elapsed)
+        return np.asarray(potentials * scale + np.broadcast_to(np.asarray(self.offset), shape).ravel(), np.float64)
+
     def divisor(self, steps: int) -> int:
         """What the host divides the potential by after so many steps: their number where it reads a mean."""
         return steps if self.average else 1

@@ -174,6 +174,15 @@ class Value(Neuron):
         return 0, (1 << self.value_bits) - 1
 
     @property
+    def adds_up_to(self) -> tuple[int, int] | None:
+        low, high = self.value_range
+        return (min(low, 0), max(high, 0)) if self.emit == "change" else None
+
+    @property
+    def kernel_integers(self) -> tuple[Integers | None, ...]:
+        return (self.bias, self.multiplier, self.shift, 0 if self.half is None else self.half, self.lowest, self.highest)
+
+    @property
     def messages(self) -> tuple[int, int]:
         low, high = self.value_range
         if self.emit == "value":
@@ -225,6 +234,13 @@ class Value(Neuron):
     def largest_value(self, timesteps: int) -> int:
         low, high = self.value_range
         return max(high, -low) * timesteps
+
+    def most_combined(self, ports: list[int]) -> int:
+        """The largest magnitude of what it combines of ports that hold at most so much each, before its bias joins."""
+        if self.combine not in ("product", "dot"):
+            return max(ports)
+        product = -(-ports[0] * ports[1] // (1 << self.product_shift))  # rounded down, a negative one is the larger
+        return product * (self.gather if self.combine == "dot" else 1)
 
     def products(self, elapsed: int) -> int:
         phase = elapsed % (self.period or 1)
