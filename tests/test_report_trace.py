@@ -48,18 +48,18 @@ def test_a_trace_is_valid_and_says_what_was_counted(noc, tmp_path) -> None:
             slices[event["pid"], event["tid"]].append(event)
         if event["ph"] == "C":
             assert all(isinstance(value, int) for value in event["args"].values())
-    for row in slices.values():  # slices of a row lie within each other, or one after the other
+    for row in slices.values():  # as viewers add them up, without tolerance: within each other, or one after the other
         open_until: list[float] = []
         for event in sorted(row, key=lambda e: (e["ts"], -e["dur"])):
-            while open_until and open_until[-1] <= event["ts"] + 1e-9:
+            while open_until and open_until[-1] <= event["ts"]:
                 open_until.pop()
-            assert all(event["ts"] + event["dur"] <= end + 1e-9 for end in open_until)
+            assert all(event["ts"] + event["dur"] <= end for end in open_until)
             open_until.append(event["ts"] + event["dur"])
     steps = [event for event in slices[CHIP, 0] if event["name"].startswith("step ")]
     total = chip_run.step_times.total[0]
-    assert [event["dur"] for event in steps] == pytest.approx(total / 1e3)
+    assert [event["dur"] for event in steps] == pytest.approx(total / 1e3, abs=1e-4)
     parts = [event["dur"] for event in slices[CHIP, 0] if not event["name"].startswith("step ")]
-    assert sum(parts) == pytest.approx(total.sum() / 1e3)
+    assert sum(parts) == pytest.approx(total.sum() / 1e3, abs=1e-3)
     cores = [event for (group, _), row in slices.items() if group == CORES for event in row]
     each = chip_run.counts.each[0].sum(axis=(0, 1))
     for name, at in (("spikes", SPIKES), ("packets_out", OUT), ("packets_in", IN)):

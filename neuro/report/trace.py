@@ -1,6 +1,8 @@
 """A run as a trace for Perfetto and chrome://tracing: cores as rows, steps as slices, packets as a counter.
 
 Format: the JSON object of Google's "Trace Event Format": complete events (X), counters (C) and names (M), times in microseconds.
+Viewers add a slice's length to its start: the times here are multiples of 2^-14 us (61 ps), whose sums are exact, so that a slice
+never ends behind the one that follows it, or the one that it lies in.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from neuro.files import write_text
 
 CHIP, CORES = 1, 2  # the two groups of rows
 _HOST = "host's port"
+_TICKS = 1 << 14  # of a microsecond
 Event = dict[str, Any]
 
 
@@ -63,12 +66,13 @@ def _steps(chip_run: ChipRun) -> Iterator[Event]:
     times, starts = chip_run.step_times, _starts(chip_run)
     parts = {"work": times.work, "barrier": times.barrier, "management": times.management, "shortest step": times.idle}
     for step in range(times.total.shape[1]):
-        yield _slice(f"step {step}", CHIP, 0, starts[step], times.total[0, step])
+        yield _slice(f"step {step}", CHIP, 0, starts[step], starts[step + 1])
         at = starts[step]
         for name, spent in parts.items():
             if spent[0, step]:
-                yield _slice(name, CHIP, 0, at, spent[0, step])
-                at += spent[0, step]
+                end = min(at + spent[0, step], starts[step + 1])
+                yield _slice(name, CHIP, 0, at, end)
+                at = end
 
 
 def _cores(chip_run: ChipRun) -> Iterator[Event]:
@@ -81,7 +85,7 @@ def _cores(chip_run: ChipRun) -> Iterator[Event]:
         args = {"send_ns": float(send[step, row]), "receive_ns": float(receive[step, row]), "spikes": int(counted[SPIKES])}
         args |= {"packets_out": int(counted[OUT]), "packets_in": int(counted[IN]), "synops": int(counted[SYNOPS:].sum())}
         cause = "sends" if send[step, row] >= receive[step, row] else "receives"
-        yield _slice(cause, CORES, row, starts[step], max(send[step, row], receive[step, row]), args)
+        yield _slice(cause, CORES, row, starts[step], starts[step] + max(send[step, row], receive[step, row]), args)
 
 
 def _packets(chip_run: ChipRun) -> Iterator[Event]:
@@ -90,9 +94,14 @@ def _packets(chip_run: ChipRun) -> Iterator[Event]:
     sent = chip_run.counts.each[0, :, :, IN].sum(axis=1)
     for step, count in enumerate(sent.tolist()):
         for at, value in ((starts[step], int(count)), (starts[step] + times.work[0, step], 0)):
-            yield {"ph": "C", "pid": CHIP, "name": "packets in flight", "ts": float(at) / 1e3, "args": {"packets": value}}
+            yield {"ph": "C", "pid": CHIP, "name": "packets in flight", "ts": _us(at), "args": {"packets": value}}
 
 
-def _slice(name: str, group: int, row: int, start_ns: float, length_ns: float, args: Event | None = None) -> Event:
-    event = {"ph": "X", "pid": group, "tid": row, "name": name, "ts": float(start_ns) / 1e3, "dur": float(length_ns) / 1e3}
+def _us(time_ns: float) -> float:
+    return round(float(time_ns) / 1e3 * _TICKS) / _TICKS
+
+
+def _slice(name: str, group: int, row: int, start_ns: float, end_ns: float, args: Event | None = None) -> Event:
+    start, end = _us(start_ns), _us(end_ns)
+    event: Event = {"ph": "X", "pid": group, "tid": row, "name": name, "ts": start, "dur": end - start}
     return event if args is None else {**event, "args": args}
