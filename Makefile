@@ -57,9 +57,9 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py
 
-# The documents as HTML pages in site/, and the lessons as notebooks in notebooks/; no network is needed.
+# The documents and a gallery of live reports (ten minutes) as HTML pages in site/, and the lessons as notebooks in notebooks/; no network is needed.
 site: $(INSTALLED)
-	$(BIN)/python -m docs.site site
+	$(BIN)/python -m docs.site site --gallery
 	$(BIN)/python -m docs.notebooks notebooks
 
 docs: $(INSTALLED)

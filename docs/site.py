@@ -1,4 +1,4 @@
-"""The documents as one folder of HTML pages, without network: python -m docs.site [FOLDER] (default: site).
+"""The documents as one folder of HTML pages, without network: python -m docs.site [FOLDER] [--gallery] (default: site).
 
 README, the pages of docs/, the lessons of examples/ and a reference of the public names from their docstrings. Made with
 markdown-it-py, which rich brings, and jinja2: no tool is installed for it. Links between pages are checked while they are made.
@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from docs import gallery
 from docs.notebooks import lessons
 
 ROOT = Path(__file__).parent.parent
@@ -39,13 +40,18 @@ pre.said { white-space: pre-wrap; }
 """
 
 
-def build(folder: Path) -> list[Path]:
-    """Write all pages and return them. ValueError for a link between documents that leads nowhere."""
+def build(folder: Path, with_gallery: bool = False) -> list[Path]:
+    """Write all pages and return them; a gallery of live reports takes minutes.
+
+    ValueError for a link between documents that leads nowhere.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     bodies = {page: rendered(path.read_text(encoding="utf-8"), path, folder) for path, page in PAGES.items()}
     for lesson in lessons():
         bodies[f"lesson-{lesson.stem}.html"] = rendered(_lesson(lesson.read_text(encoding="utf-8")), lesson, folder)
     bodies["reference.html"] = _reference()
+    if with_gallery:
+        bodies["gallery.html"] = gallery.build(folder)
     links = [(_title(body, page), page) for page, body in bodies.items()]
     style = (ROOT / "neuro" / "report" / "page.css").read_text(encoding="utf-8")
     template = Environment(autoescape=True).from_string(_TEMPLATE)
@@ -136,5 +142,6 @@ def _slug(heading: str) -> str:
 
 
 if __name__ == "__main__":
-    made = build(Path(sys.argv[1] if len(sys.argv) > 1 else "site"))
+    where = [argument for argument in sys.argv[1:] if argument != "--gallery"]
+    made = build(Path(where[0] if where else "site"), with_gallery="--gallery" in sys.argv)
     print(f"{len(made)} pages in {made[0].parent}")  # noqa: T201  # a command

@@ -3,10 +3,13 @@
 import re
 import subprocess
 
+import numpy as np
 import pytest
+import torch
 
 import converters
 import neuro
+from docs import gallery
 from docs.site import PAGES, build, rendered
 from tests.browser import _FLAGS, CHROMIUM
 
@@ -35,6 +38,22 @@ def test_every_public_name_is_described(site) -> None:
         for name in module.__all__:
             assert name.startswith("_") or f'id="{module.__name__}.{name}"' in reference, name
     assert "Convert, place and emulate" in reference or "Convert a network" in reference
+
+
+def test_a_gallery_shows_reports_and_says_what_is_absent(tmp_path, monkeypatch) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    x = np.random.default_rng(0).random((20, 4), dtype=np.float32)
+    shown = gallery.Subject("A small one", "", lambda: {"model": net, "x": x, "machines": ("gap9",)})
+    absent = gallery.Subject("An absent one", "no_such_folder", dict)
+    monkeypatch.setattr(gallery, "SUBJECTS", {"small": shown, "absent": absent})
+    body = gallery.build(tmp_path)
+    assert 'href="gallery-small.html"' in body
+    assert "Does it pay?" in body
+    assert "An absent one: left out, shared/data/no_such_folder is absent" in body
+    page = (tmp_path / "gallery-small.html").read_text()
+    assert "gap9" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["gallery-small.html"]
 
 
 def test_a_link_that_leads_nowhere_is_refused(tmp_path) -> None:
