@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.values.norms import with_norms
 from neuro.graph import Graph, Layer
 
 _MOVED = frozenset({"reshape", "identity"})
@@ -16,8 +17,8 @@ _BEYOND = 1e30  # bounds of this size are never reached, and differences to them
 
 
 def recognised(graph: Graph) -> Graph:
-    """The graph with each softmax in one layer, and maxima and minima without constants that can never win."""
-    graph = _together(graph)
+    """The graph with each norm and softmax in one layer, and maxima and minima without constants that can never win."""
+    graph = _together(with_norms(graph))
     layers = {layer.name: layer for layer in graph.layers}
     for layer in graph.layers:
         layers[layer.name] = _softmax(graph, layer) or _bounded(graph, layer)
