@@ -63,7 +63,7 @@ class Run(TableRepr):
     steps: int
     logits: NDArray[np.floating[Any]]
     spikes: Mapping[str, NDArray[np.integer[Any]]]
-    counts: dict[str, StepCounts]
+    counts: Mapping[str, StepCounts]
     potentials: dict[str, NDArray[np.int32]]
     raster: dict[str, NDArray[np.int32]]
     packed: dict[str, NDArray[np.uint8]]
@@ -290,12 +290,22 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
 
     float32, or float64 where a potential is so large that float32 could make different ones equal.
     """
-    neuron = population.neuron
-    assert isinstance(neuron, Readout)  # of which this reads scale and offset
-    scale = np.broadcast_to(np.asarray(neuron.scale), population.shape).ravel() / neuron.divisor(elapsed)
-    offset = np.broadcast_to(np.asarray(neuron.offset), population.shape).ravel()
+    scale, offset = decoding(population)
     largest = max(int(potentials.max(initial=0)), -int(potentials.min(initial=0)))
-    return np.asarray(potentials * scale + offset, np.float32 if largest < FLOAT32_APART else np.float64)
+    kind = np.float32 if largest < FLOAT32_APART else np.float64
+    return (potentials * (scale / _readout(population).divisor(elapsed)) + offset).astype(kind)
+
+
+def decoding(population: Population) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the host multiplies each potential of a readout population by where it reads no mean, and what it adds then."""
+    neuron = _readout(population)
+    scale = np.broadcast_to(np.asarray(neuron.scale, np.float64), population.shape).ravel()
+    return scale, np.broadcast_to(np.asarray(neuron.offset, np.float64), population.shape).ravel()
+
+
+def _readout(population: Population) -> Readout:
+    assert isinstance(population.neuron, Readout)
+    return population.neuron
 
 
 def listed(raster: NDArray[np.int32]) -> Messages:
