@@ -9,22 +9,21 @@ import numpy as np
 import neuro
 from neuro.compiled import compiled
 from neuro.encoding import by_source
-from neuro.engine.advance import deliver
-from neuro.engine.event import BlockJob, Worker, calls_of, input_payloads
-from neuro.engine.invoke import pointer_to
+from neuro.engine.advance import deliver, work_at
+from neuro.engine.event import BlockJob, Worker, input_payloads
+from neuro.engine.invoke import as_pointer
 from neuro.engine.plan import plan_of
 from neuro.engine.records import Recorder
 from neuro.engine.workspace import make_workspace
 
 
 @compiled
-def deliver_all(p, projections, populations, kernels, arenas, workspace, accumulators, samples, steps):
+def deliver_all(work, index, samples, steps):
     """Every delivery into one population."""
-    narrow, wide, reach, spread_narrow, spread_wide, sources, _ = accumulators
-    contexts = (
-        pointer_to((narrow, wide, spread_narrow, arenas, workspace, reach, sources)),
-        pointer_to((wide, wide, spread_wide, arenas, workspace, reach, sources)),
-    )
+    held = work_at(work)
+    kernels, projections, populations, narrow, wide = held[3:8]
+    contexts = as_pointer(held[14]), as_pointer(held[15])
+    p = populations[index]
     synops = 0
     for sample in range(samples):
         for first in range(0, p.rows, p.block_rows):
@@ -45,24 +44,12 @@ def delivery_seconds(network: neuro.Network, inputs: np.ndarray, repeats: int) -
     plan = plan_of(network, input_payloads(network, arrays), steps)
     recorder = Recorder(network, samples, steps)
     workspace, worker = make_workspace(plan, samples, recorder.steps, steps), Worker(plan, recorder.steps)
-    BlockJob(plan, arrays, recorder, None).block(workspace, [worker], None, 0, samples)
-    least, synops = float("inf"), 0
+    BlockJob(plan, arrays, recorder, None, None).block(workspace, [worker], None, 0, samples)
+    least, synops, work = float("inf"), 0, worker.work(workspace)
     for _ in range(repeats + 1):
         start = time.thread_time()
         synops = sum(
-            deliver_all(
-                p,
-                plan.projections,
-                workspace.populations,
-                calls_of(plan).deliver,
-                plan.arenas,
-                workspace.spikes,
-                worker.scratch,
-                samples,
-                recorder.steps,
-            )
-            for p in workspace.populations
-            if p["projections"]
+            deliver_all(work, index, samples, recorder.steps) for index, p in enumerate(workspace.populations) if p["projections"]
         )
         least = min(least, time.thread_time() - start)
     return int(synops), least

@@ -55,7 +55,7 @@ class Population(Specification):
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

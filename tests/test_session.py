@@ -34,6 +34,82 @@ def test_streaming_equals_one_shot(case, sizes) -> None:
         assert np.array_equal(runs[-1].logits, expected.logits)
 
 
+@law(60)
+@given(cases(stream=True), st.lists(st.integers(1, 5), min_size=1, max_size=40))
+def test_a_session_that_records_nothing_gives_the_same_results(case, sizes) -> None:
+    network, inputs, _ = case
+    plain = neuro.open_session(network, most_steps=5)
+    recorded = neuro.open_session(network, record=("potentials",), most_steps=5)
+    at = 0
+    for size in [*sizes, *[1] * inputs.shape[1]]:
+        if at < inputs.shape[1]:
+            one, other = (session.step(inputs[0, at : at + size]) for session in (plain, recorded))
+            same_results(one, other)
+            at += size
+    same_results(plain.finish(), recorded.finish())
+
+
+def same_results(one: neuro.Run, other: neuro.Run) -> None:
+    assert one.logits.dtype == other.logits.dtype
+    assert np.array_equal(one.logits, other.logits)
+    assert (one.steps, one.timesteps, one.clipped) == (other.steps, other.timesteps, other.clipped)
+    assert list(one.spikes) == list(other.spikes)
+    assert list(one.counts) == list(other.counts)
+    for name, counts in other.counts.items():
+        assert one.spikes[name].dtype == other.spikes[name].dtype
+        assert np.array_equal(one.spikes[name], other.spikes[name])
+        assert all(np.array_equal(getattr(one.counts[name], kind), getattr(counts, kind)) for kind in counts.__slots__), name
+    assert all(np.array_equal(one.potentials[name], other.potentials[name]) for name in one.potentials)
+
+
+def two_sources(*, scale: float | None = None, bits: int = 24, average: bool = False) -> neuro.Network:
+    rng = np.random.default_rng(4)
+    return neuro.Network(
+        (
+            neuro.Population("left", (2, 3, 2), neuro.Source(levels=7, scale=scale)),
+            neuro.Population("right", (4,), neuro.Source(levels=1)),
+            neuro.Population("a", (5,), neuro.IntegrateAndFire(9)),
+            neuro.Population(
+                "first", (2, 2, 1), neuro.Readout(average=average, scale=rng.random((2, 2, 1)), potential_bits=bits)
+            ),
+            neuro.Population("second", (3,), neuro.Readout(offset=0.1, start_step=2)),
+        ),
+        tuple(
+            neuro.Dense(source, target, rng.integers(-9, 12, shape))
+            for source, target, shape in (
+                ("left", "a", (12, 5)),
+                ("right", "a", (4, 5)),
+                ("a", "first", (5, 4)),
+                ("left", "second", (12, 3)),
+            )
+        ),
+    )
+
+
+@pytest.mark.parametrize("how", [{}, {"scale": 0.25}, {"bits": 31, "average": True}])
+def test_several_sources_and_readouts_give_the_same_without_records(how) -> None:
+    network, rng = two_sources(**how), np.random.default_rng(5)
+    plain, recorded = neuro.open_session(network), neuro.open_session(network, record=("raster",))
+    for steps in (None, 1, 4):
+        shape = () if steps is None else (steps,)
+        left = rng.random((*shape, 2, 3, 2)) * 1.7 if "scale" in how else rng.integers(-7, 8, (*shape, 2, 3, 2))
+        frame = {"right": rng.integers(0, 2, (*shape, 4)), "left": left}
+        same_results(plain.step(frame), recorded.step(frame))
+    assert plain.elapsed == 6
+
+
+def test_a_frame_that_is_refused_leaves_the_stream_as_it_was() -> None:
+    network, frame = two_sources(), {"left": np.ones((2, 3, 2), int), "right": np.ones(4, int)}
+    session, other = neuro.open_session(network), neuro.open_session(network)
+    for bad in (
+        {**frame, "right": np.full(4, 2)},
+        {**frame, "left": np.zeros((1, 2, 3, 2), int), "right": np.zeros((2, 4), int)},
+    ):
+        with pytest.raises(InputError):
+            session.step(bad)
+    same_results(session.step(frame), other.step(frame))
+
+
 def chain() -> neuro.Network:
     return neuro.Network(
         (

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 
 from neuro.compiled import compiled, inner, recompiled
 from neuro.engine.fire import gather_fired
-from neuro.engine.invoke import invoke, pointer_to
-from neuro.engine.tables import DEPTHWISE, NARROW, USER, WIDE, U
+from neuro.engine.invoke import as_pointer, invoke, reader_of
+from neuro.engine.tables import DEPTHWISE, NARROW, POPULATION, PROJECTION, USER, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
@@ -122,39 +124,52 @@ def advance_block(
     totals[index, MESSAGES, slot] += list_block(p, on, slot, sample, first, last, totals, traces, wide, spikes, masks)
 
 
+def _work() -> Any:
+    """The types of `Worker.work`."""
+
+    def array(kind: Any, dimensions: int = 1) -> Any:
+        return types.Array(numba.from_dtype(np.dtype(kind)), dimensions, "C")
+
+    plan = (array(np.int64, 2), array(np.int64), array(np.uint64), array(np.uint64), array(PROJECTION), array(POPULATION))
+    accumulators = (array(np.int16), array(np.int32), array(np.int32))
+    spikes = types.Tuple((array(np.uint32), array(np.int32), array(np.int64), array(np.int64)))
+    left = (spikes, array(np.uint16), array(np.int32), array(np.int64, 3), types.Tuple((array(np.uint8), array(np.int32))))
+    return types.Tuple((*plan, *accumulators, *left, *(types.int64,) * 4))
+
+
+work_at = reader_of(_work)
+
+
 @compiled
 def advance(
-    groups: Any, order: Any, lives: Any, projections: Any, populations: Any, kernels: Any, arenas: Any, bias: Any, state: Any,
-    spikes: Any, counts: Any, traces: Any, totals: Any, accumulators: Any, masks: Any, samples: Any, rows: Any, steps: Any,
+    work: Any, group_from: int, group_to: int, sample_from: int, sample_to: int, row_from: int, row_to: int, begins: int,
+    ends: int, base: int,
 ) -> None:  # fmt: skip
-    """Take groups of populations, one after the other, through steps [steps[0], steps[1]) for samples [samples[0], samples[1]).
+    """Take groups of populations, one after the other, through steps [begins, ends) for some samples and rows of each.
 
-    groups (n, 3): where each begins and ends in `order`, a list of populations, and how many steps they take at a time. rows:
-    which of each population. `lives` and `kernels` hold the addresses for populations and projections. steps[2] is the step of
-    the workspace's first segment. totals (populations, 5, its steps) collects what SYNOPS ... RESTLESS name.
+    `work` is the address of what a `Worker` and a workspace hold. Its groups (n, 3): where each begins and ends in `order`, a
+    list of populations, and how many steps they take at a time. `lives` and `kernels` hold the addresses for populations and
+    projections. `base` is the step of the workspace's first segment. totals (populations, 5, steps) collects what SYNOPS ...
+    RESTLESS name.
     """
-    narrow, wide, reach, spread_narrow, spread_wide, sources, other = accumulators
-    fired, sent = masks
-    delivering = (
-        pointer_to((narrow, wide, spread_narrow, arenas, spikes, reach, sources)),
-        pointer_to((wide, wide, spread_wide, arenas, spikes, reach, sources)),
-    )
-    living = (
-        pointer_to((narrow, other, bias, state, counts, traces, totals, fired, sent)),
-        pointer_to((wide, other, bias, state, counts, traces, totals, fired, sent)),
-    )
-    for g in range(len(groups)):
-        for begin in range(steps[0], steps[1], groups[g, 2]):
+    held = work_at(work)
+    groups, order, lives, kernels, projections, populations, narrow, wide, other, spikes, counts, traces, totals, masks = held[
+        :14
+    ]
+    delivering = as_pointer(held[14]), as_pointer(held[15])
+    living = as_pointer(held[16]), as_pointer(held[17])
+    for g in range(group_from, group_to):
+        for begin in range(begins, ends, groups[g, 2]):
             for i in range(groups[g, 0], groups[g, 1]):
                 index = order[i]
                 p = populations[index]
-                for sample in range(samples[0], samples[1]):
-                    for first in range(rows[0], min(rows[1], p.rows), p.block_rows):
-                        last = min(first + p.block_rows, min(rows[1], p.rows))
-                        for t in range(begin, min(begin + groups[g, 2], steps[1])):
+                for sample in range(sample_from, sample_to):
+                    for first in range(row_from, min(row_to, p.rows), p.block_rows):
+                        last = min(first + p.block_rows, min(row_to, p.rows))
+                        for t in range(begin, min(begin + groups[g, 2], ends)):
                             advance_block(
                                 p, index, lives[index], projections, populations, kernels, narrow, wide, other, delivering,
-                                living, traces, totals, spikes, masks, sample, first, last, t, steps[2],
+                                living, traces, totals, spikes, masks, sample, first, last, t, base,
                             )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
 from neuro.engine.deliver import delivery_address
 from neuro.engine.estimate import block_samples
-from neuro.engine.invoke import table_of
+from neuro.engine.invoke import InPlace, table_of
 from neuro.engine.lanes import LANES
 from neuro.engine.live import live_address
 from neuro.engine.models import has_kernel
@@ -33,22 +34,25 @@ from neuro.errors import EngineError
 from neuro.learning.checking import check_sent
 from neuro.network import Network
 
-Groups = tuple[NDArray[np.int64], NDArray[np.int64]]  # as `advance` takes them
-
 
 class Part(NamedTuple):
     """Populations that follow one another: groups that compiled code takes in one call, or one group that it cannot."""
 
-    compiled: Groups | None
+    compiled: tuple[int, int] | None  # rows of the groups of `Calls`
     populations: tuple[int, ...]
     stride: int
 
 
 class Calls(NamedTuple):
-    """Addresses of the kernels for each population and projection of a plan, and what one call may do."""
+    """Addresses of the kernels for each population and projection of a plan, and what one call may do.
+
+    groups, order: as `advance` reads them. The last groups hold one population each.
+    """
 
     live: Any
     deliver: Any
+    groups: NDArray[np.int64]
+    order: NDArray[np.int64]
     parts: tuple[Part, ...]
 
 
@@ -61,22 +65,26 @@ def calls_of(plan: Plan) -> Calls:
         for p in plan.populations:
             for k in range(p["first_projection"], p["first_projection"] + p["projections"]):
                 deliver[k] = delivery_address(plan.projections[k], p["accumulator"] == T.WIDE, plan.arenas)
-        plan.calls.append(Calls(table_of(live), table_of(deliver), _parts(plan)))
+        plan.calls.append(Calls(table_of(live), table_of(deliver), *_parts(plan)))
     found: Calls = plan.calls[0]
     return found
 
 
-def _parts(plan: Plan) -> tuple[Part, ...]:
+def _parts(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Part, ...]]:
     parts: list[Part] = []
-    together: list[tuple[tuple[int, ...], int]] = []
+    rows: list[tuple[int, int, int]] = []
+    order: list[int] = []
+    begun = 0
+
+    def add(group: tuple[int, ...], stride: int) -> None:
+        rows.append((len(order), len(order) + len(group), stride or FOREVER))
+        order.extend(group)
 
     def close() -> None:
-        if together:
-            ends = np.cumsum([len(group) for group, _ in together])
-            rows = [(end - len(group), end, stride or FOREVER) for end, (group, stride) in zip(ends, together, strict=True)]
-            order = tuple(index for group, _ in together for index in group)
-            parts.append(Part((np.array(rows, np.int64), np.array(order, np.int64)), order, 0))
-            together.clear()
+        nonlocal begun
+        if begun < len(rows):
+            parts.append(Part((begun, len(rows)), (), 0))
+        begun = len(rows)
 
     for group, stride in plan.groups:
         models = {int(plan.populations[index]["model"]) for index in group}
@@ -84,9 +92,11 @@ def _parts(plan: Plan) -> tuple[Part, ...]:
             close()
             parts.append(Part(None, group, stride))
         elif models != {T.SOURCE}:
-            together.append((group, stride))
+            add(group, stride)
     close()
-    return tuple(parts)
+    for index in range(len(plan.populations)):
+        add((index,), 0)
+    return np.array(rows, np.int64), np.array(order, np.int64), tuple(parts)
 
 
 class Worker:
@@ -104,12 +114,34 @@ class Worker:
         self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, other)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
+        self._bound: tuple[Workspace, tuple[InPlace, ...]] | None = None
+
+    def work(self, workspace: Workspace) -> Any:
+        """Where all arrays of a workspace and of this thread lie, as `advance` takes it; written down once for a workspace."""
+        if self._bound is None or self._bound[0] is not workspace:
+            self._bound = (workspace, self._bind(workspace))
+        return self._bound[1][0].address
+
+    def _bind(self, workspace: Workspace) -> tuple[InPlace, ...]:
+        plan, calls = workspace.plan, calls_of(workspace.plan)
+        narrow, wide, reach, spread_narrow, spread_wide, sources, other = self.scratch
+        delivering = (
+            InPlace((narrow, wide, spread_narrow, workspace.arenas, workspace.spikes, reach, sources)),
+            InPlace((wide, wide, spread_wide, workspace.arenas, workspace.spikes, reach, sources)),
+        )
+        kept = (other, plan.bias, workspace.state, workspace.counts, workspace.traces, self.totals, *self.masks)
+        contexts = (*delivering, InPlace((narrow, *kept)), InPlace((wide, *kept)))
+        tables = (calls.groups, calls.order, calls.live, calls.deliver, plan.projections, workspace.populations)
+        left = (workspace.spikes, workspace.counts, workspace.traces, self.totals, self.masks)
+        work = InPlace((*tables, narrow, wide, other, *left, *(context.address for context in contexts)))
+        return (work, *contexts)
 
     def advance(
         self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
     ) -> None:
         """Take some rows of one population through some steps."""
-        self._advance(workspace, (np.array([[0, 1, FOREVER]]), np.array([index])), samples, rows, steps)
+        group = len(calls_of(workspace.plan).groups) - len(workspace.populations) + index
+        advance(self.work(workspace), group, group + 1, *samples, *rows, *steps, workspace.base[0])
         if workspace.populations[index]["model"] == T.USER:
             self._advance_user(workspace, index, samples, rows, steps)
 
@@ -117,37 +149,13 @@ class Worker:
         """Take all populations but sources through some steps."""
         for part in calls_of(workspace.plan).parts:
             if part.compiled:
-                self._advance(workspace, part.compiled, (0, samples), (0, FOREVER), steps)
+                advance(self.work(workspace), *part.compiled, 0, samples, 0, FOREVER, *steps, workspace.base[0])
                 continue
             stride = part.stride or max(steps[1] - steps[0], 1)
             for t in range(*steps, stride):
                 for index in part.populations:
                     rows = (0, int(workspace.populations[index]["rows"]))
                     self.advance(workspace, index, (0, samples), rows, (t, min(t + stride, steps[1])))
-
-    def _advance(
-        self, workspace: Workspace, groups: Groups, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
-    ) -> None:
-        plan, calls = workspace.plan, calls_of(workspace.plan)
-        advance(
-            *groups,
-            calls.live,
-            plan.projections,
-            workspace.populations,
-            calls.deliver,
-            workspace.arenas,
-            plan.bias,
-            workspace.state,
-            workspace.spikes,
-            workspace.counts,
-            workspace.traces,
-            self.totals,
-            self.scratch,
-            self.masks,
-            samples,
-            rows,
-            (*steps, workspace.base[0]),
-        )
 
     def _advance_user(
         self, workspace: Workspace, index: int, samples: tuple[int, int], rows: tuple[int, int], steps: tuple[int, int]
@@ -201,24 +209,25 @@ def simulate(
     threads = 1 if learning else threads  # samples teach one after the other
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
-    workers = [Worker(plan, recorder.steps) for _ in range(threads)]
+    workers = [_take_worker(plan, recorder.steps) for _ in range(threads)]
     kept = range(threads if by_sample else 1)
     workspaces = [take_workspace(plan, block, recorder.steps, recorder.timesteps, traces=traced) for _ in kept]
     if learning:
         workspaces = [replace(workspace, arenas=learning.arenas) for workspace in workspaces]
-    with ThreadPoolExecutor(threads) as pool:
-        job = BlockJob(plan, inputs, recorder, observe, learning)
-        if by_sample and threads > 1:
+    job = BlockJob(plan, inputs, recorder, observe, learning)
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        if pool and by_sample:
             free = list(zip(workers, workspaces, strict=True))
             for done in pool.map(lambda start: job.with_free(free, start, block), starts):
                 if progress:
                     progress(done, recorder.samples)
         else:
             for start in starts:
-                done = job.block(workspaces[0], workers, pool if threads > 1 else None, start, block)
+                done = job.block(workspaces[0], workers, pool, start, block)
                 if progress:
                     progress(done, recorder.samples)
     plan.spare[:] = [] if learning else workspaces
+    plan.workers[:] = [] if learning else workers
     if learning:
         recorder.learned = learning.learned()
     total = np.sum([worker.totals for worker in workers], axis=0)
@@ -226,6 +235,16 @@ def simulate(
         counts = recorder.counts[p.name]
         for row, name in enumerate(("synops", "messages", "updates", "driven", "restless")):
             getattr(counts, name)[:] = total[index, row]
+
+
+def _take_worker(plan: Plan, steps: int) -> Worker:
+    """A worker of an earlier run of as many steps, or a new one."""
+    while plan.workers:
+        worker: Worker = plan.workers.pop()
+        if worker.totals.shape[2] == steps:
+            worker.totals[:] = 0
+            return worker
+    return Worker(plan, steps)
 
 
 def teach(

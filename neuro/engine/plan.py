@@ -30,6 +30,7 @@ PLAIN = ((0, 1), (0, 0))  # payloads of messages that need none
 BLOCK_LANES = 12288  # lanes of accumulators that stay in the first caches
 FOREVER = 1 << 40  # steps of a stream, which has no end
 PLANS_KEPT = 4  # of a network, the latest used: each keeps the memory of its last runs
+FORMS_KEPT = 64  # widths of a network that were proven, by payloads and steps
 MOST_STEPS = INT32  # of a run or session: neurons count them, and their own messages, in 32 bits
 
 
@@ -47,6 +48,7 @@ class Plan:
     groups: tuple[tuple[tuple[int, ...], int], ...]
     variables: tuple[int, ...]  # of each population's neurons
     spare: list[Any] = field(default_factory=list)  # workspaces of earlier runs, so that repeated runs need no new memory
+    workers: list[Any] = field(default_factory=list)  # of the last run, likewise
     calls: list[Any] = field(default_factory=list)  # what `calls_of` found
     wiring: dict[int, Any] = field(default_factory=dict)  # where synapses that learn lie, by projection
 
@@ -95,6 +97,7 @@ class NetworkCache:
         self.sums: tuple[WeightSums, ...] | None = None
         self.packed: Packed | None = None
         self.plans: dict[tuple[Form, ...], Plan] = {}
+        self.forms: dict[Any, tuple[Form, ...]] = {}  # of the payloads and steps met last
 
 
 def kept_of(network: Network) -> NetworkCache:
@@ -116,8 +119,10 @@ def plan_of(network: Network, payloads: Payloads, timesteps: int = FOREVER) -> P
 
     Runs that need the same widths share a plan. Raises EngineError where a charge could exceed the 32-bit accumulators.
     """
-    kept, forms = kept_of(network), _forms(network, payloads, timesteps)
+    kept, asked = kept_of(network), (tuple(payloads.items()), timesteps)
+    forms = kept.forms.get(asked) or _forms(network, payloads, timesteps)
     with kept.lock:
+        kept.forms = {**(kept.forms if len(kept.forms) < FORMS_KEPT else {}), asked: forms}
         plan = kept.plans.pop(forms, None)
         if plan is None:
             kept.packed = kept.packed or _pack(network)

@@ -62,7 +62,7 @@ class Run(TableRepr):
     steps: int
     logits: NDArray[np.floating[Any]]
     spikes: Mapping[str, NDArray[np.integer[Any]]]
-    counts: dict[str, StepCounts]
+    counts: Mapping[str, StepCounts]
     potentials: dict[str, NDArray[np.int32]]
     raster: dict[str, NDArray[np.int32]]
     packed: dict[str, NDArray[np.uint8]]

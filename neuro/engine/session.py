@@ -20,6 +20,7 @@ from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.plastic import Learning
 from neuro.engine.records import Recorder, Run
+from neuro.engine.streaming import Stream, can_stream
 from neuro.engine.workspace import Workspace, list_messages, make_workspace
 from neuro.errors import EngineError, InputError, expect
 from neuro.learning.checking import check_sent
@@ -76,6 +77,8 @@ class Session:
             self._workspace = replace(self._workspace, arenas=self._learning.arenas)
         self._workspace.reset()
         self._worker = Worker(self._plan, steps)
+        quick = not self._record and can_stream(self.network, self._workspace)
+        self._stream = Stream(self.network, self._workspace, self._worker, self._limits) if quick else None
         self.elapsed, self._ended = 0, False
         self._known = {p.name: np.zeros((1, p.size), np.int64) for p in self.network.sources}
 
@@ -89,6 +92,9 @@ class Session:
         for frames that do not fit, EngineError after `finish`.
         """
         self._check_open()
+        messages = self._stream.as_sent(frame, self._most) if self._stream else None
+        if self._stream and messages:
+            return self._advance_stream(self._stream, messages)
         frames = self._frames(frame)
         run = self._advance(frames, len(next(iter(frames.values()))))
         return replace(run, clipped=self._clipped)
@@ -124,8 +130,8 @@ class Session:
         self._make_room(steps)
         workspace, worker = self._workspace, self._worker
         base = workspace.base[0]
-        worker.totals[:] = 0
-        workspace.traces[:] = 0
+        for counted in (worker.totals, workspace.traces, workspace.counts):
+            counted[:] = 0
         for index, population in enumerate(self.network.populations):
             if population.name in frames:
                 in_memory = self._plan.layouts[index].to_memory(frames[population.name][None])
@@ -142,6 +148,16 @@ class Session:
         run = self._finish(steps, recorder)
         self.elapsed += steps
         return run
+
+    def _advance_stream(self, stream: Stream, messages: list[NDArray[np.int64]]) -> Run:
+        steps = len(messages[0])
+        check_steps(self.elapsed + steps)
+        self._make_room(steps)
+        first = self.elapsed - self._workspace.base[0]
+        stream.begin(messages, first)
+        self._worker.advance_all(self._workspace, 1, (self.elapsed, self.elapsed + steps))
+        self.elapsed += steps
+        return stream.run(first, steps, self.elapsed)
 
     def _frames(self, frame: Any) -> Frames:
         frames, known = {}, {}
@@ -211,7 +227,6 @@ class Session:
                     workspace.steps, -1
                 )
                 recorder.keep("traces", name, slice(None), layout.to_user(traced[None, first : first + steps]))
-        workspace.counts[:] = 0
         return recorder.finish()
 
 

@@ -63,10 +63,15 @@ class Readout(Neuron):
         """The steps of its window after which the host reads the frames of it."""
         return range((self.gather or 1) - 1, timesteps, self.period or INT32.max)
 
+    def decoding(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the host multiplies each potential of a population of this shape by where it reads no mean, and adds then."""
+        scale, offset = (np.asarray(value, np.float64) for value in (self.scale, self.offset))
+        return np.broadcast_to(scale, shape).ravel(), np.broadcast_to(offset, shape).ravel()
+
     def read(self, potentials: NDArray[Any], shape: tuple[int, ...], elapsed: int) -> NDArray[np.float64]:
         """Logits from the potentials (..., neurons) of a population of this shape after `elapsed` steps of its window."""
-        scale = np.broadcast_to(np.asarray(self.scale), shape).ravel() / self.divisor(elapsed)
-        return np.asarray(potentials * scale + np.broadcast_to(np.asarray(self.offset), shape).ravel(), np.float64)
+        scale, offset = self.decoding(shape)
+        return np.asarray(potentials * (scale / self.divisor(elapsed)) + offset, np.float64)
 
     def divisor(self, steps: int) -> int:
         """What the host divides the potential by after so many steps: their number where it reads a mean."""
