@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from neuro import units
 from neuro.errors import NeuroError
+from neuro.frozen import Sourceable
 from neuro.notebook import Table, TableRepr
-from neuro.specification import Sourceable
 
 PartKind = Literal["dynamic", "static", "management"]
 

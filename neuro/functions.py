@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 _INF = math.inf
@@ -40,8 +40,14 @@ def compute(name: str, x: Any, values: tuple[float, ...] = ()) -> Floats:
         return np.asarray(function.of(np.asarray(x, np.float64), *given), np.float64)
 
 
+def _special(name: str) -> Callable[[Any], Any]:
+    """A function of scipy.special, whose import takes longer than all else that a simple network needs."""
+    function: Callable[[Any], Any] = getattr(import_module("scipy.special"), name)
+    return function
+
+
 def _sigmoid(x: Any) -> Any:
-    return special.expit(x)
+    return _special("expit")(x)
 
 
 def _softplus(x: Any, beta: float = 1.0) -> Any:
@@ -73,11 +79,11 @@ FUNCTIONS: dict[str, Function] = {
     "cosh": Function(np.cosh, lowest=1.0, keeps_sign=True),
     "elu": Function(_elu, _ALPHA, keeps_sign=True),
     "equal": Function(lambda x, c: x == c, (("value", 0.0),), 0.0, 1.0, keeps_sign=True),
-    "erf": Function(special.erf, lowest=-1.0, highest=1.0, keeps_sign=True),
+    "erf": Function(lambda x: _special("erf")(x), lowest=-1.0, highest=1.0, keeps_sign=True),
     "exp": Function(np.exp, lowest=0.0, keeps_sign=True),
     "expm1": Function(np.expm1, lowest=-1.0, keeps_sign=True),
     "floor": Function(np.floor, keeps_sign=True),
-    "gelu": Function(lambda x: x * special.ndtr(x), lowest=-0.17, keeps_sign=True),
+    "gelu": Function(lambda x: x * _special("ndtr")(x), lowest=-0.17, keeps_sign=True),
     "gelu_tanh": Function(lambda x: 0.5 * x * (1 + np.tanh(_TANH_GELU * (x + 0.044715 * x**3))), lowest=-0.1701, keeps_sign=True),
     "greater": Function(lambda x, c: x > c, (("than", 0.0),), 0.0, 1.0, keeps_sign=True),
     "greater_or_equal": Function(lambda x, c: x >= c, (("than", 0.0),), 0.0, 1.0, keeps_sign=True),

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import GraphError
+from neuro.frozen import FrozenDict
 from neuro.notebook import Table, TableRepr, abridged
 from neuro.numbers import whole
 from neuro.ops import OPS, check_arrays, check_sources, output_shape, settled_options
-from neuro.specification import FrozenDict, Specification, frozen_array
+from neuro.specification import Specification, frozen_array
 
 Floats = NDArray[np.float32]
 

@@ -6,15 +6,14 @@ Knows nothing of what is specified.
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuro.errors import NeuroError
+from neuro.frozen import Sourceable, spelt
 
 IntArray = NDArray[np.integer[Any]]
 INT32 = np.iinfo(np.int32)
@@ -50,23 +49,6 @@ def renamed(old: str, new: str) -> Any:
     return property(read, doc=f"Deprecated: use `{new}`.")
 
 
-class FrozenDict(dict[str, Any]):
-    """A dict that cannot be changed, for the tables that frozen dataclasses hold. `{**d}` makes an ordinary one."""
-
-    __slots__ = ()
-
-    def _refuse(self, *args: Any, **more: Any) -> Any:
-        raise TypeError("this table belongs to a frozen value: make a new value with dataclasses.replace")
-
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self),)
-
-    def __copy__(self) -> FrozenDict:
-        return self
-
-
 def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
     """`value` as an int, or as a frozen int32 array; refuses fractions, NaN and values beyond 32 bits."""
     try:
@@ -82,23 +64,10 @@ def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
     return int(array) if array.ndim == 0 else frozen_array(array, np.int32)
 
 
-class Sourceable:
-    """For frozen dataclasses whose repr is a summary."""
-
-    __slots__ = ()
-
-    def to_source(self) -> str:
-        """Python source of an equal value, however long; it needs `np` and the names of the classes."""
-        return _spelt(self)
-
-
 class Specification(Sourceable):
     """Equality, hash and repr by value for frozen dataclasses whose fields may be arrays; the repr leaves long arrays out."""
 
     __slots__ = ()
-
-    def _values(self) -> list[tuple[str, Any]]:
-        return [(f.name, getattr(self, f.name)) for f in fields(self)]  # type: ignore[arg-type]  # every subclass is a dataclass
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -110,7 +79,7 @@ class Specification(Sourceable):
         return hash((type(self).__name__, *(_hashable(value) for _, value in self._values())))
 
     def __repr__(self) -> str:
-        return _spelt(self, _SHORT)
+        return spelt(self, _SHORT)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -129,21 +98,3 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return (value.shape, hashlib.sha1(value.astype(np.float64 if value.dtype.kind == "f" else np.int64).tobytes()).digest())
     return value
-
-
-def _spelt(value: Any, most: float = math.inf) -> str:
-    """A value as Python source; arrays of more than `most` values by their shape alone."""
-    if isinstance(value, tuple):
-        return f"({', '.join(_spelt(one, most) for one in value)}{',' if len(value) == 1 else ''})"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{name!r}: {_spelt(one, most)}' for name, one in value.items())}}}"
-    if is_dataclass(value):
-        named = value._values() if isinstance(value, Specification) else [(f.name, getattr(value, f.name)) for f in fields(value)]
-        return f"{type(value).__name__}({', '.join(f'{name}={_spelt(one, most)}' for name, one in named)})"
-    if not isinstance(value, np.ndarray):
-        return repr(value)
-    if value.size > most:
-        return f"<{value.dtype} array {value.shape}>"
-    if not value.size:
-        return f"np.zeros({value.shape}, dtype=np.{value.dtype})"
-    return f"np.array({value.tolist()!r}, dtype=np.{value.dtype})"

@@ -1,5 +1,6 @@
 """The `neuro` command as a person meets it: help, lists, bad input, Ctrl-C."""
 
+import ast
 import json
 import os
 import subprocess
@@ -19,18 +20,48 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def loaded(program: str, names: tuple[str, ...], folder: Path) -> list[str]:
+    """Which of some modules a program loads, in a process of its own."""
+    told = f"import sys\n{program}\nprint([name for name in {names} if name in sys.modules], file=sys.stderr)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return list(ast.literal_eval(done.stderr.splitlines()[-1]))
+
+
+def command(*arguments: object) -> str:
+    """A program that runs `neuro ARGUMENTS` and goes on."""
+    argv = ["neuro", *map(str, arguments)]
+    return (
+        f"from contextlib import suppress\nfrom neuro.cli import main\nsys.argv = {argv}\nwith suppress(SystemExit):\n    main()"
+    )
+
+
 def test_a_saved_network_runs_without_torch_or_matplotlib(tmp_path: Path) -> None:
     """Which take seconds to import, and which a network that is spiking already has no use for unless a page is asked for."""
     network = ROOT / "tests" / "golden" / "digits_network.safetensors"
     np.savez(tmp_path / "test.npz", x=np.zeros((2, 1, 8, 8)), y=np.zeros(2, int))
-    heavy = "[name for name in ('torch', 'matplotlib') if name in sys.modules]"
-    program = f"import sys; from neuro.cli import app; app(standalone_mode=False); print({heavy})"
-    command = [sys.executable, "-c", program, "run", network, "--data", "test.npz", "--quiet"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*map(str, command)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout == "[]\n", done.stderr
+    program = command("run", network, "--data", "test.npz", "--quiet")
+    slow = ("torch", "matplotlib", "scipy.special", "scipy.sparse.csgraph", "converters", "neuro.cli.sweep", "neuro.cli.demo")
+    assert loaded(program, slow, tmp_path) == []
+
+
+def test_chips_are_listed_without_arrays_and_the_other_commands(tmp_path: Path) -> None:
+    slow = ("numpy", "scipy", "numba", "torch", "neuro.cli.run", "neuro.cli.keywords", "neuro.network")
+    assert loaded(command("chips"), slow, tmp_path) == []
+    assert loaded(command("chips", "loihi2"), slow, tmp_path) == []
+
+
+def test_the_package_and_the_converters_load_only_what_they_need(tmp_path: Path) -> None:
+    """A trace records calls by itself: torch's compilers are some 1,300 modules."""
+    assert loaded("import neuro", ("numpy", "scipy", "numba", "torch", "rich"), tmp_path) == []
+    trace = """
+import numpy as np, torch, converters
+converters.trace(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()), np.zeros((1, 2), np.float32))
+"""
+    assert loaded(trace, ("torch._inductor", "torch._dynamo", "onnx", "nir", "h5py", "matplotlib", "sympy"), tmp_path) == []
 
 
 def test_help_shows_examples_and_every_command() -> None:

@@ -11,7 +11,7 @@ from neuro.compiled import sources
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    {"errors", "sourced", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
+    {"errors", "sourced", "frozen", "bill", "specification", "units", "notebook", "compiled", "compiling", "reading", "memory"}
     | {"components", "windows", "numbers", "locating", "pickles", "codes", "functions", "hdf5"},
     {
         "weights",

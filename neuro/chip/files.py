@@ -10,7 +10,6 @@ from typing import Any, get_args, get_origin
 
 from neuro.chip.spec import SECTIONS, Chip, Origin, about, all_keys, choices, kind_of
 from neuro.errors import ChipError, FormatError, expect, one_of
-from neuro.reading import read_toml
 from neuro.sourced import entry_mistakes, is_text
 
 Mistake = tuple[str, str, str]  # field, fact, remedy
@@ -94,6 +93,8 @@ def _parse(name: Any) -> Tables:
     if str(name) in list_chips():
         return tomllib.loads(resources.files("neuro.chip").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8"))
     if path.suffix == ".toml" and os.path.isfile(path):
+        from neuro.reading import read_toml  # numpy
+
         try:
             return read_toml(path)
         except FormatError as error:

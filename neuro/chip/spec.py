@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from neuro.errors import ChipError
+from neuro.frozen import FrozenDict, Sourceable
 from neuro.notebook import Table, TableRepr
 from neuro.sourced import BASES, Basis, Sourced
-from neuro.specification import FrozenDict, Sourceable
 
 WATT_NS_IN_PJ = 1000.0
 Encoding = Literal["dense", "sparse", "conv"]

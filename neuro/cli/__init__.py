@@ -1,6 +1,7 @@
 """The `neuro` command. This file knows the list of commands and how a command ends; each command has a module of its own.
 
-Nothing heavy is imported here or at the top of a command's module, so that `neuro --help` stays quick.
+Nothing heavy is imported here or at the top of a command's module, so that `neuro --help` stays quick, and a command that is
+named first is the only one that is read.
 Exit status: 0 done, 2 a mistake of the caller's (one paragraph on standard error), 130 interrupted.
 """
 
@@ -8,12 +9,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from neuro.cli import chips, compare, demo, faults, inspect, keywords, machines, optimise, run, stream, sweep
 from neuro.cli.interrupt import INTERRUPTED, TERMINATED, end_now, ends_within_a_second
 from neuro.errors import NeuroError
 
@@ -35,30 +36,8 @@ Examples:
 Exit status: 0 done; 2 a mistake in the request, explained in one paragraph; 130 interrupted with Ctrl-C.
 """
 
-app = typer.Typer(
-    help="A trained network goes in; spikes on an emulated neuromorphic chip come out, with accuracy, energy and latency.",
-    epilog=EXAMPLES,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
-    (demo.demo, demo.EXAMPLES),
-    (run.run, run.EXAMPLES),
-    (compare.compare, compare.EXAMPLES),
-    (sweep.sweep, sweep.EXAMPLES),
-    (stream.stream, stream.EXAMPLES),
-    (optimise.optimise, optimise.EXAMPLES),
-    (inspect.inspect, inspect.EXAMPLES),
-    (faults.faults, faults.EXAMPLES),
-    (chips.chips, chips.EXAMPLES),
-    (machines.machines, machines.EXAMPLES),
-)
-for command, examples in COMMANDS:
-    app.command(epilog=examples)(command)
-
-app.add_typer(keywords.app, name="keywords")
+# Each is a module with a function of its name and EXAMPLES, or with a Typer `app` of commands.
+COMMANDS = ("demo", "run", "compare", "sweep", "stream", "optimise", "inspect", "faults", "chips", "machines", "keywords")
 
 
 def _version(wanted: bool) -> None:
@@ -72,9 +51,35 @@ def _version(wanted: bool) -> None:
 Version = Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)]
 
 
-@app.callback()
 def _before_every_command(version: Version = False) -> None:
     """Options that stand before a command."""
+
+
+def app_of(names: Iterable[str]) -> typer.Typer:
+    """The command line with these commands."""
+    made = typer.Typer(
+        help="A trained network goes in; spikes on an emulated neuromorphic chip come out, with accuracy, energy and latency.",
+        epilog=EXAMPLES,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        callback=_before_every_command,
+    )
+    for name in names:
+        module = import_module(f"neuro.cli.{name}")
+        if hasattr(module, "app"):
+            made.add_typer(module.app, name=name)
+        else:
+            made.command(epilog=module.EXAMPLES)(getattr(module, name))
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = app_of(COMMANDS)
+    return globals()["app"]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -85,9 +90,10 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: Any, 
 def main() -> None:
     """Run one command and end the process with its exit status."""
     warnings.showwarning = _show_warning
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
         with ends_within_a_second():
-            app(prog_name="neuro")
+            app_of([first] if first in COMMANDS else COMMANDS)(prog_name="neuro")
     except NeuroError as error:
         print(f"neuro: {error}", file=sys.stderr)
         sys.exit(2)

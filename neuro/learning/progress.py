@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from neuro.learning.draws import draws
 from neuro.learning.memory import Memory
 from neuro.learning.rule import LearningRule
 from neuro.learning.terms import POST_TRACES, PRE_TRACES, TRACES
 from neuro.learning.updating import Events, touched, trace_table, updated
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Int64s = NDArray[np.int64]
 
@@ -50,6 +52,8 @@ class Learner:
 
     def matrix(self) -> sparse.csr_array[Any, tuple[int, int]]:
         """(source, target) matrix of what a message adds, duplicates added."""
+        from scipy import sparse
+
         effective = self.synaptic["w"] << self.projection.exponent
         return sparse.csr_array((effective, (self.pre, self.post)), shape=self.sizes)
 

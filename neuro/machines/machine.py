@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from neuro.errors import FormatError, MachineError, NeuroError, expect, one_of
+from neuro.frozen import FrozenDict, Sourceable
 from neuro.machines.device import BITS
 from neuro.machines.kinds import KINDS
 from neuro.machines.systolic import DATAFLOWS
@@ -25,7 +26,6 @@ from neuro.notebook import Table, TableRepr
 from neuro.numbers import whole
 from neuro.reading import read_toml
 from neuro.sourced import Sourced, entry_mistakes, is_text
-from neuro.specification import FrozenDict, Sourceable
 
 RUNTIMES = ("graph", "framework", "usb")
 FORMS = ("card", "socket", "module", "kit", "stick", "dut")

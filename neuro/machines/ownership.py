@@ -11,8 +11,8 @@ from typing import Any
 
 from neuro.bill import Bill
 from neuro.errors import FormatError, UsageError
+from neuro.frozen import FrozenDict
 from neuro.reading import read_toml
-from neuro.specification import FrozenDict
 
 SECONDS_PER_YEAR = 365.25 * 24 * 3600
 

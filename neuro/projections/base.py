@@ -6,11 +6,10 @@ Knows nothing of neurons, engines or chips, and no kind of projection.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from neuro.errors import NetworkError
 from neuro.learning.memory import Memory
@@ -18,6 +17,9 @@ from neuro.learning.rule import LearningRule
 from neuro.numbers import settle
 from neuro.specification import INT32, IntArray, Specification, frozen_array, integer_or_array
 from neuro.windows import Shape
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Storage = Literal["dense", "sparse", "conv"]
 
@@ -115,6 +117,8 @@ class Projection(Specification):
 
     def to_sparse(self, source: Shape, target: Shape) -> sparse.csr_array[Any, tuple[int, int]]:
         """(pre, post) matrix of weights in int64, duplicates added."""
+        from scipy import sparse
+
         s = self.synapses(source, target)
         size = (int(np.prod(source)), int(np.prod(target)))
         return sparse.csr_array((s.weight.astype(np.int64), (s.pre, s.post)), shape=size)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from scipy import sparse
 
 from neuro.errors import NetworkError
 from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settle_rule, settled_weights
@@ -31,9 +30,8 @@ class Sparse(Projection):
     def __post_init__(self) -> None:
         settle_projection(self)
         triple = self.weights
-        if sparse.issparse(triple):
-            coo = sparse.coo_array(triple)
-            triple = (coo.row, coo.col, coo.data)
+        if not isinstance(triple, tuple):
+            triple = _triple(triple)
         if not isinstance(triple, tuple) or len(triple) != 3 or len({np.shape(part) for part in triple}) != 1:
             raise NetworkError(self.name, "weights are neither a scipy sparse array nor (pre, post, weight)", "Pass one of them")
         pre, post = (np.asarray(integer_or_array(self.name, "indices", part)).ravel() for part in triple[:2])
@@ -70,6 +68,16 @@ class Sparse(Projection):
 
     def with_weights(self, stored: IntArray) -> Self:
         return replace(self, weights=(*self.weights[:2], stored))
+
+
+def _triple(weights: Any) -> Any:
+    """(pre, post, weight) of a scipy sparse array; anything else as it is."""
+    from scipy import sparse
+
+    if not sparse.issparse(weights):
+        return weights
+    coo = sparse.coo_array(weights)
+    return coo.row, coo.col, coo.data
 
 
 def _sorted(pre: IntArray, post: IntArray) -> bool:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from neuro.chip.cutting.candidates import on_cores
 from neuro.chip.cutting.tilings import Ints, Tiling, even
@@ -85,6 +83,9 @@ def _one_target_each(network: Network, chip: Chip) -> None:
 
 def _cut(network: Network, chip: Chip, population: Population) -> Tiling:
     """Neurons joined by axons stay together; what is not joined shares cores, first fit."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components  # slow to import, and few chips have crossbars
+
     synapses, size = listed(network, population), population.size
     where = f"population {population.name!r} on chip {chip.name!r}"
     axons = len(synapses.source)

@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import Chip, Mesh
@@ -87,6 +85,9 @@ class Detours:
 
     def connected(self, tile: int) -> Ints:
         """The tiles from which and to which a way leads from this one, itself among them."""
+        from scipy import sparse
+        from scipy.sparse.csgraph import connected_components  # slow to import, and few chips have dead links
+
         links = self.links()
         ends = np.array([self.across(int(link)) for link in links], np.int64)
         size = self.width * self.height

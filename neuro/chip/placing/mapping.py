@@ -7,8 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import ArpackError, eigsh
 
 from neuro.chip.cutting.routing import HOST, RoutingTable
 from neuro.chip.cutting.tilings import Ints
@@ -20,6 +18,7 @@ Floats = NDArray[np.float64]
 Method = Literal["refined", "partitioned", "sequential", "random", "given"]
 METHODS: tuple[str, ...] = get_args(Method)[:-1]  # that need no mapping
 CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
+_FEW = 8  # groups whose traffic is a small matrix, and whose order needs no spectrum: scipy takes longer to load
 _MOVES = 10_000  # tried for each group
 _MOST_MOVES = 4_000_000
 
@@ -76,10 +75,8 @@ def hilbert(width: int, height: int) -> Ints:
     return np.stack([x[order], y[order]], axis=1)
 
 
-def traffic(
-    network: Network, tables: Mapping[str, RoutingTable], groups: int, activity: Mapping[str, Floats]
-) -> sparse.csr_array[np.float64, tuple[int, int]]:
-    """Packets between groups, symmetric, (groups + 1,) squared, the last one for the host, from tables whose cores are groups."""
+def traffic(network: Network, tables: Mapping[str, RoutingTable], groups: int, activity: Mapping[str, Floats]) -> Flows:
+    """Packets between groups, the last one being the host, from tables whose cores are groups."""
     rows, columns, weights = [], [], []
     for name, w in tables.items():
         fired = np.bincount(w.classes, activity.get(name), len(w.cores))
@@ -89,15 +86,23 @@ def traffic(
         weights.append(np.repeat(fired, counts))
     i, j, weight = (np.concatenate(parts) for parts in (rows, columns, weights))
     apart = i != j
-    half = sparse.coo_array((weight[apart], (i[apart], j[apart])), shape=(groups + 1, groups + 1))
-    return sparse.csr_array(half + half.T)
+    i, j, weight = i[apart], j[apart], weight[apart]
+    size = groups + 1
+    if groups < _FEW:
+        few = np.bincount(i * size + j, weight, size * size).reshape(size, size)
+        few = few + few.T
+        starts = np.concatenate([[0], np.cumsum((few != 0).sum(axis=1))])
+        return Flows(starts, np.nonzero(few)[1].astype(np.int64), few[few != 0])
+    from scipy import sparse
+
+    half = sparse.coo_array((weight, (i, j)), shape=(size, size))
+    both = sparse.csr_array(half + half.T)
+    return Flows(both.indptr.astype(np.int64), both.indices.astype(np.int64), both.data.astype(np.float64))
 
 
-def arrange(
-    chip: Chip, flows: sparse.csr_array[np.float64, tuple[int, int]], seed: int, method: Method, dead: Ints | None = None
-) -> Ints:
+def arrange(chip: Chip, flows: Flows, seed: int, method: Method, dead: Ints | None = None) -> Ints:
     """A core for each group (groups,), given the packets between them; none of those in `dead`."""
-    groups = flows.shape[0] - 1
+    groups = len(flows.starts) - 2
     free, cores = (cores[~np.isin(cores, [] if dead is None else dead)] for cores in (usable(chip), along_a_curve(chip)))
     if method == "sequential" or groups == 0:
         return free[:groups]
@@ -105,13 +110,12 @@ def arrange(
         return np.random.default_rng(seed).permutation(free)[:groups]
     cores = cores[: min(len(cores), groups + groups // 4 + 8)]
     spots = _spots(chip, cores)
-    table = Flows(flows.indptr.astype(np.int64), flows.indices.astype(np.int64), flows.data.astype(np.float64))
     starts = [np.append(order, len(cores)) for order in (np.arange(groups), np.argsort(_spectral_order(flows)))]
-    begin = min(starts, key=lambda spot: total_hops(table, spots, spot))
+    begin = min(starts, key=lambda spot: total_hops(flows, spots, spot))
     moves = min(_MOST_MOVES, _MOVES * groups)
-    typical = float(flows.data.mean()) if flows.nnz else 1.0
-    found = anneal(table, spots, begin, moves, 4 * typical, 0.01 * typical, seed)
-    best = min((begin, found), key=lambda spot: total_hops(table, spots, spot))
+    typical = float(flows.weights.mean()) if len(flows.weights) else 1.0
+    found = anneal(flows, spots, begin, moves, 4 * typical, 0.01 * typical, seed)
+    best = min((begin, found), key=lambda spot: total_hops(flows, spots, spot))
     return np.asarray(cores[best[:-1]], np.int64)
 
 
@@ -122,12 +126,15 @@ def _spots(chip: Chip, cores: Ints) -> Spots:
     return Spots(x, y, x // mesh.width, y // mesh.height, CROSSING_HOPS)
 
 
-def _spectral_order(flows: sparse.csr_array[np.float64, tuple[int, int]]) -> Ints:
+def _spectral_order(flows: Flows) -> Ints:
     """Groups in the order of the slowest vibration of the traffic, seen as springs; their own order if it cannot be found."""
-    groups = flows.shape[0] - 1
-    if groups < 8:
+    groups = len(flows.starts) - 2
+    if groups < _FEW:
         return np.arange(groups)
-    inner = flows[:groups, :groups]
+    from scipy import sparse
+    from scipy.sparse.linalg import ArpackError, eigsh
+
+    inner = sparse.csr_array((flows.weights, flows.others, flows.starts), shape=(groups + 1, groups + 1))[:groups, :groups]
     degree = np.asarray(inner.sum(axis=1)).ravel() + 1e-9 * float(inner.sum() + 1)
     scale = sparse.diags_array(1 / np.sqrt(degree))
     try:
