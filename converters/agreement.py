@@ -21,6 +21,7 @@ from converters.calibration import Range
 from converters.coding import CodeSettings, PathKept
 from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
+from converters.samples import Given, Samples, by_input, each, plain
 from converters.values.evaluating import of_values, period_of
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
@@ -43,7 +44,8 @@ _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 class Agreement(TableRepr):
     """The converted network against the float one on `samples` calibration samples.
 
-    decisions: share of samples with the float network's largest output; None where there is one output only.
+    decisions: share of samples with the float network's largest output; None where there is one output only. Of a network with
+    several named outputs all figures are those of the output that agrees least.
     correlation: of all outputs with the float ones, each output less its mean. error: root mean square difference of the
     outputs, relative to the root mean square spread of the float ones over samples; expected: what rounding to the code's
     levels and weights (and, for rate and signed, uneven timing) explains. paths: what rounding kept of each path's energy.
@@ -82,22 +84,25 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     samples = _chosen(calibrated.samples, settings, _affordable(settings, built))
     truth = _outputs(graph, samples)
     found = _emulated(built, samples, settings)
-    spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
-    error = float(np.sqrt(np.square(found - truth).mean())) / spread
-    decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
-    values = of_values(built.network)
+    spread, error, decisions, correlation = _compared(graph, found, truth)
+    values = of_values(built.network) or len(graph.inputs) > 1 or len(graph.outputs) > 1
     framed = values and period_of(built.network) is not None
-    paths = (*_inputs(built, samples.reshape(-1, *samples.shape[2:]) if framed else samples), *built.paths)
+    given = by_input(graph, each(samples, lambda x: x.reshape(-1, *x.shape[2:])) if framed else samples)
+    paths = (*_inputs(built, given), *built.paths)
     expected = (
         (built.expected or _VALUES_EXPECTED)
         if values
         else _expected(calibrated, settings, built, spread * np.sqrt(truth.shape[1]))
     )
-    result = Agreement(len(samples), decisions, _correlation(found, truth), error, expected, paths)
+    result = Agreement(len(samples), decisions, correlation, error, expected, paths)
     fact = _fact(result, settings)
     if fact is None:
         return result
-    layers = () if values else layers_of(graph, samples[: _affordable(settings, built)], settings, built)
+    layers = (
+        ()
+        if values or isinstance(samples, Samples)
+        else layers_of(graph, samples[: _affordable(settings, built)], settings, built)
+    )
     return Agreement(
         result.samples,
         decisions,
@@ -109,32 +114,49 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     )
 
 
+def _compared(graph: Graph, found: Floats, truth: Floats) -> tuple[float, float, float | None, float]:
+    """Spread, error, decisions and correlation; of several outputs the worst of each, for none makes up for another."""
+    ends = np.cumsum([int(np.prod(graph[name].shape)) for name in graph.outputs])[:-1]
+    parts = [_compared_one(*pair) for pair in zip(np.split(found, ends, axis=1), np.split(truth, ends, axis=1), strict=True)]
+    decided = [part[2] for part in parts if part[2] is not None]
+    worst = max(parts, key=lambda part: part[1])
+    return worst[0], worst[1], min(decided, default=None), min(part[3] for part in parts)
+
+
+def _compared_one(found: Floats, truth: Floats) -> tuple[float, float, float | None, float]:
+    spread = float(np.sqrt(truth.var(axis=0).mean())) or float(np.sqrt(np.square(truth).mean())) or 1.0
+    error = float(np.sqrt(np.square(found - truth).mean())) / spread
+    decisions = float((found.argmax(1) == truth.argmax(1)).mean()) if truth.shape[1] > 1 else None
+    return spread, error, decisions, _correlation(found, truth)
+
+
 def _affordable(settings: CodeSettings, built: Built) -> int:
     """Samples whose values, of all populations and steps, are worth computing whatever the others cost."""
     steps = 1 if settings.lossless else settings.timesteps
     return max(2, _WORK // (steps * sum(p.size for p in built.network.populations)))
 
 
-def _chosen(samples: NDArray[np.float32], settings: CodeSettings, affordable: int) -> NDArray[np.float32]:
+def _chosen(samples: Given, settings: CodeSettings, affordable: int) -> Given:
     """Samples spread evenly over all: 64, fewer for long windows and for large networks, which cost too much time."""
     steps = 1 if settings.lossless else settings.timesteps
     most = min(len(samples), SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // steps))
     count = min(most, max(FEWEST_SAMPLES, len(samples) // _SHARE, affordable))
-    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, count).astype(int)]
-    return chosen
+    return samples[np.linspace(0, len(samples) - 1, count).astype(int)]
 
 
-def _outputs(graph: Graph, samples: NDArray[np.float32]) -> Floats:
-    """Of every sample; of every frame where samples have frames: (samples, outputs)."""
-    name, shape = graph.output.name, graph.inputs[0].shape
-    if samples.ndim == len(shape) + 2 and not graph.has_frames:
-        samples = samples.reshape(-1, *shape)
-    values = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (name,))[name]
-    return np.asarray(values.reshape(-1, int(np.prod(graph.output.shape))).double().numpy())
+def _outputs(graph: Graph, samples: Given) -> Floats:
+    """Of every sample; of every frame where samples have frames: (samples, values), of several outputs in a row."""
+    given = by_input(graph, samples)
+    for layer in graph.inputs:
+        if given[layer.name].ndim == len(layer.shape) + 2 and not graph.has_frames:
+            given[layer.name] = given[layer.name].reshape(-1, *layer.shape)
+    values = evaluate(graph, {name: torch.as_tensor(x) for name, x in given.items()}, graph.outputs)
+    flat = [values[name].reshape(-1, int(np.prod(graph[name].shape))).double().numpy() for name in graph.outputs]
+    return np.concatenate(flat, axis=1)
 
 
-def _emulated(built: Built, samples: NDArray[np.float32], settings: CodeSettings) -> Floats:
-    logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, samples).logits
+def _emulated(built: Built, samples: Given, settings: CodeSettings) -> Floats:
+    logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, plain(samples)).logits
     return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in built.network.readouts))
 
 
@@ -144,17 +166,18 @@ def _correlation(found: Floats, truth: Floats) -> float:
     return float((a * b).sum() / norm) if norm else float(np.allclose(a, b))
 
 
-def _inputs(built: Built, samples: NDArray[np.float32]) -> tuple[PathKept, ...]:
+def _inputs(built: Built, given: dict[str, NDArray[Any]]) -> tuple[PathKept, ...]:
     """What the input's grid of integers keeps: the energy of the channel that loses most."""
     kept = []
     for p in built.network.sources:
         source = source_of(p)
         if source.scale is not None:
-            values = samples.astype(np.float64)
+            values = next(iter(given.values())) if len(given) == 1 else given[p.name]
+            values = values.astype(np.float64)
             sign = np.sign(values) if source.twin else 1.0
             back = quantise(source, np.abs(values) if source.twin else values) * source.scale * sign
             energy, error = (
-                np.square(part).reshape(len(samples), values.shape[1], -1).sum(axis=(0, 2)) for part in (values, values - back)
+                np.square(part).reshape(len(values), values.shape[1], -1).sum(axis=(0, 2)) for part in (values, values - back)
             )
             share = np.where(energy > 0, 1 - error / np.where(energy > 0, energy, 1.0), 1.0)
             kept.append(PathKept("samples", p.name, float(share.min())))

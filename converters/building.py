@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class CalibratedGraph:
     """A folded float network, checked calibration samples, and how thresholds are chosen and biases corrected."""
 
     graph: Graph
-    samples: NDArray[np.float32]
+    samples: Any  # (samples, *shape), or `Samples` of several inputs
     threshold: str
     correct_bias: bool
 

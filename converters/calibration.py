@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from converters.evaluation import evaluate
 from converters.frames import check_frames
+from converters.samples import Given, Samples
 from neuro.compiled import compiled
 from neuro.errors import ConversionError
 from neuro.graph import Graph
@@ -170,11 +171,45 @@ def _remedy_array(samples: Any) -> str:
     return f"Pass samples of one shape; for batches, np.concatenate([np.asarray(x) for {'x, *_' if pairs else 'x'} in batches])"
 
 
+def as_given(samples: Any) -> Any:
+    """As `as_array`; of a mapping a dict of arrays by name, the array alone where it has one."""
+    if not isinstance(samples, Mapping):
+        return as_array(samples)
+    if not samples or not all(isinstance(name, str) for name in samples):
+        raise ConversionError("calibration data", "they are a mapping without names of inputs", "Pass {name: array, ...}")
+    return {name: as_array(array) for name, array in samples.items()}
+
+
 def check_samples(graph: Graph, samples: Any, framed: bool = False) -> NDArray[np.float32]:
-    """Calibration data as float32 (samples, *input shape), with frames (samples, frames, *input shape), or the error that says
-    what is wrong with them."""
-    array, shape, where = as_array(samples), graph.inputs[0].shape, "calibration data"
-    if framed or graph.has_frames:
+    """As `check_given`, of a graph with one input."""
+    found = check_given(graph, samples, framed)
+    assert not isinstance(found, Samples)
+    return found
+
+
+def check_given(graph: Graph, samples: Any, framed: bool = False) -> Given:
+    """Calibration data as float32 (samples, *input shape), with frames (samples, frames, *input shape), of several inputs by
+    their names, or the error that says what is wrong with them."""
+    names = [layer.name for layer in graph.inputs]
+    if not isinstance(samples, Mapping) and len(names) == 1:
+        return _checked(samples, graph.inputs[0].shape, "calibration data", framed or graph.has_frames)
+    if not isinstance(samples, Mapping):
+        fact = f"they are one array, the network takes {len(names)} inputs ({', '.join(names)})"
+        raise ConversionError("calibration data", fact, f"Pass {{{names[0]!r}: array, {names[1]!r}: array}}")
+    for name in (*names, *samples):
+        if name not in samples or name not in names:
+            what = "is missing" if name not in samples else "is not one of the network's inputs"
+            raise ConversionError(f"calibration data of {name!r}", f"it {what}", f"Pass arrays of {', '.join(names)}")
+    checked = {
+        layer.name: _checked(samples[layer.name], layer.shape, f"calibration data of {layer.name!r}", framed or graph.has_frames)
+        for layer in graph.inputs
+    }
+    return Samples(checked) if len(checked) > 1 else checked[names[0]]
+
+
+def _checked(samples: Any, shape: tuple[int, ...], where: str, framed: bool) -> NDArray[np.float32]:
+    array = as_array(samples)
+    if framed:
         check_frames(where, shape, array)
         shape = array.shape[1:]
     if array.ndim == 0 or len(array) == 0:

@@ -47,7 +47,7 @@ class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
     `gather`: steps that a population looks ahead, its own step included. value_bits: of value neurons, None for as many as each
-    needs. layer_bits: of the weights into some populations.
+    needs. layer_bits: of the weights into some populations. sources: how samples enter, by input, of networks of values.
     """
 
     code: Code
@@ -60,6 +60,7 @@ class CodeSettings:
     weights: str = "integer"
     value_bits: int | None = None
     layer_bits: Mapping[str, int] = field(default_factory=dict, hash=False)
+    sources: Mapping[str, Source] = field(default_factory=dict, hash=False)
 
     def of(self, population: str) -> CodeSettings:
         """The settings for one population, whose weights may have bits of their own."""

@@ -1,4 +1,4 @@
-"""Which graphs can become spikes: one input, one output; ops that compute with values in the one code that carries values.
+"""Which graphs can become spikes: ops that compute with values, several inputs and outputs in the one code that carries values.
 
 Knows ops, and of codes that one.
 """
@@ -35,16 +35,20 @@ OF_VALUES = "graded"  # the code of networks that compute with values
 
 
 def computes_with_values(graph: Graph) -> bool:
-    """Whether a graph has an op that needs neurons of values."""
-    return any(layer.op in VALUE_OPS for layer in graph.layers)
+    """Whether a graph has an op that needs neurons of values, or several inputs or outputs."""
+    return len(graph.inputs) > 1 or len(graph.outputs) > 1 or any(layer.op in VALUE_OPS for layer in graph.layers)
 
 
 def check_convertible(graph: Graph, code: str) -> None:
     """Raise ConversionError that names the first layer, input or output that has no form in a code."""
     for what, names in (("inputs", [layer.name for layer in graph.inputs]), ("outputs", list(graph.outputs))):
-        if len(names) > 1:
-            instead = "Convert a network with one" if what == "inputs" else "Take one of them: graph.only(name)"
-            raise ConversionError(f"graph {graph.name!r}", f"it has {len(names)} {what} ({', '.join(names)})", instead)
+        if len(names) > 1 and code != OF_VALUES:
+            fact = f"it has {len(names)} {what} ({', '.join(names)}), and code={code!r} carries one"
+            other = "" if what == "inputs" else f". Or take one of them: converters.trace(model, x).only({names[0]!r})"
+            raise ConversionError(f"graph {graph.name!r}", fact, f"Use code={OF_VALUES!r}{other}")
+    for layer in graph.inputs:
+        if not layer.shape:
+            raise ConversionError(f"input {layer.name!r}", "a sample of it is a number without axes", "Give it the shape (1,)")
     for layer in graph.layers:
         if layer.op in VALUE_OPS and (code != OF_VALUES or layer.op in _HOSTED):
             name = str(layer.options["name"]) if layer.op == "function" else layer.op

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from converters.frames import FrameEvaluation, check_frames, frame_values
 from converters.opmath import Tensor, apply
+from converters.samples import Given, by_input
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
@@ -53,10 +54,10 @@ class Evaluation:
             del self._values[name]
 
 
-def evaluation_of(graph: Graph, samples: NDArray[Any], wanted: Iterable[str]) -> Evaluation | FrameEvaluation:
-    """The values of a graph of one input for samples (samples, *shape), or (samples, frames, *shape) where it has frames: then
-    they are values of samples x frames."""
-    given = {graph.inputs[0].name: torch.as_tensor(samples)}
+def evaluation_of(graph: Graph, samples: Given, wanted: Iterable[str]) -> Evaluation | FrameEvaluation:
+    """The values of a graph for samples (samples, *shape) of its input or inputs, or (samples, frames, *shape) where it has
+    frames: then they are values of samples x frames."""
+    given = {name: torch.as_tensor(array) for name, array in by_input(graph, samples).items()}
     return FrameEvaluation(graph, given, wanted) if graph.has_frames else Evaluation(graph, given, wanted)
 
 

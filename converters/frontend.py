@@ -81,11 +81,11 @@ def _samples(model: nn.Module, example: Any) -> tuple[tuple[str, ...], tuple[tor
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     if isinstance(example, Mapping):
-        unknown = [str(name) for name in example if name not in known]
-        if unknown or list(example) != known[: len(example)]:
+        if set(example) != set(known[: len(example)]):
             fact = f"forward takes {', '.join(known)}, the example has {', '.join(map(str, example))}"
-            raise ConversionError(type(model).__name__, fact, "Name its inputs as forward does, in that order")
-        names, parts = tuple(example), tuple(example.values())
+            raise ConversionError(type(model).__name__, fact, "Name its inputs as forward does, from the first on")
+        names = tuple(name for name in known if name in example)
+        parts = tuple(example[name] for name in names)
     elif isinstance(example, tuple) and example and all(np.ndim(part) > 0 for part in example) and len(example) <= len(known):
         names, parts = tuple(known[: len(example)]), example
     else:

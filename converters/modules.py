@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,15 @@ def input_channels(model: Any) -> int | None:
     """Channels of the images that a module takes, by its first convolution; None where it has none."""
     layers = model.modules() if isinstance(model, nn.Module) else ()
     return next((layer.in_channels for layer in layers if isinstance(layer, nn.Conv2d)), None)
+
+
+def input_names_of(model: Any, given: Collection[str]) -> tuple[str, ...]:
+    """The inputs of a module by the names of its forward: those it needs, and of the others those that are given."""
+    if not isinstance(model, nn.Module):
+        return ("x",)
+    found = inspect.signature(model.forward).parameters.values()
+    taken = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return tuple(p.name for p in taken if p.default is p.empty or p.name in given) or ("x",)
 
 
 def _find(name: str, place: Place) -> Any:

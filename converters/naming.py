@@ -1,6 +1,11 @@
-"""Free names for layers: `conv`, then `conv_1`, `conv_2`. Knows nothing of what bears them."""
+"""Names of layers: free ones, `conv`, then `conv_1`, `conv_2`; those of outputs, which other layers give up."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+
+from neuro.graph import Layer
 
 
 class Names:
@@ -18,3 +23,14 @@ class Names:
         self._next[wanted] = number
         self._taken.add(name)
         return name
+
+
+def given_up(layers: Iterable[Layer], names: Collection[str], free: Callable[[str], str]) -> tuple[list[Layer], dict[str, str]]:
+    """The layers with other names where they have some of `names` and are no inputs, and those names by the old ones."""
+    layers = list(layers)
+    new = {layer.name: free(f"{layer.name}.value") for layer in layers if layer.name in names and layer.op != "input"}
+    made = [
+        replace(layer, name=new.get(layer.name, layer.name), inputs=tuple(new.get(name, name) for name in layer.inputs))
+        for layer in layers
+    ]
+    return made, new

@@ -67,6 +67,13 @@ def read_onnx(
     return close_loops(read, pairs) if pairs else read
 
 
+def input_names(path: Any) -> tuple[str, ...]:
+    """The names of the inputs of an ONNX file. Raises FormatError for a broken one."""
+    graph = _parse(Path(path)).graph
+    held = {tensor.name for tensor in graph.initializer}
+    return tuple(value.name for value in graph.input if value.name not in held)
+
+
 def _read(path: Path, model: Any, lead: int, frames: bool, shape: Any, sizes: dict[str, int], fixed: dict[str, Any]) -> Graph:
     """The file's graph with so many axes of samples."""
     graph = model.graph

@@ -16,7 +16,7 @@ from converters import evaluation, quantised
 from converters.advice import MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
 from converters.building import Built, CalibratedGraph, build
-from converters.calibration import as_array, check_samples
+from converters.calibration import as_given, check_given
 from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
 from converters.coding import CodeSettings, PathKept
@@ -28,6 +28,7 @@ from converters.frontend import sample_pair, trace
 from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from converters.samples import Samples, by_input
 from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.changes import choose_dead_zones, to_changes
@@ -78,9 +79,12 @@ class Conversion(TableRepr):
         how = diagnose_values if computes_with_values(self.graph) else diagnose
         return how(self.graph, self.calibrated, self.settings, self.built)
 
-    def answer(self, logits: Any) -> NDArray[np.float32]:
+    def answer(self, logits: Any) -> Any:
         """What the model answers for the network's logits (samples, values): the tail of them, (samples, *output shape); in that
-        shape as they are where there is no tail. The same for logits of frames (samples, frames, values), `Run.frames`."""
+        shape as they are where there is no tail. The same for logits of frames (samples, frames, values), `Run.frames`; of a
+        network with several outputs for all of them by name, `Run.outputs`, by name."""
+        if len(self.graph.outputs) > 1:
+            return self._answers(logits)
         array = np.asarray(logits, np.float32)
         if array.ndim == 3:
             flat = self.answer(array.reshape(-1, array.shape[2]))
@@ -88,6 +92,21 @@ class Conversion(TableRepr):
         if self.tail is None:
             return array.reshape(len(array), *self.graph.output.shape)
         return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
+
+    def _answers(self, given: Any) -> dict[str, NDArray[np.float32]]:
+        """The answers of several outputs: what the tails make of those that have one, the others as they are."""
+        names = self.graph.outputs
+        if not isinstance(given, Mapping) or set(given) != set(names):
+            raise ConversionError("answer", f"the network has outputs {', '.join(names)}", "Pass run.outputs")
+        found = {name: np.asarray(given[name], np.float32) for name in names}
+        tails = [] if self.tail is None else [name.name.removesuffix(".logits") for name in self.tail.inputs]
+        if self.tail is not None:
+            lead = found[tails[0]].shape[: found[tails[0]].ndim - len(self.tail.inputs[0].shape)]
+            shapes = {one.name: one.shape for one in self.tail.inputs}
+            flat = {f"{name}.logits": found[name].reshape(-1, *shapes[f"{name}.logits"]) for name in tails}
+            for name, value in evaluation.outputs(self.tail, flat).items():
+                found[name] = value.reshape(*lead, *value.shape[1:])
+        return found
 
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
@@ -104,13 +123,15 @@ class Conversion(TableRepr):
         made, _ = _settings(self.calibrated.samples, cast(Code, code), timesteps, bits, how)
         return replace(made, reset=self.settings.reset, weights=self.settings.weights)
 
-    def quantised(self, inputs: Any) -> NDArray[np.float32]:
+    def quantised(self, inputs: Any) -> Any:
         """Logits of the integer quantised ANN that a wait, radix or graded network equals, in about one forward pass.
 
-        inputs (samples, *shape), with frames (samples, frames, *shape), and logits (samples, frames, values) then. Raises
+        inputs (samples, *shape), with frames (samples, frames, *shape), and logits (samples, frames, values) then; a mapping of
+        names where there are several inputs, and the outputs by name, as `Run.outputs` has them, where there are several. Raises
         ConversionError for rate and signed codes, whose counts depend on timing.
         """
-        return quantised.evaluate(self.network, inputs).logits
+        found = quantised.evaluate(self.network, inputs)
+        return found.outputs if len(self.graph.outputs) > 1 else found.logits
 
     def _shown(self) -> Table:
         title, columns, rows = self.network._shown()
@@ -140,7 +161,9 @@ def convert(
 
     model: torch.nn.Module, a Graph such as `read_onnx` returns, or the path of an ONNX file.
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
-    hundred are enough.
+    hundred are enough. Of several inputs a mapping of their names (those of forward, or of the file): {"a": array, "b": array}.
+    The network then has a source of each name, and where it has several outputs a readout of each: neuro.run(network, {...}) and
+    run.outputs[name]. Only "graded" and "delta" carry several.
     code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
     zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
@@ -183,7 +206,7 @@ def convert(
         )
     )
     bits = (weight_bits, potential_bits)
-    calibration = as_array(calibration)
+    calibration = as_given(calibration)
     graph, tail = split_tail(recognised(fold(float_graph(model, calibration, frames, state))))
     of_values = computes_with_values(graph)
     fixed = None if value_bits == "auto" else whole("convert", "value_bits", value_bits, 4, MOST_BITS, error=ConversionError)
@@ -191,7 +214,7 @@ def convert(
         raise ConversionError("value_bits", "the network does not compute with values, the code sets its levels", "Leave it out")
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     framed = graph.has_frames or frames
-    samples = check_samples(graph, calibration, framed)
+    samples = check_given(graph, calibration, framed)
     _check_wide(weight_bits, of_values or framed)
     if of_values or framed:
         if layer_bits:
@@ -206,6 +229,7 @@ def convert(
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
         made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
         return _of_changes(made, goal) if changes else made
+    assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
@@ -259,11 +283,11 @@ def _of_values(
     fixed: int | None,
 ) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
-    settings, _ = _settings(calibrated.samples, cast(Code, OF_VALUES), 1, bits, how)
-    settings = replace(settings, value_bits=fixed)
-    made = value_network(
-        graph, calibrated.samples, settings.source, widths_of(settings), calibrated.correct_bias, framed, relayed
-    )
+    each = by_input(graph, calibrated.samples)
+    made_for = {name: _settings(samples, cast(Code, OF_VALUES), 1, bits, how)[0] for name, samples in each.items()}
+    sources = {name: one.source for name, one in made_for.items()}
+    settings = replace(made_for[graph.inputs[0].name], value_bits=fixed, sources=sources)
+    made = value_network(graph, calibrated.samples, sources, widths_of(settings), calibrated.correct_bias, framed, relayed)
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 
@@ -317,17 +341,30 @@ def _automatic(
 
 def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:
     """The float network of a module, of an ONNX file, or as it is; calibration (samples, *shape), or with frames or states
-    (samples, frames, *shape)."""
+    (samples, frames, *shape), a mapping of names of several inputs."""
     if isinstance(model, str | os.PathLike):
-        if state:
-            return read_onnx(model, shape=np.shape(calibration)[2:], state=state)
-        return read_onnx(model, shape=(1, *np.shape(calibration)[2:]) if frames else np.shape(calibration)[1:], frames=frames)
+
+        def of_sample(x: Any) -> tuple[int, ...]:
+            return np.shape(x)[2:] if state else (1, *np.shape(x)[2:]) if frames else np.shape(x)[1:]
+
+        several = isinstance(calibration, Mapping)
+        shape = {name: of_sample(x) for name, x in calibration.items()} if several else of_sample(calibration)
+        return read_onnx(model, shape=shape, state=state) if state else read_onnx(model, shape=shape, frames=frames)
     if state:
         remedy = "Pass converters.trace(model, (x, h), state=True), with examples of both"
         raise ConversionError("state", "it is for ONNX files", remedy)
     if isinstance(model, Graph):
         return model
+    if isinstance(calibration, Mapping) and len(calibration) == 1:
+        (calibration,) = calibration.values()
+    if isinstance(calibration, Mapping):
+        if frames:
+            raise ConversionError("frames", "a module with several inputs is read one call at a time", _FRAME_BY_FRAME)
+        return trace(model, calibration)
     return trace(model, calibration, frames=True) if frames else trace(model, sample_pair(calibration))
+
+
+_FRAME_BY_FRAME = "Pass converters.trace(model, {...}) of one frame of each input, as the model"
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

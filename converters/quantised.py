@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from converters.codes import lossless_codes, named
 from converters.delivery import fan_out
+from converters.samples import plain
 from converters.stepping import Part, Signal, charges, respond, sent, source_signal
 from converters.values.evaluating import of_values, period_of, values
 from neuro.encoding import by_source, encode
-from neuro.engine.records import count_type, read
+from neuro.engine.records import by_output, count_type, read
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 
+Arrays = dict[str, NDArray[Any]]  # by source
 Counts = NDArray[np.unsignedinteger[Any]]  # as wide as the window needs
 _Parts = tuple[NDArray[np.floating[Any]], dict[str, Counts]]  # logits, and messages of each population
 _BATCH_VALUES = 2**23  # values of the largest population that one batch may hold
@@ -31,11 +33,13 @@ _BATCH_VALUES = 2**23  # values of the largest population that one batch may hol
 @dataclass(frozen=True, slots=True)
 class Quantised:
     """Logits (samples, classes) as in a `Run`, with frames (samples, frames, classes), messages {population: (samples, neurons)}
-    of the emulated network, and the synaptic operations of all samples."""
+    of the emulated network, the synaptic operations of all samples, and the logits as outputs {name: (samples, *shape)}, with
+    frames (samples, frames, *shape)."""
 
     logits: NDArray[np.floating[Any]]
     spikes: dict[str, Counts]
     synops: int
+    outputs: dict[str, NDArray[np.floating[Any]]]
 
     @property
     def predictions(self) -> NDArray[np.int64]:
@@ -44,8 +48,8 @@ class Quantised:
 
 
 def evaluate(network: Network, inputs: Any) -> Quantised:
-    """Evaluate a lossless network on inputs (samples, *shape), with frames (samples, frames, *shape). Raises ConversionError for
-    one that depends on timing."""
+    """Evaluate a lossless network on inputs (samples, *shape), with frames (samples, frames, *shape); a mapping of names where it
+    has several. Raises ConversionError for one that depends on timing."""
     if of_values(network):
         return _in_batches(network, inputs, _of_values)
     for p in network.populations:
@@ -59,28 +63,31 @@ def evaluate(network: Network, inputs: Any) -> Quantised:
     return _in_batches(network, inputs, _evaluate)
 
 
-def _in_batches(network: Network, inputs: Any, of: Callable[[Network, NDArray[Any]], _Parts]) -> Quantised:
-    ((_, array),) = by_source(network, inputs).items()
+def _in_batches(network: Network, inputs: Any, of: Callable[[Network, Arrays], _Parts]) -> Quantised:
+    arrays = by_source(network, plain(inputs))
+    samples = len(next(iter(arrays.values())))
     batch = max(1, min(256, _BATCH_VALUES // max(p.size for p in network.populations)))
-    parts = [of(network, array[i : i + batch]) for i in range(0, len(array), batch)]
+    starts = range(0, samples, batch)
+    parts = [of(network, {name: array[i : i + batch] for name, array in arrays.items()}) for i in starts]
     spikes = {p.name: np.concatenate([found[p.name] for _, found in parts]) for p in network.populations}
-    return Quantised(np.concatenate([logits for logits, _ in parts]), spikes, _synops(network, spikes))
+    logits = np.concatenate([logits for logits, _ in parts])
+    return Quantised(logits, spikes, _synops(network, spikes), by_output(network, logits))
 
 
-def _of_values(network: Network, array: NDArray[Any]) -> _Parts:
-    sent_values, framed = values(network, array), period_of(network) is not None
-    spikes, logits = {}, []
+def _of_values(network: Network, arrays: Arrays) -> _Parts:
+    sent_values, framed = values(network, arrays), period_of(network) is not None
+    spikes, logits, samples = {}, [], len(next(iter(arrays.values())))
     for p in network.populations:
-        sent_value = sent_values[p.name].reshape(len(array), -1, p.size)
+        sent_value = sent_values[p.name].reshape(samples, -1, p.size)
         if p.neuron.is_readout:
             read_value = _read(p, torch.as_tensor(sent_value.reshape(-1, p.size)), 1)
-            logits.append(read_value.reshape(sent_value.shape if framed else (len(array), -1)))
+            logits.append(read_value.reshape(sent_value.shape if framed else (samples, -1)))
             sent_value = np.zeros_like(sent_value)
         spikes[p.name] = _narrow((sent_value != 0).sum(axis=1))
     return np.concatenate(logits, axis=-1), spikes
 
 
-def _evaluate(network: Network, array: NDArray[Any]) -> _Parts:
+def _evaluate(network: Network, arrays: Arrays) -> _Parts:
     timesteps = network.timesteps or 1
     signals: dict[str, Signal] = {}
     neurons = {p.name: p.neuron for p in network.populations}
@@ -88,8 +95,8 @@ def _evaluate(network: Network, array: NDArray[Any]) -> _Parts:
     logits = []
     for p in network.populations:
         if p.neuron.is_source:
-            signals[p.name] = source_signal(p, array, timesteps, True)
-            spikes[p.name] = _narrow((encode(p, array, timesteps) != 0).sum(axis=1))
+            signals[p.name] = source_signal(p, arrays[p.name], timesteps, True)
+            spikes[p.name] = _narrow((encode(p, arrays[p.name], timesteps) != 0).sum(axis=1))
             continue
         part = Part(p, network.into(p.name), neurons, signals, timesteps, True)
         signals[p.name] = respond(part, torch.zeros(1) if p.neuron.takes_maxima else charges(part))

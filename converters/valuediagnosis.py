@@ -14,6 +14,7 @@ from converters.coding import CodeSettings
 from converters.delivery import fan_out
 from converters.diagnosis import SAMPLES, Diagnosis, LayerDiagnosis
 from converters.evaluation import evaluation_of
+from converters.samples import Given
 from converters.values.converting import VALUE_BITS, value_network
 from converters.values.decompose import decompose
 from converters.values.encoding import Widths
@@ -35,11 +36,13 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
     network = built.network
     wanted = [p.name for p in network.populations if p.neuron.computes]
     given = flat_frames(graph, samples, period_of(network) is not None)
-    found = evaluation_of(simple, given, (*wanted, graph.output.name))
+    found = evaluation_of(simple, given, (*wanted, *graph.outputs))
     sent = _known(network, samples)
     layers = tuple(_layer(network, network[name], found.value(name).double().numpy(), built, sent) for name in wanted)
-    truth = found.value(graph.output.name).double().numpy()
-    return Diagnosis(layers, _ablations(graph, calibrated, settings, samples, truth, _read(network, sent)), count)
+    parts = [found.value(name).double().numpy() for name in graph.outputs]
+    truth = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+    now = _read(network, sent)
+    return Diagnosis(layers, _ablations(graph, calibrated, settings, network, samples, truth, now), count)
 
 
 def widths_of(settings: CodeSettings) -> Widths:
@@ -48,7 +51,7 @@ def widths_of(settings: CodeSettings) -> Widths:
     return Widths(settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None)
 
 
-def _known(network: Network, samples: NDArray[np.float32]) -> dict[str, Integers]:
+def _known(network: Network, samples: Given) -> dict[str, Integers]:
     """The values of every population as its receivers know them, (samples, *shape); of networks with frames (samples x frames,
     *shape)."""
     sent = values(network, samples)
@@ -92,25 +95,42 @@ def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: d
 
 
 def _read(network: Network, sent: dict[str, Integers]) -> Floats:
-    (readout,) = network.readouts
-    neuron: Any = readout.neuron
-    return np.asarray(sent[readout.name] * np.asarray(neuron.scale) + np.asarray(neuron.offset))
+    """The logits, (samples, values), of several outputs in a row."""
+    found = []
+    for readout in network.readouts:
+        neuron: Any = readout.neuron
+        value = sent[readout.name] * np.asarray(neuron.scale) + np.asarray(neuron.offset)
+        found.append(value.reshape(len(value), -1))
+    return np.concatenate(found, axis=1)
+
+
+def _each(graph: Graph, values: Floats) -> list[Floats]:
+    """Logits (samples, values) by output."""
+    return np.split(values, np.cumsum([int(np.prod(graph[name].shape)) for name in graph.outputs])[:-1], axis=1)
 
 
 def _ablations(
-    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, samples: Any, truth: Floats, now: Floats
+    graph: Graph,
+    calibrated: CalibratedGraph,
+    settings: CodeSettings,
+    network: Network,
+    samples: Given,
+    truth: Floats,
+    now: Floats,
 ) -> tuple[Ablation, ...]:
-    """The network as it is, with wider values, and with wider weights."""
+    """The network as it is, with wider values, and with wider weights; of several outputs the one that agrees least."""
 
     def ablated(cause: str, logits: Floats, remedy: str, before: float | None = None) -> Ablation:
-        error = float(np.square(logits - truth).mean() / (truth.var() or 1.0))
-        flat, expected = logits.reshape(len(logits), -1), truth.reshape(len(truth), -1)
-        alike = float((flat.argmax(1) == expected.argmax(1)).mean())
+        pairs = zip(_each(graph, logits), _each(graph, truth), strict=True)
+        error = max(float(np.square(a - b).mean() / (b.var() or 1.0)) for a, b in pairs)
+        alike = min(
+            float((a.argmax(1) == b.argmax(1)).mean()) for a, b in zip(_each(graph, logits), _each(graph, truth), strict=True)
+        )
         return Ablation(cause, error, 0.0 if before is None else before - error, alike, remedy)
 
     def other(widths: Widths) -> Floats:
-        framed = samples.ndim > 1 + len(graph.inputs[0].shape)
-        made = value_network(graph, calibrated.samples, settings.source, widths, calibrated.correct_bias, framed)
+        framed = period_of(network) is not None
+        made = value_network(graph, calibrated.samples, settings.sources, widths, calibrated.correct_bias, framed)
         return _read(made.network, _known(made.network, samples))
 
     widths = widths_of(settings)

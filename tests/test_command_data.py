@@ -86,7 +86,6 @@ def test_classes_of_a_network_bound_the_labels() -> None:
 
 ARRAYS = {
     "other names": ({"images": X, "labels": [0, 1, 2, 0]}, r"x=a\['images'\], y=a\['labels'\]\) and pass data.npz"),
-    "names that could be either": ({"x_train": X, "x_test": X}, "it holds x_train, x_test. Write it with numpy.savez|savez"),
     "nothing": ({}, "it holds nothing"),
     "complex": ({"x": X + 1j}, "it holds complex numbers .complex64.. Pass real numbers"),
     "text": ({"x": [["a"], ["b"]]}, "it holds text"),
@@ -103,6 +102,13 @@ def test_inputs_that_cannot_be_used_are_refused(kind, tmp_path) -> None:
     arrays, said = ARRAYS[kind]
     with pytest.raises(NeuroError, match=said):
         read_data(written(tmp_path, **arrays))
+
+
+def test_of_names_that_could_be_either_none_is_taken(tmp_path) -> None:
+    """They may be the inputs of a network with several; one with one input says what it takes."""
+    found = read_data(written(tmp_path, x_train=X, x_test=X))
+    with pytest.raises(NeuroError, match=r"the network takes x; the data hold x_train, x_test\. Write numpy.savez"):
+        found.named(("x",))
 
 
 def test_other_files_are_told_how_to_become_data(tmp_path) -> None:

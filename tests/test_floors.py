@@ -60,6 +60,7 @@ CONVERTER_FLOORS = [
         "modules",
         "naming",
         "opmath",
+        "samples",
         "states",
         "threads",
         "tracing",

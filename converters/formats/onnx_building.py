@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.formats.onnx_bounds import OPEN, Bounds, bounds_of
-from converters.naming import Names
+from converters.naming import Names, given_up
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer, leading_to
 
@@ -216,11 +216,14 @@ class Builder:
         A single output is the last layer, under its own name; several get a layer of their name each.
         """
         if len(outputs) > 1:
+            layers, new = given_up(self.layers.values(), outputs, self.names.free)
+            self.layers = {layer.name: layer for layer in layers}
+            last = []
             for value, source in outputs.items():
-                self.add_layer(
-                    "identity", (source,), self.layers[source].shape, name=value, where=f"{self.file}, output {value!r}"
-                )
-            last = [*self.layers][-len(outputs) :]
+                before = new.get(source, source)
+                name, where = value if value not in self.layers else self.names.free(value), f"{self.file}, output {value!r}"
+                self.layers[name] = Layer(name, "identity", (before,), self.layers[before].shape, where=where)
+                last.append(name)
         else:
             last = list(outputs.values())
         if len(last) == 1 and any(layer.op == "previous" and last[0] in layer.inputs for layer in self.layers.values()):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from converters.naming import given_up
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer, leading_to
 
@@ -121,10 +122,12 @@ class Builder:
         """The Graph, with layers that do not lead to the output left out."""
         names = self.outputs
         if len(names) > 1:
+            self.layers, new = given_up(self.layers, names, self._free)
+            self._shapes = {new.get(name, name): shape for name, shape in self._shapes.items()}
             for name, source in names.items():
-                at = self._free(name)
-                self._shapes[at] = self._shapes[source]
-                self.layers.append(Layer(at, "identity", (source,), self._shapes[source], where=f"output {name!r}"))
+                at, before = self._free(name), new.get(source, source)
+                self._shapes[at] = self._shapes[before]
+                self.layers.append(Layer(at, "identity", (before,), self._shapes[at], where=f"output {name!r}"))
             last = tuple(layer.name for layer in self.layers[-len(names) :])
         else:
             last = tuple(names.values())

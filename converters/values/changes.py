@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.samples import Given
 from converters.values.evaluating import values
 from converters.values.populations import Cell, Pick
 from neuro.errors import ConversionError
@@ -105,9 +106,7 @@ class Budget:
 Count = Callable[[Network, Any], tuple[NDArray[np.floating[Any]], int]]
 
 
-def choose_dead_zones(
-    network: Network, samples: NDArray[np.float32], agreement: float, kept: Iterable[str], count: Count
-) -> Budget:
+def choose_dead_zones(network: Network, samples: Given, agreement: float, kept: Iterable[str], count: Count) -> Budget:
     """The widest dead zones with which a network of values still decides alike on that share of consecutive frames.
 
     A dead zone is a share of the root mean square of a population's values, the same share for all; then those with the most
@@ -115,7 +114,8 @@ def choose_dead_zones(
     synaptic operations of a network on samples.
     """
     some = samples[np.linspace(0, len(samples) - 1, min(_MOST_SAMPLES, len(samples))).astype(int)]
-    frames, (truth, value_synops) = some.shape[0] * some.shape[1], count(network, some)
+    truth, value_synops = count(network, some)
+    frames = truth.shape[0] * truth.shape[1]
     sizes = {
         name: float(np.sqrt(np.square(one.astype(np.float64)).mean()))
         for name, one in values(network, some).items()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.samples import Given
 from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
@@ -41,11 +42,12 @@ class ValueNetwork:
 
 
 def value_network(
-    graph: Graph, samples: NDArray[np.float32], source: Source, widths: Widths, correct_bias: bool = True, framed: bool = False,
+    graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Widths, correct_bias: bool = True, framed: bool = False,
     relayed: bool = False,
 ) -> ValueNetwork:  # fmt: skip
-    """The network of value neurons for a folded graph. samples (samples, *input shape): what units are chosen by; correct_bias:
-    biases make the mean of every sum on them that of the float network. framed: it takes frames, one every period, and samples
+    """The network of value neurons for a folded graph. samples (samples, *input shape) of its input or inputs: what units are
+    chosen by; sources: how samples enter, by input; correct_bias: biases make the mean of every sum on them that of the float
+    network. framed: it takes frames, one every period, and samples
     are (samples, frames, *input shape). relayed: with what `to_changes` needs.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
@@ -58,16 +60,17 @@ def value_network(
     noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
     expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()
     if noise is not None:
-        found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
+        scales = {name: source.scale or 1.0 for name, source in sources.items()}
+        found, expected = widened(found, ranges, noise, widths, scales)
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     steps = schedule(found, framed)
-    source = source.changed(period=steps.period) if framed else source
+    sources = {name: one.changed(period=steps.period) if framed else one for name, one in sources.items()}
     made: dict[str, Encoded] = {}
     around = Around(made, ranges, widths, steps, _shares(found))
     corrector = Corrector(simple, found, samples, framed) if correct_bias else None
     by_name = {cell.name: cell for cell in found}
     for cell in found:
-        one = forecast(cell, by_name, around, source) if cell.kind == "previous" else encode(cell, around, source)
+        one = forecast(cell, by_name, around, sources) if cell.kind == "previous" else encode(cell, around, sources)
         made[cell.name] = corrector.visit(cell, one, made) if corrector else one
     kept = {cell.name: made[cell.name] for cell in found if cell.kind != "previous"}
     network = Network(

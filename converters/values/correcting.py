@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import evaluation_of
+from converters.samples import Given, by_input, each, spread
 from converters.stepping import source_signal
 from converters.values.encoding import Encoded, narrow
 from converters.values.evaluating import Sent, charge, lag_of, respond
 from converters.values.populations import Cell
-from converters.values.ranges import flat_frames, spread
+from converters.values.ranges import flat_frames, frame_count
 from neuro.graph import Graph
 from neuro.network import Network, Population
 
@@ -32,27 +33,28 @@ class Corrector:
     """Visits cells in order and corrects each; drops what no later cell reads. framed: samples have an axis of frames; what
     comes back from the frame before is taken from the float network, as it is corrected on the way."""
 
-    def __init__(self, graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32], framed: bool = False) -> None:
+    def __init__(self, graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False) -> None:
         given, size = flat_frames(graph, samples, framed), sum(int(np.prod(cell.layer.shape)) for cell in cells)
-        frames = given.shape[1] if graph.has_frames else 1
+        frames = frame_count(graph, given)
         count = int(np.clip(_HELD // (size * frames), 8 if frames == 1 else 1, SAMPLES))
         some, self._graph = spread(given, count), graph
-        self._samples = some.reshape(-1, *some.shape[2:]) if graph.has_frames else some
+        flat = each(some, lambda x: x.reshape(-1, *x.shape[2:])) if graph.has_frames else some
+        self._given, self._count = by_input(graph, flat), len(flat)
         self._means, self._before = self._float_means(cells, some)
         self._last = {source: cell.name for cell in cells for source in cell.sources}
         self._sent: Sent = {}
         self._lag: dict[str, int] = {}
 
-    def _float_means(self, cells: Sequence[Cell], some: NDArray[np.float32]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    def _float_means(self, cells: Sequence[Cell], some: Given) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The mean of every sum, and the values of what comes back."""
         names = list(dict.fromkeys(cell.before or cell.layer.name for cell in cells if cell.kind in ("sum", "readout")))
         back = [cell.name for cell in cells if cell.kind == "previous"]
         found: dict[str, Floats] = {}
         parts: dict[str, list[Floats]] = {name: [] for name in back}
-        for part in np.array_split(some, max(1, len(some) // 8)):
-            values = evaluation_of(self._graph, part, (*names, *back))
+        for part in np.array_split(np.arange(len(some)), max(1, len(some) // 8)):
+            values = evaluation_of(self._graph, some[part], (*names, *back))
             for name in names:
-                found[name] = found.get(name, 0.0) + values.value(name).double().sum(0).numpy() / len(self._samples)
+                found[name] = found.get(name, 0.0) + values.value(name).double().sum(0).numpy() / self._count
             for name in back:
                 parts[name].append(values.value(name).double().numpy())
         return found, {name: np.concatenate(listed) for name, listed in parts.items()}
@@ -60,7 +62,7 @@ class Corrector:
     def visit(self, cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Encoded:
         """The population with its bias corrected; what it sends is kept for those behind it."""
         if cell.kind == "input":
-            self._sent[cell.name, 0] = source_signal(_unframed(one.population), self._samples, 1, True).total.numpy()
+            self._sent[cell.name, 0] = source_signal(_unframed(one.population), self._given[cell.name], 1, True).total.numpy()
             return one
         if cell.kind == "previous":
             low, high = one.range

@@ -34,7 +34,7 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
     bits: dict[str, int] = {}
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
-    graph, copies = copied(settle_loops(graph))
+    graph, copies = copied(settle_loops(_with_outputs_apart(graph)))
     bits |= dict.fromkeys(copies, COPY_BITS)
     waiting = list(graph.layers)
     while waiting:
@@ -47,6 +47,21 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
         layers.append(layer)
         shapes[layer.name] = layer.shape
     return with_channels_first(graph.relayered(_with_axes(layers))), bits
+
+
+def _with_outputs_apart(graph: Graph) -> Graph:
+    """The graph with an identity for each of several outputs, which is the one that has its name: readouts are called like it."""
+    if len(graph.outputs) == 1:
+        return graph
+    taken, inner = {layer.name for layer in graph.layers}, {}
+    for name in graph.outputs:
+        inner[name] = f"{name}.value"
+        while inner[name] in taken:
+            inner[name] += "_"
+        taken.add(inner[name])
+    layers = [replace(layer, name=inner.get(layer.name, layer.name)) for layer in graph.layers]
+    ends = (Layer(name, "identity", (inner[name],), graph[name].shape, where=graph[name].where) for name in graph.outputs)
+    return graph.relayered([*layers, *ends])
 
 
 def _with_axes(layers: list[Layer]) -> list[Layer]:

@@ -93,28 +93,29 @@ class Around:
         return frozenset(name for name, state in self.shares.items() if cell.shares and state == cell.shares)
 
 
-def encode(cell: Cell, around: Around, source: Source) -> Encoded:
-    """One cell as a population, whose sources have been made."""
+def encode(cell: Cell, around: Around, sources: Mapping[str, Source]) -> Encoded:
+    """One cell as a population; those that it reads have been made. sources: how samples enter, by input."""
     if cell.kind == "input":
+        source = sources[cell.name]
         unit = np.full((1,) * len(cell.layer.shape), source.scale or 1.0)
         return Encoded(Population(cell.name, cell.layer.shape, source), (), unit, 0)
     return _ENCODE[cell.kind](cell, around)
 
 
-def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, source: Source) -> Encoded:
+def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, sources: Mapping[str, Source]) -> Encoded:
     """What a cell will send, before it can be encoded: its unit, its range of values, and when. For those that read it a frame
     later."""
     shape, name, sends_at = cell.layer.shape, cell.name, around.timing(cell).sends_at
     if cell.kind in ("previous", "largest"):
         (pick,) = cell.ports
         assert isinstance(pick, Pick)
-        before = forecast(cells[pick.source], cells, around, source)
+        before = forecast(cells[pick.source], cells, around, sources)
         if cell.kind == "previous":  # it is the population itself, heard later
             return replace(before, sends_at=sends_at)
         unit = _units(pick, {pick.source: before}, shape)
         return Encoded(Population(name, shape, before.population.neuron.changed(start_step=sends_at)), (), unit, sends_at)
     if cell.kind == "input":
-        return encode(cell, around, source)
+        return encode(cell, around, sources)
     if cell.kind == "sum":
         extent = result_extent(cell, around.found)
         how = lookup(cell.layer, cell.fused, around.found[cell.before], extent, cell.bits, 0.0, cell.argument_bits)

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from converters.delivery import carrier, exact_in
+from converters.samples import plain
 from converters.stepping import source_signal
-from neuro.encoding import is_stream, source_of, stream_messages
+from neuro.encoding import by_source, is_stream, source_of, stream_messages
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 from neuro.projections import Projection, Sparse
@@ -51,36 +52,45 @@ def sends_at(population: Population) -> int:
     return int(neuron.start_step) + (int(neuron.gather) - 1 if neuron.computes else 0)
 
 
-def values(network: Network, inputs: NDArray[Any]) -> dict[str, Integers]:
-    """What every population sends for the inputs of the one source; of a readout its potential.
+def values(network: Network, inputs: Any) -> dict[str, Integers]:
+    """What every population sends for inputs; of a readout its potential.
 
-    inputs (samples, *shape), results (samples, *shape); with frames (samples, frames, *shape) both.
+    inputs (samples, *shape), a mapping of names where there are several sources, results (samples, *shape); with frames
+    (samples, frames, *shape) both.
     """
-    period = period_of(network)
+    period, arrays = period_of(network), by_source(network, plain(inputs))
     if period is None:
         sent: Sent = {}
         for p in network.populations:
             if p.neuron.is_source:
-                sent[p.name, 0] = source_signal(p, inputs, 1, True).total.numpy()
+                sent[p.name, 0] = source_signal(p, arrays[p.name], 1, True).total.numpy()
             else:
                 sent[p.name, 0] = respond(network, p, network.into(p.name), sent)
         return {name: value for (name, _), value in sent.items()}
-    (source,) = network.sources
-    frames = inputs if is_stream(source, inputs) else inputs[:, None]
-    given = stream_messages(source, frames)[:, ::period].astype(np.int64).reshape(*frames.shape[:2], *source.shape)
+    given = {p.name: _frames_sent(p, arrays[p.name], period) for p in network.sources}
+    counts = {name: one.shape[1] for name, one in given.items()}
+    if len(set(counts.values())) > 1:
+        raise ConversionError("inputs", f"they hold different numbers of frames: {counts}", "Pass as many for each input")
     return _framed(network, given, period)
 
 
-def _framed(network: Network, given: Integers, period: int) -> dict[str, Integers]:
+def _frames_sent(source: Population, inputs: NDArray[Any], period: int) -> Integers:
+    """What a source sends in each frame, (samples, frames, *shape)."""
+    frames = inputs if is_stream(source, inputs) else inputs[:, None]
+    return stream_messages(source, frames)[:, ::period].astype(np.int64).reshape(*frames.shape[:2], *source.shape)
+
+
+def _framed(network: Network, given: dict[str, Integers], period: int) -> dict[str, Integers]:
     """Frame by frame: what each population sent in earlier frames is kept as long as a delay reaches back."""
     deepest = max(lag_of(network, q) for q in network.projections)
-    states = {p.name: initial(p, len(given)) for p in network.populations if not p.neuron.is_source}
-    sent: Sent = {(p.name, lag): _none(len(given), p) for p in network.populations for lag in range(1, deepest + 1)}
+    samples, frames = next(iter(given.values())).shape[:2]
+    states = {p.name: initial(p, samples) for p in network.populations if not p.neuron.is_source}
+    sent: Sent = {(p.name, lag): _none(samples, p) for p in network.populations for lag in range(1, deepest + 1)}
     found: dict[str, list[Integers]] = defaultdict(list)
-    for frame in range(given.shape[1]):
+    for frame in range(frames):
         for p in network.populations:
             if p.neuron.is_source:
-                sent[p.name, 0] = given[:, frame]
+                sent[p.name, 0] = given[p.name][:, frame]
             else:
                 sent[p.name, 0] = respond(network, p, network.into(p.name), sent, states[p.name], frame * period)
             found[p.name].append(sent[p.name, 0])

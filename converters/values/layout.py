@@ -41,7 +41,7 @@ class _Rewriting:
     """Layers written so far, and of those that are held in another order the axes that bring the given one back."""
 
     def __init__(self, graph: Graph) -> None:
-        self._graph, self._outputs = graph, {graph.output.name, *graph.outputs}
+        self._graph, self._outputs = graph, set(graph.outputs)
         self.layers: list[Layer] = []
         self._held: dict[str, tuple[str, Axes]] = {}  # name: the layer that holds it, axes: value = permute(held, axes)
         self._plain: dict[str, str] = {}  # held layers that were also written in the given order, under which name

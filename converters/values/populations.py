@@ -5,7 +5,9 @@ Knows layers and linear operators; knows no units, integers or steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -84,8 +86,8 @@ class Cell:
 
 
 @dataclass
-class _Plan:
-    """Which layers become populations, with how many bits, and which of them need one unit."""
+class Plan:
+    """Which layers of a graph become populations, with how many bits, and which of them need one unit."""
 
     graph: Graph
     bits: dict[str, int]
@@ -96,11 +98,31 @@ class _Plan:
 
 
 def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell, ...]:
-    """The cells of a graph in primitive ops, in order, the readout last. bits: of the layers that need more than `value_bits`."""
+    """The cells of a graph in primitive ops, in order, readouts last. bits: of the layers that need more than `value_bits`."""
+    return tuple(cells_in(planned(graph, bits), value_bits))
+
+
+def cells_in(plan: Plan, value_bits: int = 8) -> Iterator[Cell]:
+    """The cells of a plan, each made when it is asked for: lists of what dot products read take much memory."""
+    layers = plan.graph.layers
+    first = any(layer.op in ("conv", "conv_transpose") and len(layer.shape) == 2 for layer in layers)
+    found = (_cell(plan, layer, value_bits) for layer in layers if layer.name in plan.names)
+    for cell in chain(found, _readouts(plan)):
+        yield replace(cell, channels=_channel_axis(cell.layer.shape, first), shares=plan.shares.get(cell.name, ""))
+
+
+def measured(plan: Plan) -> list[tuple[str, str]]:
+    """Of each cell, in order, the layer with the value of its sum, and its own."""
+    kept = [layer for layer in plan.graph.layers if layer.name in plan.names]
+    return [(_before(plan, layer), layer.name) for layer in kept] + [(name, name) for name in plan.graph.outputs]
+
+
+def planned(graph: Graph, bits: dict[str, int]) -> Plan:
+    """Which layers of a graph in primitive ops become populations, with how many bits."""
     for layer in graph.layers:
         if layer.op not in _ALWAYS | _LINEAR:
             raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
-    plan = _Plan(graph, dict(bits))
+    plan = Plan(graph, dict(bits))
     for layer in graph.layers:
         if layer.op == "previous":
             _keep_state(plan, layer.inputs[0])
@@ -111,11 +133,7 @@ def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell
     for layer in graph.layers:
         if layer.name not in inner:
             _keep_inputs(plan, layer)
-    found = [*(_cell(plan, layer, value_bits) for layer in graph.layers if layer.name in plan.names), _readout(plan)]
-    first = any(layer.op in ("conv", "conv_transpose") and len(layer.shape) == 2 for layer in graph.layers)
-    return tuple(
-        replace(cell, channels=_channel_axis(cell.layer.shape, first), shares=plan.shares.get(cell.name, "")) for cell in found
-    )
+    return plan
 
 
 def _channel_axis(shape: tuple[int, ...], first: bool) -> int | None:
@@ -126,7 +144,7 @@ def _channel_axis(shape: tuple[int, ...], first: bool) -> int | None:
     return int(np.argmin(shape)) if len(shape) == 2 and not first else 0
 
 
-def _keep_inputs(plan: _Plan, layer: Layer) -> None:
+def _keep_inputs(plan: Plan, layer: Layer) -> None:
     """Make populations of what a layer must read as values, or had better."""
     if layer.op in ("multiply", "matmul", "max_pool"):
         for name in layer.inputs:
@@ -152,7 +170,7 @@ def _keep_inputs(plan: _Plan, layer: Layer) -> None:
             plan.bits.setdefault(layer.name, STREAM_BITS)
 
 
-def _keep_state(plan: _Plan, name: str) -> None:
+def _keep_state(plan: Plan, name: str) -> None:
     """Make a population of what is read one frame later, with as many bits as a state needs."""
     op = plan.graph[name].op
     plan.names.add(name)
@@ -171,7 +189,7 @@ def _keep_state(plan: _Plan, name: str) -> None:
             _keep_gate(plan, gate)
 
 
-def _keep_gate(plan: _Plan, name: str) -> None:
+def _keep_gate(plan: Plan, name: str) -> None:
     """Give what a state is multiplied by in each frame the bits of a gate: errors of it add up over frames."""
     while plan.graph[name].op in _MOVES:
         name = plan.graph[name].inputs[0]
@@ -202,7 +220,7 @@ def _summed(graph: Graph, name: str) -> list[str]:
     return found
 
 
-def _make_uniform(plan: _Plan, name: str) -> None:
+def _make_uniform(plan: Plan, name: str) -> None:
     """A maximum has the units of what it reads."""
     plan.uniform.add(name)
     if plan.graph[name].op == "previous" and plan.graph[name].inputs[0] not in plan.uniform:
@@ -211,14 +229,14 @@ def _make_uniform(plan: _Plan, name: str) -> None:
         _make_uniform(plan, _moved_from(plan, plan.graph[name].inputs[0]))
 
 
-def _moved_from(plan: _Plan, name: str) -> str:
+def _moved_from(plan: Plan, name: str) -> str:
     """The layer whose values another one only rearranges."""
     while name not in plan.names and plan.graph[name].op in _MOVES:
         name = plan.graph[name].inputs[0]
     return name
 
 
-def _weighted_before(plan: _Plan, name: str) -> bool:
+def _weighted_before(plan: Plan, name: str) -> bool:
     """Whether a weighted layer lies between the last populations and a layer's value."""
     if name in plan.names:
         return False
@@ -226,19 +244,19 @@ def _weighted_before(plan: _Plan, name: str) -> bool:
     return layer.op in _WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
 
 
-def _moved_before(plan: _Plan, layer: Layer) -> bool:
+def _moved_before(plan: Plan, layer: Layer) -> bool:
     """Whether a convolution reads rearranged values, through which it would be a long list of synapses."""
     source = layer.inputs[0]
     return source not in plan.names and plan.graph[source].op in _MOVES and _synapses(layer) > _LISTED
 
 
-def _explicit(plan: _Plan, layer: Layer) -> int:
+def _explicit(plan: Plan, layer: Layer) -> int:
     """The synapses that a convolution takes when it is listed because of what rearranges its values."""
     source = plan.graph[layer.inputs[0]]
     return _synapses(source) if source.name not in plan.names and source.op == "conv" else 0
 
 
-def _repeated(plan: _Plan, name: str, layer: Layer) -> int:
+def _repeated(plan: Plan, name: str, layer: Layer) -> int:
     """How many values a sum has that is added at several places: as synapses of each, its weights would be small there."""
     times = prod(layer.shape) // max(1, prod(plan.graph[name].shape))
     while times > 1 and name not in plan.names and len(plan.graph[name].inputs) == 1:
@@ -253,7 +271,7 @@ def _synapses(layer: Layer) -> int:
     return int(layer.arrays["weight"].size * prod(layer.shape[1:])) if layer.op == "conv" else 0
 
 
-def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
+def _cell(plan: Plan, layer: Layer, value_bits: int) -> Cell:
     name, graph = layer.name, plan.graph
     bits, uniform = max(plan.bits.get(name, value_bits), value_bits), name in plan.uniform
     if layer.op == "input":
@@ -271,22 +289,33 @@ def _cell(plan: _Plan, layer: Layer, value_bits: int) -> Cell:
         return Cell(name, "dot", layer, _dotted(plan, layer), bits, uniform)
     if layer.op == "max_pool":
         return Cell(name, "largest", layer, (_taps(plan, layer),), bits, uniform)
-    before = layer.inputs[0] if layer.op in ("relu", "function", "quantise") else name
+    before = _before(plan, layer)
     return Cell(
         name, "sum", layer, (_sum(graph, before, plan.names - ({name} if before == name else set())),), bits, uniform, before
     )
 
 
-def _readout(plan: _Plan) -> Cell:
+def _before(plan: Plan, layer: Layer) -> str:
+    """The layer with the value of the sum that a population is a function of: itself where it is none."""
+    if layer.name in plan.fused:
+        return plan.fused[layer.name].source
+    return layer.inputs[0] if layer.op in ("relu", "function", "quantise") else layer.name
+
+
+def _readouts(plan: Plan) -> list[Cell]:
+    """What the host reads. Several outputs are named as in the graph; `decompose` leaves them an identity each."""
+    if len(plan.graph.outputs) > 1:
+        named = [plan.graph[name] for name in plan.graph.outputs]
+        return [Cell(one.name, "readout", one, (_sum(plan.graph, one.name, plan.names),)) for one in named]
     last = plan.graph.output
     name = "output" if all(layer.name != "output" for layer in plan.graph.layers) else f"{last.name}.output"
-    return Cell(last.name if last.name not in plan.names else name, "readout", last, (_sum(plan.graph, last.name, plan.names),))
+    return [Cell(last.name if last.name not in plan.names else name, "readout", last, (_sum(plan.graph, last.name, plan.names),))]
 
 
 # What a port reads
 
 
-def _positions(plan: _Plan, name: str) -> tuple[str, Places]:
+def _positions(plan: Plan, name: str) -> tuple[str, Places]:
     """The population that a layer's values are, and the place there of each of them, in the layer's shape."""
     source, chain = name, []
     while source not in plan.names:
@@ -298,12 +327,12 @@ def _positions(plan: _Plan, name: str) -> tuple[str, Places]:
     return source, at[0].numpy()
 
 
-def _pick(plan: _Plan, name: str, shape: tuple[int, ...]) -> Pick:
+def _pick(plan: Plan, name: str, shape: tuple[int, ...]) -> Pick:
     source, at = _positions(plan, name)
     return Pick(source, np.broadcast_to(at, shape).reshape(-1, 1))
 
 
-def _dotted(plan: _Plan, layer: Layer) -> tuple[Pick, Pick]:
+def _dotted(plan: Plan, layer: Layer) -> tuple[Pick, Pick]:
     """Rows of the first matrix and columns of the second, one for each result."""
     (first, a), (second, b) = (_positions(plan, name) for name in layer.inputs)
     whole = (*layer.shape, a.shape[-1])
@@ -312,7 +341,7 @@ def _dotted(plan: _Plan, layer: Layer) -> tuple[Pick, Pick]:
     return Pick(first, rows.reshape(-1, whole[-1])), Pick(second, columns.reshape(-1, whole[-1]))
 
 
-def _taps(plan: _Plan, layer: Layer) -> Pick:
+def _taps(plan: Plan, layer: Layer) -> Pick:
     """Every window's places; those beyond the image are replaced by one inside, which changes no maximum."""
     source, at = _positions(plan, layer.inputs[0])
     o, found = layer.options, []

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
+from converters.evaluation import evaluate
 from converters.linear import Matrix, Operator, Window
 from converters.opmath import apply
+from converters.samples import Given, by_input, spread
 from converters.stages import Path
 from converters.values.encoding import Widths, exponents_of, largest_into, reach_of, result_extent, together
 from converters.values.functions import argument_bits, is_tabulated
 from converters.values.populations import Cell, Sum
-from converters.values.ranges import Extent, spread
+from converters.values.ranges import Extent
 from neuro.graph import Graph
 from neuro.neurons.tables import value_bounds
 
@@ -51,7 +53,7 @@ class Effects:
     spread: float
 
 
-def effects(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -> Effects | None:
+def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | None:
     """The effects of noise in every cell's value and in the argument of its function; None for graphs too large to try."""
     size = sum(int(np.prod(layer.shape)) for layer in graph.layers)
     if size > _HELD:
@@ -62,10 +64,12 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -
     sums: dict[str, Floats] = {name: np.zeros((2, *graph[name].shape)) for name in wanted}
     generator = torch.Generator().manual_seed(0)
     some = spread(samples, int(np.clip(_WORK // size, _FEWEST, _MOST_SAMPLES)))
+    given = {name: torch.as_tensor(array) for name, array in by_input(graph, some).items()}
+    sizes = _sizes(graph, given)
     outputs = []
-    for sample in some:
-        values, noise = _followed(graph, torch.as_tensor(sample)[None], wanted)
-        output = values[graph.output.name]
+    for i in range(len(some)):
+        values, noise = _followed(graph, {name: array[i : i + 1] for name, array in given.items()}, wanted)
+        output = _joined(values, sizes)
         outputs.append(output.detach().double().numpy())
         for name in wanted:
             value = values[name].detach()[0].double().numpy()
@@ -84,13 +88,31 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32]) -
     return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)
 
 
-def _followed(graph: Graph, sample: torch.Tensor, wanted: set[str]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def _sizes(graph: Graph, given: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """By output, what its values are divided by so that all outputs matter alike: their spread, where there are several."""
+    if len(graph.outputs) == 1:
+        return {graph.outputs[0]: 1.0}
+    found = evaluate(graph, given, graph.outputs)
+    spreads = {name: float(value.double().var(0, unbiased=False).sum().sqrt()) for name, value in found.items()}
+    return {name: size or float(found[name].double().square().mean(0).sum().sqrt()) or 1.0 for name, size in spreads.items()}
+
+
+def _joined(values: Mapping[str, torch.Tensor], sizes: Mapping[str, float]) -> torch.Tensor:
+    """The output, or all outputs in a row, divided by their sizes."""
+    if len(sizes) == 1:
+        return values[next(iter(sizes))]
+    return torch.cat([values[name].reshape(1, -1) / size for name, size in sizes.items()], dim=1)
+
+
+def _followed(
+    graph: Graph, sample: Mapping[str, torch.Tensor], wanted: set[str]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Every layer's value, and what may be added to those that are wanted: zeros that know their gradient."""
     values: dict[str, torch.Tensor] = {}
     noise: dict[str, torch.Tensor] = {}
     for layer in graph.layers:
         if layer.op == "input":
-            value = sample
+            value = sample[layer.name]
         elif layer.op == "constant":
             value = torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
         else:
@@ -106,15 +128,20 @@ def _followed(graph: Graph, sample: torch.Tensor, wanted: set[str]) -> tuple[dic
 
 
 def widened(
-    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scale: float, target: float = TARGET
+    cells: Sequence[Cell],
+    found: Mapping[str, Extent],
+    of: Effects,
+    widths: Widths,
+    scales: Mapping[str, float],
+    target: float = TARGET,
 ) -> tuple[tuple[Cell, ...], float]:
     """The cells with as many bits as they need, and the outputs' error that rounding is then expected to cause.
-    scale: the real value of one step of the input.
+    scales: the real value of one step of each input.
 
     Wider values leave weights fewer bits where a potential is full, so a population is widened only where that helps.
     """
     made = {cell.name: cell for cell in cells}
-    readers = _Readers(cells, found, of, widths, scale)
+    readers = _Readers(cells, found, of, widths, scales)
     waiting = [(-noise, name, part) for cell in cells for name, part, noise in _parts(cell, found, of)]
     heapq.heapify(waiting)
     values, weights = -sum(noise for noise, _, _ in waiting), sum(readers.noise.values())
@@ -178,8 +205,10 @@ class _Path:
 class _Readers:
     """What rounding of weights brings to the outputs, by weighted sum, for the bits that its sources have been given."""
 
-    def __init__(self, cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scale: float) -> None:
-        self._widths, self._of, self._found, self._scale = widths, of, found, scale
+    def __init__(
+        self, cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scales: Mapping[str, float]
+    ) -> None:
+        self._widths, self._of, self._found, self._scales = widths, of, found, scales
         self._cells = {cell.name: cell for cell in cells}
         self._roots = {cell.name: _root(self._cells, cell.name) for cell in cells}
         self._extra = dict.fromkeys(self._cells, 0)
@@ -234,7 +263,8 @@ class _Readers:
         seen = self._of.variance[cell.layer.name]
         if cell.kind == "input":
             size = float(np.sqrt(seen.max())) or 1.0
-            return np.full((1,) * seen.ndim, self._scale), max(1, int(np.ceil(size / self._scale))), seen
+            step = self._scales[name]
+            return np.full((1,) * seen.ndim, step), max(1, int(np.ceil(size / step))), seen
         cell = self._cells[self._roots[name]]
         levels = value_bounds(cell.bits, bool(self._found[cell.layer.name].lowest.min() < 0))[1]
         unit = _unit(cell, self._found)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import evaluation_of
+from converters.samples import Given, Samples, each, spread
 from converters.values.populations import Cell
 from neuro.graph import Graph
 
@@ -31,23 +32,24 @@ class Extent:
         return np.asarray(np.maximum(np.abs(self.lowest), np.abs(self.highest)))
 
 
-def spread(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Some samples, evenly over all."""
-    chosen: NDArray[np.float32] = samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]
-    return chosen
-
-
-def flat_frames(graph: Graph, samples: NDArray[np.float32], framed: bool) -> NDArray[np.float32]:
+def flat_frames(graph: Graph, samples: Given, framed: bool) -> Given:
     """Samples as the float graph takes them: frames of a network that remembers none are samples like others."""
-    return samples.reshape(-1, *samples.shape[2:]) if framed and not graph.has_frames else samples
+    return each(samples, lambda x: x.reshape(-1, *x.shape[2:])) if framed and not graph.has_frames else samples
 
 
-def extents(graph: Graph, cells: Sequence[Cell], samples: NDArray[np.float32], framed: bool = False) -> dict[str, Extent]:
+def frame_count(graph: Graph, samples: Given) -> int:
+    """How many frames each sample of a graph has that remembers frames, else 1."""
+    if not graph.has_frames:
+        return 1
+    return samples.frames(graph) if isinstance(samples, Samples) else int(samples.shape[1])
+
+
+def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False) -> dict[str, Extent]:
     """Of every layer that a cell computes or sums up, by name. framed: samples have an axis of frames."""
     wanted = list(dict.fromkeys(name for cell in cells for name in (cell.before or cell.layer.name, cell.layer.name)))
     largest = max(int(np.prod(layer.shape)) for layer in graph.layers)
     some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
-    size = int(np.clip(_BATCH_VALUES // (largest * (some.shape[1] if graph.has_frames else 1)), 1, 32))
+    size = int(np.clip(_BATCH_VALUES // (largest * frame_count(graph, some)), 1, 32))
     found: dict[str, Any] = {}
     for start in range(0, len(some), size):
         values = evaluation_of(graph, some[start : start + size], wanted)

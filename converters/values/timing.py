@@ -5,7 +5,7 @@ Knows cells and how many values each takes in turn; knows no units or integers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converters.values.populations import Cell, Pick
@@ -62,14 +62,18 @@ def _taps(cell: Cell) -> int:
 def _chained(cells: Sequence[Cell]) -> dict[str, Timing]:
     found: dict[str, Timing] = {}
     for cell in cells:
-        ready = [found[name].sends_at for name in cell.sources]
-        if cell.kind == "input":
-            found[cell.name] = Timing(0, 1, "fresh", True)
-        elif cell.kind in ("dot", "largest"):
-            found[cell.name] = Timing(max(ready) + 1, _taps(cell), "fresh", True)
-        else:
-            found[cell.name] = _at_once(ready or [0])
+        found[cell.name] = chained(cell, found)
     return found
+
+
+def chained(cell: Cell, before: Mapping[str, Timing]) -> Timing:
+    """When a cell works without frames, given those that it reads."""
+    ready = [before[name].sends_at for name in cell.sources]
+    if cell.kind == "input":
+        return Timing(0, 1, "fresh", True)
+    if cell.kind in ("dot", "largest"):
+        return Timing(max(ready) + 1, _taps(cell), "fresh", True)
+    return _at_once(ready or [0])
 
 
 def _at_once(ready: Sequence[int]) -> Timing:

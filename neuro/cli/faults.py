@@ -102,7 +102,7 @@ def faults(
         from neuro.cli.options import as_options
         from neuro.studies.settings import StudySettings
 
-        read = None if request is None else read_named(request)
+        read = None if request is None else read_named(request).of_one("neuro faults")
         target = load_chip(chip) if read is None else read.chip
         with as_options():
             StudySettings(code or StudySettings().code, timesteps or StudySettings().timesteps)

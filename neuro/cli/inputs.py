@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ FORMATS: dict[str, Callable[[Path], Mapping[str, NDArray[Any]]]] = {  # by how a
 def read_data(path: Path, scale: str | None = None, step_us: int | None = None) -> Data:
     """Samples `x` and, if there, labels `y` (or `labels`) of an .npz file, or those of a folder with one folder a class.
 
+    The inputs of a network with several are arrays of their names: without `x` all that may be samples, beside it `Data.more`.
+
     Refuses pickled objects, other files, and arrays that disagree. Labels (samples,) are class numbers, or names that an array
     `classes` (classes,) of the file puts in their order. scale: how images become numbers (`neuro.folders.images.scale_of`).
     Recordings of event cameras, in a file or a folder of them, become spikes (samples, steps, 2, rows, columns) in steps of
@@ -38,9 +41,11 @@ def read_data(path: Path, scale: str | None = None, step_us: int | None = None) 
         images, numbers, facts = read_folder(path, scale)
         return Data(images, numbers, "--data", facts)
     arrays = _arrays(path)
-    x, labels = checked_samples(str(path), arrays["x"]), _labels(path, arrays)
-    y = None if labels is None else checked_labels(str(path), x, labels, arrays.get("classes"))
-    return Data(x, y, "--data")
+    more, labels = _others(arrays), _labels(path, arrays)
+    x: Any = checked_samples(str(path), arrays["x"]) if "x" in arrays else more
+    first = x if "x" in arrays else next(iter(more.values()))
+    y = None if labels is None else checked_labels(str(path), first, labels, arrays.get("classes"))
+    return Data(x, y, "--data", more=more if "x" in arrays else {})
 
 
 def _looked_at(path: Path) -> Iterator[Path]:
@@ -66,9 +71,26 @@ def _recorded(path: Path, step_us: int | None) -> Data:
     return Data(x, y, "--data", (f"events in steps of {step_us:,} microseconds", *facts))
 
 
-def read_inputs(path: Path, scale: str | None = None) -> NDArray[Any]:
+def read_inputs(path: Path, scale: str | None = None) -> Any:
     """The samples of such a file or folder alone, whatever else it holds."""
-    return read_data(path, scale).x if os.path.isdir(path) else checked_samples(str(path), _arrays(path)["x"])
+    return read_unlabelled(path, scale).x
+
+
+def read_unlabelled(path: Path, scale: str | None = None) -> Data:
+    """The same with the arrays beside `x`, which may be other inputs."""
+    if os.path.isdir(path):
+        return replace(read_data(path, scale), y=None)
+    arrays = _arrays(path)
+    more = _others(arrays)
+    if "x" not in arrays:
+        return Data(more, name=str(path))
+    return Data(checked_samples(str(path), arrays["x"]), name=str(path), more=more)
+
+
+def _others(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Arrays that may be inputs, by their names: (samples, ...), of numbers."""
+    known = ("x", "y", "labels", "classes")
+    return {name: one for name, one in arrays.items() if name not in known and one.ndim > 1 and one.dtype.kind in "buif"}
 
 
 def _labels(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
@@ -88,7 +110,7 @@ def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
     if not head:
         raise FormatError(str(path), "it is empty", _REMEDY)
     arrays = FORMATS.get(path.suffix, FORMATS[".npz"])(path)
-    if "x" not in arrays:
+    if "x" not in arrays and len(_others(arrays)) < 2:
         held = ", ".join(arrays) or "nothing"
         raise FormatError(str(path), f"it has no array 'x' (it holds {held})", _renamed(path, arrays))
     return arrays

@@ -68,7 +68,9 @@ def inspect(
     targets = [_chip(name, board) for name in chip or ()]
     network = _loaded(file, nir_writer, dt)
     described = _described(network)
+    ports = described["inputs"] + described["outputs"]
     shown = console(quiet=quiet or str(json) == "-")
+    shown.print(_listed("Inputs and outputs, by the names that neuro.run takes and gives", ports))
     shown.print(_listed(f"{file.name}: {network.neurons:,} neurons on the chip", described["populations"]))
     shown.print(_listed(f"{network.synapses:,} synapses", described["projections"]))
     if network.timesteps is not None:
@@ -152,6 +154,9 @@ def _loaded(file: Path, nir_writer: str | None, dt: float | None) -> Network:
 
 
 def _described(network: Network) -> dict[str, Any]:
+    from neuro.encoding import value_shape
+    from neuro.engine.records import read_shapes
+
     populations = [
         {
             "name": p.name,
@@ -175,7 +180,14 @@ def _described(network: Network) -> dict[str, Any]:
         for p in network.projections
     ]
     whole = {"neurons": network.neurons, "synapses": network.synapses, "timesteps": network.timesteps}
-    return {**whole, "notes": list(network.notes), "populations": populations, "projections": projections}
+    ends = {
+        kind: [{"name": name, "as": what, "shape": "x".join(map(str, shape))} for name, shape in shapes.items()]
+        for kind, what, shapes in (
+            ("inputs", "input", {p.name: value_shape(p) for p in network.sources}),
+            ("outputs", "output", read_shapes(network)),
+        )
+    }
+    return {**whole, **ends, "notes": list(network.notes), "populations": populations, "projections": projections}
 
 
 def _listed(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,30 +121,53 @@ class Loaded:
 
     chip: Chip
     data: Data
-    typical: NDArray[Any]
+    calibration: Data | None  # typical inputs of their own
     network: Network | None  # the spiking network, where one of ours was named
+
+    @property
+    def typical(self) -> Any:
+        """Typical inputs: those that were named, or some of the data."""
+        from neuro.studies.data import some_of, typical_of
+
+        if self.calibration is None:
+            return typical_of(self.data, CALIBRATION_SAMPLES)
+        return some_of(self.calibration.x, slice(CALIBRATION_SAMPLES))
+
+    @property
+    def typical_count(self) -> int:
+        """How many those are."""
+        return min(CALIBRATION_SAMPLES, len(self.data if self.calibration is None else self.calibration))
+
+    def named(self, names: Sequence[str]) -> Loaded:
+        """The samples of a network with inputs of these names."""
+        calibration = None if self.calibration is None else self.calibration.named(names)
+        return replace(self, data=self.data.named(names), calibration=calibration)
+
+    def of_one(self, what: str) -> Loaded:
+        """The samples of a network with one input, which is all that a command takes."""
+        if not isinstance(self.data.x, Mapping):
+            return self
+        fact = f"it holds arrays of several inputs ({', '.join(self.data.x)}) and none that is x"
+        raise UsageError(f"{what}, --data", fact, "Use neuro run or neuro compare, or write x for a network with one input")
 
 
 def read_named(request: Request) -> Loaded:
     """Read the chip, the data, and the network where that is quick; refuse what cannot be right before anything is loaded."""
     _check(request)
     from neuro.chip.files import load_chip
-    from neuro.cli.inputs import read_data, read_inputs
-    from neuro.studies.data import typical_of
+    from neuro.cli.inputs import read_data, read_unlabelled
 
     chip = load_chip(request.chip)
     _check_model(request)
     data = read_data(request.data, request.scale, request.step_us)
-    if request.calibration is None:
-        typical = typical_of(data, CALIBRATION_SAMPLES)
-    else:
-        typical = read_inputs(request.calibration, request.scale)[:CALIBRATION_SAMPLES]
+    typical = None if request.calibration is None else read_unlabelled(request.calibration, request.scale)
     network = None
     if request.saved and not (request.nir or request.lava):
         from neuro.network import Network
 
         network = Network.load(request.model)
-    return Loaded(chip, data, typical, network)
+    read = Loaded(chip, data, typical, network)
+    return read.named([p.name for p in network.sources]) if network is not None and data.several else read
 
 
 def study_named(request: Request, *, work: Work) -> Study:
@@ -180,7 +204,7 @@ def _study_on(chip: Chip, request: Request, read: Loaded, model: Any, settings: 
         facts = (*samples.facts, *outcome.facts, *assumed)
         return replace(outcome, title=f"{Path(request.model).name} on {chip.name}", facts=facts)
     outcome = study_model(model, read.typical, chip, samples, settings, work=work)
-    calibrated = f"calibrated on {len(read.typical):,} inputs of {(request.calibration or request.data).name}"
+    calibrated = f"calibrated on {read.typical_count:,} inputs of {(request.calibration or request.data).name}"
     name = Path(request.model).name if request.onnx else request.model
     facts = (*samples.facts, calibrated, *getattr(model, "notes", ()), *outcome.facts)
     return replace(outcome, title=f"{name} as spikes on {chip.name}", facts=facts)
@@ -220,25 +244,31 @@ def _driving(request: Request, samples: Data) -> Data:
 def float_network(request: Request, read: Loaded) -> tuple[Any, Loaded]:
     """The module or graph that was named, and what was read, images of folders with the channels that it takes."""
     if request.onnx:
-        from converters.onnx_files import read_onnx
+        from converters.onnx_files import input_names, read_onnx
 
-        return read_onnx(request.model, shape=read.data.x.shape[1:]), read
-    from converters.modules import input_channels, load_module
+        read = read.named(input_names(request.model)) if read.data.several else read
+        x = read.data.x
+        shape = {name: one.shape[1:] for name, one in x.items()} if isinstance(x, Mapping) else x.shape[1:]
+        return read_onnx(request.model, shape=shape), read
+    from converters.modules import input_channels, input_names_of, load_module
 
     model = load_module(request.model, weights=request.weights)
     if not request.data.is_dir():
-        return model, read
+        return model, read.named(input_names_of(model, read.data.more or read.data.x)) if read.data.several else read
     from neuro.folders.images import with_channels
 
     wanted = input_channels(model)
     x, said = with_channels(read.data.x, wanted)
     data = replace(read.data, x=x, facts=(*read.data.facts, *([said] if said else ())))
-    return model, replace(read, data=data, typical=with_channels(read.typical, wanted)[0])
+    typical = read.calibration
+    if typical is not None:
+        typical = replace(typical, x=with_channels(typical.x, wanted)[0])
+    return model, replace(read, data=data, calibration=typical)
 
 
 def fit_named(request: Request, rate_hz: float | None, *, work: Work) -> tuple[Fit, ...]:
     """The named network on the smallest board of every chip; a float network is converted for each."""
-    read = read_named(request)
+    read = read_named(request).of_one("fit")
     from neuro.studies.fitting import fit_chips
     from neuro.studies.trials import convert_for
 

@@ -112,7 +112,7 @@ def optimise(
         | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits},
     )
     with working("loading", quiet=quiet) as work:
-        read = read_named(request)
+        read = read_named(request).of_one("neuro optimise")
         from neuro.cli.inputs import read_data
         from neuro.optimising.elsewhere import elsewhere, plain_rows
         from neuro.optimising.optimise import optimise_parts, split

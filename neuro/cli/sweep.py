@@ -183,7 +183,7 @@ def _split(name: str, texts: list[str]) -> list[str] | list[int]:
 
 def _labelled(request: Request) -> Loaded:
     """What was named, read; refused without the classes of the samples."""
-    read = read_named(request)
+    read = read_named(request).of_one("neuro sweep")
     if read.data.y is None:
         raise UsageError(
             f"{request.data}, y", "a sweep is about accuracy, and the classes are not there", "Add y, or class folders"

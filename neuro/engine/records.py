@@ -5,6 +5,7 @@ Knows populations and windows; knows nothing of how an engine computes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,8 @@ class Run(TableRepr):
     bit per neuron, set where a message was sent, first neuron in the highest bit (`numpy.unpackbits` undoes it); traces
     {population: the same shape as raster, of potentials after each step}; logits_by_step (samples, window, classes).
     frames (samples, frames, classes): of a network with frames, the logits of each; `logits` are those of the last.
+    outputs {readout: (samples, *shape)}: the logits by the populations that the host reads, with frames (samples, frames,
+    *shape). Where there are several, `logits` has all of them in a row, and `predictions` is refused.
     Of chosen neurons only, where the record names them. clipped {source: values} counts inputs beyond the calibrated range.
     Of a network that learns: `learned`, the network as the last sample left it; learning {projection: (steps,)} synapses of
     which the rule was computed, at the steps that end an epoch; learning_by_neuron {projection: (steps, target neurons)} the
@@ -73,6 +76,7 @@ class Run(TableRepr):
     learning: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     learning_by_neuron: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     frames: NDArray[np.floating[Any]] | None = None
+    read: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def _shown(self) -> Table:
         rows = [(name, *_totals((counts,))) for name, counts in self.counts.items()]
@@ -86,8 +90,16 @@ class Run(TableRepr):
 
     @property
     def predictions(self) -> NDArray[np.int64]:
-        """The class with the largest logit, per sample; the first of equals."""
+        """The class with the largest logit, per sample; the first of equals. InputError where there are several outputs."""
+        if len(self.read) > 1:
+            fact, first = f"the run has {len(self.read)} outputs ({', '.join(self.read)})", next(iter(self.read))
+            raise InputError("predictions", fact, f"Take those of one: run.outputs[{first!r}].argmax(axis=1)")
         return np.asarray(self.logits.argmax(axis=1), np.int64)
+
+    @property
+    def outputs(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """The logits of each population that the host reads, by name: (samples, *shape), of frames (samples, frames, *shape)."""
+        return _apart(self.read, self.logits if self.frames is None else self.frames)
 
     @property
     def synops(self) -> int:
@@ -217,6 +229,7 @@ class Recorder:
             learning=self.learning,
             learning_by_neuron=self.learning_by_neuron,
             frames=self._frames(),
+            read=read_shapes(self.network),
         )
 
     def _logits(self) -> NDArray[np.floating[Any]]:
@@ -255,6 +268,22 @@ class Recorder:
             trace = self._kept["traces"][p.name]
             parts.append(np.stack([read(p, trace[:, t], max(1, first + t - start + 1)) for t in shown], axis=1))
         return np.concatenate(parts, axis=2)
+
+
+def by_output(network: Network, logits: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.floating[Any]]]:
+    """Logits (..., values) by the populations that the host reads, {name: (..., *shape)}."""
+    return _apart(read_shapes(network), logits)
+
+
+def read_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of the populations that the host reads: the readouts, or the last population."""
+    return {p.name: p.shape for p in network.readouts or network.populations[-1:]}
+
+
+def _apart(shapes: Mapping[str, tuple[int, ...]], logits: NDArray[np.floating[Any]]) -> dict[str, NDArray[np.floating[Any]]]:
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(logits, ends[:-1], axis=-1) if shapes else []
+    return {name: part.reshape(*logits.shape[:-1], *shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 
 def recorded_bytes(network: Network, samples: int, timesteps: int, record: Iterable[str] = ()) -> int:

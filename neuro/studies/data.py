@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,26 +16,61 @@ MAX_CLASS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Samples x (samples, *shape) and, where known, their classes y (samples,); `name`: what an error calls them.
+    """Samples x (samples, *shape), of several inputs by their names, and, where known, their classes y (samples,); `name`: what
+    an error calls them.
 
-    `facts`: what was done to make arrays of them, in sentences.
+    `facts`: what was done to make arrays of them, in sentences. more: arrays beside x that may be other inputs (`named`).
     """
 
-    x: NDArray[Any]
+    x: Any
     y: NDArray[np.int64] | None = None
     name: str = "data"
     facts: tuple[str, ...] = ()
+    more: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are arrays by names, from which those of a network's inputs are taken."""
+        return bool(self.more) or isinstance(self.x, Mapping)
+
+    def named(self, names: Sequence[str]) -> Data:
+        """The samples for inputs of these names: of one input x as it is, of several an array of each name. InputError for
+        arrays that are missing, that hold no numbers, or different numbers of samples."""
+        held = {**self.more, **(self.x if isinstance(self.x, Mapping) else {"x": self.x})}
+        if len(names) == 1 and not isinstance(self.x, Mapping):
+            return replace(self, more={})
+        missing = [name for name in names if name not in held]
+        if missing:
+            fact = f"the network takes {', '.join(names)}; the data hold {', '.join(held)}"
+            raise InputError(f"{self.name}, {missing[0]}", fact, f"Write {_saved(names)}")
+        arrays = {name: checked_samples(self.name, held[name], name) for name in names}
+        counts = {name: len(array) for name, array in arrays.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{count:,} of {name}" for name, count in counts.items())
+            raise InputError(self.name, f"they hold different numbers of samples: {told}", "Pass as many for each input")
+        if self.y is not None and len(self.y) != len(arrays[names[0]]):
+            fact = f"its shape is {self.y.shape} for {len(arrays[names[0]]):,} samples"
+            raise InputError(f"{self.name}, y", fact, "Pass one class number for each sample")
+        return replace(self, x=arrays if len(names) > 1 else arrays[names[0]], more={})
 
 
-def typical_of(data: Data, count: int) -> NDArray[Any]:
+def _saved(names: Sequence[str]) -> str:
+    return f'numpy.savez("data.npz", {", ".join(f"{name}={name}" for name in names)})'
+
+
+def some_of(x: Any, index: Any) -> Any:
+    """Some samples, of each input where there are several."""
+    return {name: array[index] for name, array in x.items()} if isinstance(x, Mapping) else x[index]
+
+
+def typical_of(data: Data, count: int) -> Any:
     """Up to `count` typical inputs: the first of them, or evenly spread ones where classes are missing among the first."""
     if data.y is None or len(data) <= count or len(np.unique(data.y[:count])) == len(np.unique(data.y)):
-        return data.x[:count]
-    spread: NDArray[Any] = data.x[np.linspace(0, len(data) - 1, count).astype(np.int64)]
-    return spread
+        return some_of(data.x, slice(count))
+    return some_of(data.x, np.linspace(0, len(data) - 1, count).astype(np.int64))
 
 
 def check_classes(where: str, y: NDArray[np.int64] | None, classes: int) -> None:
@@ -47,14 +83,15 @@ def check_classes(where: str, y: NDArray[np.int64] | None, classes: int) -> None
     raise InputError(f"{where}, y", f"class {y.max()} for a network of {classes} classes", remedy)
 
 
-def checked_samples(name: str, x: NDArray[Any]) -> NDArray[Any]:
+def checked_samples(name: str, x: NDArray[Any], array: str = "x") -> NDArray[Any]:
     """Samples (samples, *shape) as they are used: whole numbers as they are, fractions as float32. InputError for others."""
-    where = f"{name}, x"
+    where = f"{name}, {array}"
     if x.dtype.kind not in "buif":
         kind = "complex numbers" if x.dtype.kind == "c" else "text"
         raise InputError(where, f"it holds {kind} ({x.dtype})", "Pass real numbers, (samples, *shape of one sample)")
     if x.ndim < 2:
-        remedy = "Pass (samples, *shape of one sample): x[:, None] if each number is a sample, x[None] if all are one"
+        each = f"{array}[:, None] if each number is a sample, {array}[None] if all are one"
+        remedy = f"Pass (samples, *shape of one sample): {each}"
         raise InputError(where, f"its shape is {x.shape}", remedy)
     if 0 in x.shape:
         raise InputError(where, f"its shape is {x.shape}: there are no numbers", "Pass at least one sample")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from neuro.report.result import result, trial_row
 from neuro.rivals import rivals
 from neuro.serving.serving import Serving, serve
 from neuro.serving.use import Use
-from neuro.studies.data import Data, checked_labels, checked_samples, typical_of
+from neuro.studies.data import Data, checked_labels, checked_samples, some_of, typical_of
 from neuro.studies.settings import StudySettings, first_code
 from neuro.studies.trials import try_codes, try_network
 
@@ -84,10 +84,10 @@ def _row(trial: Trial) -> tuple[str, ...]:
 
 def study(
     model: Any,
-    x: NDArray[Any],
+    x: Any,
     *,
     labels: NDArray[Any] | None = None,
-    calibration: NDArray[Any] | None = None,
+    calibration: Any = None,
     chip: str | Chip = "loihi2",
     code: str | None = None,
     timesteps: int | None = None,
@@ -104,9 +104,10 @@ def study(
 
     model: a torch.nn.Module or a Graph, converted with `code` and `timesteps`, or with the code
     that takes the least work for 99 % of the decisions where neither is given (`code="auto"`); or a Network, which
-    runs as it is. x (samples, *shape); labels (samples,): class numbers, for the accuracy. calibration (samples, *shape): typical
-    inputs, 512 of x unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
-    `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit together.
+    runs as it is. x (samples, *shape), a mapping of names where there are several inputs; labels (samples,): class numbers, for
+    the accuracy. calibration (samples, *shape): typical inputs, 512 of x unless given. chip: a name, the path of a chip file,
+    or a Chip. The other arguments are those of `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a
+    NeuroError for what does not fit together.
     """
     default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
     data = _data(x, labels)
@@ -135,14 +136,22 @@ def study(
     if calibration is None:
         typical = typical_of(data, CALIBRATION_SAMPLES)
     else:
-        typical = checked_samples("calibration", calibration)[:CALIBRATION_SAMPLES]
+        typical = some_of(_samples("calibration", calibration), slice(CALIBRATION_SAMPLES))
     found = study_model(model, typical, chosen, data, settings, work=work or Work())
     return replace(found, title=title)
 
 
 def _data(x: Any, labels: Any) -> Data:
-    samples = checked_samples("data", np.asarray(x))
-    return Data(samples, None if labels is None else checked_labels("data", samples, np.asarray(labels)))
+    samples = _samples("data", x)
+    first = next(iter(samples.values())) if isinstance(samples, Mapping) else samples
+    return Data(samples, None if labels is None else checked_labels("data", first, np.asarray(labels)))
+
+
+def _samples(name: str, x: Any) -> Any:
+    """Checked samples, of several inputs by their names."""
+    if isinstance(x, Mapping):
+        return Data({str(key): np.asarray(one) for key, one in x.items()}, name=name).named([str(key) for key in x]).x
+    return checked_samples(name, np.asarray(x))
 
 
 def study_network(network: Network, chip: Chip, data: Data, settings: StudySettings, *, window: int | None, work: Work) -> Study:
@@ -219,7 +228,7 @@ def _example(trial: Trial, data: Data) -> Run:
     """The first sample again, with every message recorded."""
     run = trial.chip_run.run
     with _told_by_the_study():
-        return neuro_run(trial.placement.network, data.x[:1], timesteps=run.timesteps, record=("raster",))
+        return neuro_run(trial.placement.network, some_of(data.x, slice(1)), timesteps=run.timesteps, record=("raster",))
 
 
 def _accuracy(graph: Graph, data: Data) -> float | None:

@@ -12,7 +12,7 @@ from neuro.chip.placing.placement import Board, place
 from neuro.chip.spec import Chip
 from neuro.codes import Code
 from neuro.engine.pace import Work
-from neuro.errors import NeuroError
+from neuro.errors import InputError, NeuroError
 from neuro.network import Network
 from neuro.report.outcome import Trial
 from neuro.studies.data import Data, check_classes
@@ -29,6 +29,9 @@ def try_network(
     record = ("logits_by_step",) if network.readouts else ()
     if network.readouts:
         check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
+    if data.y is not None and len(network.readouts) > 1:
+        fact = f"the network has {len(network.readouts)} outputs ({', '.join(p.name for p in network.readouts)})"
+        raise InputError(f"{data.name}, y", fact, "Leave y out: class numbers are of a network with one output")
     placement = place(for_chip(network, chip), chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
     chip_run = emulate(placement, data.x, timesteps=timesteps, **how)

@@ -1,0 +1,309 @@
+"""Networks with several inputs and outputs, by name: from torch and ONNX to spikes, saved, placed; refused by codes of one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+import converters
+import neuro
+from converters.evaluation import outputs
+from neuro.errors import ConversionError, InputError
+from tests.commands import here
+from tests.laws import law
+
+SAMPLES = 24
+RNG = np.random.default_rng(0)
+
+
+class Words(nn.Module):
+    """A gate of one input on the other; one output with a softmax behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d = nn.Linear(6, 8), nn.Linear(4, 8), nn.Linear(8, 3), nn.Linear(8, 2)
+
+    def forward(self, sound, place):
+        h = F.silu(self.a(sound)) * torch.sigmoid(self.b(place))
+        return {"word": self.c(h), "whence": torch.softmax(self.d(torch.relu(h)), 1)}
+
+
+def given_inputs(samples: int = 48) -> dict[str, np.ndarray]:
+    """Two inputs of very different sizes."""
+    rng = np.random.default_rng(1)
+    scales = {"sound": (6, 1.0), "place": (4, 50.0)}
+    return {name: (size * rng.normal(size=(48, n))).astype(np.float32)[:samples] for name, (n, size) in scales.items()}
+
+
+@pytest.fixture(scope="module")
+def words() -> tuple[nn.Module, converters.Conversion]:
+    torch.manual_seed(0)
+    model = Words().eval()
+    return model, converters.convert(model, given_inputs(), code="graded")
+
+
+def test_inputs_go_in_and_outputs_come_out_by_name(words) -> None:
+    model, made = words
+    x = given_inputs()
+    wanted = {name: value.detach().numpy() for name, value in model(*map(torch.as_tensor, x.values())).items()}
+    quantised = made.quantised(x)
+    for engine in ("reference", "event", "torch"):
+        run = neuro.run(made.network, dict(reversed(x.items())), engine=engine)
+        assert list(run.outputs) == ["word", "whence"]
+        assert all(np.array_equal(run.outputs[name], quantised[name]) for name in wanted)
+    answers = made.answer(run.outputs)
+    for name, value in wanted.items():
+        assert np.abs(answers[name] - value).max() < 0.05 * np.ptp(value), name
+    assert made.agreement.decisions == 1.0
+
+
+def test_each_input_has_levels_of_its_own(words) -> None:
+    _, made = words
+    sound, place = (source.neuron.scale for source in made.network.sources)
+    assert 30 < place / sound < 80
+
+
+def test_several_outputs_have_no_one_decision(words) -> None:
+    run = neuro.run(words[1].network, given_inputs(4))
+    with pytest.raises(InputError, match=r"run\.outputs\['word'\]\.argmax"):
+        _ = run.predictions
+    with pytest.raises(ConversionError, match=r"Pass run\.outputs"):
+        words[1].answer(run.logits)
+
+
+def test_names_are_saved_placed_and_emulated(words, tmp_path: Path) -> None:
+    _, made = words
+    made.network.save(tmp_path / "words.safetensors")
+    again = neuro.Network.load(tmp_path / "words.safetensors")
+    assert [p.name for p in again.sources] == ["sound", "place"]
+    assert [p.name for p in again.readouts] == ["word", "whence"]
+    run = neuro.emulate(neuro.place(again, neuro.load_chip("loihi2")), given_inputs(4)).run
+    assert all(np.array_equal(run.outputs[name], value) for name, value in made.quantised(given_inputs(4)).items())
+
+
+def test_the_diagnosis_is_of_the_output_that_agrees_least(words) -> None:
+    diagnosis = words[1].diagnosis
+    assert {layer.name for layer in diagnosis.layers} >= {"silu", "sigmoid", "mul"}
+    assert 0 < diagnosis.ablations[0].error < 0.01
+
+
+@pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix"])
+def test_codes_of_one_input_say_so(code: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ConversionError, match=rf"2 inputs \(sound, place\), and code='{code}' carries one\. Use code='graded'"):
+        converters.convert(Words().eval(), given_inputs(), code=code)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: {"sound": x["sound"]}, "takes sound, place|place"),
+        (lambda x: {**x, "more": x["sound"]}, "takes sound, place, the example has sound, place, more"),
+        (lambda x: {**x, "place": x["place"][:5]}, "different numbers of samples: 48 of sound, 5 of place"),
+        (lambda x: {**x, "place": x["place"] * 0}, "calibration data of 'place'.*every value is zero"),
+        (lambda x: x["sound"], "2 inputs|takes sound, place|more inputs"),
+    ],
+)
+def test_wrong_inputs_are_named(change, said: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(neuro.errors.NeuroError, match=said):
+        converters.convert(Words().eval(), change(given_inputs()), code="graded")
+
+
+def test_a_run_wants_each_input(words) -> None:
+    with pytest.raises(InputError, match="'place' is not matched.*sound, place"):
+        neuro.run(words[1].network, {"sound": given_inputs()["sound"]})
+
+
+class Both(nn.Module):
+    """Logits, and the shares that they stand for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(5, 4)
+
+    def forward(self, x):
+        y = self.a(x)
+        return y, torch.softmax(y, 1), torch.relu(y)
+
+
+def test_a_tail_may_share_its_values_with_another_output() -> None:
+    torch.manual_seed(0)
+    model, x = Both().eval(), RNG.normal(size=(32, 5)).astype(np.float32)
+    made = converters.convert(model, x, code="graded")
+    run = neuro.run(made.network, x)
+    assert list(run.outputs) == ["output0", "output1", "output2"]
+    assert np.allclose(run.outputs["output0"], run.outputs["output1"], atol=0.05)
+    for wanted, found in zip(model(torch.as_tensor(x)), made.answer(run.outputs).values(), strict=True):
+        assert np.abs(wanted.detach().numpy() - found).max() < 0.05
+
+
+def test_rectified_networks_with_two_outputs_run_as_values() -> None:
+    torch.manual_seed(0)
+    model = Both().eval()
+    made = converters.convert(converters.trace(model, RNG.normal(size=(8, 5))).only("output0", "output2"), given_x := RNG.normal(
+        size=(32, 5)).astype(np.float32), code="auto")  # fmt: skip
+    assert list(neuro.run(made.network, given_x[:2]).outputs) == ["output0", "output2"]
+
+
+class Clash(nn.Module):
+    """Outputs that are called like its modules, and like its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 2), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return {"second": self.first(x), "first": self.second(x)}
+
+
+def test_outputs_keep_their_names_where_layers_have_the_same() -> None:
+    torch.manual_seed(0)
+    model, x = Clash().eval(), RNG.normal(size=(16, 3)).astype(np.float32)
+    made = converters.convert(model, x, code="graded")
+    run = neuro.run(made.network, x)
+    assert {name: value.shape for name, value in run.outputs.items()} == {"second": (16, 2), "first": (16, 4)}
+    assert np.abs(run.outputs["second"] - model.first(torch.as_tensor(x)).detach().numpy()).max() < 0.05
+
+
+# Against onnxruntime
+
+FUNCTIONS = ("Sigmoid", "Tanh", "Relu", "HardSigmoid", "LeakyRelu", "Softplus")
+
+
+def drawn(seed: int) -> tuple[bytes, dict[str, np.ndarray], tuple[str, ...]]:
+    """A file with two inputs and two or three outputs, inputs for it, and the names of its outputs."""
+    rng = np.random.default_rng(seed)
+    nodes, tensors = [], {}
+    wide = int(rng.integers(2, 6))
+    sizes = {"left": int(rng.integers(1, 6)), "right": int(rng.integers(1, 6))}
+    x = {name: (10.0 ** rng.uniform(-1, 1) * rng.normal(size=(SAMPLES, n))).astype(np.float32) for name, n in sizes.items()}
+
+    def node(op: str, inputs: list[str], out: str, **attributes) -> str:
+        nodes.append(helper.make_node(op, inputs, [out], **attributes))
+        return out
+
+    def dense(name: str, before: int, after: int, out: str) -> str:
+        tensors[f"{out}.w"] = (rng.normal(size=(before, after)) / np.abs(x.get(name, np.ones(1))).max()).astype(np.float32)
+        tensors[f"{out}.b"] = (0.3 * rng.normal(size=after)).astype(np.float32)
+        return node("Gemm", [name, f"{out}.w", f"{out}.b"], out)
+
+    hidden = [dense(name, n, wide, f"{name}.h") for name, n in sizes.items()]
+    hidden = [node(str(rng.choice(FUNCTIONS)), [h], f"{h}.f") if rng.random() < 0.8 else h for h in hidden]
+    op = str(rng.choice(["Mul", "Add", "Sub", "Max", "Concat"]))
+    joined = node(op, hidden, "joined", **({"axis": 1} if op == "Concat" else {}))
+    width = wide * (1 + (op == "Concat"))
+    ends = {}
+    for i in range(int(rng.integers(2, 4))):
+        kind, name = str(rng.choice(["dense", "function", "softmax", "plain", "one"])), f"end{i}"
+        if kind == "plain":
+            node("Identity", [joined], name)
+        elif kind == "one":
+            node("ReduceSum", [joined, tensors_axes(tensors)], name, keepdims=1)
+        else:
+            made = dense(joined, width, int(rng.integers(1, 4)), name if kind == "dense" else f"{name}.d")
+            if kind != "dense":
+                node("Softmax" if kind == "softmax" else str(rng.choice(FUNCTIONS)), [made], name)
+        ends[name] = kind
+    graph = helper.make_graph(
+        nodes,
+        "drawn",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", n]) for name, n in sizes.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ends],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = min(model.ir_version, 10)
+    return bytes(model.SerializeToString()), x, tuple(ends)
+
+
+def tensors_axes(tensors: dict[str, np.ndarray]) -> str:
+    tensors["axes"] = np.array([1], np.int64)
+    return "axes"
+
+
+@law(12)
+@given(st.integers(0, 2**31))
+@pytest.mark.filterwarnings("ignore::neuro.errors.AccuracyWarning")
+def test_files_with_two_inputs_and_more_outputs(tmp_path_factory, seed: int) -> None:
+    """Equal to onnxruntime in float; as spikes the same integers in every engine, and near the float outputs."""
+    content, x, names = drawn(seed)
+    path = tmp_path_factory.mktemp("ports") / "drawn.onnx"
+    path.write_bytes(content)
+    graph = converters.read_onnx(path)
+    assert (tuple(layer.name for layer in graph.inputs), set(graph.outputs)) == (tuple(x), set(names))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    wanted = dict(zip(names, session.run(list(names), x), strict=True))
+    for name, value in outputs(graph, x).items():
+        assert value.shape == wanted[name].shape
+        assert np.abs(value - wanted[name]).max() <= 1e-4 * max(1.0, np.abs(wanted[name]).max()), name
+    made = converters.convert(path, x, code="graded")
+    quantised = made.quantised(x)
+    for engine in ("reference", "event"):
+        found = neuro.run(made.network, x, engine=engine).outputs
+        assert set(found) == set(names)
+        assert all(np.array_equal(found[name], quantised[name]) for name in names), engine
+    for name, value in made.answer(found).items():
+        apart = np.sqrt(np.square(value - wanted[name]).mean())
+        assert apart <= 0.1 * max(float(wanted[name].std()), 0.05 * float(np.abs(wanted[name]).max())), name
+
+
+# On the command line
+
+
+def two_armed() -> nn.Module:
+    torch.manual_seed(0)
+    return Words().eval()
+
+
+def written(folder: Path, **arrays) -> Path:
+    np.savez(folder / "data.npz", **arrays)
+    return folder / "data.npz"
+
+
+def test_the_command_takes_arrays_by_the_names_of_the_inputs(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    data, model = written(tmp_path, **given_inputs(16)), "tests.test_ports:two_armed"
+    status, _, errors = here(
+        monkeypatch, capsys, tmp_path, "run", model, "--data", data, "--json", "out.json", "--against", "a100"
+    )
+    assert status == 0, errors
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["samples"], found["accuracy_snn"]) == (16, None)
+    missing = written(tmp_path, sound=given_inputs()["sound"], other=given_inputs()["place"])
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", model, "--data", missing)
+    assert status == 2
+    assert "the network takes sound, place; the data hold sound, other" in " ".join(errors.split())
+    labelled = written(tmp_path, **given_inputs(16), y=np.zeros(16, np.int64))
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", model, "--data", labelled)
+    assert status == 2
+    assert "2 outputs (word, whence). Leave y out" in " ".join(errors.split())
+
+
+def test_the_command_lists_inputs_and_outputs(words, tmp_path: Path, monkeypatch, capsys) -> None:
+    words[1].network.save(tmp_path / "words.safetensors")
+    status, printed, _ = here(monkeypatch, capsys, tmp_path, "inspect", "words.safetensors", "--json", "-")
+    shown = json.loads(printed)
+    assert status == 0
+    assert [(one["name"], one["shape"]) for one in shown["inputs"] + shown["outputs"]] == [
+        ("sound", "6"), ("place", "4"), ("word", "3"), ("whence", "2"),
+    ]  # fmt: skip
+    data = written(tmp_path, **given_inputs(8))
+    status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "words.safetensors", "--data", data, "--quiet")
+    assert status == 0, errors
+
+
+@pytest.mark.parametrize("command", ["sweep", "optimise", "faults"])
+def test_commands_of_one_input_say_so(command: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    data = written(tmp_path, **given_inputs(16))
+    status, _, errors = here(monkeypatch, capsys, tmp_path, command, "tests.test_ports:two_armed", "--data", data)
+    assert status == 2
+    assert "arrays of several inputs (sound, place)" in " ".join(errors.split())
