@@ -82,5 +82,5 @@ def _extend(used: ModuleType, new: ModuleType, patch: pytest.MonkeyPatch) -> Non
             held: dict[Any, Any] = getattr(used, name)
             for key in table.keys() - held.keys():
                 patch.setitem(held, key, table[key])
-        elif isinstance(table, typer.Typer):
-            patch.setattr(used, name, table)
+    if isinstance(getattr(new, "app", None), typer.Typer):  # the command line, made when it is asked for
+        patch.setattr(used, "app", new.app)
