@@ -17,7 +17,7 @@ from converters.values.encoding import Around, Encoded, Widths, encode, forecast
 from converters.values.populations import Cell, cells
 from converters.values.precision import effects, widened
 from converters.values.ranges import extents, flat_frames
-from converters.values.timing import schedule
+from converters.values.timing import schedule, with_holds
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.neurons import Source
@@ -63,6 +63,7 @@ def value_network(
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
+    found = with_holds(found, framed)
     steps = schedule(found, framed)
     sources = {name: one.changed(period=steps.period) if framed else one for name, one in sources.items()}
     made: dict[str, Encoded] = {}
@@ -86,7 +87,10 @@ def value_network(
 def _shares(found: tuple[Cell, ...]) -> dict[str, str]:
     """Of cells that have the unit of a state, that state; what it was a frame ago among them."""
     shares = {cell.name: cell.shares for cell in found if cell.shares}
-    return shares | {c.name: shares[c.sources[0]] for c in found if c.kind == "previous" and c.sources[0] in shares}
+    for cell in found:
+        if cell.kind in ("previous", "hold") and cell.sources[0] in shares:
+            shares[cell.name] = shares[cell.sources[0]]
+    return shares
 
 
 def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ EXP_BITS = 12  # of exponentials that are summed up
 CENTRED_BITS = 12  # of values less their mean
 COPY_BITS = 8  # of what weighted layers read of a sum from frame to frame
 STREAM_BITS = 12  # of sums that several layers read, as along residual paths
+PART_BITS = 12  # of dot products that are added up
+OPERAND_BITS = 8
+_MOST_PRODUCTS = 48  # of one neuron, so that delays of synapses also cover that its operands are ready at different steps
+_MOST_SUMMED = 8192  # values that one neuron adds up, so that its synapses fit a core
 _SUM_BITS = 21  # that a sum over many values may take of a potential
 _MOST_TAPS = 8  # of a maximum that is taken one value a step
 _TRUTHS = ("greater", "greater_or_equal", "equal")
@@ -200,6 +204,60 @@ def _multiply(w: Writer, layer: Layer) -> bool:
     return True
 
 
+def _matmul(w: Writer, layer: Layer) -> bool:
+    """Dot products as sums of shorter ones: a neuron takes one product a step, and what it takes comes with longer delays."""
+    a, b = layer.inputs
+    count = w.shape(a)[-1]
+    if count <= _MOST_PRODUCTS:
+        return False
+    parts = [
+        w.add("matmul", (w.taken(a, len(w.shape(a)) - 1, at), w.taken(b, len(w.shape(b)) - 2, at)), bits=PART_BITS)
+        for at in np.array_split(np.arange(count), -(-count // _MOST_PRODUCTS))
+    ]
+    w.add("add", parts, bits=OPERAND_BITS)
+    return True
+
+
+def _reduce(w: Writer, layer: Layer) -> bool:
+    """A long sum as a population, and in parts: behind a dense layer every neuron would read all of its values."""
+    (x,), o = layer.inputs, layer.options
+    shape, axes = w.shape(x), tuple(o["axes"])
+    if prod(shape) <= _MOST_SUMMED or layer.name in w.bits:
+        return False
+    if prod(shape[axis] for axis in axes) > _MOST_SUMMED:
+        x = _in_parts(w, x, axes, o["kind"])
+        axes = axes[:-1] or axes
+    if w.shape(x) == layer.shape:
+        w.add("identity", (x,))
+    else:
+        w.add("reduce", (x,), kind=o["kind"], axes=axes, bits=STREAM_BITS)
+    return True
+
+
+def _in_parts(w: Writer, x: str, axes: tuple[int, ...], kind: str) -> str:
+    """The sum along the last of several axes; along a single one, sums of parts that can be summed up there."""
+    shape, axis = w.shape(x), axes[-1]
+    if len(axes) > 1:
+        return w.add("reduce", (x,), kind=kind, axes=(axis,), bits=STREAM_BITS)
+    n = shape[axis]
+    parts = next((p for p in range(-(-n // _MOST_SUMMED), n) if n % p == 0), n)
+    split = w.reshaped(x, (*shape[:axis], parts, n // parts, *shape[axis + 1 :]))
+    some = w.add("reduce", (split,), kind=kind, axes=(axis + 1,), bits=STREAM_BITS)
+    return w.reshaped(some, (*shape[:axis], parts, *shape[axis + 1 :]))
+
+
+def _avg_pool(w: Writer, layer: Layer) -> bool:
+    """A long mean over the whole image."""
+    (x,), o = layer.inputs, layer.options
+    shape = w.shape(x)
+    count = prod(shape[1:])
+    whole = o["kernel"] == shape[1:] and not any(map(any, o["padding"])) and o["divisor"] in (None, count)
+    if prod(shape) <= _MOST_SUMMED or not whole:
+        return False
+    w.add("reduce", (x,), kind="mean", axes=tuple(range(1, len(shape))))
+    return True
+
+
 def _max_pool(w: Writer, layer: Layer) -> bool:
     """A maximum over many values as maxima of few: along one axis after the other, and in parts where windows do not overlap."""
     (x,), o = layer.inputs, layer.options
@@ -243,5 +301,8 @@ _RULES: dict[str, Callable[[Writer, Layer], bool]] = {
     "minimum": _extreme(-1.0),
     "where": _where,
     "multiply": _multiply,
+    "matmul": _matmul,
+    "reduce": _reduce,
+    "avg_pool": _avg_pool,
     "max_pool": _max_pool,
 }

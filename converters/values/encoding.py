@@ -400,7 +400,7 @@ def _encode_relay(cell: Cell, around: Around) -> Encoded:
     low, high = sender.range
     bits = max(4, max(high, -low - 1 if low < 0 else 0).bit_length() + (low < 0))
     neuron = Value(
-        ("fresh",), lowest=low, highest=high, value_bits=bits, start_step=timing.start,
+        (timing.port,), gather=timing.gather, lowest=low, highest=high, value_bits=bits, start_step=timing.start,
         potential_bits=around.widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
     links = (_plain(sender, cell, pick.places[:, 0], timing.delay(sender.sends_at), 0),)
@@ -414,4 +414,5 @@ _ENCODE: dict[str, Callable[[Cell, Around], Encoded]] = {
     "dot": _encode_dot,
     "largest": _encode_largest,
     "relay": _encode_relay,
+    "hold": _encode_relay,
 }

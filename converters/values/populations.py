@@ -21,7 +21,7 @@ from converters.evaluation import Evaluation
 from converters.linear import Matrix, Operator
 from converters.opmath import apply
 from converters.stages import Path, split_concat
-from converters.values.decompose import STREAM_BITS
+from converters.values.decompose import OPERAND_BITS, STREAM_BITS
 from converters.values.fusing import Fused, fused
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
@@ -33,7 +33,6 @@ _MOVES = frozenset({"reshape", "permute", "gather", "identity"})
 _WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
-OPERAND_BITS = 8
 _MEAN = 16  # values, the mean of which is a population of its own where it is added to others
 _LISTED = 1 << 20  # synapses beyond which a population in the right order is worth its neurons
 GATE_BITS = 12  # of what multiplies a state from frame to frame
@@ -49,6 +48,10 @@ class Sum:
     paths: tuple[Path, ...]
     bias: NDArray[np.float64]
 
+    def reading(self, source: str, other: str) -> Sum:
+        """The port with another population, of the same values, in place of one."""
+        return replace(self, paths=tuple(replace(p, source=other) if p.source == source else p for p in self.paths))
+
 
 @dataclass(frozen=True, slots=True)
 class Pick:
@@ -57,14 +60,19 @@ class Pick:
     source: str
     places: Places
 
+    def reading(self, source: str, other: str) -> Pick:
+        """The port with another population, of the same values, in place of one."""
+        return replace(self, source=other) if self.source == source else self
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest,
-    previous (the last frame's values of another population) or readout. `before` names the layer with the value of a sum;
-    uniform: all its neurons must share one unit; channels: axis along which units may differ else, None for none; argument_bits:
-    of the argument of its table, 0 for as many as usual; fused: the part of the graph that the table computes, where it is more
-    than the layer; shares: the state whose unit it has, so that it joins it without rounding."""
+    previous (the last frame's values of another population), relay or hold (the values of another one, later) or readout.
+    `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along which
+    units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual; fused: the part of
+    the graph that the table computes, where it is more than the layer; shares: the state whose unit it has, so that it joins it
+    without rounding."""
 
     name: str
     kind: str

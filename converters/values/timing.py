@@ -6,11 +6,15 @@ Knows cells and how many values each takes in turn; knows no units or integers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
 
 from converters.values.populations import Cell, Pick
 
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
+_LONGEST_OF_SYNAPSES = 62  # steps: what a chip's synapses can delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,54 @@ def schedule(cells: Sequence[Cell], framed: bool = False) -> Schedule:
     A loop of so many populations needs as many steps: a value must be back before its frame begins at the first of them.
     """
     if not framed:
-        return Schedule(_chained(cells))
+        return Schedule(_held(cells, _chained(cells)))
     period = max(_taps(cell) for cell in cells)
     while (starts := _starts(cells, period)) is None:
         period += 1
-    return Schedule({cell.name: Timing(starts[cell.name], _taps(cell), "fresh", True) for cell in cells}, period)
+    found = {cell.name: Timing(starts[cell.name], _taps(cell), "fresh", True) for cell in cells}
+    return Schedule(_held(cells, found, period), period)
+
+
+def with_holds(cells: Sequence[Cell], framed: bool = False) -> tuple[Cell, ...]:
+    """The cells with a population of its own in front of each that would need a longer delay than synapses have: it holds the
+    values that come early until they are needed."""
+    steps, by_name = schedule(cells, framed), {cell.name: cell for cell in cells}
+    made: list[Cell] = []
+    for cell in cells:
+        timing = steps.of[cell.name]
+        for source in cell.sources if timing.together else ():
+            sent = steps.of[source].sends_at
+            if timing.delay(sent) + timing.gather - 1 <= _LONGEST_OF_SYNAPSES or sent < 0:
+                continue
+            early = by_name[source]
+            if early.kind == "relay" and cell.kind in ("dot", "largest"):
+                early = by_name[early.sources[0]]  # which a hold relays as well
+            holds = _holds(early, cell, -(-(timing.start - 1 - sent) // (steps.period or timing.start)))
+            made += holds
+            cell = replace(cell, ports=tuple(port.reading(source, holds[-1].name) for port in cell.ports))
+        made.append(cell)
+    read = {source for cell in made for source in cell.sources}
+    return tuple(cell for cell in made if cell.kind != "relay" or cell.name in read)
+
+
+def _holds(source: Cell, reader: Cell, count: int) -> list[Cell]:
+    """So many populations that hold the values of one for another, one behind the other."""
+    places, found = np.arange(prod(source.layer.shape)).reshape(-1, 1), [source]
+    for i in range(max(1, count)):
+        name = f"{reader.name}.{source.name}.held{i or ''}"
+        found.append(Cell(name, "hold", source.layer, (Pick(found[-1].name, places),), source.bits, source.uniform))
+    return found[1:]
+
+
+def _held(cells: Sequence[Cell], found: dict[str, Timing], period: int | None = None) -> dict[str, Timing]:
+    """The timing of cells of which those that hold values do so until just before they are read."""
+    readers = {source: cell.name for cell in cells for source in cell.sources}
+    for cell in reversed(cells):
+        if cell.kind == "hold":
+            until, start = found[readers[cell.name]].start - 1, found[cell.name].start
+            gather = min(until - start + 1, period or until + 1)
+            found[cell.name] = Timing(until - gather + 1, gather, "held", False)
+    return found
 
 
 def _taps(cell: Cell) -> int:

@@ -57,6 +57,10 @@ class Writer:
         same = tuple(shape) == self.shape(source)
         return source if same else self.add("reshape", (source,), shape=tuple(int(n) for n in shape))
 
+    def taken(self, source: str, axis: int, indices: Any) -> str:
+        """Some places of a layer along an axis."""
+        return self.add("gather", (source,), axis=axis, indices=indices)
+
     def largest(self, source: str, axis: int) -> str:
         """The largest along one axis, which stays with size 1."""
         shape = self.shape(source)

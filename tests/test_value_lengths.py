@@ -1,0 +1,105 @@
+"""Dot products, sums and maxima of any length: in parts that a chip's delays and cores have room for, and the same integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import converters
+import neuro
+from converters.evaluation import logits
+from converters.values import decompose, timing
+from converters.values.decompose import decompose as primitive
+from tests.graphs import graph, row
+
+
+class Attention(nn.Module):
+    """One head of two tokens over all; its values are ready long before the softmax that weighs them."""
+
+    def __init__(self, head: int) -> None:
+        super().__init__()
+        torch.manual_seed(head)
+        self.q, self.k, self.v, self.o = nn.Linear(4, head), nn.Linear(4, head), nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k = 2 * self.q(x[:, :2]), self.k(x)
+        weights = (q @ k.transpose(1, 2) / q.shape[2] ** 0.5).softmax(2)
+        return self.o((weights @ self.v(x)).mean(1))
+
+
+def runs(model: nn.Module | neuro.Graph, x: np.ndarray, code: str = "graded", **how: object) -> converters.Conversion:
+    """A conversion whose runs are its integers."""
+    made = converters.convert(model, x, code=code, **how)
+    for engine in ("reference", "event"):
+        run = neuro.run(made.network, x[:2], engine=engine)
+        assert np.array_equal(run.logits if run.frames is None else run.frames, made.quantised(x[:2])), engine
+    return made
+
+
+def test_attention_over_many_tokens_runs_on_the_chip() -> None:
+    x = np.random.default_rng(0).normal(size=(16, 90, 4)).astype(np.float32)
+    made = runs(Attention(5).eval(), x)
+    assert made.agreement.correlation > 0.99, made.agreement
+    assert any("held" in p.name for p in made.network.populations)
+    neuro.place(made.network, neuro.load_chip("loihi2"))
+
+
+@pytest.mark.parametrize(("count", "head"), [(3, 30), (18, 5)])
+@pytest.mark.parametrize("code", ["", "graded", "delta"])
+def test_no_delay_is_longer_than_synapses_have(count: int, head: int, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With and without frames; in code delta a population that holds values for a dot product relays them as well."""
+    monkeypatch.setattr(decompose, "_MOST_PRODUCTS", 9)
+    monkeypatch.setattr(timing, "_LONGEST_OF_SYNAPSES", 12)
+    x = np.random.default_rng(0).normal(size=(4, 3, count, 4)).astype(np.float32)
+    graph_ = converters.trace(Attention(head), x[:, 0])
+    made = runs(graph_, x, code, frames=True) if code else runs(graph_, x[:, 0])
+    assert max(p.delay for p in made.network.projections) <= 12
+    assert any("held" in p.name for p in made.network.populations)
+
+
+class Mean(nn.Module):
+    def __init__(self, pooled: bool) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.a, self.b, self.pooled = nn.Conv2d(1, 2, 1), nn.Linear(2, 3), pooled
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.silu(3 * self.a(x))
+        return self.b(F.adaptive_avg_pool2d(y, 1).flatten(1) if self.pooled else y.mean((2, 3)))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_mean_over_a_large_image_runs_on_the_chip(pooled: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, 1, 80, 120)).astype(np.float32) * rng.uniform(0.2, 2, (16, 1, 1, 1)).astype(np.float32)
+    assert runs(Mean(pooled).eval(), x).agreement.correlation > 0.99
+
+
+LENGTHS = st.lists(st.integers(1, 40), min_size=3, max_size=3)
+
+
+@settings(max_examples=40)
+@given(LENGTHS, st.integers(1, 9), st.booleans(), st.data())
+def test_long_sums_in_parts_are_the_same_sums(shape: list[int], limit: int, pooled: bool, data: st.DataObject) -> None:
+    """Whatever the limits: sums and means over any axes, means over images, and products of matrices."""
+    axes = tuple(sorted(data.draw(st.sets(st.integers(0, 2), min_size=1))))
+    whole = {"kernel": tuple(shape[1:]), "stride": tuple(shape[1:]), "padding": ((0, 0), (0, 0)), "divisor": None}
+    kind = data.draw(st.sampled_from(["sum", "mean"]))
+    first = row("avg_pool", **whole) if pooled else row("reduce", kind=kind, axes=axes)
+    made = graph(tuple(shape), row("permute", axes=(0, 2, 1)), row("matmul", "x", "l0"), row("function", name_="tanh", values=()),
+                 first | {"inputs": ("x",)})  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decompose, "_MOST_SUMMED", limit)
+        patch.setattr(decompose, "_MOST_PRODUCTS", limit)
+        simple, bits = primitive(made)
+        product, _ = primitive(graph(tuple(shape), row("permute", axes=(0, 2, 1)), row("matmul", "x", "l0")))
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    assert np.allclose(logits(simple, x), logits(made, x), rtol=1e-4, atol=1e-4)
+    assert np.allclose(logits(product, x), x @ x.swapaxes(2, 3), rtol=1e-4, atol=1e-4)
+    longest = [layer for layer in product.layers if layer.op == "matmul"]
+    assert max(product[layer.inputs[0]].shape[-1] for layer in longest) <= limit
