@@ -145,8 +145,8 @@ class Tables:
 
     def window(self, neuron: Neuron) -> tuple[int, int]:
         """First and last-plus-one of these steps in which a neuron is switched on."""
-        end = neuron.start_step + neuron.active_steps(self.inputs)
-        return tuple(int(np.clip(step - self.first, 0, self.steps)) for step in (neuron.start_step, end))
+        start, end = neuron.start_step - self.first, neuron.start_step + neuron.active_steps(self.inputs) - self.first
+        return min(max(start, 0), self.steps), min(max(end, 0), self.steps)
 
     def _windows(self) -> Ints:
         network = self.placement.network

@@ -170,9 +170,9 @@ class Stream:
         if not self.frames:
             raise InputError("stream", "it had no frames", "Pass a longer one")
         timed = pace(emulate(self.placement, np.stack(self._last)[None]), stepwise=not self._framed)
-        use = self.use
-        each = {"dynamic_j": use.dynamic_pj * 1e-12, "messages": use.spikes, "synops": use.synops, "updates": use.updates}
-        return replace(timed, **{name: total / self.frames for name, total in each.items()})
+        messages, synops, updates = (n / self.frames for n in (self.use.spikes, self.use.synops, self.use.updates))
+        work_j = self.use.dynamic_pj * 1e-12 / self.frames
+        return replace(timed, dynamic_j=work_j, messages=messages, synops=synops, updates=updates)
 
 
 def stream(network: Network, frames: NDArray[Any], chip: Chip, rate_hz: float, each: Each | None = None) -> Streamed:
