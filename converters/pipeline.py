@@ -35,6 +35,7 @@ from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
 from converters.values.precision import MOST_BITS
 from converters.values.recognising import recognised
+from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
 from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import AccuracyWarning, ConversionError
@@ -156,6 +157,7 @@ def convert(
     value_bits: int | Literal["auto"] = "auto",
     frames: bool = False,
     state: Mapping[str, str] | bool | None = None,
+    refresh: int | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -165,7 +167,8 @@ def convert(
     The network then has a source of each name, and where it has several outputs a readout of each: neuro.run(network, {...}) and
     run.outputs[name]. Only "graded" and "delta" carry several.
     code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
-    zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. See docs/streams.md.
+    zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. refresh: every so many
+    frames all values are sent in full, so that what packets or dead zones lost is made good. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
     A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
@@ -189,6 +192,7 @@ def convert(
     _check_choice("code", code, (*CODES, "auto", "delta"))
     code, changes = ("graded", True) if code == "delta" else (code, False)
     frames = frames or changes
+    _check_refresh(refresh, code, changes)
     resets = ("subtract",) if code == "auto" else row_of(code).resets
     for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
         _check_choice(*choice)
@@ -228,7 +232,7 @@ def convert(
         graph = replace(graph, notes=(*graph.notes, *why))
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
         made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
-        return _of_changes(made, goal) if changes else made
+        return _of_changes(made, goal, refresh) if changes else made
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = lift_pools(graph, samples)
     graph = rectify_means(graph) if weights == "trinary" else graph
@@ -251,6 +255,13 @@ def convert(
         raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
     notes = (*graph.notes, *notes, *calibrated.remarks)
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
+
+
+def _check_refresh(refresh: int | None, code: str, changes: bool) -> None:
+    if refresh is not None:
+        whole("convert", "refresh", refresh, 1, LONGEST, error=ConversionError)
+        if not changes:
+            raise ConversionError("refresh", f"it is for code='delta', the code is {code!r}", "Leave it out, or use code='delta'")
 
 
 def _check_wide(weight_bits: int, of_values: bool) -> None:
@@ -292,8 +303,8 @@ def _of_values(
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 
 
-def _of_changes(made: Conversion, goal: Goal | None) -> Conversion:
-    """The same network as one of changes, with dead zones of 1, or as wide as the goal allows."""
+def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Conversion:
+    """The same network as one of changes, with dead zones of 1, or as wide as the goal allows, refreshed every so many frames."""
     zones: dict[str, int] = {}
     notes = [*made.notes, "delta: every frame is that of the graded code"]
     if goal is not None:
@@ -304,7 +315,11 @@ def _of_changes(made: Conversion, goal: Goal | None) -> Conversion:
             f"{100 * found.agreement:.1f} % of calibration frames are decided as without; {found.synops:,.0f} synops a frame, "
             f"{found.lossless_synops:,.0f} with dead zones of 1, {found.value_synops:,.0f} graded"
         )
-    built = replace(made.built, network=replace(to_changes(made.network, zones), notes=tuple(notes)))
+    changing = to_changes(made.network, zones)
+    if refresh is not None:
+        changing = with_refresh(changing, refresh)
+        notes.append(f"delta: all values are sent in full every {refresh} frames")
+    built = replace(made.built, network=replace(changing, notes=tuple(notes)))
     reached = agreement(made.graph, made.calibrated, made.settings, built) if zones else made.agreement
     return replace(made, network=built.network, built=built, code="delta", notes=tuple(notes), agreement=reached)
 

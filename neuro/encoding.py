@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from neuro.errors import InputError, RangeWarning
 from neuro.network import Network, Population
 from neuro.neurons import Neuron, Source
+from neuro.neurons.refreshing import renews
 from neuro.numbers import whole
 from neuro.specification import INT32
 
@@ -73,15 +74,17 @@ def as_numbers(population: Population, inputs: Any) -> NDArray[Any]:
     return array
 
 
-def clipped_values(network: Network, inputs: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+def clipped_values(network: Network, inputs: Mapping[str, NDArray[Any]], told: set[str] | None = None) -> dict[str, int]:
     """How many of the checked inputs lie beyond what each source can send and are clipped, {source: values}, none left out.
 
-    Warns (RangeWarning) where some lie far beyond: the network was made for smaller ones. Streams are not clipped but refused.
+    Warns (RangeWarning) where some lie far beyond: the network was made for smaller ones; of each source once, where those that
+    were warned of are kept in `told`. Streams are not clipped but refused.
     """
-    return {name: _clipped(network[name], array) for name, array in inputs.items()}
+    kept = set() if told is None else told
+    return {name: _clipped(network[name], array, kept) for name, array in inputs.items()}
 
 
-def _clipped(population: Population, array: NDArray[Any]) -> int:
+def _clipped(population: Population, array: NDArray[Any], told: set[str]) -> int:
     source = source_of(population)
     if source.scale is None or (is_stream(population, array) and source.period is None):
         return 0
@@ -93,7 +96,8 @@ def _clipped(population: Population, array: NDArray[Any]) -> int:
         return 0
     beyond = int(np.count_nonzero(array < bounds[0]) + np.count_nonzero(array > bounds[1]))
     far = highest > FAR * reach or lowest < -(FAR if signed else FAR - 1) * reach
-    if far or beyond > MANY * array.size:
+    if (far or beyond > MANY * array.size) and population.name not in told:
+        told.add(population.name)
         fact = f"{beyond:,} of {array.size:,} values lie beyond the calibrated range {-reach if signed else 0:g} to {reach:g}"
         warnings.warn(
             f"inputs for {population.name!r}: {fact} (they are {lowest:g} to {highest:g}) and are clipped. "
@@ -214,12 +218,12 @@ def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64
 
 
 def frame_messages(
-    population: Population, inputs: NDArray[Any], known: NDArray[np.int64]
+    population: Population, inputs: NDArray[Any], known: NDArray[np.int64], first: int = 0
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Messages (samples, frames x period, neurons) of a source with frames, and what receivers know of it then.
 
     inputs: checked frames (samples, frames, *shape), clipped to what the source can send. known (samples, neurons): what
-    receivers know before, of a source that sends changes.
+    receivers know before, of a source that sends changes; first: the number of the first frame.
     """
     source = source_of(population)
     frames = quantise(source, inputs).reshape(*inputs.shape[:2], population.size)
@@ -228,6 +232,9 @@ def frame_messages(
         messages[:, :: source.period] = frames
         return messages, known
     for i in range(frames.shape[1]):
+        if renews(source, (first + i) * (source.period or 1), source.refresh_sent):
+            messages[:, i * (source.period or 1)], known = frames[:, i], frames[:, i]
+            continue
         change = frames[:, i] - known
         change = np.where(np.abs(change) >= source.dead_zone, change, 0)
         messages[:, i * (source.period or 1)], known = change, known + change

@@ -16,6 +16,7 @@ from neuro.learning.checking import check_learning
 from neuro.learning.memory import Memory
 from neuro.learning.rule import LearningRule
 from neuro.neurons import MODELS, Neuron, stored_models
+from neuro.neurons.refreshing import unmet
 from neuro.notebook import Table, TableRepr, abridged
 from neuro.numbers import settle, whole
 from neuro.projections import KINDS, Projection
@@ -101,6 +102,8 @@ class Network(TableRepr, Specification):
         if projection.port >= target.neuron.port_count:
             fact = f"port {projection.port} of {target.name!r}, a {type(target.neuron).__name__} of {target.neuron.port_count}"
             raise NetworkError(f"projection {projection.name}", fact, "Use port 0, or a Value with two ports")
+        if why := unmet(source.neuron, target.neuron, projection.port, projection.delay):
+            raise NetworkError(f"projection {projection.name}", why, "Give both the same refresh, and frames that meet")
         projection.check(source.shape, target.shape)
         if projection.rule is not None:
             check_learning(projection, self._by_name)

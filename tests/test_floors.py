@@ -42,7 +42,7 @@ CHIP_FLOORS = [
     {"cutting"},
     {"mesh"},
     {"placing"},
-    {"tally", "counts", "pricing"},
+    {"tally", "counts", "pricing", "account"},
     {"packets", "faults"},
     {"emulator"},
 ]

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import neuro
+from neuro.chip.account import ChipUse
 from neuro.chip.spec import Chip
 from neuro.cli import app
 from neuro.errors import FormatError, NeuroError, UsageError
 from neuro.keywords.audio import microphone, write_wav
 from neuro.keywords.evaluation import posteriors
 from neuro.keywords.features import extract
-from neuro.keywords.listening import ChipUse, Chunk, Listener, listen
+from neuro.keywords.listening import Chunk, Listener, listen
 from neuro.keywords.published import published
 from neuro.keywords.spotter import Spotter, shipped
 from neuro.machines.points import shipped_points
@@ -64,7 +65,7 @@ def test_cutting_the_audio_changes_nothing(cuts: list[int]) -> None:
     assert cut.posteriors.tobytes() == whole().posteriors.tobytes()
     assert np.array_equal(cut.spikes, whole().spikes)
     assert cut.detections == whole().detections
-    counts = [(a.frames, a.spikes, a.synops, a.packets) for a in (cut.account, whole().account)]
+    counts = [(a.steps, a.spikes, a.synops, a.packets) for a in (cut.account, whole().account)]
     assert counts[0] == counts[1]
     assert cut.account.dynamic_pj == pytest.approx(whole().account.dynamic_pj, rel=1e-9)
     assert cut.account.busy_ns == pytest.approx(whole().account.busy_ns, rel=1e-9)
@@ -89,7 +90,7 @@ def test_spikes_are_those_of_one_run_over_everything() -> None:
     once = neuro.run(listener.hearing.network, listener.hearing.messages(frames)[None], record=("raster",))
     messages = np.concatenate([np.abs(block[0, window:]) for block in once.raster.values()], axis=1)
     pieces = np.split(speech(), range(0, speech().size, 999))
-    heard = [part.spikes for part in map(listener.hear, pieces) if part.account.frames]
+    heard = [part.spikes for part in map(listener.hear, pieces) if part.account.steps]
     assert np.array_equal(np.concatenate(heard), messages)
 
 
@@ -97,7 +98,7 @@ def test_account_adds_up_and_is_plausible() -> None:
     account = whole().account
     assert account + ChipUse() == account
     assert (account + account).synops == 2 * account.synops
-    assert account.frames == len(whole().posteriors) == len(whole().spikes)
+    assert account.steps == len(whole().posteriors) == len(whole().spikes)
     assert account.spikes == np.count_nonzero(whole().spikes)
     assert 0 < account.dynamic_pj == pytest.approx(sum(energy or 0.0 for _, energy in account.parts_pj))
 
@@ -161,8 +162,8 @@ def test_listen_command(recording: Path, tmp_path: Path) -> None:
     assert "dynamic" in done.output
     result = json.loads(out.read_text())
     assert result["seconds"] == 4.0
-    assert result["inferences"] == whole().account.frames
-    assert result["synops_per_inference"] == pytest.approx(whole().account.synops / whole().account.frames)
+    assert result["inferences"] == whole().account.steps
+    assert result["synops_per_inference"] == pytest.approx(whole().account.synops / whole().account.steps)
     assert [d["word"] for d in result["detections"]] == [d.word for d in whole().detections]
     assert figure.read_text().startswith("<svg")
 

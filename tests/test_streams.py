@@ -1,24 +1,21 @@
 """Networks with frames as chip integers: every engine, session and the quantised network say the same, frame by frame."""
 
-import json
+import gc
+import tracemalloc
 import warnings
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 import converters
 import neuro
 from converters.evaluation import logits
-from neuro.cli import app
-from neuro.keywords.audio import read_wav
-from neuro.studies.streaming import frames_of_audio
-from neuro.studies.streaming import stream as through
-from tests.streams import KINDS, drawn, network, stream
+from converters.values.changes import to_changes
+from converters.values.refreshing import with_refresh
+from tests.streams import KINDS, Layers, drawn, network, stream
 
 ENGINES = ("reference", "event", "torch")
 
@@ -174,36 +171,6 @@ def test_changes_go_through_sessions() -> None:
     assert np.array_equal(np.concatenate(parts, axis=1), neuro.run(made.network, x).frames)
 
 
-def test_a_command_listens_frame_by_frame(tmp_path: Path, capsys) -> None:
-    """`neuro stream`: the answers of one run, the pace of the chip, and refusals that say what to do."""
-    made = converters.convert(network("gated unit", features=64), stream(1, 6, 8, 64) / 10, code="graded")
-    made.network.save(tmp_path / "n.safetensors")
-    audio = np.sin(np.arange(1600) / 7).astype(np.float32) / 4
-    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
-        file.setparams((1, 2, 16_000, len(audio), "NONE", ""))
-        file.writeframes((audio * 32767).astype("<i2").tobytes())
-    frames = frames_of_audio(read_wav(tmp_path / "a.wav"), 64, 32)
-    one = neuro.run(made.network, frames[None]).frames[0]
-    found = through(made.network, frames, neuro.load_chip("loihi2"), 500.0)
-    assert np.array_equal(found.answers, one)
-    assert found.pace.busy(500.0) < 1 < found.pace.busy(1e9)
-    assert found.pace.latency_s == pytest.approx(found.pace.frame_s * found.pace.depth / found.pace.period)
-    network_file, sound = str(tmp_path / "n.safetensors"), str(tmp_path / "a.wav")
-    done = CliRunner().invoke(app, ["stream", network_file, sound, "--hop", "32", "--json", str(tmp_path / "o.json")])
-    assert done.exit_code == 0, done.output
-    told = json.loads((tmp_path / "o.json").read_text())
-    assert np.allclose(told["answers"], one)
-    assert told["rate_hz"] == 500
-    np.savez(tmp_path / "f.npz", x=frames)
-    for words, fact in (
-        ([network_file, str(tmp_path / "f.npz")], "rate"),
-        ([network_file, sound, "--rate", "3"], "--rate is for .npz"),
-    ):
-        refused = CliRunner().invoke(app, ["stream", *words])
-        assert isinstance(refused.exception, neuro.NeuroError)
-        assert fact in str(refused.exception)
-
-
 def test_sessions_count_what_they_clip() -> None:
     made = converters.convert(network("rnn"), stream(1, 6, 8), code="graded")
     session = neuro.open_session(made.network)
@@ -211,6 +178,28 @@ def test_sessions_count_what_they_clip() -> None:
         warnings.simplefilter("ignore", neuro.errors.RangeWarning)
         assert sum(session.step(np.full(5, 1e6, np.float32)).clipped.values()) == 5
     assert sum(session.step(np.zeros(5, np.float32)).clipped.values()) == 0
+    assert sum(session.step(np.full(5, 1e6, np.float32)).clipped.values()) == 5  # and warn once in a stream
+    session.reset()
+    with pytest.warns(neuro.errors.RangeWarning):
+        session.step(np.full(5, 1e6, np.float32))
+
+
+def test_sessions_take_no_more_memory_as_they_go_on() -> None:
+    """20,000 frames, some beyond the calibrated range, and changes that ports add up all the while."""
+    made = converters.convert(network("lstm"), stream(1, 6, 8), code="delta", refresh=100)
+    session, x = neuro.open_session(made.network, most_steps=500), stream(2, 1, 500)[0] / 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", neuro.errors.RangeWarning)
+        tracemalloc.start()
+        held = []
+        for number in range(40):
+            session.step(x)
+            if number in (9, 39):
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert session.elapsed == 40 * 500 * made.network.timesteps
+    assert held[1] - held[0] < 10_000
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "modes"])
@@ -220,3 +209,115 @@ def test_trained_networks_of_words_are_near_the_float_ones_within_a_twentieth_of
     made = converters.convert(graph, x, code="graded")
     truth = logits(graph, x)
     assert np.sqrt(np.square(made.quantised(x) - truth).mean()) < 0.05 * truth.std()
+
+
+def refreshed(seed: int, every: int, engines: tuple[str, ...]) -> None:
+    """With dead zones of 1 nothing is lost, so sending all values in full changes no answer."""
+    graph = drawn(seed)
+    x = stream(seed, 4, 9, *graph.inputs[0].shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in same_as_values
+        values = converters.convert(graph, x, code="graded", frames=True)
+        try:
+            fresh = converters.convert(graph, x, code="delta", refresh=every)
+        except neuro.errors.ConversionError:  # a port that hears frames of different age
+            return
+    expected = values.quantised(x[:2])
+    assert np.array_equal(fresh.quantised(x[:2]), expected), seed
+    for engine in engines:
+        assert np.array_equal(neuro.run(fresh.network, x[:2], engine=engine).frames, expected), (seed, engine)
+
+
+@given(st.integers(0, 1 << 20), st.integers(1, 5))
+@settings(max_examples=5, deadline=None)
+def test_refresh_changes_no_frame(seed: int, every: int) -> None:
+    refreshed(seed, every, ("event",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200))
+def test_refresh_changes_no_frame_in_any_engine(seed: int) -> None:
+    refreshed(seed, 1 + seed % 5, ENGINES)
+
+
+@pytest.mark.parametrize(("kind", "every"), [("lstm", 3), ("gru", 4), ("modes", 2), ("rnn", 1)])
+def test_refresh_is_counted_and_goes_through_sessions(kind: str, every: int, tmp_path: Path) -> None:
+    graph, x = network(kind), stream(1, 6, 10)
+    plain = converters.convert(graph, x, code="delta")
+    fresh = converters.convert(graph, x, code="delta", refresh=every)
+    expected, one = plain.quantised(x[:1]), neuro.run(fresh.network, x[:1])
+    for engine in ENGINES:
+        assert np.array_equal(neuro.run(fresh.network, x[:1], engine=engine).frames, expected)
+    fresh.network.save(tmp_path / "n.safetensors")
+    session = neuro.open_session(neuro.Network.load(tmp_path / "n.safetensors"))
+    parts = [*(session.step(frame) for frame in x[0]), session.finish()]
+    assert np.array_equal(np.concatenate([part.frames for part in parts], axis=1), expected)
+    assert sum(part.messages for part in parts) == one.messages
+    still = np.repeat(x[:1, :1], 24, axis=1)
+    costs = [neuro.run(made.network, still).messages for made in (plain, fresh)]
+    assert costs[1] > costs[0]
+
+
+def chain() -> tuple[neuro.Graph, np.ndarray]:
+    """Three layers without memory, and a stream for them."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 5), (6, 8), (2, 6))]
+    layers = [neuro.Layer("x", "input", (), (5,))]
+    for i, weight in enumerate(weights):
+        layers.append(neuro.Layer(f"l{i}", "linear", (layers[-1].name,), (len(weight),), {"weight": weight}))
+        if i < 2:
+            layers.append(neuro.Layer(f"r{i}", "relu", (f"l{i}",), (len(weight),), {}, {"ceiling": None}))
+    return neuro.Graph(tuple(layers)), stream(0, 6, 31)
+
+
+def test_refresh_makes_good_what_dead_zones_keep_back() -> None:
+    """Without memory, a frame in which all values are sent in full is that of the graded code, however wide the dead zones."""
+    graph, x = chain()
+    network, every = converters.convert(graph, x, code="delta").network, 5
+    zones = {p.name: 9 for p in network.populations if not p.neuron.is_readout}
+    expected = converters.convert(graph, x, code="graded", frames=True).quantised(x)
+    made = with_refresh(to_changes(network, zones), every)
+    found = neuro.run(made, x).frames
+    assert np.array_equal(found[:, ::every], expected[:, ::every])
+    assert not np.array_equal(found[:, 1::every], expected[:, 1::every])
+
+
+def test_refresh_makes_good_what_was_lost() -> None:
+    """A change that receivers never got is missing for good, unless values are sent in full."""
+    graph, x = chain()
+    for refresh, healed in ((None, False), (5, True)):
+        made = converters.convert(graph, x, code="delta", refresh=refresh).network
+        whole, broken = neuro.open_session(made), neuro.open_session(made)
+        for session in (whole, broken):
+            session.step(x[0, :7])
+        for known in broken._known.values():
+            known += 20  # the source takes changes for received that were lost
+        frames = [np.concatenate([one.step(x[0, 7:]).frames, one.finish().frames], axis=1)[0] for one in (whole, broken)]
+        same = (frames[0] == frames[1]).all(axis=1)
+        assert not same[: 8 + 7].all()
+        assert same[-16:].all() == healed
+
+
+def test_refresh_that_cannot_meet_is_refused() -> None:
+    """A sum of this frame and the one before reads both at one port, where their full values never arrive together."""
+    x, weight, layers = stream(0, 4, 8), np.ones((2, 5), np.float32), Layers()
+    now = layers.add("input", (), (5,))
+    before = layers.add("previous", (now,), (5,))
+    layers.add("linear", (layers.add("add", (now, before), (5,)),), (2,), {"weight": weight})
+    graph = neuro.Graph(tuple(layers.layers))
+    for code in ("graded", "delta"):  # a network of a source and a readout alone has frames too
+        made = converters.convert(graph, x, code=code)
+        assert np.array_equal(neuro.run(made.network, x).frames, made.quantised(x))
+        assert np.abs(made.quantised(x) - logits(graph, x)).max() < 0.05
+    with pytest.raises(neuro.errors.ConversionError, match="no refresh every 4 frames"):
+        converters.convert(graph, x, code="delta", refresh=4)
+    with pytest.raises(neuro.NeuroError, match="code='delta'"):
+        converters.convert(graph, x, code="graded", refresh=4)
+    with pytest.raises(neuro.NeuroError, match="neither sends nor takes"):
+        neuro.Source("once", period=2, refresh=3)
+    source, readout = neuro.Source("once", period=1, emit="change", refresh=4), neuro.Readout(period=1, changes=True)
+    with pytest.raises(neuro.NeuroError, match="refreshes every 4 frames"):
+        neuro.Network(
+            (neuro.Population("a", (2,), source), neuro.Population("b", (2,), readout)),
+            (neuro.OneToOne("a", "b", np.ones(2, int)),),
+        )

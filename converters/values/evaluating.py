@@ -29,10 +29,10 @@ State = dict[str, Integers]
 
 
 def of_values(network: Network) -> bool:
-    """Whether a network has value neurons, and each of its populations sends once, or once a frame."""
+    """Whether a network has value neurons or frames, and each of its populations sends once, or once a frame."""
     found: list[Any] = [p.neuron for p in network.populations]
     once = all(n.is_source or n.is_readout or (n.computes and n.emit in ("value", "change")) for n in found)
-    return once and any(n.computes for n in found)
+    return once and any(n.computes or (n.is_source and n.period is not None) for n in found)
 
 
 def period_of(network: Network) -> int | None:

@@ -5,6 +5,7 @@ Knows placements and messages; knows nothing of energy or time.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -24,9 +25,10 @@ from neuro.engine.records import Messages, Run
 from neuro.errors import ChipError
 from neuro.memory import check_fits
 from neuro.network import Population
+from neuro.neurons import Neuron
 from neuro.notebook import Table, TableRepr
-from neuro.projections import Projection
 
+_ENDLESS = 1 << 30  # steps
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
 _APART = ("steps", "fabrics", "cores", "tiles", "chips", "synops", "timed", "each", "heaviest", "far")  # not just added up
@@ -127,14 +129,29 @@ class Tables:
     def __init__(self, placement: Placement, timesteps: int, dead_links: tuple[int, ...] = ()) -> None:
         self.placement, self.timesteps, self.dead_links = placement, timesteps, dead_links
         self.steps = placement.network.steps(timesteps)
+        self.first, self.inputs = 0, int(timesteps)
         self.cores = np.append(placement.used, HOST)
-        self.windows = np.array([self._window(p) for p in placement.network.projections], np.int64).reshape(-1, 3)
+        self.windows = self._windows()
         self.of = {name: self._table(name) for name in placement.wires}
 
-    def _window(self, projection: Projection) -> tuple[int, int, int]:
-        target = self.placement.network[projection.target].neuron
-        end = min(target.start_step + target.active_steps(self.timesteps), self.steps)
-        return projection.delay, target.start_step, end
+    def in_stream(self, first: int, inputs: int | None) -> Tables:
+        """The same for a part of a stream that begins with step `first` of it. inputs: the steps for which the stream had inputs,
+        None where it goes on."""
+        made = copy(self)
+        made.first, made.inputs = first, _ENDLESS if inputs is None else inputs
+        made.windows = made._windows()
+        made.of = {name: table._replace(windows=made.windows) for name, table in self.of.items()}
+        return made
+
+    def window(self, neuron: Neuron) -> tuple[int, int]:
+        """First and last-plus-one of these steps in which a neuron is switched on."""
+        start, end = neuron.start_step - self.first, neuron.start_step + neuron.active_steps(self.inputs) - self.first
+        return min(max(start, 0), self.steps), min(max(end, 0), self.steps)
+
+    def _windows(self) -> Ints:
+        network = self.placement.network
+        rows = [(p.delay, *self.window(network[p.target].neuron)) for p in network.projections]
+        return np.array(rows, np.int64).reshape(-1, 3)
 
     def row_of(self, cores: Ints) -> Ints:
         """Row of each core."""
@@ -214,12 +231,13 @@ class Counter:
         driven, restless = np.zeros((2, tables.steps), np.int64)
         for p in (p for p in network.populations if on_cores(p)):
             share = updates_of(p, placement.chip)
-            end = p.neuron.start_step + p.neuron.active_steps(tables.timesteps)
+            start, end = tables.window(p.neuron)
+            elapsed = range(tables.first + start - p.neuron.start_step, tables.first + end - p.neuron.start_step)
             cores = tables.row_of(placement.cores[p.name])
             each = placement.cuts[p.name].sizes() * share * self.samples
-            updates[p.neuron.start_step : end, cores] += each
-            for kind, times in enumerate(own_work(p, end - p.neuron.start_step, placement.chip)):
-                own[kind, p.neuron.start_step : end, cores] += each[:, None] * times
+            updates[start:end, cores] += each
+            for kind, times in enumerate(own_work(p, elapsed, placement.chip)):
+                own[kind, start:end, cores] += each[:, None] * times
             driven += run.counts[p.name].driven * share
             restless += run.counts[p.name].restless * share
         tiles = np.unique(tile_of(placement.used, placement.chip.mesh))
@@ -261,12 +279,12 @@ class Counter:
         return found
 
 
-def own_work(p: Population, steps: int, chip: Chip) -> Ints:
-    """Further passes, products and look-ups of a neuron in each step of its window, (3, steps)."""
-    neuron, work = p.neuron, np.zeros((3, steps), np.int64)
+def own_work(p: Population, elapsed: range, chip: Chip) -> Ints:
+    """Further passes, products and look-ups of a neuron in some steps of its window, (3, steps)."""
+    neuron, work = p.neuron, np.zeros((3, len(elapsed)), np.int64)
     work[0] = further_passes(p, chip)
     if neuron.computes:
-        work[1], work[2] = ([count(e) for e in range(steps)] for count in (neuron.products, neuron.lookups))
+        work[1], work[2] = ([count(e) for e in elapsed] for count in (neuron.products, neuron.lookups))
     return work
 
 

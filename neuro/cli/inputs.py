@@ -16,7 +16,7 @@ from neuro.reading import opened, read_npz
 from neuro.studies.data import Data, checked_labels, checked_samples
 
 _REMEDY = "Write it with numpy.savez(path, x=x, y=y)"
-_RECORDED = (".aedat", ".aedat4", ".dat", ".raw", ".bin", ".bs2", ".h5", ".hdf5")  # event cameras; .npz where steps are asked for
+RECORDED = (".aedat", ".aedat4", ".dat", ".raw", ".bin", ".bs2", ".h5", ".hdf5")  # event cameras; .npz where steps are asked for
 _NPY = b"\x93NUMPY"
 FORMATS: dict[str, Callable[[Path], Mapping[str, NDArray[Any]]]] = {  # by how a file's name ends; any other end: .npz
     ".npz": lambda path: read_npz(path, _REMEDY),
@@ -33,7 +33,7 @@ def read_data(path: Path, scale: str | None = None, step_us: int | None = None) 
     Recordings of event cameras, in a file or a folder of them, become spikes (samples, steps, 2, rows, columns) in steps of
     `step_us` microseconds; folders in it named 0, 1, ... are their classes.
     """
-    if step_us is not None or any(file.suffix.lower() in _RECORDED for file in _looked_at(path)):
+    if step_us is not None or any(file.suffix.lower() in RECORDED for file in _looked_at(path)):
         return _recorded(path, step_us)
     if os.path.isdir(path):
         from neuro.folders.reading import read_folder

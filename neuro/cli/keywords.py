@@ -17,8 +17,9 @@ from neuro.errors import UsageError, one_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from neuro.chip.account import ChipUse
     from neuro.chip.spec import Chip as EmulatedChip
-    from neuro.keywords.listening import ChipUse, Detection, Listener
+    from neuro.keywords.listening import Detection, Listener
     from neuro.keywords.making import PartResult
     from neuro.keywords.spotter import Spotter
 
@@ -219,9 +220,9 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
     import numpy as np
 
+    from neuro.chip.account import ChipUse
     from neuro.files import write_text
     from neuro.keywords.audio import clipped_share, read_wav
-    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
     audio = read_wav(file, rate)
@@ -242,7 +243,7 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
     if figure is not None:
         from neuro.report.listening import heard
 
-        frames = [part for part in parts if part.account.frames]
+        frames = [part for part in parts if part.account.steps]
         shares = np.concatenate([part.posteriors for part in frames])
         curves = {word: shares[:, i] for i, word in enumerate(listener.spotter.keywords)}
         marks = [(found.word, found.at_s) for found in detections]
@@ -253,8 +254,8 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
 
 def _at_the_microphone(listener: Listener, shown: Console) -> None:
+    from neuro.chip.account import ChipUse
     from neuro.keywords.audio import microphone
-    from neuro.keywords.listening import ChipUse
 
     rate = listener.spotter.features.rate
     account = ChipUse()
@@ -275,12 +276,12 @@ def _spelt(found: Detection) -> str:
 
 def _account_facts(account: ChipUse, listener: Listener) -> dict[str, Any]:
     """The account per inference (a frame) and per second of audio; what the chip draws when idle stands apart."""
-    frames = max(1, account.frames)
+    frames = max(1, account.steps)
     rate, power = listener.spotter.features.frames_per_s, listener.placement.chip.power
     return {
         "chip": listener.placement.chip.name,
         "cores_used": listener.placement.cores_used,
-        "inferences": account.frames,
+        "inferences": account.steps,
         "spikes_per_inference": account.spikes / frames,
         "synops_per_inference": account.synops / frames,
         "packets_per_inference": account.packets / frames,

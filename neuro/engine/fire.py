@@ -269,7 +269,7 @@ def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any
 def readout(p: Any, elapsed: int, state: Any, v: Any, acc: Any, a: Any, n: Any) -> Any:
     driven, restless = I32(0), I32(0)
     limit, kept = np.int64(p.limit), np.int64(1 << p.doubling)
-    if p.period > 0 and elapsed % p.period == 0:
+    if p.period > 0 and elapsed % p.period == p.refresh0:
         kept = np.int64(0)
     for j in range(n):
         before = np.int64(state[v + j])

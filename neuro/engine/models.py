@@ -5,7 +5,7 @@ All other models are compiled from their own scalar step (`engine.user`). Knows 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from neuro.engine import tables as T
 from neuro.neurons import (
@@ -36,7 +36,7 @@ _KERNEL: dict[type[Neuron], int] = {
     Value: T.VALUE,
 }
 _COLUMN = {  # of the table, by the name of a parameter
-    **{name: name for name in ("period", "point", "dead_zone")},
+    **{name: name for name in ("period", "point", "dead_zone", "refresh", "refresh_sent")},
     "product_shift": "shift",
     **{name: name for name in ("threshold", "gather", "digits", "doubling", "current_decay", "voltage_decay")},
     **{name: name for name in ("refractory", "reset_interval", "reset_offset")},
@@ -45,7 +45,14 @@ _COLUMN = {  # of the table, by the name of a parameter
     "levels": "maximum",
     "bias_exponent": "shift",
 }
-_WITHOUT = {"gather": 0, "period": 0, "reset_interval": 0, "minimum": -INT32, "maximum": INT32}  # where a parameter is None
+_WITHOUT = {
+    "gather": 0,
+    "period": 0,
+    "reset_interval": 0,
+    "refresh": 0,
+    "minimum": -INT32,
+    "maximum": INT32,
+}  # where a parameter is None
 
 
 def has_kernel(neuron: Neuron) -> bool:
@@ -64,7 +71,8 @@ def describe(row: Any, neuron: Neuron) -> None:
         if name in _COLUMN:
             row[_COLUMN[name]] = _WITHOUT[name] if value is None else value
     if neuron.changes:
-        row["period"] = 0  # it never begins anew
+        row["period"] = (neuron.period or 0) * (neuron.refresh or 0)  # 0: it never begins anew
+        row["refresh0"] = (neuron.period or 0) * cast(Any, neuron).refresh_at[0]
     row["ports"] = neuron.port_count
     if row["model"] == T.VALUE:
         _describe_value(row, neuron)
@@ -78,6 +86,7 @@ def _describe_value(row: Any, neuron: Any) -> None:
     row["minimum"], row["maximum"] = neuron.value_range
     for i, port in enumerate(neuron.ports):
         row[f"port{i}"] = ("fresh", "held", "digits", "changes").index(port)
+        row[f"refresh{i}"] = neuron.refresh_at[i]
     places = {name: number for number, name in enumerate(neuron.variables)}
     row["port0_at"], row["port1_at"] = places.get("port0", 0), places.get("port1", 0)
     row["sent_at"] = places.get("known", places.get("left", 0))

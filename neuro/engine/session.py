@@ -80,6 +80,7 @@ class Session:
         quick = not self._record and can_stream(self.network, self._workspace)
         self._stream = Stream(self.network, self._workspace, self._worker, self._limits) if quick else None
         self.elapsed, self._ended = 0, False
+        self._told: set[str] = set()  # sources of whose inputs beyond the calibrated range was warned: once in a stream
         self._known = {p.name: np.zeros((1, p.size), np.int64) for p in self.network.sources}
 
     def step(self, frame: Any) -> Run:
@@ -174,9 +175,10 @@ class Session:
                 fact = f"{len(array)} steps in one call of at most {self._most}"
                 raise InputError("frames", fact, "Pass fewer, or raise most_steps")
             known[name] = self._known[name]
-            clipped |= clipped_values(self.network, {name: array[None]}) if source_of(population).period is not None else {}
             if source_of(population).period is not None:
-                made, known[name] = frame_messages(population, array[None], known[name])
+                clipped |= clipped_values(self.network, {name: array[None]}, self._told)
+                first = self.elapsed // (source_of(population).period or 1)
+                made, known[name] = frame_messages(population, array[None], known[name], first)
                 messages = made[0]
             else:
                 messages = stream_messages(population, array[None])[0]

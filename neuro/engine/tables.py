@@ -61,6 +61,7 @@ POPULATION = _record(
     "first_projection projections",
     "ports port0 port1 port0_at port1_at sent_at",  # of a value neuron: how many; what they hold; numbers of state variables
     "combine period table emit point dead_zone rounds",  # rounds: by half of the power of two that scales
+    "refresh refresh0 refresh1 refresh_sent",  # frames: of how many ports begin anew, and values are sent in full, in which
     "bits",  # of the index into a table where the leading bit is taken out
     "parameters_apart table_at",  # from an array of parameters to the next, as the bias is the first of them
 )

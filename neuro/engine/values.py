@@ -31,14 +31,14 @@ I32, I64 = np.int32, np.int64
 
 
 @inner
-def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int) -> Any:
-    """What a port holds after this step; its state is renewed."""
+def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int, anew: Any) -> Any:
+    """What a port holds after this step; its state is renewed. anew: whether changes begin at 0."""
     limit = I64(p.limit)
     total = min(max(charge, -limit), limit)
     if mode != FRESH:
         before = I64(state[at])
         if mode == CHANGES:
-            total = min(max(before + charge, -limit), limit)
+            total = min(max((I64(0) if anew else before) + charge, -limit), limit)
         elif phase >= p.gather:
             total = before
         elif phase > 0:
@@ -95,15 +95,16 @@ def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
 
 
 @inner
-def emitted(p: Any, y: Any, state: Any, at: Any, phase: int) -> Any:
-    """The message for a value, which is 0 before and after the step in which it is computed."""
+def emitted(p: Any, y: Any, state: Any, at: Any, phase: int, full: Any) -> Any:
+    """The message for a value, which is 0 before and after the step in which it is computed. full: whether all of it is sent."""
     last = phase == p.gather - 1
     if p.emit == SEND_VALUE:
         message = y
     elif p.emit == SEND_CHANGE:
         message = y - I64(state[at]) if last else I64(0)
-        message = message if abs(message) >= p.dead_zone else I64(0)
+        message = message if abs(message) >= p.dead_zone or full else I64(0)
         state[at] += message
+        message = y if full and last else message
     else:
         left, place = y if last else I64(state[at]), p.digits - 1 - (phase - p.gather + 1)
         message = I64(0)
@@ -123,12 +124,15 @@ def value(
     driven, restless = I32(0), I32(0)
     limit, stride, sums = I64(p.limit), U(p.state_stride), p.combine == DOT or p.combine == MAXIMUM
     port0, port1, sent_at = v + U(p.port0_at) * stride, v + U(p.port1_at) * stride, v + U(p.sent_at) * stride
+    frame = elapsed // p.period % p.refresh if p.refresh > 0 else -1
+    anew0, anew1 = phase == 0 and frame == p.refresh0, phase == 0 and frame == p.refresh1
+    full = frame == p.refresh_sent
     for j in range(n):
         before, charge, charge1 = I64(state[v + j]), I64(acc[a + j]), I64(0)
-        first, second = gathered(p, p.port0, state, port0 + j, charge, phase), I64(0)
+        first, second = gathered(p, p.port0, state, port0 + j, charge, phase, anew0), I64(0)
         if p.ports > 1:
             charge1 = I64(other[a + j])
-            second = gathered(p, p.port1, state, port1 + j, charge1, phase)
+            second = gathered(p, p.port1, state, port1 + j, charge1, phase, anew1)
         drive, y = charge | charge1, I64(0)
         if phase < p.gather:
             x = combined(p, first, second, before, phase)
@@ -139,7 +143,7 @@ def value(
                 state[v + j] = 0
             elif sums:
                 state[v + j] = x
-        message = emitted(p, y, state, sent_at + j, phase)
+        message = emitted(p, y, state, sent_at + j, phase, full)
         fired[f + j] = message != 0
         sent[f + j] = message
         driven += I32(drive != 0)

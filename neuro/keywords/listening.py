@@ -7,17 +7,16 @@ every piece carries on with the state that the last one left.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.chip.counts import Counter, Counts, Tables
+from neuro.chip.account import Account, ChipUse
 from neuro.chip.placing.placement import Placement, place
-from neuro.chip.pricing import price
 from neuro.chip.spec import Chip
-from neuro.engine.records import Run, StepCounts, listed
+from neuro.engine.records import Run
 from neuro.engine.session import Session, open_session
 from neuro.errors import FitError
 from neuro.keywords.evaluation import Floats64, posteriors
@@ -41,39 +40,6 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class ChipUse:
-    """What the chip did for some frames. Adds up; energies in pJ are dynamic only, by part; `busy_ns` it worked."""
-
-    frames: int = 0
-    spikes: int = 0
-    synops: int = 0
-    packets: int = 0
-    busy_ns: float = 0.0
-    parts_pj: tuple[tuple[str, float | None], ...] = ()  # None: no price is public
-
-    def __add__(self, other: ChipUse) -> ChipUse:
-        names = dict.fromkeys(name for name, _ in (*self.parts_pj, *other.parts_pj))
-        mine, theirs = dict(self.parts_pj), dict(other.parts_pj)
-        return ChipUse(
-            self.frames + other.frames,
-            self.spikes + other.spikes,
-            self.synops + other.synops,
-            self.packets + other.packets,
-            self.busy_ns + other.busy_ns,
-            tuple((name, _both(mine.get(name), theirs.get(name))) for name in names),
-        )
-
-    @property
-    def dynamic_pj(self) -> float:
-        return sum(energy or 0.0 for _, energy in self.parts_pj)
-
-
-def _both(one: float | None, other: float | None) -> float | None:
-    """A sum that is unknown where neither part is known."""
-    return None if one is None and other is None else (one or 0.0) + (other or 0.0)
-
-
-@dataclass(frozen=True, slots=True)
 class Chunk:
     """What one piece brought: smoothed posteriors (frames, classes), messages (frames, neurons) if kept, words, the account."""
 
@@ -93,7 +59,7 @@ class Listener:
     hearing: StreamNetwork = field(init=False)
     placement: Placement = field(init=False)
     _session: Session = field(init=False)
-    _tables: Tables = field(init=False)
+    _account: Account = field(init=False)
     _tail: Floats = field(init=False)  # samples that do not fill a frame yet
     _recent: Floats64 = field(init=False)  # posteriors that the next ones are smoothed with
     _step: int = 0
@@ -104,7 +70,7 @@ class Listener:
         self.hearing = stream(self.spotter.network)
         self.placement = _placed(self.hearing, self.chip)
         self._session = open_session(self.hearing.network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
-        self._tables = Tables(self.placement, MOST_FRAMES + max(p.delay for p in self.hearing.network.projections))
+        self._account = Account(self.placement, MOST_FRAMES)
         settings, window = self.spotter.features, self.hearing.window
         self._recent = np.zeros((max(1, round(SMOOTH_S * settings.frames_per_s)) - 1, len(self.spotter.classes)))
         silence, self._tail = advance(settings, np.zeros(0, np.float32), np.zeros(settings.samples(window), np.float32))
@@ -119,7 +85,7 @@ class Listener:
         for run in self._ran(frames):
             assert run.logits_by_step is not None
             shares = np.concatenate([shares, posteriors(run.logits_by_step[0])])
-            account = account + self._account(run)
+            account = account + self._account.of(run)
             if self.keep_spikes:
                 spikes.append(np.concatenate([np.abs(block[0]).astype(np.uint8) for block in run.raster.values()], axis=1))
         smooth = self._smoothed(shares)
@@ -138,13 +104,6 @@ class Listener:
         messages = self.hearing.messages(self.spotter.normalisation(frames))
         for start in range(0, len(messages), MOST_FRAMES):
             yield self._session.step(messages[start : start + MOST_FRAMES])
-
-    def _account(self, run: Run) -> ChipUse:
-        """Counts and energy of all that the messages of some steps cause, at once or delays later."""
-        counter, room = Counter(self._tables, 1), self._tables.steps - run.steps
-        counter.observe(0, {name: listed(np.pad(sent, ((0, 0), (0, room), (0, 0)))) for name, sent in run.raster.items()})
-        padded = {name: _padded(counts, room) for name, counts in run.counts.items()}
-        return _priced(_first(counter.finish(replace(run, counts=padded)), run.steps), self.chip)
 
     def _smoothed(self, shares: Floats64) -> Floats64:
         """Means over the last frames, added up in the same order however the audio was cut."""
@@ -184,39 +143,12 @@ def _placed(hearing: StreamNetwork, chip: Chip) -> Placement:
         raise FitError(error.where, error.fact, "Listen on a chip with graded messages and room, such as loihi2") from None
 
 
-def _padded(counts: StepCounts, room: int) -> StepCounts:
-    """The counts with `room` idle steps after them."""
-    return StepCounts(*(np.pad(getattr(counts, name), (0, room)) for name in counts.__slots__))
-
-
-def _first(counts: Counts, steps: int) -> Counts:
-    """The counts of the first steps, with all synaptic operations that their messages cause."""
-    every = {
-        name: getattr(counts, name)[:steps]
-        for name in ("updates", "passes", "products", "lookups", "synaptic_updates", "driven", "restless")
-    }
-    timed = {name: getattr(counts, name)[:, :steps] for name in ("each", "heaviest", "far")}
-    return replace(counts, steps=steps, **every, **timed)
-
-
-def _priced(counts: Counts, chip: Chip) -> ChipUse:
-    bill = price(counts, chip)
-    return ChipUse(
-        frames=counts.steps,
-        spikes=int(counts.spikes.sum()),
-        synops=int(sum(table.sum() for table in counts.synops.values())),
-        packets=counts.packets,
-        busy_ns=bill.latency_ns,
-        parts_pj=tuple((part.name, part.energy_pj) for part in bill.parts if part.kind == "dynamic"),
-    )
-
-
 def listen(spotter: Spotter, chip: Chip, pieces: Sequence[NDArray[Any]], *, keep_spikes: bool = False) -> Chunk:
     """Everything that is heard in a recording handed over in pieces, the end included."""
     listener = Listener(spotter, chip, keep_spikes)
     parts = [listener.hear(piece) for piece in pieces]
     parts.append(listener.finish())
-    whole = [part for part in parts if part.account.frames]
+    whole = [part for part in parts if part.account.steps]
     return Chunk(
         np.concatenate([part.posteriors for part in whole]),
         np.concatenate([part.spikes for part in whole]),

@@ -58,6 +58,7 @@ class Neuron(Specification):
     per_neuron: tuple[str, ...] = ("bias", "initial_potential")  # parameters that may differ from neuron to neuron
     shared: tuple[str, ...] = ()  # arrays that are not for each neuron, but serve all
     computes: bool = False  # whether it has products or look-ups to count
+    refresh: int | None = None  # frames after which changes are sent in full, see `neuro.neurons.refreshing`
     hold_input: bool = False  # whether a current keeps every charge that arrives and adds it again at each step
     potential_bits: int | None = None  # width at which its potential saturates
     step: Callable[..., Any] | None = None  # step(charge, parameters, *variables) -> (message, *variables), on plain integers
@@ -154,6 +155,15 @@ class Neuron(Specification):
     def kernel_integers(self) -> tuple[Integers | None, ...]:
         """What its kernel reads for each neuron, the bias first."""
         return (self.bias,)
+
+    @property
+    def sends_changes(self) -> bool:
+        """Whether messages are changes of a value, which receivers add up."""
+        return False
+
+    def takes_changes(self, port: int) -> bool:
+        """Whether what arrives at a port is added up over frames."""
+        return False
 
     @property
     def table_bits(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuro.errors import NetworkError
 from neuro.neurons.base import BITS, POSITIVE, START, Neuron, State, Step
 from neuro.neurons.integers import Array, saturate
+from neuro.neurons.refreshing import renews, settle_refresh
 from neuro.numbers import settle, settle_truths
 from neuro.specification import INT32, frozen_array
 
@@ -20,7 +21,8 @@ class Readout(Neuron):
     """Accumulates and never fires; the host reads v as logit = offset + scale * v (a mean over steps when `average`).
 
     `period`: frames of so many steps follow each other, v begins each of them at 0, and the host reads it in each after `gather`
-    steps (`Run.frames`). `changes`: what arrives are changes of values, so v stays from frame to frame.
+    steps (`Run.frames`). `changes`: what arrives are changes of values, so v stays from frame to frame,
+    but begins at 0 in those numbered f with f % refresh == refresh_at[0], where there is a `refresh`.
 
     `doubling`: v = 2 v + charge, for sources that send binary digits; `gather` then is their number.
     """
@@ -37,6 +39,8 @@ class Readout(Neuron):
     potential_bits: int = 24
     period: int | None = None
     changes: bool = False
+    refresh: int | None = None
+    refresh_at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
@@ -51,6 +55,10 @@ class Readout(Neuron):
         if (self.changes and self.period is None) or (self.period is not None and (self.average or self.doubling)):
             fact = f"period = {self.period} with changes = {self.changes}, average = {self.average}, doubling = {self.doubling}"
             raise NetworkError("Readout", fact, "Give frames a period, and neither average nor doubling")
+        settle_refresh(self, 1)
+
+    def takes_changes(self, port: int) -> bool:
+        return self.changes
 
     @property
     def phased(self) -> bool:
@@ -79,8 +87,8 @@ class Readout(Neuron):
 
     def advance(self, state: State, charge: Array, elapsed: int, xp: Any = np) -> Step:
         before = state["v"] * (2 if self.doubling else 1)
-        if self.period is not None and not self.changes and elapsed % self.period == 0:
-            before = 0 * before
+        if self.period is not None and elapsed % self.period == 0:
+            before = before * (self.changes and not renews(self, elapsed, self.refresh_at[0]))
         v = before + charge
         return {"v": saturate(v, self.potential_bits, xp)}, xp.zeros_like(v), charge
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.neurons.base import POSITIVE, START, Neuron
+from neuro.neurons.refreshing import settle_refresh
 from neuro.numbers import real, settle, settle_truths
 from neuro.specification import INT32
 
@@ -26,7 +27,8 @@ class Source(Neuron):
       Inputs with steps are written into that register at each step, and the last one stays.
 
     `period` (of "once"): inputs (samples, frames, *shape) are frames, one every so many steps. emit="change" sends of each frame
-    what has changed since the messages so far, where that is at least `dead_zone`: receivers add up.
+    what has changed since the messages so far, where that is at least `dead_zone`: receivers add up. `refresh`: every so many
+    frames, in those numbered f with f % refresh == refresh_sent, it sends the frame in full.
 
     `scale` turns real inputs into integers, clip(round(x / scale), -levels or 0, levels); without it inputs must be integers.
     `twin` splits real values into a positive and a negative half along the first axis: shape (2C, ...) from inputs (C, ...).
@@ -43,6 +45,8 @@ class Source(Neuron):
     period: int | None = None
     emit: Literal["value", "change"] = "value"
     dead_zone: int = 1
+    refresh: int | None = None
+    refresh_sent: int = 0
 
     def __post_init__(self) -> None:
         if self.code not in ("held", "once", "rate", "signed", "radix", "driven"):
@@ -59,6 +63,7 @@ class Source(Neuron):
         if self.emit not in ("value", "change"):
             raise NetworkError("Source", f"emit {self.emit!r} is not known", "Use value or change")
         settle(self, NetworkError, dead_zone=(1, 1 << 16))
+        settle_refresh(self, 0)
         if self.period is None:
             if self.emit == "change" or self.dead_zone > 1:
                 raise NetworkError("Source", "it sends changes without a period", "Give the steps from frame to frame: period=")
@@ -86,6 +91,10 @@ class Source(Neuron):
     @property
     def subtracts(self) -> bool:
         return self.neuron is None or self.neuron.subtracts
+
+    @property
+    def sends_changes(self) -> bool:
+        return self.emit == "change"
 
     @property
     def on_chip(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from neuro.errors import NetworkError
 from neuro.neurons.base import BITS, POSITIVE, START, Integers, Neuron, State, Step
 from neuro.neurons.integers import Array, saturate
+from neuro.neurons.refreshing import renews, settle_refresh
 from neuro.numbers import settle
 from neuro.specification import INT32, IntArray, integer_or_array
 
@@ -40,6 +41,9 @@ class Value(Neuron):
        leading one choose an entry, which is multiplied by 2^(point - e), rounded, and clipped to `value_bits`.
     5. emit: "value", one message; "change", what has changed since the messages so far, where it is at least `dead_zone`;
        "digits", `digits` binary digits of the magnitude with the sign, most significant first, one a step.
+
+    `refresh`: every so many frames a port of "changes" begins at 0 (in frames f with f % refresh == refresh_at[port]), and
+    emit="change" sends the value in full, however small the change (in those with f % refresh == refresh_sent).
 
     Values have `value_bits`: a sign among them if any is negative. multiplier, shift, half, lowest, highest, bias: integers, or
     arrays that broadcast to the population's shape. `lowest` and `highest` are by default those of `value_bits`, with a sign.
@@ -72,6 +76,9 @@ class Value(Neuron):
     bias: Integers = 0
     start_step: int = 0
     potential_bits: int = 24
+    refresh: int | None = None
+    refresh_at: tuple[int, ...] = ()
+    refresh_sent: int = 0
 
     def __post_init__(self) -> None:
         settle(self, NetworkError, gather=POSITIVE, start_step=START, potential_bits=BITS, dead_zone=POSITIVE)
@@ -82,6 +89,7 @@ class Value(Neuron):
         self._settle_table()
         object.__setattr__(self, "period", self.length if self.period is None else self.period)
         settle(self, NetworkError, period=(self.length, INT32.max))
+        settle_refresh(self, len(self.ports))
         low, high = self.value_range
         if self.emit == "digits" and max(high, -low).bit_length() > self.digits:
             raise NetworkError("Value", f"values {low}..{high} in {self.digits} digits", "Use more digits, or narrower bounds")
@@ -142,6 +150,13 @@ class Value(Neuron):
             raise NetworkError("Value", f"{self.lookup} with a table of {entries} entries", "Use a power of two, such as 256")
         elif np.abs(table.astype(np.int64)).max() > 1 << 24:
             raise NetworkError("Value", f"an entry of a {self.lookup} table exceeds 2^24", "Use a larger point instead")
+
+    def takes_changes(self, port: int) -> bool:
+        return self.ports[port] == "changes"
+
+    @property
+    def sends_changes(self) -> bool:
+        return self.emit == "change"
 
     @property
     def port_count(self) -> int:  # type: ignore[override]
@@ -252,7 +267,7 @@ class Value(Neuron):
     def advance(self, state: State, charge: Array, elapsed: int, xp: Any = np) -> Step:
         charges, phase = (charge if len(self.ports) == 2 else (charge,)), elapsed % (self.period or 1)
         new, drive = dict(state), charges[0] | charges[-1]
-        gathered = [self._gathered(i, charges[i], new, phase, xp) for i in range(len(self.ports))]
+        gathered = [self._gathered(i, charges[i], new, elapsed, xp) for i in range(len(self.ports))]
         message = xp.zeros_like(drive)
         if phase < self.gather:
             x = self._combined(gathered, state["v"], phase, xp)
@@ -262,9 +277,7 @@ class Value(Neuron):
                 new["v"], drive = xp.zeros_like(x), drive | x
                 message = self._value(x, xp)
         if self.emit == "change":
-            message = xp.where(xp.abs(message - state["known"]) >= self.dead_zone, message - state["known"], 0)
-            message = message * (phase == self.gather - 1)
-            new["known"] = state["known"] + message
+            message, new["known"] = self._changed(message, state["known"], elapsed, xp)
         elif self.emit == "digits":
             left = message if phase == self.gather - 1 else state["left"]
             place = self.digits - 1 - (phase - self.gather + 1)
@@ -272,13 +285,24 @@ class Value(Neuron):
             new["left"] = left - message * (1 << max(place, 0))
         return new, message, drive
 
-    def _gathered(self, i: int, charge: Array, new: State, phase: int, xp: Any) -> Array:
+    def _changed(self, value: Array, known: Array, elapsed: int, xp: Any) -> tuple[Array, Array]:
+        """What is sent of a value, and what receivers know then."""
+        if elapsed % (self.period or 1) != self.gather - 1:
+            return xp.zeros_like(value), known
+        if renews(self, elapsed, self.refresh_sent):
+            return value, value
+        change = value - known
+        change = xp.where(xp.abs(change) >= self.dead_zone, change, 0)
+        return change, known + change
+
+    def _gathered(self, i: int, charge: Array, new: State, elapsed: int, xp: Any) -> Array:
         """What a port holds after this step; its state is renewed."""
-        mode, name = self.ports[i], f"port{i}"
+        mode, name, phase = self.ports[i], f"port{i}", elapsed % (self.period or 1)
         if mode == "fresh":
             return saturate(charge, self.potential_bits, xp)
         if mode == "changes" or phase < self.gather:
-            before = new[name] * (mode == "changes" or phase > 0) * (2 if mode == "digits" else 1)
+            goes_on = phase > 0 or (mode == "changes" and not renews(self, elapsed, self.refresh_at[i]))
+            before = new[name] * goes_on * (2 if mode == "digits" else 1)
             new[name] = saturate(before + charge, self.potential_bits, xp)
         return new[name]
 

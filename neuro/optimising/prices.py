@@ -80,7 +80,7 @@ def _updates(run: ChipRun) -> dict[str, float]:
         counted, steps = run.run.counts[p.name], p.neuron.active_steps(run.run.timesteps)
         changed = counted.restless if e.update_when == "restless" else counted.driven
         each = float(np.sum(changed)) / (p.size * run.run.samples)
-        passes = float(own_work(p, steps, chip)[0].sum())
+        passes = float(own_work(p, range(steps), chip)[0].sum())
         one = steps * (e.neuron_access or 0.0) + each * (e.neuron_update or 0.0)
         found[p.name] = updates(p, chip) * one + passes * (e.neuron_pass or 0.0)
     return found

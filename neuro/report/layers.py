@@ -31,7 +31,7 @@ def energy_by_population(chip_run: ChipRun) -> Energies:
         changed = mine.restless if chip.energy.update_when == "restless" else mine.driven
         neuron = mine.updates.sum() * prices["neuron_access"] + changed.sum() * prices["neuron_update"]
         window = slice(p.neuron.start_step, p.neuron.start_step + p.neuron.active_steps(run.timesteps))
-        work = own_work(p, len(mine.updates[window]), chip)
+        work = own_work(p, range(len(mine.updates[window])), chip)
         programs = mine.updates[window] @ (programmed @ work)
         energies[p.name] = {
             "synapses": received[p.name] / run.samples,

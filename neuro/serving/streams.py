@@ -49,15 +49,19 @@ class Pace:
         return Target(name, (self.latency_s,), (self.frame_s,), (self.dynamic_j,), waiting)
 
 
-def pace(chip_run: ChipRun) -> Pace:
-    """The pace of a run of frames. Raises ChipError for a network without frames, or a chip whose times are not public."""
+def pace(chip_run: ChipRun, *, stepwise: bool = False) -> Pace:
+    """The pace of a run of frames; stepwise: of a network without frames, each step of whose stream stands for one.
+
+    Raises ChipError for a network without frames otherwise, and for a chip whose times are not public.
+    """
     network, run, chip = chip_run.placement.network, chip_run.run, chip_run.placement.chip
-    period = max((source_of(p).period or 0 for p in network.sources), default=0)
-    if not period or run.frames is None:
+    period = 1 if stepwise else max((source_of(p).period or 0 for p in network.sources), default=0)
+    if not period or (run.frames is None and not stepwise):
         raise ChipError("network", "it has no frames", "Convert it with frames=True")
     if not chip_run.bill.latency_ns > 0:
         raise ChipError(chip.name, "what a step takes is not public", "Use a chip file that gives times")
-    frames, step_s = run.frames.shape[1], float(chip_run.step_times.total.mean()) * 1e-9
+    frames = run.timesteps if run.frames is None else run.frames.shape[1]
+    step_s = float(chip_run.step_times.total.mean()) * 1e-9
     depth = max(p.neuron.start_step for p in network.readouts) + 1
     always = list(always_on_w(chip, chip_run.placement.chips_used).values())
     each = run.samples * frames
