@@ -48,6 +48,19 @@ def _product(rng: Any, traces: list[str], spikes: list[str], exact: bool) -> Pro
     return Product(dependency, tuple(factors), int(rng.integers(-8, 8)), int(rng.integers(low, 3)))
 
 
+def waiting(rng: Any, arrivals: bool = True) -> neuro.LearningRule:
+    """A rule whose changes by firings can wait until the source's synapses are read: pairwise, in epochs of one step."""
+    name, constant = ["x1", "x2", "x0", "c"][rng.integers(4)], int(rng.choice([0, 0, -3, 5]))
+    products = [Product("y0", (Factor(name, constant),), int(rng.choice([-8, -3, 1, 2, 7])), int(rng.integers(-7, 4)))]
+    if arrivals and rng.random() < 0.9:
+        read = (Factor(["y1", "y2", "x1"][rng.integers(3)], int(rng.choice([0, 0, -6]))),)
+        products.append(Product("x0", read, int(rng.choice([-7, -1, 1, 4])), int(rng.integers(-7, 4))))
+    traces = {name: _trace(rng, False) for name in ("x1", "x2", "y1", "y2")}
+    sign = ["mixed", "excitatory", "inhibitory"][rng.integers(3)]
+    order = rng.permutation(len(products))
+    return neuro.LearningRule(tuple(products[i] for i in order), **traces, sign=sign, seed=int(rng.integers(1000)))
+
+
 @dataclass
 class Drawn:
     network: neuro.Network

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import neuro
+from neuro.engine.pending import Pending
+from neuro.engine.plastic import RuleTables
 from tests import drawn_rules, learning_witness
 
 SHARE = 50  # networks of a part: four parts make 200
@@ -111,3 +113,41 @@ def test_the_lists_of_large_and_of_shaped_populations() -> None:
         inputs = {"in": rng.random((1, 7, *shapes[0])) < 0.4, "third": rng.integers(0, 9, (1, 7, *shapes[1]))}
         inputs = {name: array.astype(int) for name, array in inputs.items()}
         same(*(neuro.run(network, inputs, engine=engine, record=("raster", "learning")) for engine in ("reference", "event")))
+
+
+def waiting(rng: Any) -> tuple[neuro.Network, Any]:
+    """A network whose changes by firings can wait, and run for more epochs than there are bits for them."""
+    made = [drawn_rules.waiting(rng, fires) for fires in (True, False)]
+    low, high = made[0].bounds
+    neurons = int(rng.integers(3, 40))
+    pairs = int(rng.integers(1, neurons * 3))
+    listed = rng.integers(0, neurons, pairs), rng.integers(0, neurons, pairs), rng.integers(low, high + 1, pairs)
+    populations = (
+        neuro.Population("in", (neurons,), neuro.Source()),
+        neuro.Population("out", (neurons,), neuro.IntegrateAndFire(int(rng.choice([1, 60, 400])))),
+    )
+    back = neuro.Dense(
+        "out", "out", rng.integers(*made[1].bounds, (neurons, neurons)), delay=int(rng.integers(1, 3)), rule=made[1]
+    )
+    projections = (neuro.Sparse("in", "out", listed, delay=int(rng.integers(1, 4)), rule=made[0]), back)
+    # Sources that send seldom, and pauses of all, let changes wait until they must be written.
+    spikes = rng.random((2, 150, neurons)) < rng.choice([0.01, 0.1, 0.5], neurons)
+    spikes[:, 60 : 60 + int(rng.integers(1, 70))] = False
+    return neuro.Network(populations, projections), spikes.astype(int)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_changes_that_wait_are_the_same_as_those_that_do_not(seed: int) -> None:
+    network, spikes = waiting(np.random.default_rng(seed))
+    for projection in network.projections:
+        assert Pending.possible(projection.rule, RuleTables(projection.rule))
+    runs = [neuro.run(network, spikes, engine=engine, record=("raster", "learning")) for engine in ("reference", "event")]
+    same(*runs)
+    session, rng = neuro.open_session(network), np.random.default_rng(seed)
+    at, once = 0, neuro.run(network, spikes[:1], timesteps=150)
+    while at < 150:
+        piece = int(rng.integers(1, 64))
+        session.step(spikes[0, at : at + piece])
+        at += piece
+        assert session.learned.projections[0].memory.epochs == min(at, 150)
+    assert session.learned == once.learned

@@ -43,3 +43,21 @@ def test_each_population_gets_its_own() -> None:
         "a": {"synapses": 20.0, "neurons": 2.0, "messages": 107.0},
         "b": {"synapses": 30.0, "neurons": 3.0, "messages": 0.0},
     }
+
+
+def test_what_synapses_learn_is_shown_where_they_lead() -> None:
+    """By hand: of 2 arrivals each reaches 3 synapses of a, and of a's firings none matters; b's synapses are fixed."""
+    rule = neuro.LearningRule("x0 * y1", y1=(8, None))
+    network = neuro.Network(
+        populations=(
+            neuro.Population("in", (1,), neuro.Source()),
+            neuro.Population("a", (3,), neuro.IntegrateAndFire(threshold=900)),
+            neuro.Population("b", (2,), neuro.IntegrateAndFire(threshold=900)),
+        ),
+        projections=(neuro.Dense("in", "a", np.ones((1, 3), int), rule=rule), neuro.Dense("a", "b", np.ones((3, 2), int))),
+    )
+    chip = neuro.load_chip("loihi1-nahuku")
+    chip_run = neuro.emulate(network, neuro.place(network, chip), np.array([[[1], [0], [1], [0]]]), timesteps=4)
+    shown = energy_by_population(chip_run)
+    assert {name: energies["learning"] for name, energies in shown.items()} == {"a": 6 * 120.0, "b": 0.0}
+    assert sum(energies["learning"] for energies in shown.values()) == chip_run.bill.energy_by_part()["learning"]

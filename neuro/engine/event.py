@@ -252,6 +252,7 @@ def teach(
 ) -> None:
     """Take a network that learns through some steps; `first` is the step of the recorder's first."""
     for begin, end in learning.spans(*steps):
+        learning.begin(workspace, begin)
         worker.advance_all(workspace, 1, (begin, end))
         learning.end_epochs(workspace, end, end - 1 - first, recorder)
 

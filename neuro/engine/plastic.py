@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neuro.engine import learn as L
 from neuro.engine import tables as T
 from neuro.engine.listing import in_memory
+from neuro.engine.pending import Pending
 from neuro.engine.plan import Plan
 from neuro.engine.workspace import Workspace
 from neuro.learning.draws import draws
@@ -36,6 +37,7 @@ class RuleTables:
     def __init__(self, rule: LearningRule) -> None:
         self.rule, self.traces = rule, rule.traces
         self.names = tuple(self.traces)
+        self.how = {name: self._how(name) for name in self.names}
         rows: list[list[int]] = []
         factors: list[list[int]] = []
         self.periods: list[int] = []
@@ -63,7 +65,7 @@ class RuleTables:
             place = self.names.index(name) if name in self.names else L.NOTHING if name == "c" else L.SPIKED
         return [product, side, place, factor.constant, factor.bits, int(factor.sign)]
 
-    def how(self, name: str) -> NDArray[np.int64]:
+    def _how(self, name: str) -> NDArray[np.int64]:
         """What a message does to a trace."""
         trace = self.traces[name]
         kind = L.BY_POPULATION if trace.source else _KINDS[self.rule.graded] if name == "x1" else L.BY_IMPULSE
@@ -71,6 +73,8 @@ class RuleTables:
 
     def due(self, number: int) -> bool:
         """Whether a product is due in an epoch that depends on epochs alone; tells the kernels which."""
+        if not any(self.periods):
+            return False
         for row, period in zip(self.products, self.periods, strict=True):
             row[L.PERIOD] = period > 0 and number % period == 0
         return bool(self.products[:, L.PERIOD].any())
@@ -125,7 +129,7 @@ class Plastic:
 
     def __init__(self, network: Network, plan: Plan, projection: Any, row: int, arenas: tuple[NDArray[Any], ...]) -> None:
         self.projection, self.rule, self.plan = projection, projection.rule, plan
-        self.tables = RuleTables(self.rule)
+        self.tables, self._waits_for_firing = RuleTables(self.rule), self.rule.waits_for_firing
         self.wiring = plan.wiring.setdefault(row, None) or Wiring.of(network, plan, projection, row)
         plan.wiring[row] = self.wiring
         record = plan.projections[row]
@@ -139,7 +143,15 @@ class Plastic:
             self._tags[name][:] = 0 if given is None else given[self.wiring.order]
         self.epochs, self._drawn_at, self._drawn = memory.epochs, -1, draws(0, 0, 1, 1)
         self._rooms()
+        self._pending = self._waiting(record, arenas) if Pending.possible(self.rule, self.tables) else None
         self.rest(memory)
+
+    def _waiting(self, record: Any, arenas: tuple[NDArray[Any], ...]) -> Pending:
+        behind, margin = self.wiring.behind, 0
+        if record["kind"] == T.SPARSE:
+            at, margin = int(arenas[5][record["pointers_at"]]), int(self.plan.populations[self.wiring.target]["halo"])
+            behind = arenas[4][at : at + len(behind)]
+        return Pending(self.tables, self.wiring, self._weights, self._first, behind, margin)
 
     def _rooms(self) -> None:
         layouts, epoch, products = self.plan.layouts, self.rule.epoch, len(self.tables.products)
@@ -164,6 +176,12 @@ class Plastic:
         """Whether an epoch ends before a step."""
         return step % int(self.rule.epoch) == 0
 
+    def begin(self, workspace: Workspace, first: int) -> None:
+        """Before step `first`: changes that wait are written where messages arrive, which the step is going to read."""
+        if self._pending:
+            self._gather_arrivals(workspace, first, (0, 1))
+            self._pending.settle(self._messages[0])
+
     def end_epoch(self, workspace: Workspace, until: int, by_neuron: NDArray[np.int64] | None) -> int:
         """Learn from the epoch that ends before step `until`; returns how many synapses the rule was computed for."""
         self._gather(workspace, until - self.rule.epoch)
@@ -177,7 +195,10 @@ class Plastic:
         for side, out in enumerate(self._products):
             L.multiply(self.tables.factors, side, self._traces[side], self._last[side], out)
         counted = np.zeros(len(self._last[1]) if by_neuron is not None else 0, np.int64)
-        found = self._change(due, 127 - rounding, counted)
+        if self._pending:
+            found = self._pending.end_epoch(self._products, self._last, 127 - rounding, counted)
+        else:
+            found = self._change(due, 127 - rounding, counted)
         if by_neuron is not None:
             by_neuron += self.plan.layouts[self.wiring.target].to_user(counted[None])[0]
         return found
@@ -185,17 +206,22 @@ class Plastic:
     def _gather(self, workspace: Workspace, first: int) -> None:
         """What arrived, was fired and was sent by third factors in the epoch from step `first` on, within the target's window."""
         w, epoch, base = self.wiring, int(self.rule.epoch), workspace.base[0]
-        source, target = workspace.populations[w.source], workspace.populations[w.target]
+        target = workspace.populations[w.target]
         on = (max(0, int(target["start"]) - first), min(epoch, max(0, int(target["stop"]) - first)))
-        delay = int(self.projection.delay)
-        L.gather(source, *workspace.spikes, 0, first - delay - base, on, self._places[0], self._messages[0])
-        if target["count_at"] >= 0 and self.rule.waits_for_firing:
+        if self._pending is None or on != (0, 1):
+            self._gather_arrivals(workspace, first, on)
+        if target["count_at"] >= 0 and self._waits_for_firing:
             L.gather(target, *workspace.spikes, 0, first - base, (0, epoch), self._places[1], self._messages[1])
         for name, (index, places) in w.thirds.items():
             out = self._given[name]
             L.gather(workspace.populations[index], *workspace.spikes, 0, first - 1 - base, (0, epoch), places, out)
             if len(places) == 1 < out.shape[1]:
                 out[:] = out[:, :1]
+
+    def _gather_arrivals(self, workspace: Workspace, first: int, on: tuple[int, int]) -> None:
+        slot = first - int(self.projection.delay) - workspace.base[0]
+        source, places = workspace.populations[self.wiring.source], self._places[0]
+        L.gather(source, *workspace.spikes, 0, slot, on, places, self._messages[0])
 
     def _draw(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         at = self.epochs - self._drawn_at
@@ -205,7 +231,7 @@ class Plastic:
 
     def _advance_traces(self, decay: NDArray[np.int64], impulse: NDArray[np.int64]) -> None:
         for row, name in enumerate(self.tables.names):
-            side, how, known = int(name in POST_TRACES), self.tables.how(name), self.tables.traces[name]
+            side, how, known = int(name in POST_TRACES), self.tables.how[name], self.tables.traces[name]
             messages = self._given.get(name, self._messages[side])
             L.trace(
                 how, known.kept, known.chances, self._values[name], messages, self._last[side], decay[side], impulse[side],
@@ -222,10 +248,12 @@ class Plastic:
 
     def learned(self) -> Any:
         """The projection with the weights, and the memory, that it has now."""
+        if self._pending:
+            self._pending.settle_all()
         w, synaptic = self.wiring, {}
         lying = {"w": self._weights[self._first : self._first + len(w.order)], **self._tags}
         for name in ("w", *self.rule.tags):
-            synaptic[name] = np.empty(len(w.order), np.int64)
+            synaptic[name] = np.empty(len(w.order), np.int32)
             synaptic[name][w.order] = lying[name]
         x, y = (
             self.plan.layouts[index].to_user(np.stack([self._values[name] for name in names]))
@@ -257,6 +285,11 @@ class Learning:
             until = min([at - at % p.rule.epoch + p.rule.epoch for p in self._plastic.values()] + [last])
             yield at, until
             at = until
+
+    def begin(self, workspace: Workspace, first: int) -> None:
+        """What is to be done before the steps from `first` to the next end of an epoch."""
+        for plastic in self._plastic.values():
+            plastic.begin(workspace, first)
 
     def end_epochs(self, workspace: Workspace, until: int, slot: int, recorder: Any) -> None:
         """Change the synapses whose epoch ends before step `until`; counted at the recorder's step `slot`."""

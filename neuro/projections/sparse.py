@@ -82,5 +82,4 @@ def _triple(weights: Any) -> Any:
 
 def _sorted(pre: IntArray, post: IntArray) -> bool:
     """Whether pairs ascend by source and, of one source, by target."""
-    ahead = np.diff(pre)
-    return bool(((ahead > 0) | ((ahead == 0) & (np.diff(post) >= 0))).all())
+    return bool(((pre[1:] > pre[:-1]) | ((pre[1:] == pre[:-1]) & (post[1:] >= post[:-1]))).all())

@@ -17,7 +17,8 @@ Energies = dict[str, dict[str, float]]
 
 
 def energy_by_population(chip_run: ChipRun) -> Energies:
-    """For each population on the chip: pJ of the synapses that lead into it, of its neurons, and of the messages it sends."""
+    """For each population on the chip: pJ of the synapses that lead into it, of its neurons, of the messages it sends, and of
+    what the synapses that lead into it learn, where a network learns."""
     placement, run, counts = chip_run.placement, chip_run.run, chip_run.counts
     chip = placement.chip
     prices = {key: float(chip.value(f"energy.{key}") or 0.0) for key in ("neuron_access", "neuron_update", "spike", "axon_out")}
@@ -38,6 +39,9 @@ def energy_by_population(chip_run: ChipRun) -> Energies:
             "neurons": float(neuron + programs) * updates(p, chip) / run.samples,
             "messages": sent[p.name] / run.samples,
         }
+        if placement.network.learns:
+            updated = sum(int(run.learning[q.name].sum()) for q in placement.network.into(p.name) if q.rule is not None)
+            energies[p.name]["learning"] = updated * float(chip.value("energy.synaptic_update") or 0.0) / run.samples
     return energies
 
 
