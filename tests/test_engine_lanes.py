@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
+from neuro.engine import lanes
 from neuro.engine.lanes import (
     HALF,
     LANES,
@@ -16,6 +17,9 @@ from neuro.engine.lanes import (
     lowest_bit,
     mask_of,
     ones,
+    paired2,
+    paired4,
+    paired8,
     products1,
     products3,
     scaled1,
@@ -81,3 +85,24 @@ def test_the_bits_of_bytes_that_are_set_are_found() -> None:
         assert lowest(U(bits)) == chosen[0]
     assert run(np.zeros(64, np.uint8), U(0)) == 0
     assert lowest(U(1 << 63)) == 63
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize("weight", [np.int8, np.int16])
+@pytest.mark.parametrize("kind", [np.int16, np.int32])
+@pytest.mark.parametrize(("add", "count"), [(paired2, 2), (paired4, 4), (paired8, 8)])
+def test_rows_are_multiplied_in_pairs(
+    add: Any, count: int, kind: Any, weight: Any, pairs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PAIRS", lanes.PAIRS and pairs)
+    run = njit(lambda acc, at, weights, halves, rest: add(acc, at, weights, halves, *rest))
+    rng, most = np.random.default_rng(count), np.iinfo(weight).max
+    offsets = tuple(3 + 37 * i for i in range(count))
+    payloads = rng.integers(-1, 2, count) if kind == np.int16 else rng.integers(-(2**15), 2**15, count)
+    for halves in (0, 1, 2, 3, 5):
+        acc, weights = rng.integers(-99, 99, 4 * LANES).astype(kind), rng.integers(-most, most + 1, 12 * LANES).astype(weight)
+        expected, n = acc.copy(), halves * HALF
+        for offset, payload in zip(offsets, payloads, strict=True):
+            expected[AT : AT + n] += (weights[offset : offset + n].astype(np.int64) * payload).astype(kind)
+        run(acc, U(AT), weights, U(halves), (*map(U, offsets), *map(int, payloads)))
+        assert np.array_equal(acc, expected), halves

@@ -1,17 +1,21 @@
 """Laws of one neuron's arithmetic: charge is conserved, nothing is changed in place, neurons do not see each other."""
 
+import math
 from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 
 import neuro
+from neuro.engine import fire
 from neuro.neurons.integers import decay, saturate, wrap24
 from tests.laws import law
 from tests.networks import neurons
 
 LAW = law(60)
+leaked = njit(lambda x, kept: fire.leaked(x, kept))  # fire's own has no wrapper for Python
 SEEDS = st.integers(0, 10**6)
 
 
@@ -247,3 +251,17 @@ def test_decay_shrinks_toward_zero_alike_on_both_sides(seed: int, factor: int) -
     assert (np.abs(decayed) <= np.abs(x)).all()
     assert (decayed * x >= 0).all()
     assert np.abs(decayed - x * (4096 - factor) / 4096).max() < 1
+
+
+@law(300)
+@given(st.integers(-(2**23), 2**23), st.integers(0, 4096))
+def test_leaks_in_32_bits_are_those_of_the_definition(x: int, kept: int) -> None:
+    assert int(leaked(np.int32(x), np.int32(kept))) == int(decay(np.array(x, np.int64), 4096 - kept))
+
+
+@law(300)
+@given(st.integers(1, 2**31 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(-2, 2))
+def test_doubles_divide_charges_exactly(threshold: int, charge: int, beside: int) -> None:
+    near = min(max(charge // threshold * threshold + beside, -(2**31)), 2**31 - 1)  # where rounding could matter
+    for drive in (charge, near):
+        assert math.floor(float(drive) / float(threshold)) == drive // threshold

@@ -43,6 +43,23 @@ def deliver_convolved(
 
 
 @addressed
+def deliver_scaled(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """Messages with factors of 16 bits through shared kernels."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    synops, shift = np.int64(0), source.payload_at - source.list_at
+    for row in range(row_from, row_to):
+        segment = top + row * source.segment_row
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
+            if reached > 0:
+                synops += K.convolve_scaled(acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached)
+                if p.accumulator == FLUSHED:
+                    K.flush(acc, wide, (last - first) * p.acc_row)
+    return synops
+
+
+@addressed
 def deliver_taps(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
     """Any messages through shared kernels of any kind."""
     acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
@@ -177,7 +194,9 @@ _KERNELS = {
 def kernel_of(q: Any) -> Callable[..., Any]:
     """The kernel for a projection's record."""
     if q["kind"] == T.CONV:
-        return deliver_taps if q["scaled"] or q["taps"] != 1 or q["groups_at"] >= 0 else deliver_convolved
+        if q["taps"] != 1 or q["groups_at"] >= 0 or (q["scaled"] and not q["paired"]):
+            return deliver_taps
+        return deliver_scaled if q["scaled"] else deliver_convolved
     if q["kind"] == T.DENSE:
         return deliver_dense_scaled if q["scaled"] else deliver_dense
     return _KERNELS[int(q["kind"])]

@@ -20,6 +20,7 @@ from neuro.engine.tables import HELD_LONG, U
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
+HALF_24 = np.int64(1 << 23)
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
@@ -182,10 +183,10 @@ def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any,
 def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
     driven = I32(0)
     holds, long, stride = p.hold != 0, p.hold == HELD_LONG, U(p.state_stride)
+    if not holds:
+        return graded_plainly(p, acc, a, bias, b, n, fired, sent, f)
     for j in range(n):
-        drive = I64(acc[a + j]) + bias[b + j]
-        if holds:
-            drive = hold(state, current + j, stride, long, I64(acc[a + j])) + bias[b + j]
+        drive = hold(state, current + j, stride, long, I64(acc[a + j])) + bias[b + j]
         payload = min(max(drive // p.threshold, p.minimum), p.maximum)
         fired[f + j] = payload != 0
         sent[f + j] = payload
@@ -194,33 +195,53 @@ def graded(p: Any, state: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any
 
 
 @inner
+def graded_plainly(p: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
+    """The same without a held current: charge and bias fit 32 bits, as the plan has proven, and doubles divide those exactly: a
+    quotient that is no whole number lies at least 1 / threshold from one, further than a double rounds."""
+    driven = I32(0)
+    threshold, lowest, highest = np.float64(p.threshold), np.float64(p.minimum), np.float64(p.maximum)
+    for j in range(n):
+        drive = I32(acc[a + j] + bias[b + j])
+        payload = I32(min(max(np.floor(np.float64(drive) / threshold), lowest), highest))
+        fired[f + j] = payload != 0
+        sent[f + j] = payload
+        driven = I32(driven + (drive != 0))
+    return driven, driven
+
+
+@inner
+def leaked(x: Any, kept: Any) -> Any:
+    """sign(x) * ((|x| * kept) >> 12) for |x| <= 2^23 and kept <= 2^12, in 32 bits: the upper and lower 12 bits apart."""
+    size = I32(max(x, I32(-x)))
+    left = I32(I32(I32(size >> 12) * kept) + I32(I32(I32(size & 0xFFF) * kept) >> 12))
+    return left if x >= 0 else I32(-left)
+
+
+@inner
 def cuba(
     p: Any, state: Any, v: Any, u: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:  # fmt: skip
+    """In 32 bits: u wraps to 24, v is clipped to 24, a bias has at most 20 and a threshold 23."""
     driven, restless = I32(0), I32(0)
     cleared = p.reset_interval > 0 and elapsed % p.reset_interval == p.reset_offset
-    kept, rest, pause = np.int64(0 if cleared else 1), u + U(p.state_stride), np.int64(p.refractory - 1)
-    du, dv = np.int64(4096 - p.current_decay - 1), np.int64(4096 - p.voltage_decay)
-    threshold, limit, half = np.int64(p.threshold) << 6, np.int64(p.limit), np.int64(1 << 23)
+    kept, rest, pause = I32(0 if cleared else 1), u + U(p.state_stride), I32(p.refractory - 1)
+    du, dv = I32(4096 - p.current_decay - 1), I32(4096 - p.voltage_decay)
+    threshold, limit, shift = I32(p.threshold << 6), I32(p.limit), p.shift
     for j in range(n):
-        before = np.int64(state[v + j])
-        old = np.int64(state[u + j]) * kept
-        size = (abs(old) * du) >> 12
-        now = (size if old >= 0 else -size) + (np.int64(acc[a + j]) << 6)
-        now = ((now + half) & 0xFFFFFF) - half
+        before, old = state[v + j], I32(state[u + j] * kept)
+        now = I32(((leaked(old, du) + (I64(acc[a + j]) << 6) + HALF_24) & 0xFFFFFF) - HALF_24)
         state[u + j] = now
-        drive = now + (np.int64(bias[b + j]) << p.shift)
-        size = (abs(before) * dv * kept) >> 12
-        x = min(max((size if before >= 0 else -size) + drive, -limit), limit)
+        drive = I32(now + I32(bias[b + j] << shift))
+        x = min(max(I32(leaked(I32(before * kept), dv) + drive), I32(-limit)), limit)
         if pause > 0:
-            resting = np.int64(state[rest + j]) * kept
-            x = np.int64(0) if resting > 0 else x
-            state[rest + j] = pause if x > threshold else max(resting - 1, np.int64(0))
+            resting = I32(state[rest + j] * kept)
+            x = I32(0) if resting > 0 else x
+            state[rest + j] = pause if x > threshold else max(I32(resting - 1), I32(0))
         fires = x > threshold
         fired[f + j] = fires
-        state[v + j] = 0 if fires else x
-        driven += I32(drive != 0)
-        restless += I32((drive | before) != 0)
+        state[v + j] = I32(0) if fires else x
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
     return driven, restless
 
 

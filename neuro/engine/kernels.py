@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import inner
-from neuro.engine.lanes import HALF, add1, add2, add4, add8, products1, products3, scaled1
+from neuro.engine.lanes import HALF, add1, add2, add4, add8, paired2, paired4, paired8, products1, products3, scaled1
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 
 
@@ -51,26 +51,32 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
 
 
 @inner
+def column_at(tables: Any, projection: Any, lists: Any, i: Any, n: Any) -> Any:
+    """The messages [i, j) of the column of message i: j, the lane where its runs land, where the run of lane 0 begins, lanes of a
+    run, and the synapses that these messages visit through one kernel row."""
+    channels = U(projection.channels)
+    x = (U(lists[i]) * ((U(1) << U(40)) // channels + U(1))) >> U(40)
+    base = x * channels
+    j = i + U(1)
+    while j < n and U(lists[j]) < base + channels:
+        j += U(1)
+    column = projection.columns_at + COLUMN * np.int64(x)
+    run, visited = U(tables[column + 2]), np.int64(tables[column + 3]) * np.int64(j - i)
+    begin = U(tables[column + 1]) - base * run  # may wrap around: what is added makes up for it
+    return j, U(tables[column]), begin, run, visited
+
+
+@inner
 def convolve(
     acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, reach: Any, reached: int
 ) -> Any:
     """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
     synops = np.int64(0)
-    channels = U(projection.channels)
-    reciprocal = (U(1) << U(40)) // channels + U(1)
     i, n = U(low), U(high)
     while i < n:
-        x = (U(lists[i]) * reciprocal) >> U(40)
-        base = x * channels
-        end = base + channels
-        j = i + U(1)
-        while j < n and U(lists[j]) < end:
-            j += U(1)
-        column = projection.columns_at + COLUMN * np.int64(x)
-        lane, begin, run = U(tables[column]), U(tables[column + 1]), U(tables[column + 2])
-        synops += np.int64(tables[column + 3]) * np.int64(j - i) * reached
-        halves, row = run // U(HALF), channels * run
-        begin -= base * run  # may wrap around: what is added makes up for it
+        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
+        synops += visited * reached
+        halves, row = run // U(HALF), U(projection.channels) * run
         while j - i >= U(8):
             o0, o1, o2, o3 = (
                 U(lists[i]) * run,
@@ -155,6 +161,62 @@ def convolve_taps(
                     )
                 else:
                     add1(acc, at + tap * step, weights, run // U(HALF), row + tap * run)
+    return synops
+
+
+@inner
+def message_at(projection: Any, lists: Any, payloads: Any, shift: Any, i: Any, end: Any) -> Any:
+    """The lane and factor of a message, or of none, behind the last: its lane and 0."""
+    at = i if i < end else end - U(1)
+    return U(lists[at]), payload_of(projection, payloads, at + U(shift)) if i < end else np.int64(0)
+
+
+@inner
+def convolve_scaled(
+    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, reach: Any,
+    reached: int,
+) -> Any:  # fmt: skip
+    """Messages with factors of 16 bits of one source row through shared kernels: those of one column add their rows together."""
+    synops = np.int64(0)
+    i, n = U(low), U(high)
+    while i < n:
+        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
+        synops += visited * reached
+        halves, row = run // U(HALF), U(projection.channels) * run
+        while i < j:
+            c0, p0 = message_at(projection, lists, payloads, shift, i, j)
+            c1, p1 = message_at(projection, lists, payloads, shift, i + U(1), j)
+            o0, o1 = c0 * run, c1 * run
+            if j - i <= U(2):
+                for r in range(reached):
+                    o = begin + U(reach[r, 0]) * row
+                    paired2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, p0, p1)
+                i = j
+                continue
+            c2, p2 = message_at(projection, lists, payloads, shift, i + U(2), j)
+            c3, p3 = message_at(projection, lists, payloads, shift, i + U(3), j)
+            o2, o3 = c2 * run, c3 * run
+            if j - i <= U(4):
+                for r in range(reached):
+                    o = begin + U(reach[r, 0]) * row
+                    paired4(
+                        acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, p0, p1, p2, p3
+                    )  # fmt: skip
+                i = j
+                continue
+            c4, p4 = message_at(projection, lists, payloads, shift, i + U(4), j)
+            c5, p5 = message_at(projection, lists, payloads, shift, i + U(5), j)
+            c6, p6 = message_at(projection, lists, payloads, shift, i + U(6), j)
+            c7, p7 = message_at(projection, lists, payloads, shift, i + U(7), j)
+            o4, o5, o6, o7 = c4 * run, c5 * run, c6 * run, c7 * run
+            for r in range(reached):
+                o = begin + U(reach[r, 0]) * row
+                paired8(
+                    acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7,
+                    p0, p1, p2, p3, p4, p5, p6, p7,
+                )  # fmt: skip
+            i += U(8)
+        i = j  # the last eight may have gone beyond it
     return synops
 
 
@@ -269,10 +331,21 @@ def dense_scaled(
     """Messages with payloads, of one source row that begins at neuron `source_base`, to target rows [first, last)."""
     halves, lanes = U(projection.row_weights // HALF), U(projection.row_weights)
     stride, begin = U(projection.target_rows) * lanes, U(projection.weights_at)
-    for i in range(U(low), U(high)):
+    i, n = U(low), U(high)
+    while projection.paired and i + U(2) < n:
+        c0, p0 = message_at(projection, lists, payloads, shift, i, n)
+        c1, p1 = message_at(projection, lists, payloads, shift, i + U(1), n)
+        c2, p2 = message_at(projection, lists, payloads, shift, i + U(2), n)
+        c3, p3 = message_at(projection, lists, payloads, shift, i + U(3), n)
         for y in range(first, last):
-            o = begin + U(y) * lanes + (U(source_base) + U(lists[i])) * stride
-            scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, payload_of(projection, payloads, i + U(shift)))
+            o = begin + U(y) * lanes + U(source_base) * stride
+            o0, o1, o2, o3 = o + c0 * stride, o + c1 * stride, o + c2 * stride, o + c3 * stride
+            paired4(acc, U((y - first) * acc_row + halo), weights, halves, o0, o1, o2, o3, p0, p1, p2, p3)
+        i += U(4)
+    for k in range(min(i, n), n):
+        for y in range(first, last):
+            o = begin + U(y) * lanes + (U(source_base) + U(lists[k])) * stride
+            scaled1(acc, U((y - first) * acc_row + halo), weights, halves, o, payload_of(projection, payloads, k + U(shift)))
 
 
 @inner

@@ -65,6 +65,8 @@ class WeightSums:
 def as_stored(projection: Projection) -> tuple[Projection, int]:
     """The projection whose weights kernels keep, and the power of two that they multiply messages by: none where the weights
     fit their 16 bits with the exponent, or are listed one by one in 32. What learns keeps its rule, and its weights alone."""
+    if not projection.exponent:
+        return projection, 0
     plain, largest = replace(projection, exponent=0), magnitude(projection.stored_weights)  # type: ignore[type-var]
     if projection.rule is not None:
         return plain, projection.exponent

@@ -72,11 +72,12 @@ Payloads = dict[str, tuple[int, int]]
 
 
 class Form(NamedTuple):
-    """What of a population depends on inputs: its accumulators, how a held current is stored, whether messages carry payloads."""
+    """What of a population depends on inputs: its accumulators, how a held current is stored, whether messages carry payloads (1)
+    which with exponents need more than 16 bits (2)."""
 
     accumulator: int
     hold: int
-    payload: bool
+    payload: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,16 @@ def _forms(network: Network, payloads: Payloads, timesteps: int) -> tuple[Form, 
         wide = not has_kernel(population.neuron) or len(ports) > 1 or any(bound.needs_wide for bound in reached)
         narrow = T.NARROW if step <= INT16 else T.FLUSHED if all(bound.part <= INT16 for bound in reached) else T.WIDE
         hold = _hold(population.neuron, step, timesteps)
-        forms.append(Form(T.WIDE if wide else narrow, hold, payloads[population.name] not in PLAIN))
+        forms.append(Form(T.WIDE if wide else narrow, hold, _payload(network, population, payloads[population.name])))
     return tuple(forms)
+
+
+def _payload(network: Network, population: Population, messages: tuple[int, int]) -> int:
+    """What a form says of the payloads of a population's messages."""
+    if messages in PLAIN:
+        return 0
+    exponents = [s.exponent for p, s in zip(network.projections, sums_of(network), strict=True) if p.source == population.name]
+    return 1 if max(-messages[0], messages[1]) << max(exponents, default=0) <= INT16 else 2
 
 
 def _hold(neuron: Neuron, step: int, timesteps: int) -> int:
@@ -203,7 +212,9 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
         row["first_projection"], row["projections"] = found, len(network.into(population.name))
         found += int(row["projections"])
         _add_bias(row, population, layout, biases)
-    projections["carried"] = [forms[source].payload for source in projections["source"]]
+    payloads = np.array([forms[source].payload for source in projections["source"]])
+    projections["carried"] = payloads > 0
+    projections["paired"] = (payloads == 1) | ((payloads == 0) & (projections["exponent"] < 15))
     projections["scaled"] = projections["carried"] | (projections["exponent"] > 0)
     members, bias = network.populations, np.concatenate(biases)
     order = {p.name: i for i, p in enumerate(members)}

@@ -56,7 +56,7 @@ POPULATION = _record(
     "state_stride",  # from a variable to the next
     "list_at list_sample list_row",  # spike lists: first place, places per sample and per row
     "segment_at segment_sample segment_row",  # their segments, one for each row and step
-    "payload_at payload",  # payloads lie as the lists do; 1 where messages carry them
+    "payload_at payload",  # payloads lie as the lists do; 1 where messages carry them, 2 where these need more than 16 bits
     "count_at trace_at trace_stride",  # messages per neuron; potentials after each step (-1: none), from step to step
     "first_projection projections",
     "ports port0 port1 port0_at port1_at sent_at",  # of a value neuron: how many; what they hold; numbers of state variables
@@ -69,6 +69,7 @@ POPULATION = _record(
 PROJECTION = _record(
     "kind source delay port weights_at",
     "scaled carried exponent",  # scaled: charges are weights times something: the payload (carried), a power of two, or both
+    "paired",  # whether that fits 16 bits
     "kernel_rows stride_y pad_y dilation_y",  # convolution: rows of the kernel and how they move
     "columns_at channels taps tap_lanes groups_at",  # table of columns, source channels, runs of taps, channel -> group table
     "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run

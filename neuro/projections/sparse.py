@@ -12,6 +12,8 @@ from neuro.projections.base import Projection, Synapses, check_exponent, settle_
 from neuro.specification import IntArray, frozen_array, integer_or_array
 from neuro.windows import Shape
 
+COUNTED = 4  # neurons for each synapse that counting may take memory for
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sparse(Projection):
@@ -37,8 +39,7 @@ class Sparse(Projection):
         pre, post = (np.asarray(integer_or_array(self.name, "indices", part)).ravel() for part in triple[:2])
         weight = np.atleast_1d(settled_weights(self.name, triple[2]))
         if not _sorted(pre, post):
-            order = np.lexsort((post, pre))
-            pre, post, weight = pre[order], post[order], weight[order]
+            pre, post, weight = _in_order(pre, post, weight)
         parts = tuple(frozen_array(part, np.int32) for part in (pre, post, weight))
         object.__setattr__(self, "weights", parts)
         check_exponent(self)
@@ -82,4 +83,24 @@ def _triple(weights: Any) -> Any:
 
 def _sorted(pre: IntArray, post: IntArray) -> bool:
     """Whether pairs ascend by source and, of one source, by target."""
-    return bool(((pre[1:] > pre[:-1]) | ((pre[1:] == pre[:-1]) & (post[1:] >= post[:-1]))).all())
+    same = pre[1:] == pre[:-1]
+    return bool(((pre[1:] > pre[:-1]) | (same & (post[1:] >= post[:-1]))).all())
+
+
+def _in_order(pre: IntArray, post: IntArray, weight: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """The synapses by source and, of one source, by target; equal ones stay in their order.
+
+    By counting, as scipy's changes of format do it, in time and memory of synapses and neurons; where numbers of neurons are far
+    beyond what synapses there are, or make no sense, by comparing.
+    """
+    most = 1 + int(max(pre.max(initial=0), post.max(initial=0)))
+    if min(pre.min(initial=0), post.min(initial=0)) < 0 or most > COUNTED * len(pre):
+        order = np.lexsort((post, pre))
+        return pre[order], post[order], weight[order]
+    from scipy import sparse
+
+    by_target = sparse.coo_array((np.arange(len(pre)), (post, pre)), shape=(most, most))
+    by_target.has_canonical_format = True  # or synapses between the same neurons would be added up
+    by_source = by_target.tocsr().tocsc()
+    sources = np.repeat(np.arange(most, dtype=np.int32), np.diff(by_source.indptr))
+    return sources, by_source.indices, weight[by_source.data]
