@@ -11,6 +11,7 @@ from neuro.machines.machine import list_machines, load_machine
 from neuro.machines.parameters import calibrated
 from neuro.machines.ready import ready_workload
 from neuro.machines.survey import roofline, table_one, table_three, table_two
+from neuro.machines.survey_spikes import table_two_spikes
 from neuro.machines.validation import Validation, validate
 from neuro.machines.whatif import what_if
 from neuro.report import figures_machines, tables_machines
@@ -49,6 +50,7 @@ def blocks(found: Validation) -> dict[str, str]:
         "parameters": parameters(),
         "table 1": untitled(tables_machines.survey_one(table_one())),
         "table 2": untitled(tables_machines.survey_two(table_two())),
+        "table 2 spikes": untitled(tables_machines.survey_two_spikes(table_two_spikes())),
         "table 3": untitled(tables_machines.survey_three(table_three())),
         "rooflines": untitled(tables_machines.rooflines(roofline())),
         "what if": untitled(tables_machines.what_if(what_if(ready_workload("resnet50"), load_machine("a100"), batch=64))),

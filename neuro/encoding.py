@@ -37,6 +37,11 @@ def by_source(network: Network, inputs: Any) -> dict[str, NDArray[Any]]:
     checked = {name: _check(network[name], array) for name, array in named(network, inputs).items()}
     if len({len(array) for array in checked.values()}) > 1:
         raise InputError("inputs", "sources got different numbers of samples", "Pass the same samples to all")
+    streams = {name: array for name, array in checked.items() if source_of(network[name]).period is not None}
+    frames = {name: array.shape[1] if is_stream(network[name], array) else 1 for name, array in streams.items()}
+    if len(set(frames.values())) > 1:
+        told = ", ".join(f"{count:,} of {name}" for name, count in frames.items())
+        raise InputError("inputs", f"they hold different numbers of frames: {told}", "Pass as many for each input")
     return checked
 
 

@@ -51,6 +51,7 @@ CONVERTER_FLOORS = [
         "cells",
         "codes",
         "delivery",
+        "drawing",
         "evaluation",
         "folding",
         "frames",

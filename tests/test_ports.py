@@ -174,6 +174,45 @@ def test_outputs_keep_their_names_where_layers_have_the_same() -> None:
     assert np.abs(run.outputs["second"] - model.first(torch.as_tensor(x)).detach().numpy()).max() < 0.05
 
 
+def remembering() -> neuro.Graph:
+    """Two inputs a frame, one of which is summed from frame to frame; two outputs."""
+    draw = np.random.default_rng(3)
+    arrays = {"weight": draw.normal(size=(4, 3)).astype(np.float32) / 2}
+    return neuro.Graph(
+        (
+            neuro.Layer("sound", "input", (), (3,)),
+            neuro.Layer("place", "input", (), (4,)),
+            neuro.Layer("before", "previous", ("kept",), (4,)),
+            neuro.Layer("in", "linear", ("sound",), (4,), arrays),
+            neuro.Layer("old", "scale", ("before",), (4,), {"factor": np.full(4, 0.75, np.float32)}),
+            neuro.Layer("kept", "add", ("in", "old"), (4,)),
+            neuro.Layer("gated", "multiply", ("kept", "place"), (4,)),
+            neuro.Layer("word", "linear", ("gated",), (2,), {"weight": draw.normal(size=(2, 4)).astype(np.float32)}),
+            neuro.Layer("level", "function", ("kept",), (4,), options={"name": "tanh", "values": ()}),
+        ),
+        outputs=("word", "level"),
+    )
+
+
+@pytest.mark.parametrize("code", ["graded", "delta"])
+def test_streams_of_several_inputs(code: str) -> None:
+    draw = np.random.default_rng(4)
+    x = {name: draw.normal(size=(12, 6, n)).astype(np.float32) for name, n in (("sound", 3), ("place", 4))}
+    graph = remembering()
+    made = converters.convert(graph, x, code=code)
+    few = {name: one[:4] for name, one in x.items()}
+    quantised, wanted = made.quantised(few), outputs(graph, few)
+    for engine in ("reference", "event"):
+        run = neuro.run(made.network, few, engine=engine)
+        for name, value in quantised.items():
+            assert value.shape == (4, 6, *graph[name].shape)
+            assert np.array_equal(run.outputs[name], value), (engine, name)
+            assert np.abs(value - wanted[name]).max() < 0.06 * np.ptp(wanted[name])
+    for go in (made.quantised, lambda x: neuro.run(made.network, x)):
+        with pytest.raises(InputError, match="different numbers of frames: 6 of sound, 3 of place"):
+            go({**few, "place": few["place"][:, :3]})
+
+
 # Against onnxruntime
 
 FUNCTIONS = ("Sigmoid", "Tanh", "Relu", "HardSigmoid", "LeakyRelu", "Softplus")

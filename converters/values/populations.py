@@ -103,11 +103,12 @@ class Plan:
     fused: dict[str, Fused] = field(default_factory=dict)
     uniform: set[str] = field(default_factory=set)
     shares: dict[str, str] = field(default_factory=dict)
+    means_apart: bool = False
 
 
-def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell, ...]:
+def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8, means_apart: bool = False) -> tuple[Cell, ...]:
     """The cells of a graph in primitive ops, in order, readouts last. bits: of the layers that need more than `value_bits`."""
-    return tuple(cells_in(planned(graph, bits), value_bits))
+    return tuple(cells_in(planned(graph, bits, means_apart), value_bits))
 
 
 def cells_in(plan: Plan, value_bits: int = 8) -> Iterator[Cell]:
@@ -125,12 +126,13 @@ def measured(plan: Plan) -> list[tuple[str, str]]:
     return [(_before(plan, layer), layer.name) for layer in kept] + [(name, name) for name in plan.graph.outputs]
 
 
-def planned(graph: Graph, bits: dict[str, int]) -> Plan:
-    """Which layers of a graph in primitive ops become populations, with how many bits."""
+def planned(graph: Graph, bits: dict[str, int], means_apart: bool = False) -> Plan:
+    """Which layers of a graph in primitive ops become populations, with how many bits. means_apart: also means of many values
+    that weighted layers read, which would else have a synapse from each of those values."""
     for layer in graph.layers:
         if layer.op not in _ALWAYS | _LINEAR:
             raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
-    plan = Plan(graph, dict(bits))
+    plan = Plan(graph, dict(bits), means_apart=means_apart)
     for layer in graph.layers:
         if layer.op == "previous":
             _keep_state(plan, layer.inputs[0])
@@ -165,6 +167,9 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
     elif layer.op in _WEIGHTED and (_weighted_before(plan, layer.inputs[0]) or _moved_before(plan, layer)):
         plan.names.add(layer.inputs[0])
         plan.bits.setdefault(layer.inputs[0], LINEAR_BITS)
+    elif plan.means_apart and layer.op in _WEIGHTED and (name := _mean_before(plan, layer.inputs[0])):
+        plan.names.add(name)
+        plan.bits.setdefault(name, STREAM_BITS)
     elif layer.op in _MOVES and _explicit(plan, layer) > _LISTED:
         plan.names.add(layer.inputs[0])
         plan.bits.setdefault(layer.inputs[0], STREAM_BITS)
@@ -176,6 +181,14 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
         if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
             plan.names.add(layer.name)
             plan.bits.setdefault(layer.name, STREAM_BITS)
+
+
+def _mean_before(plan: Plan, name: str) -> str:
+    """The sum or mean of many values that a layer's values are, perhaps moved; none where they are something else."""
+    source = plan.graph[_moved_from(plan, name)]
+    if source.op not in ("reduce", "avg_pool") or source.name in plan.names:
+        return ""
+    return source.name if prod(plan.graph[source.inputs[0]].shape) >= _MEAN * prod(source.shape) else ""
 
 
 def _keep_state(plan: Plan, name: str) -> None:

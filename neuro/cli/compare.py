@@ -40,6 +40,10 @@ Examples:
       a survey's table of ResNet-50, corrected, with the emulated board beside it (2: workloads, 3: needs)
   neuro compare --table 1 --weights resnet50.safetensors --data images.npz
       the same with a row for weights of your own, under torchvision's names
+  neuro compare --table 2 --spikes
+      its workloads as spikes on boards, as measured, beside an A100 and a TPU v4
+  neuro compare --table 2 --spikes --workload resnet50
+      one of them measured anew, which takes minutes
   neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
 _NETWORK = ("title", "facts", "chip", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
@@ -59,6 +63,9 @@ Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", he
 Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
 Table = Annotated[int | None, typer.Option(metavar="N", min=1, max=3, help="Instead of MODEL: table 1, 2 or 3 of a survey.")]
+Spikes = Annotated[bool, typer.Option("--spikes", help="With --table 2: its workloads as spikes on boards of chips.")]
+_WORKLOAD = "With --table 2 --spikes: measure one workload anew."
+Workload = Annotated[str | None, typer.Option(metavar="NAME", help=_WORKLOAD, show_default=False)]
 Roofline = Annotated[bool, typer.Option("--roofline", help="Instead of MODEL: every machine's roofline, as table and figure.")]
 Figure = Annotated[Path | None, typer.Option(metavar="FILE", help="Where --roofline draws, as SVG.", show_default="roofline.svg")]
 
@@ -85,6 +92,8 @@ def compare(
     json: Json = None,
     csv: Csv = None,
     table: Table = None,
+    spikes: Spikes = False,
+    workload: Workload = None,
     roofline: Roofline = False,
     figure: Figure = None,
     quiet: Quiet = False,
@@ -96,6 +105,15 @@ def compare(
     chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt, "--scale": scale}
     chosen |= {"--rate": rate, "--battery": battery, "--arrivals": arrivals, "--deadline": deadline, "--prices": prices}
     results: dict[str, Path | None] = {"--json": json, "--csv": csv}
+    if spikes or workload is not None:
+        _check_spikes(table, spikes, workload, chip)
+        _leave_out("--table 2 --spikes", {**chosen, "--figure": figure, "--report": report, **own, "--chip": None})
+        from neuro.cli.survey import show_spikes
+
+        check_files(results, {"--chip": chip[0] if chip else None})
+        with working("costing", quiet=quiet) as work:
+            show_spikes(workload, chip[0] if chip else None, json=json, csv=csv, quiet=quiet, work=work)
+        return
     if table is not None:
         _leave_out(f"--table {table}", {**chosen, "--figure": figure, "--report": report, **({} if table == 1 else own)})
         from neuro.cli.survey import ResNetOptions, show_table
@@ -152,6 +170,16 @@ def compare(
         from neuro.report.study import write_study  # matplotlib, half a second
 
         write_study(report, outcome)
+
+
+def _check_spikes(table: int | None, spikes: bool, workload: str | None, chip: list[str] | None) -> None:
+    """Refuse options of the survey's workloads as spikes that do not go together."""
+    if table != 2 or not spikes:
+        given = "--spikes" if spikes else "--workload"
+        raise UsageError(given, "it is for the survey's table of workloads", "Write --table 2 --spikes")
+    if chip and (len(chip) > 1 or workload is None):
+        fact = "several chips were named" if len(chip) > 1 else "rows that were measured are of one board"
+        raise UsageError("--chip", fact, "Name one chip, and a workload: --workload resnet50 --chip loihi2-x32")
 
 
 def _leave_out(what: str, options: Mapping[str, object]) -> None:

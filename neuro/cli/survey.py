@@ -62,6 +62,26 @@ def show_table(number: int, own: ResNetOptions, *, json: Path | None, csv: Path 
         _write_csv(csv, rows)
 
 
+def show_spikes(workload: str | None, chip: str | None, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
+    """Print the survey's workloads as spikes, as they were measured; of one workload measure it anew, which takes minutes."""
+    from neuro.machines import survey_spikes
+    from neuro.report import tables_machines
+    from neuro.report.tables import WideTable
+
+    rows = None
+    if workload is not None:
+        from neuro.chip.files import load_chip
+        from neuro.studies.surveying.measuring import measured
+
+        work.step(f"{workload}: drawing weights")
+        rows = [measured(workload, load_chip(chip or BOARD), work.step)]
+    found = survey_spikes.table_two_spikes(rows)
+    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*tables_machines.survey_two_spikes(found)))
+    write_json(json, found)
+    if csv is not None:
+        _write_csv(csv, found)
+
+
 def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, csv: Path | None, quiet: bool) -> None:
     """Print every machine's roof and what the survey's workloads reach under it, and draw it, `machines` in colour."""
     from neuro.files import write_text

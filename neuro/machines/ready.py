@@ -140,7 +140,7 @@ def _ds_cnn() -> Workload:
     return Workload("DS-CNN KWS", tuple(ops), ("MLPerf Tiny keyword spotting, 49 x 10 coefficients",))
 
 
-_B7 = (  # expansion, kernel, stride, input and output channels, repeats: EfficientNet-B0 times width 2.0 and depth 3.1
+B7 = (  # expansion, kernel, stride, input and output channels, repeats: EfficientNet-B0 times width 2.0 and depth 3.1
     (1, 3, 1, 64, 32, 4),
     (6, 3, 2, 32, 48, 7),
     (6, 5, 2, 48, 80, 7),
@@ -154,7 +154,7 @@ _B7 = (  # expansion, kernel, stride, input and output channels, repeats: Effici
 def _efficientnet_b7() -> Workload:
     side = 300
     ops = [conv("stem", (side, side), 3, 64, (3, 3), stride=2)]
-    for stage, (expansion, kernel, stride, first, cout, repeats) in enumerate(_B7, 1):
+    for stage, (expansion, kernel, stride, first, cout, repeats) in enumerate(B7, 1):
         cin = first
         for block in range(repeats):
             step = stride if block == 0 else 1

@@ -92,6 +92,28 @@ def survey_two(rows: Rows) -> Plain:
     return "Table II, workloads", (*columns, "FLOP/byte FP32", "INT8", "FP32, batch 128", "printed FLOP/byte"), text
 
 
+def survey_two_spikes(rows: Rows) -> Plain:
+    """Table II as spikes, from `survey_spikes.table_two_spikes`."""
+    rows = list(rows)
+    machines = [key.removesuffix("_energy_mj") for key in (rows[0] if rows else {}) if key.endswith("_energy_mj")]
+    columns = ("workload", "cores", "chips", "boards", "messages", "synops", "products", "ms", "mJ", "pipelined: 1/s", "mJ")
+    beside = [(f"{key.replace('_batch_', ', batch ')}: {'ms' if key.endswith('_1') else '1/s'} / mJ", key) for key in machines]
+    text: list[tuple[str, ...]] = [
+        (
+            *(r["name"], *(f"{r[key]:,}" for key in ("cores", "chips", "boards", "messages", "synops", "products"))),
+            *(f"{r[key]:,.4g}" for key in ("latency_ms", "energy_mj", "pipelined_per_s", "pipelined_mj")),
+            *(
+                f"{_number(r[f'{key}_{speed}'], ',.3g')} / {_number(r[f'{key}_energy_mj'], ',.3g')}"
+                for key, speed in ((key, "latency_ms" if key.endswith("_1") else "per_s") for key in machines)
+            ),
+            r["where_the_chip_loses"],
+        )
+        for r in rows
+    ]
+    named = (*columns, *(title for title, _ in beside), "where the chip loses")
+    return "Table II as spikes, per inference, random weights", named, text
+
+
 def survey_three(rows: Rows) -> Plain:
     """Table III, from `survey.table_three`."""
     names = ("training", "inference", "edge")

@@ -18,7 +18,7 @@ from neuro.errors import FitError
 from neuro.network import Network, Population
 
 _QUICKER = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)  # times as fast as the tiling with fewest slices
-_HOPS = 2.0  # that an average packet is taken to travel
+HOPS = 2.0  # that an average packet is taken to travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Partitioner:
             work = max(work, own, float(table.receive_ns[row]))
             packets, slices = packets + float(table.packets[row]), slices + tilings[name].slices
         hop = max(e.hop_x or 0.0, e.hop_y or 0.0)
-        moving = packets * ((e.axon_out or 0.0) + (e.axon_in or 0.0) + _HOPS * hop)
+        moving = packets * ((e.axon_out or 0.0) + (e.axon_in or 0.0) + HOPS * hop)
         tiles = -(-slices // chip.mesh.cores_per_tile)
         chips = -(-slices // chip.cores_per_chip)
         power = sum(power_w or 0.0 for power_w in always_on_w(chip, chips).values())
