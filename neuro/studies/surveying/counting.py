@@ -131,7 +131,7 @@ def work_of(
     forms: Counter[str] = Counter()
     for i, projection in enumerate(network.projections):
         forms[encoding(projection, chip)] += int(np.asarray(reached[i])[sent[projection.source] != 0].sum())
-    program = own_work(p, steps[1], chip).sum(axis=1) if on_chip else np.zeros(3, np.int64)
+    program = own_work(p, range(steps[1]), chip).sum(axis=1) if on_chip else np.zeros(3, np.int64)
     counts = {
         "neurons": p.size * on_chip,
         "synapses": sum(q.count(network[q.source].shape, p.shape) for q in network.projections),
