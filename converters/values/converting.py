@@ -55,8 +55,8 @@ def value_network(
     framed = framed or graph.has_frames
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
-    noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
-    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()
+    noise = effects(simple, found, flat_frames(simple, samples, framed))
+    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         found, expected = widened(found, ranges, noise, widths, source.scale or 1.0)
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
