@@ -1,7 +1,7 @@
 """Teaching a spotter further words on the emulated chip: what is learned, what stays, the command."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import neuro
 from neuro.cli import app
 from neuro.errors import FormatError, InputError, UsageError
 from neuro.keywords.audio import write_wav
+from neuro.keywords.listening import Listener
 from neuro.keywords.spotter import shipped
-from neuro.keywords.teaching import Pooled, Taught, score, shipped_pooled
+from neuro.keywords.teaching import NEAREST_KNOWN, Pooled, Taught, score, shipped_pooled
 
 runner = CliRunner()
 
@@ -45,11 +46,13 @@ def test_weights_become_the_mean_of_the_lessons() -> None:
     taught, chip_run = lesson()
     payloads = untaught().payloads(clips(), threads=1)
     assert payloads.max() > 30
+    assert np.array_equal(payloads, by_hand(clips()))
     assert (
         np.abs(taught.weights[:, 0] - payloads.mean(axis=0) / 2).max() < 3
     )  # rates are 32, 16 and 11 of 32, halves rounded down
     assert not taught.weights[:, 1].any()
     assert taught.lessons == (3, 0)
+    assert taught.thresholds[1] == 1.0  # what was never taught is never heard
     again, _ = untaught().teach("new", clips()[:2], neuro.load_chip("loihi2"), shipped_pooled())
     later, _ = again.teach("new", clips()[2:], neuro.load_chip("loihi2"), shipped_pooled())
     assert np.array_equal(later.weights, taught.weights)
@@ -59,13 +62,41 @@ def test_weights_become_the_mean_of_the_lessons() -> None:
     assert part.energy_pj == pytest.approx(120 * updates)
 
 
+def by_hand(audio: Any) -> Any:
+    """Payloads from what the window network's layers send: sums over their frames, the matrix, the usual value, the divisor."""
+    pooled, spotter = shipped_pooled(), shipped()
+    raster = spotter.run(audio, record=tuple(f"raster:{name}" for name in pooled.layers), threads=1).raster
+    sums = [raster[name].sum(axis=1).reshape(len(audio), *spotter.network[name].shape).sum(axis=2) for name in pooled.layers]
+    above = np.concatenate(sums, axis=1) @ pooled.matrix - pooled.means
+    both = np.concatenate([above, -above], axis=1)
+    return np.clip(both // pooled.divisor, 0, 255)
+
+
+def test_the_nearest_known_word_takes_from_a_score() -> None:
+    weights, known = np.array([[3], [4]]), np.array([[0, 5], [2, 0]])
+    payloads = np.array([[10, 10], [0, 20], [0, 0]])
+    lengths = [[14 - NEAREST_KNOWN * 10], [16 - NEAREST_KNOWN * 20], [0.0]]
+    assert score(payloads, weights, known) == pytest.approx(np.array(lengths) / [[20], [20], [1]])
+
+
+def test_pooled_channels_come_back_from_a_file(tmp_path: Path) -> None:
+    shipped_pooled().save(tmp_path / "pooled.safetensors")
+    again = Pooled.load(tmp_path / "pooled.safetensors")
+    for part in fields(Pooled):
+        assert np.array_equal(getattr(again, part.name), getattr(shipped_pooled(), part.name))
+    lesson()[0].save(tmp_path / "taught.safetensors")
+    with pytest.raises(FormatError):
+        Pooled.load(tmp_path / "taught.safetensors")
+
+
 def test_scores_are_what_the_network_sends() -> None:
     taught, _ = lesson()
     other = clips(4, 1)
-    assert np.array_equal(taught.scores(other, threads=1), score(taught.payloads(other, threads=1), taught.weights))
+    said = score(taught.payloads(other, threads=1), taught.weights, taught.known)
+    assert np.array_equal(taught.scores(other, threads=1), said)
     own, strange = taught.scores(clips(), threads=1)[:, 0], taught.scores(other, threads=1)[:, 0]
     assert own.mean() > strange.mean()
-    assert 0 < (score(shipped_pooled().others, taught.weights)[:, 0] > taught.thresholds[0]).mean() <= 0.02
+    assert 0 < (score(shipped_pooled().others, taught.weights, taught.known)[:, 0] > taught.thresholds[0]).mean() <= 0.02
     heard = replace(taught, thresholds=(0.0, 1.0)).heard(clips(), threads=1)
     assert heard == ("new",) * 3
 
@@ -99,8 +130,8 @@ def test_lessons_that_make_no_sense_are_refused() -> None:
         untaught().teach("third", clips(), chip, pooled)
     with pytest.raises(InputError, match="no recordings"):
         untaught().teach("new", clips()[:0], chip, pooled)
-    with pytest.raises(UsageError, match="96 channels, 3 means"):
-        Taught.of(shipped(), ("new",), Pooled(np.zeros(3, int), pooled.others))
+    with pytest.raises(UsageError, match="288 channels in layers 8, 14, 20, a matrix for 287"):
+        Taught.of(shipped(), ("new",), replace(pooled, matrix=pooled.matrix[1:]))
 
 
 def test_the_command_teaches_and_hears(tmp_path: Path) -> None:
@@ -113,8 +144,8 @@ def test_the_command_teaches_and_hears(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Learned 'new' in 2 lessons on loihi2" in result.output
     said = json.loads(facts.read_text())
-    assert said["synaptic_updates_per_lesson"] == 192
-    assert said["learning_pj_per_lesson"] == pytest.approx(192 * 120)
+    assert said["synaptic_updates_per_lesson"] == 288
+    assert said["learning_pj_per_lesson"] == pytest.approx(288 * 120)
     assert list(said["heard"]) == [files[2]]
     assert Taught.load(out, shipped()).lessons == (2,)
     again = runner.invoke(app, ["keywords", "learn", "--word", "stop", *files, "--out", str(out)])
@@ -133,3 +164,35 @@ def test_the_command_learns_at_the_microphone(tmp_path: Path, monkeypatch: pytes
     assert "Say 'new' now (2 of 2)" in result.output
     straight, _ = untaught().teach("new", clips()[:2], neuro.load_chip("loihi2"), shipped_pooled())
     assert np.array_equal(Taught.load(out, shipped()).weights[:, 0], straight.weights[:, 0])
+
+
+def test_a_listener_hears_taught_words_in_a_stream() -> None:
+    """However the audio is cut; with a threshold that its own recording passes, one that is smoothed over time too."""
+    taught, chip = lesson()[0], neuro.load_chip("loihi2")
+    clip = clips()[0]
+    lenient = replace(taught, thresholds=(0.8 * float(taught.scores(clip[None], threads=1)[0, 0]), 1.0))
+    whole = Listener(shipped(), chip, taught=lenient)
+    heard = whole.hear(clip)
+    rest = whole.finish()
+    assert whole.words == (*shipped().keywords, "new", "other")
+    assert [found.word for found in (*heard.detections, *rest.detections)] == ["new"]
+    assert heard.posteriors.shape[1] == len(shipped().classes) + 2
+    assert not heard.posteriors[:, len(shipped().keywords) + 1].any()
+    cut = Listener(shipped(), chip, taught=lenient)
+    parts = [cut.hear(piece) for piece in np.split(clip, [700, 9_000, 9_001])]
+    assert np.array_equal(np.concatenate([part.posteriors for part in parts]), heard.posteriors)
+    assert sum(part.account.synops for part in parts) == heard.account.synops
+    deaf = Listener(shipped(), chip, taught=replace(taught, thresholds=(1.0, 1.0)))
+    assert "new" not in [found.word for found in (*deaf.hear(clip).detections, *deaf.finish().detections)]
+
+
+def test_the_command_hears_what_was_taught(tmp_path: Path) -> None:
+    taught = lesson()[0]
+    replace(taught, thresholds=(0.0, 1.0)).save(tmp_path / "taught.safetensors")
+    write_wav(tmp_path / "said.wav", clips()[0])
+    options = ["--taught", str(tmp_path / "taught.safetensors"), "--json", str(tmp_path / "heard.json")]
+    result = runner.invoke(app, ["keywords", "listen", str(tmp_path / "said.wav"), *options])
+    assert result.exit_code == 0, result.output
+    assert "new" in [found["word"] for found in json.loads((tmp_path / "heard.json").read_text())["detections"]]
+    bad = runner.invoke(app, ["keywords", "listen", str(tmp_path / "said.wav"), "--taught", str(tmp_path / "said.wav")])
+    assert isinstance(bad.exception, FormatError)

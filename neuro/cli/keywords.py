@@ -45,6 +45,7 @@ Seed = Annotated[int, typer.Option(help="Of voices, split, augmentation and weig
 File = Annotated[Path | None, typer.Argument(metavar="[FILE.wav]", help="A recording of any rate and width.", show_default=False)]
 Mic = Annotated[bool, typer.Option("--mic", help="Listen to the microphone until Ctrl-C.")]
 Chosen = Annotated[Path | None, typer.Option("--spotter", metavar="FILE", help="A trained spotter (default: ten command words).")]
+Taught = Annotated[Path | None, typer.Option("--taught", metavar="FILE", help="Words that `keywords learn` taught this spotter.")]
 Threshold = Annotated[float | None, typer.Option(help="Posterior from which a word counts (default: the spotter's own).")]
 Curve = Annotated[Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw the operating curve.")]
 Figure = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw audio, spikes and posteriors.")]
@@ -106,6 +107,7 @@ def listen(
     file: File = None,
     mic: Mic = False,
     spotter: Chosen = None,
+    taught: Taught = None,
     chip: Chip = "loihi2",
     threshold: Threshold = None,
     figure: Figure = None,
@@ -120,10 +122,12 @@ def listen(
             raise UsageError(option, "it is of a recording, not of the microphone", "Name a WAV file, or leave it out")
     if threshold is not None and not 0 < threshold < 1:
         raise UsageError("--threshold", f"{threshold:g} is no share", "Use more than 0, and less than 1")
-    check_files({"--figure": figure, "--json": json}, {"FILE.wav": file, "--spotter": spotter, "--chip": chip})
+    check_files(
+        {"--figure": figure, "--json": json}, {"FILE.wav": file, "--spotter": spotter, "--taught": taught, "--chip": chip}
+    )
     from neuro.reading import opened
 
-    for path in (file, spotter):
+    for path in (file, spotter, taught):
         if path is not None:
             with opened(path):
                 pass
@@ -131,7 +135,7 @@ def listen(
 
     target = load_chip(chip)
     with working("loading", quiet=quiet):
-        listener = _listener(spotter, target, threshold, keep_spikes=figure is not None)
+        listener = _listener(spotter, taught, target, threshold, keep_spikes=figure is not None)
     shown = console(quiet=quiet or str(json) == "-")
     if file is None:
         _at_the_microphone(listener, shown)
@@ -203,7 +207,9 @@ def _error(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:+.0f} %"
 
 
-def _listener(spotter: Path | None, chip: EmulatedChip, threshold: float | None, *, keep_spikes: bool) -> Listener:
+def _listener(
+    spotter: Path | None, taught: Path | None, chip: EmulatedChip, threshold: float | None, *, keep_spikes: bool
+) -> Listener:
     from dataclasses import replace
 
     from neuro.keywords.listening import Listener
@@ -212,7 +218,11 @@ def _listener(spotter: Path | None, chip: EmulatedChip, threshold: float | None,
     chosen = shipped() if spotter is None else Spotter.load(spotter)
     if threshold is not None:
         chosen = replace(chosen, threshold=threshold)
-    return Listener(chosen, chip, keep_spikes)
+    if taught is None:
+        return Listener(chosen, chip, keep_spikes)
+    from neuro.keywords.teaching import Taught
+
+    return Listener(chosen, chip, keep_spikes, Taught.load(taught, chosen))
 
 
 def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path | None, shown: Console) -> None:
@@ -234,7 +244,7 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
     for found in detections:
         shown.print(_spelt(found))
     if not detections:
-        shown.print(f"No word heard in {seconds:.1f} s. The spotter knows: {', '.join(listener.spotter.keywords)}.")
+        shown.print(f"No word heard in {seconds:.1f} s. The spotter knows: {', '.join(listener.words)}.")
     if clipped_share(audio) > 0.001:
         shown.print(f"Caution: {100 * clipped_share(audio):.1f} % of the samples are at full scale; record more softly.")
     for line in _account_lines(account, listener):
@@ -245,7 +255,7 @@ def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path |
 
         frames = [part for part in parts if part.account.steps]
         shares = np.concatenate([part.posteriors for part in frames])
-        curves = {word: shares[:, i] for i, word in enumerate(listener.spotter.keywords)}
+        curves = {word: shares[:, i] for i, word in enumerate(listener.words)}
         marks = [(found.word, found.at_s) for found in detections]
         spikes = np.concatenate([part.spikes for part in frames])
         write_text(figure, heard(audio, rate, spikes, listener.spotter.features.hop / rate, curves, marks))
@@ -259,7 +269,7 @@ def _at_the_microphone(listener: Listener, shown: Console) -> None:
 
     rate = listener.spotter.features.rate
     account = ChipUse()
-    shown.print(f"Listening for {', '.join(listener.spotter.keywords)}. Ctrl-C ends.")
+    shown.print(f"Listening for {', '.join(listener.words)}. Ctrl-C ends.")
     with suppress(KeyboardInterrupt):
         for block in microphone(rate, rate // 4):
             heard = listener.hear(block)

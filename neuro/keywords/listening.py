@@ -23,10 +23,13 @@ from neuro.keywords.evaluation import Floats64, posteriors
 from neuro.keywords.features import Floats, advance
 from neuro.keywords.spotter import Spotter
 from neuro.keywords.streaming import StreamNetwork, stream
+from neuro.keywords.teaching import KNOWN, SUM, WORDS, Taught
+from neuro.network import Network
 
 SMOOTH_S = 0.16
 HOLD_S = 0.24  # a word must stay the likeliest for so long
 QUIET_S = 0.5  # after a word, before the next one counts
+SHARE_EACH = 5.0  # what a taught word's score beyond its threshold adds to its share
 MOST_FRAMES = 64  # that the network takes in one call
 
 
@@ -51,11 +54,13 @@ class Chunk:
 
 @dataclass(slots=True)
 class Listener:
-    """A spotter on a chip that takes a stream of audio: call `hear` with pieces of audio, `finish` at the end."""
+    """A spotter on a chip that takes a stream of audio: call `hear` with pieces of audio, `finish` at the end. With `taught`,
+    words that this spotter has learned are heard too; a score at its threshold counts as a posterior at the spotter's."""
 
     spotter: Spotter
     chip: Chip
     keep_spikes: bool = False
+    taught: Taught | None = None
     hearing: StreamNetwork = field(init=False)
     placement: Placement = field(init=False)
     _session: Session = field(init=False)
@@ -67,24 +72,34 @@ class Listener:
     _quiet_until: int = 0
 
     def __post_init__(self) -> None:
-        self.hearing = stream(self.spotter.network)
-        self.placement = _placed(self.hearing, self.chip)
-        self._session = open_session(self.hearing.network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
+        self.hearing = self.taught.hearing if self.taught else stream(self.spotter.network)
+        network = self.taught.network.fixed() if self.taught else self.hearing.network
+        self.placement = _placed(network, self.chip)
+        self._session = open_session(network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
         self._account = Account(self.placement, MOST_FRAMES)
         settings, window = self.spotter.features, self.hearing.window
-        self._recent = np.zeros((max(1, round(SMOOTH_S * settings.frames_per_s)) - 1, len(self.spotter.classes)))
+        self._recent = np.zeros((max(1, round(SMOOTH_S * settings.frames_per_s)) - 1, self._columns))
         silence, self._tail = advance(settings, np.zeros(0, np.float32), np.zeros(settings.samples(window), np.float32))
         for _ in self._ran(silence):
             pass
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that can be heard: the spotter's own, then those that it has been taught."""
+        return self.spotter.keywords + (self.taught.words if self.taught else ())
+
+    @property
+    def _columns(self) -> int:
+        """Of shares: words, then what is no word."""
+        return len(self.spotter.classes) + len(self.words) - len(self.spotter.keywords)
+
     def hear(self, samples: NDArray[Any]) -> Chunk:
         """Take samples (n,) at the spotter's rate, any number of them."""
         frames, self._tail = advance(self.spotter.features, self._tail, samples)
-        shares = np.zeros((0, len(self.spotter.classes)))
+        shares = np.zeros((0, self._columns))
         spikes, account = [], ChipUse()
         for run in self._ran(frames):
-            assert run.logits_by_step is not None
-            shares = np.concatenate([shares, posteriors(run.logits_by_step[0])])
+            shares = np.concatenate([shares, self._shares(run)])
             account = account + self._account.of(run)
             if self.keep_spikes:
                 spikes.append(np.concatenate([np.abs(block[0]).astype(np.uint8) for block in run.raster.values()], axis=1))
@@ -103,7 +118,19 @@ class Listener:
         """What the network did with features (frames, size), part by part."""
         messages = self.hearing.messages(self.spotter.normalisation(frames))
         for start in range(0, len(messages), MOST_FRAMES):
-            yield self._session.step(messages[start : start + MOST_FRAMES])
+            part = messages[start : start + MOST_FRAMES]
+            others = {p.name: np.zeros((len(part), p.size), np.int32) for p in self._session.network.sources[1:]}
+            yield self._session.step({self._session.network.sources[0].name: part, **others})
+
+    def _shares(self, run: Run) -> Floats64:
+        """Posteriors (frames, columns) of the classes, with the scores of taught words among them."""
+        assert run.logits_by_step is not None
+        shares, keywords = posteriors(run.logits_by_step[0]), len(self.spotter.keywords)
+        if self.taught is None:
+            return shares
+        near = self.taught.nearness({name: run.raster[name][0] for name in (WORDS, KNOWN, SUM)})
+        new = np.clip(self.spotter.threshold + SHARE_EACH * (near - np.array(self.taught.thresholds)), 0, 1)
+        return np.concatenate([shares[:, :keywords], new, shares[:, keywords:]], axis=1)
 
     def _smoothed(self, shares: Floats64) -> Floats64:
         """Means over the last frames, added up in the same order however the audio was cut."""
@@ -118,14 +145,19 @@ class Listener:
     def _detect(self, shares: Floats64) -> tuple[Detection, ...]:
         """Words at the peak of their posterior, once nothing likelier has come for `HOLD_S`."""
         found, hold, quiet = [], *(round(s * self.spotter.features.frames_per_s) for s in (HOLD_S, QUIET_S))
+        own = len(self.spotter.keywords)
+        new = shares[:, own : len(self.words)]
+        if new.size:  # a taught word that passes its threshold is heard, whatever the spotter thinks of it
+            shares = np.where(np.max(new, axis=1, keepdims=True) >= self.spotter.threshold, 0.0, shares)
+            shares[:, own : len(self.words)] = new
         best, share = shares.argmax(axis=1), shares.max(axis=1)
         for row, step in enumerate(range(self._step, self._step + len(shares))):
-            keyword = best[row] < len(self.spotter.keywords) and share[row] >= self.spotter.threshold
+            keyword = best[row] < len(self.words) and share[row] >= self.spotter.threshold
             if keyword and step >= self._quiet_until and (self._peak is None or share[row] > self._peak[2]):
                 self._peak = (step, int(best[row]), float(share[row]))
             if self._peak is not None and step >= self._peak[0] + hold:
                 at, word, reached = self._peak
-                found.append(Detection(self.spotter.classes[word], self._middle_s(at), reached))
+                found.append(Detection(self.words[word], self._middle_s(at), reached))
                 self._peak, self._quiet_until = None, at + quiet
         return tuple(found)
 
@@ -136,9 +168,9 @@ class Listener:
         return max(0.0, (last - self.hearing.window / 2) * settings.hop / settings.rate + settings.window / 2 / settings.rate)
 
 
-def _placed(hearing: StreamNetwork, chip: Chip) -> Placement:
+def _placed(network: Network, chip: Chip) -> Placement:
     try:
-        return place(hearing.network, chip)
+        return place(network, chip)
     except FitError as error:
         raise FitError(error.where, error.fact, "Listen on a chip with graded messages and room, such as loihi2") from None
 

@@ -1,13 +1,15 @@
 """Teaching: a spotter that learns further words from a few recordings, on the emulated chip, one recording after the other.
 
-The spotter's body stays as it is. What its last layer reads, the mean of the last frames of every channel, is sent as payloads
-above and below the channel's usual value; in each lesson the weights of a new word move towards them, as
-`neuro.learning.prototype` says; a recording's score is its payloads times these weights over their sum. Knows spotters and chips.
+The spotter's body stays as it is. The means over time of the channels of some of its layers are sent, through a matrix that makes
+them as little correlated within a word as possible, as payloads above and below the usual value; in each lesson the weights of a
+new word move towards them, as `neuro.learning.prototype` says. A recording's score is how near its payloads are to these weights,
+less half of how near they are to the nearest word that the spotter knows. Knows spotters and chips.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from typing import Any
 
@@ -20,37 +22,61 @@ from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
-from neuro.files import read_tensors
 from neuro.keywords.spotter import Spotter
 from neuro.keywords.streaming import StreamNetwork, stream
 from neuro.learning.ready import prototype
 from neuro.learning.rule import LONGEST_EPOCH
 from neuro.network import Network, Population
 from neuro.neurons import Graded, Source
-from neuro.projections import Dense, Sparse
+from neuro.projections import Dense
 
 SHIPPED = "ten_words_pooled.safetensors"
-POOL, WORDS, SUM, TEACHER = "pool", "words", "sum", "teacher"
+POOL, WORDS, KNOWN, SUM, TEACHER = "pool", "words", "known", "sum", "teacher"
 WHOLE = 32  # what the teacher sends for a lesson that replaces all that was known of a word
-STEP_SHARE = 0.4  # of a channel's unit, averaged over the frames, is a payload of 1
+NEAREST_KNOWN = 0.5  # what the nearest known word takes from a score
 MOST_PAYLOAD = (1 << 24) - 1
 FALSE_ALARMS = 0.02
+NEVER = 1.0  # no score is larger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pooled:
-    """What the channels before a spotter's last layer do: their means (channels,), and payloads (clips, 2 channels) of recordings
-    of other words, by which the threshold of a new word is chosen."""
+    """How a spotter's body is read, and what is known of recordings.
 
+    Sums over time of all channels of `layers`, one layer after the other, are multiplied by `matrix` (channels, outputs);
+    `means` (outputs,) is what that gives on average, `divisor` by how much of it a payload rises by 1. others (clips, 2 outputs):
+    payloads of recordings of other words, by which the threshold of a new one is chosen; known (2 outputs, words): weights of
+    the words that the spotter knows.
+    """
+
+    layers: tuple[str, ...]
+    matrix: NDArray[np.int64]
     means: NDArray[np.int64]
+    divisor: int
     others: NDArray[np.int64]
+    known: NDArray[np.int64]
+
+    def save(self, path: Any) -> None:
+        """Write it into one file."""
+        save_parts({part.name: getattr(self, part.name) for part in fields(self)}, path, "pooled channels")
+
+    @staticmethod
+    def load(path: Any) -> Pooled:
+        """Read a file that `save` wrote."""
+        parts = load_parts(path, "pooled channels")
+        wide: dict[str, Any] = {
+            name: part.astype(np.int64) if isinstance(part, np.ndarray) else part for name, part in parts.items()
+        }
+        try:
+            return Pooled(**wide)
+        except TypeError as error:
+            raise FormatError(str(path), f"it holds no pooled channels ({error})", "Make them again") from None
 
 
 def shipped_pooled() -> Pooled:
-    """Those of the shipped spotter, made by `python benchmarks/keywords_learning.py --pooled`."""
+    """That of the shipped spotter, made by `python benchmarks/keywords_learning.py --pooled`."""
     with resources.as_file(resources.files("neuro.keywords").joinpath(SHIPPED)) as path:
-        tensors = read_tensors(path)
-    return Pooled(tensors["means"].astype(np.int64), tensors["others"].astype(np.int64))
+        return Pooled.load(path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +99,8 @@ class Taught:
             fact = f"{known[0]!r} is known already" if known else "there are none"
             raise UsageError("words to learn", fact, "Name new words, each once")
         hearing = stream(spotter.network)
-        return Taught(_learner(hearing, len(words), pooled), spotter, hearing, words, (0,) * len(words), (1.0,) * len(words))
+        network = _learner(spotter, hearing, len(words), pooled)
+        return Taught(network, spotter, hearing, words, (0,) * len(words), (NEVER,) * len(words))
 
     @property
     def steps(self) -> int:
@@ -117,9 +144,15 @@ class Taught:
         learned = next(p for p in self.network.projections if p.rule is not None)
         return np.asarray(learned.weights, np.int64)
 
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """The weights of the words that the spotter knows, (payloads, words)."""
+        return np.asarray(self.network.into(KNOWN)[0].stored_weights, np.int64)
+
     def _thresholds(self, pooled: Pooled) -> tuple[float, ...]:
-        scores = score(pooled.others, self.weights)
-        return tuple(float(np.quantile(column, 1 - FALSE_ALARMS)) for column in scores.T)
+        scores = score(pooled.others, self.weights, self.known)
+        known = zip(self.lessons, scores.T, strict=True)
+        return tuple(float(np.quantile(column, 1 - FALSE_ALARMS)) if lessons else NEVER for lessons, column in known)
 
     def payloads(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
         """What reaches the synapses at the end of each recording, (clips, payloads), as the network computes it."""
@@ -132,9 +165,14 @@ class Taught:
         """Scores (clips, words), from the messages that the network sends at the end of each recording."""
         network, source = self.network.fixed(), self.network.sources[0].name
         inputs = {source: self.messages(clips), TEACHER: np.zeros((len(clips), 1, len(self.words)), np.int32)}
-        record = (f"raster:{WORDS}", f"raster:{SUM}")
+        record = tuple(f"raster:{name}" for name in (WORDS, KNOWN, SUM))
         raster = run(network, inputs, timesteps=self.steps, record=record, threads=threads).raster
-        return np.asarray(raster[WORDS][:, -1] / np.maximum(1, raster[SUM][:, -1]), np.float64)
+        return self.nearness({name: block[:, -1] for name, block in raster.items()})
+
+    def nearness(self, sent: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Scores (rows, words) from what the populations WORDS, KNOWN and SUM send, (rows, neurons) each."""
+        new, known, total = (sent[name].astype(np.int64) for name in (WORDS, KNOWN, SUM))
+        return _nearness(new, known, total[:, 0], self.weights, self.known)
 
     def heard(self, clips: NDArray[Any], *, threads: int | None = None) -> tuple[str, ...]:
         """The word of each recording: a taught one whose score passes its threshold, the farthest above, or the spotter's own."""
@@ -154,45 +192,64 @@ class Taught:
         """Read a file that `save` wrote for this spotter; anything else is a FormatError."""
         parts = load_parts(path, "taught words")
         try:
-            return Taught(spotter=spotter, hearing=stream(spotter.network), **parts)
-        except (TypeError, NeuroError) as error:
+            taught = Taught(spotter=spotter, hearing=stream(spotter.network), **parts)
+            if {POOL, TEACHER, WORDS, KNOWN, SUM} - {p.name for p in taught.network.populations}:
+                raise InputError("taught words", "an earlier version wrote them", "Teach them again")
+            return taught
+        except (TypeError, AttributeError, NeuroError) as error:
             raise FormatError(str(path), f"it holds no taught words ({error})", "Teach them again") from None
 
 
-def score(payloads: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Payloads (clips, n) times weights (n, words), over the sum of the payloads."""
-    return np.asarray(payloads @ weights / np.maximum(1, payloads.sum(axis=1))[:, None], np.float64)
+def score(payloads: NDArray[np.int64], weights: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Scores (clips, words) of payloads (clips, n) by the weights (n, words) of new words and of those that are known."""
+    return _nearness(payloads @ weights, payloads @ known, payloads.sum(axis=1), weights, known)
+
+
+def _nearness(new: Any, known: Any, total: Any, weights: Any, known_weights: Any) -> NDArray[np.float64]:
+    """Products with weights, each over the length of the weights, and over the sum (clips,) of the payloads."""
+    lengths = [np.maximum(1.0, np.sqrt((w.astype(np.float64) ** 2).sum(axis=0))) for w in (weights, known_weights)]
+    nearest = (known / lengths[1]).max(axis=1, initial=0.0)
+    return np.asarray((new / lengths[0] - NEAREST_KNOWN * nearest[:, None]) / np.maximum(1, total)[:, None], np.float64)
 
 
 def _steps(hearing: StreamNetwork) -> int:
     return hearing.window + hearing.latency + 1
 
 
-def _learner(hearing: StreamNetwork, words: int, pooled: Pooled) -> Network:
-    """The stream network, its last layer's inputs as payloads, and synapses from them to each new word."""
+def _learner(spotter: Spotter, hearing: StreamNetwork, words: int, pooled: Pooled) -> Network:
+    """The stream network, sums over its layers' frames as payloads, and synapses from them to each new word."""
     network, steps = hearing.network, _steps(hearing)
     if steps > LONGEST_EPOCH:
         raise UsageError("spotter", f"a recording takes {steps} steps, an epoch {LONGEST_EPOCH}", "Use a shorter window")
-    into = network.into(network.readouts[0].name)
-    body, delays = network[into[0].source], sorted(p.delay for p in into)
-    if pooled.means.shape != (body.size,):
-        raise UsageError("spotter", f"{body.size} channels, {pooled.means.size} means", "Take what belongs to this spotter")
-    frames = delays[-1] - delays[0] or 1
-    means = np.concatenate([-pooled.means, pooled.means]) * frames
-    neuron = Graded(max(1, round(frames * STEP_SHARE)), bias=means.astype(np.int32), hold_input=True)
-    channels = np.arange(body.size)
-    pairs = np.tile(channels, 2), np.arange(2 * body.size)
-    signs = np.repeat([1, -1], body.size)
-    halves = [Sparse(body.name, POOL, (*pairs, signs), delay=delays[0])]
-    halves += [Sparse(body.name, POOL, (*pairs, -signs), delay=delays[-1])] if len(delays) > 1 else []
+    outputs = pooled.matrix.shape[1]
+    bias = np.concatenate([-pooled.means, pooled.means]).astype(np.int32)
     rule = replace(prototype(TEACHER, 0, sign="excitatory"), epoch=steps)
-    size = 2 * body.size
     populations = (
-        Population(POOL, (size,), neuron),
+        Population(POOL, (2 * outputs,), Graded(pooled.divisor, bias=bias, hold_input=True)),
         Population(TEACHER, (words,), Source(levels=127)),
         Population(WORDS, (words,), Graded(1, MOST_PAYLOAD)),
+        Population(KNOWN, (pooled.known.shape[1],), Graded(1, MOST_PAYLOAD)),
         Population(SUM, (1,), Graded(1, MOST_PAYLOAD)),
     )
-    learning = Dense(POOL, WORDS, np.zeros((size, words), np.int32), rule=rule)
-    added = (*halves, learning, Dense(POOL, SUM, np.ones((size, 1), np.int32)))
+    added = (
+        *_pools(spotter, hearing, pooled),
+        Dense(POOL, WORDS, np.zeros((2 * outputs, words), np.int32), rule=rule),
+        Dense(POOL, KNOWN, pooled.known.astype(np.int32)),
+        Dense(POOL, SUM, np.ones((2 * outputs, 1), np.int32)),
+    )
     return Network((*network.populations, *populations), (*network.projections, *added), notes=network.notes)
+
+
+def _pools(spotter: Spotter, hearing: StreamNetwork, pooled: Pooled) -> Iterator[Dense]:
+    """From each layer that is read, its frames as they come and, negated, as they leave the window; all at the same time."""
+    names = [p.name for p in hearing.network.populations]
+    channels = [hearing.network[name].size for name in pooled.layers if name in names]
+    if len(channels) < len(pooled.layers) or sum(channels) != len(pooled.matrix):
+        fact = f"{sum(channels)} channels in layers {', '.join(pooled.layers)}, a matrix for {len(pooled.matrix)}"
+        raise UsageError("spotter", fact, "Take what belongs to this spotter")
+    last = names.index(hearing.network.into(hearing.network.readouts[0].name)[0].source)
+    for name, part in zip(pooled.layers, np.split(pooled.matrix, np.cumsum(channels)[:-1]), strict=True):
+        weights = np.concatenate([part, -part], axis=1).astype(np.int32)
+        delay, frames = 1 + last - names.index(name), int(spotter.network[name].shape[1])
+        yield Dense(name, POOL, weights, delay=delay)
+        yield Dense(name, POOL, -weights, delay=delay + frames)
