@@ -23,6 +23,7 @@ from neuro.neurons import IntegrateAndFire, Neuron, SignedIntegrateAndFire
 from neuro.projections import Projection
 
 Tensor = torch.Tensor
+_TOGETHER = 2**21  # values of several steps that go through a projection at once: calls have a price, and so has memory
 _FLOATS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -77,10 +78,14 @@ def charges(part: Part) -> Tensor:
         bound = part.neurons[p.source].largest_value(part.timesteps if part.lossless else 1)
         incoming.append((carrier(p, tuple(frames.shape[2:]), target, frames, bound), frames))
     steps, kind = max(len(frames) for _, frames in incoming), exact_in(sum(c.largest for c, _ in incoming))
-    result = torch.empty((steps, incoming[0][1].shape[1], *target), dtype=kind)
-    for t, total in enumerate(result):
-        for i, (one, frames) in enumerate(incoming):
-            brought = one.bring(frames[min(t, len(frames) - 1)].to(kind), kind)
+    samples = incoming[0][1].shape[1]
+    result = torch.empty((steps, samples, *target), dtype=kind)
+    for i, (one, frames) in enumerate(incoming):
+        together = max(1, _TOGETHER // max(frames[0].numel(), result[0].numel()))
+        for t in range(0, len(frames), together):
+            some = frames[t : t + together]
+            brought = one.bring(some.flatten(0, 1).to(kind), kind).reshape(len(some), samples, *target)
+            total = result[t : t + together] if len(frames) == steps else result  # one frame: the same at every step
             total.add_(brought) if i else total.copy_(brought)
     return result
 

@@ -21,7 +21,7 @@ from neuro.compiling import tell
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OLD_S = 3600.0  # of machine code that no index names: another process may be about to name it
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
@@ -93,12 +93,12 @@ def inner(function: F) -> F:
 
     Not merged into them by numba (`inline="always"`): copying its representation takes longer than all of LLVM.
     """
-    return cast(F, njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    return cast(F, njit(**_OPTIONS, no_cpython_wrapper=True)(function))
 
 
 def addressed(function: F) -> F:
     """The same as `compiled` for a function that is called only by its address."""
-    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return compiled(function, no_cpython_wrapper=True)
 
 
 def recompiled(function: F) -> F:

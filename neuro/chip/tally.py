@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.compiled import compiled
+from neuro.compiled import compiled, inner
 
 Ints = NDArray[np.int64]
 
@@ -41,7 +41,7 @@ class TallySums(NamedTuple):
     loads: NDArray[np.signedinteger[Any]]  # (samples apart, steps, links)
 
 
-@compiled
+@inner
 def _add_all(k: int, n: int, t: int, table: ClassTable, sums: TallySums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.totals[t, table.rows[k], 0] += n
@@ -54,7 +54,7 @@ def _add_all(k: int, n: int, t: int, table: ClassTable, sums: TallySums) -> None
         sums.links[table.links[j]] += n * table.loads[j]
 
 
-@compiled
+@inner
 def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: TallySums) -> None:
     first, last = table.packet_starts[k], table.packet_starts[k + 1]
     sums.each[s, t, table.rows[k], 0] += n
@@ -68,13 +68,13 @@ def _add_each(k: int, n: int, s: int, t: int, table: ClassTable, sums: TallySums
             sums.far[s, t, h] = table.far[k, h]
 
 
-@compiled
+@inner
 def _add_visits(k: int, n: int, s: int, t: int, table: ClassTable, sums: TallySums) -> None:
     """Synops count in `totals` at the step of their arrival, in `each` at the step of sending, when the core does the work."""
     for j in range(table.packet_starts[k], table.packet_starts[k + 1]):
         row = table.packet_rows[j]
         for v in range(table.visit_starts[j], table.visit_starts[j + 1]):
-            p, form, synops = table.visits[v]
+            p, form, synops = table.visits[v, 0], table.visits[v, 1], table.visits[v, 2]
             arrival = t + table.windows[p, 0]
             if table.windows[p, 1] <= arrival < table.windows[p, 2]:
                 sums.totals[arrival, row, 3 + form] += n * synops

@@ -3,6 +3,9 @@
 All state lies in one array of integers, `m`, in regions whose beginnings the DrainLayout names: compiled code passes one array
 from function to function at no cost, many at a high one. Knows integers, nothing else.
 
+What costs time to compile is left out: slices assigned to slices bring numba's error messages with them (4 s), and a constant as
+an argument is a type of its own, for which a function is compiled once more.
+
 Ports (inputs of routers) and outputs share numbers: link l of fabric f leaves tile t as l = (f * tiles + t) * 4 + direction
 (east, west, south, north) and feeds port l. Behind the links come, among ports, one for each fabric and local port; among
 outputs, the local ports. A port queues packets by slot, the output they want: 4 directions, then the local ports of the tile.
@@ -15,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neuro.chip.packets.grid import Grid, Ints, Packets
-from neuro.compiled import compiled
+from neuro.compiled import compiled, inner
 
 WHEEL = 1 << 13  # buckets, one a tick; a turn of the wheel holds the events of as many ticks
 TURNS = 1 << 12  # lists of events of later turns
@@ -59,7 +62,7 @@ class DrainLayout(NamedTuple):
     size: int
 
 
-@compiled
+@inner
 def _layout(grid: Grid, packets: int) -> DrainLayout:
     tiles, slots = grid.width * grid.height, 4 + grid.local_ports
     links, local_ports = grid.fabrics * tiles * 4, tiles * grid.local_ports
@@ -99,7 +102,7 @@ def _layout(grid: Grid, packets: int) -> DrainLayout:
     )  # fmt: skip
 
 
-@compiled
+@inner
 def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
     """Put an output that will look for a packet at m[due] into its bucket, or into the list of a later turn."""
     tick = m[at.due + output]
@@ -111,7 +114,7 @@ def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
         m[at.busy + bucket // BLOCK] += 1
 
 
-@compiled
+@inner
 def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
     """The same for a packet that will stand in a port at m[when]."""
     tick = m[at.when + packet]
@@ -123,7 +126,7 @@ def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
         m[at.busy + bucket // BLOCK] += 1
 
 
-@compiled
+@inner
 def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
     if m[at.due + output] < 0:
@@ -131,14 +134,14 @@ def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
         _push_wake(m, at, output)
 
 
-@compiled
+@inner
 def _arrives(m: Ints, at: DrainLayout, packet: int, port: int, tick: int) -> None:
     """A packet will stand in a port at some tick."""
     m[at.port + packet], m[at.when + packet] = port, tick
     _push_arrival(m, at, packet)
 
 
-@compiled
+@inner
 def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
     m[at.clock] = turn
@@ -157,7 +160,7 @@ def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     return True
 
 
-@compiled
+@inner
 def _router(grid: Grid, at: DrainLayout, port: int) -> int:
     """Fabric * tiles + tile of the router that a port belongs to."""
     if port >= at.links:
@@ -167,7 +170,7 @@ def _router(grid: Grid, at: DrainLayout, port: int) -> int:
     return port // 4 + step
 
 
-@compiled
+@inner
 def _slot(grid: Grid, tile: int, local_port: int) -> int:
     """The output that a packet for a local port wants at a tile: along x, then along y, then the local port."""
     target = local_port // grid.local_ports
@@ -179,7 +182,7 @@ def _slot(grid: Grid, tile: int, local_port: int) -> int:
     return 4 + local_port % grid.local_ports
 
 
-@compiled
+@inner
 def _queue(m: Ints, at: DrainLayout, grid: Grid, packet: int, port: int, now: int) -> None:
     """A packet stands in a port and asks for its output."""
     router, receiver = _router(grid, at, port), m[at.receiver + packet]
@@ -196,7 +199,7 @@ def _queue(m: Ints, at: DrainLayout, grid: Grid, packet: int, port: int, now: in
     _wake(m, at, output, max(now, m[at.free + output]))
 
 
-@compiled
+@inner
 def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> None:
     """The packets next in line enter their sender's port, while it has room and they are ready; fabrics take turns."""
     while m[at.line + local_port] >= 0:
@@ -212,7 +215,7 @@ def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> N
         _queue(m, at, grid, packet, port, now)
 
 
-@compiled
+@inner
 def _input_of(grid: Grid, at: DrainLayout, port: int, slot: int) -> int:
     """The number of a port among the inputs of an output: links by direction, then the local ports of all fabrics."""
     if port < at.links:
@@ -222,7 +225,7 @@ def _input_of(grid: Grid, at: DrainLayout, port: int, slot: int) -> int:
     return i + fabric * at.slots if slot >= 4 else i
 
 
-@compiled
+@inner
 def _port_of(grid: Grid, at: DrainLayout, router: int, i: int) -> int:
     """The port of a router that is its input i."""
     if i >= 4:
@@ -231,7 +234,7 @@ def _port_of(grid: Grid, at: DrainLayout, router: int, i: int) -> int:
     return (router + step) * 4 + i
 
 
-@compiled
+@inner
 def _lowest(bits: int) -> int:
     """The place of the lowest bit."""
     place = 0
@@ -241,7 +244,7 @@ def _lowest(bits: int) -> int:
     return place
 
 
-@compiled
+@inner
 def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> int:
     """The queue that an output serves: packets on their way before new ones, the ports in turn."""
     asking = m[at.asking + output]
@@ -263,7 +266,7 @@ def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> int:
     )
 
 
-@compiled
+@inner
 def _is_across(grid: Grid, tile: int, direction: int) -> bool:
     """Whether a link leads to another chip."""
     if direction < 2:
@@ -271,7 +274,7 @@ def _is_across(grid: Grid, tile: int, direction: int) -> bool:
     return (tile // grid.width + 3 - direction) % grid.chip_height == 0
 
 
-@compiled
+@inner
 def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     """An output takes the packet whose turn it is, if the next port has room. Returns 1 for a packet delivered."""
     if m[at.asking + output] == 0 or (output < at.links and m[at.held + output] >= grid.buffer):
@@ -303,7 +306,7 @@ def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     return 1 if output >= at.links else 0
 
 
-@compiled
+@inner
 def _arrive(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> None:
     """Packets that arrive in this tick join their queues."""
     packet = m[at.arrivals + bucket]
@@ -318,7 +321,7 @@ def _arrive(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> None
         packet = following
 
 
-@compiled
+@inner
 def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> int:
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
     done = 0
@@ -331,15 +334,16 @@ def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> i
     return done
 
 
-@compiled
+@inner
 def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, count: int) -> None:
     """An empty mesh, and the packets in line before their routers."""
     m[at.turn : at.due] = 0
     m[at.clock] = 0
-    m[at.sender : at.sender + count] = packets.sender[low : low + count]
-    m[at.receiver : at.receiver + count] = packets.receiver[low : low + count]
-    m[at.ready : at.ready + count] = packets.ready[low : low + count]
-    m[at.work : at.work + count] = packets.work[low : low + count]
+    for packet in range(count):
+        m[at.sender + packet] = packets.sender[low + packet]
+        m[at.receiver + packet] = packets.receiver[low + packet]
+        m[at.ready + packet] = packets.ready[low + packet]
+        m[at.work + packet] = packets.work[low + packet]
     for packet in range(count - 1, -1, -1):
         sender = m[at.sender + packet]
         m[at.after + packet] = m[at.line + sender]
@@ -353,13 +357,13 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
         sender = m[at.sender + packet]
         if m[at.sent + sender]:  # each sender's line once: the first that is not ready keeps the others waiting
             m[at.sent + sender] = 0
-            _enter(m, at, grid, sender, 0)
+            _enter(m, at, grid, sender, np.int64(0))
 
 
-@compiled
+@inner
 def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
-    now = 0
+    now = np.int64(0)
     while count:
         bucket = now % WHEEL
         if m[at.busy + bucket // BLOCK] == 0:
@@ -378,7 +382,7 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
 @compiled
 def drain_steps(grid: Grid, packets: Packets, makespan: Ints, delivered: Ints, loads: Ints, peaks: Ints) -> None:
     """Drain every step of `packets`; fills makespan (steps,), delivered (packets,), loads and peaks (links,)."""
-    most = 0
+    most = np.int64(0)
     for step in range(len(makespan)):
         most = max(most, packets.starts[step + 1] - packets.starts[step])
     at = _layout(grid, most)
@@ -390,8 +394,8 @@ def drain_steps(grid: Grid, packets: Packets, makespan: Ints, delivered: Ints, l
         low, count = packets.starts[step], packets.starts[step + 1] - packets.starts[step]
         _begin(m, at, grid, packets, low, count)
         _drain(m, at, grid, count)
-        delivered[low : low + count] = m[at.delivered : at.delivered + count]
-        if count:
-            makespan[step] = delivered[low : low + count].max()
-    loads[:] = m[at.loads : at.loads + at.links]
-    peaks[:] = m[at.peaks : at.peaks + at.links]
+        for packet in range(count):
+            delivered[low + packet] = m[at.delivered + packet]
+            makespan[step] = max(makespan[step], delivered[low + packet])
+    for link in range(at.links):
+        loads[link], peaks[link] = m[at.loads + link], m[at.peaks + link]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neuro.chip.packets.grid import Ints
 from neuro.chip.tally import ClassTable
-from neuro.compiled import compiled
+from neuro.compiled import compiled, inner
 
 Floats = NDArray[np.float64]
 
@@ -43,12 +43,12 @@ def count_packets(offsets: Ints, neurons: NDArray[np.int32], table: ClassTable, 
             counts[cell] += table.packet_starts[k + 1] - table.packet_starts[k]
 
 
-@compiled
+@inner
 def _work(j: int, t: int, table: ClassTable, pace: CoreTimes) -> float:
     """Time for which packet j of a class keeps the receiving core busy."""
     time = pace.axon_in
     for v in range(table.visit_starts[j], table.visit_starts[j + 1]):
-        p, form, synops = table.visits[v]
+        p, form, synops = table.visits[v, 0], table.visits[v, 1], table.visits[v, 2]
         if table.windows[p, 1] <= t + table.windows[p, 0] < table.windows[p, 2]:
             time += synops * pace.synops[form]
     return time

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.compiled import compiled
+from neuro.compiled import compiled, inner
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ class Spots(NamedTuple):
     crossing: float  # what a step from chip to chip counts for, in hops
 
 
-@compiled
+@inner
 def distance(spots: Spots, a: int, b: int) -> float:
     """Hops between two spots, crossings counted for more."""
     near = abs(spots.x[a] - spots.x[b]) + abs(spots.y[a] - spots.y[b])
@@ -56,7 +56,7 @@ def total_hops(flows: Flows, spots: Spots, spot: Ints) -> float:
     return total / 2
 
 
-@compiled
+@inner
 def _gain(flows: Flows, spots: Spots, spot: Ints, g: int, to: int, other: int) -> float:
     """Hops that group g saves by moving to a spot, from which group `other` (or -1) comes to its own."""
     saved, here = 0.0, spot[g]
@@ -72,11 +72,11 @@ def _gain(flows: Flows, spots: Spots, spot: Ints, g: int, to: int, other: int) -
     return saved
 
 
-@compiled
-def _random(state: Ints, below: int) -> int:
-    """The next number of a 31-bit linear congruential generator (Park and Miller), below a bound."""
+@inner
+def _random(state: Ints) -> int:
+    """The next number of a 31-bit linear congruential generator (Park and Miller)."""
     state[0] = state[0] * 48271 % 2147483647
-    return int(state[0] % below)
+    return int(state[0])
 
 
 @compiled
@@ -92,17 +92,17 @@ def anneal(flows: Flows, spots: Spots, spot: Ints, steps: int, hot: float, cold:
     heat = hot
     for _ in range(steps):
         heat *= cooling
-        g = _random(state, groups)
-        to = _random(state, places)
+        g = _random(state) % groups
+        to = _random(state) % places
         links = flows.starts[g + 1] - flows.starts[g]
-        if links and _random(state, 2):  # beside a group that it exchanges packets with
-            near = spot[flows.others[flows.starts[g] + _random(state, links)]]
-            to = min(max(near + _random(state, 17) - 8, 0), places - 1)
+        if links and _random(state) % 2:  # beside a group that it exchanges packets with
+            near = spot[flows.others[flows.starts[g] + _random(state) % links]]
+            to = min(max(near + _random(state) % 17 - 8, 0), places - 1)
         other = holder[to]
         if to == spot[g]:
             continue
         gain = _gain(flows, spots, spot, g, to, other)
-        if gain >= 0 or np.exp(gain / heat) * 1000000 > _random(state, 1000000):
+        if gain >= 0 or np.exp(gain / heat) * 1000000 > _random(state) % 1000000:
             holder[spot[g]], holder[to] = other, g
             if other >= 0:
                 spot[other] = spot[g]
