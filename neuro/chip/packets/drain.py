@@ -13,7 +13,7 @@ outputs, the local ports. A port queues packets by slot, the output they want: 4
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -337,6 +337,7 @@ def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> i
 @inner
 def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, count: int) -> None:
     """An empty mesh, and the packets in line before their routers."""
+    begin: Any = np.int64(0)
     m[at.turn : at.due] = 0
     m[at.clock] = 0
     for packet in range(count):
@@ -357,13 +358,13 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
         sender = m[at.sender + packet]
         if m[at.sent + sender]:  # each sender's line once: the first that is not ready keeps the others waiting
             m[at.sent + sender] = 0
-            _enter(m, at, grid, sender, np.int64(0))
+            _enter(m, at, grid, sender, begin)
 
 
 @inner
 def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
-    now = np.int64(0)
+    now: Any = np.int64(0)
     while count:
         bucket = now % WHEEL
         if m[at.busy + bucket // BLOCK] == 0:
@@ -382,7 +383,7 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
 @compiled
 def drain_steps(grid: Grid, packets: Packets, makespan: Ints, delivered: Ints, loads: Ints, peaks: Ints) -> None:
     """Drain every step of `packets`; fills makespan (steps,), delivered (packets,), loads and peaks (links,)."""
-    most = np.int64(0)
+    most: Any = np.int64(0)
     for step in range(len(makespan)):
         most = max(most, packets.starts[step + 1] - packets.starts[step])
     at = _layout(grid, most)
