@@ -321,3 +321,38 @@ def test_refresh_that_cannot_meet_is_refused() -> None:
             (neuro.Population("a", (2,), source), neuro.Population("b", (2,), readout)),
             (neuro.OneToOne("a", "b", np.ones(2, int)),),
         )
+
+
+def test_values_with_frames_are_widened_where_rounding_would_cost_the_outputs() -> None:
+    """What has changed since the last frame is small beside the values that it is a difference of."""
+    rng = np.random.default_rng(3)
+    first, weight = rng.normal(size=6).astype(np.float32), rng.normal(size=(8, 6)).astype(np.float32)
+    start = weight @ first / (1 + np.exp(-weight @ first))
+    layers = (
+        neuro.Layer("x", "input", (), (6,)),
+        neuro.Layer("a", "linear", ("x",), (8,), {"weight": weight}),
+        neuro.Layer("f", "function", ("a",), (8,), {}, {"name": "silu", "values": ()}),
+        neuro.Layer("p", "previous", ("f",), (8,), {"start": start}),
+        neuro.Layer("m", "scale", ("p",), (8,), {"factor": np.full(1, -1.0, np.float32)}),
+        neuro.Layer("d", "add", ("f", "m"), (8,)),
+        neuro.Layer("y", "linear", ("d",), (3,), {"weight": rng.normal(size=(3, 8)).astype(np.float32)}),
+    )
+    graph = neuro.Graph(layers)
+    x = first + np.cumsum(rng.normal(size=(24, 12, 6)) / 50, axis=1).astype(np.float32)
+    plain, wide = (converters.convert(graph, x, code="graded", value_bits=bits) for bits in (8, "auto"))
+    truth = logits(graph, x)
+    off = [float(np.sqrt(np.square(made.quantised(x) - truth).mean())) for made in (plain, wide)]
+    assert off[1] < 0.8 * off[0], off
+    assert wide.network["f"].neuron.value_bits > 8 == plain.network["f"].neuron.value_bits
+    assert any(note.startswith("values of more than 8 bits") for note in wide.notes)
+    assert np.array_equal(neuro.run(wide.network, x[:2], engine="reference").frames, wide.quantised(x[:2]))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "modes"])
+def test_what_rounding_is_expected_to_cost_over_frames_is_what_it_costs(kind: str) -> None:
+    graph, x = network(kind), stream(1, 10, 16)
+    made = converters.convert(graph, x, code="graded")
+    truth = logits(graph, x)
+    cost = float(np.sqrt(np.square(made.quantised(x) - truth).mean()) / truth.std())
+    assert made.built.expected is not None
+    assert made.built.expected / 8 < cost < 2 * made.built.expected

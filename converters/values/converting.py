@@ -58,8 +58,8 @@ def value_network(
     framed = framed or graph.has_frames
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
-    noise = None if simple.has_frames else effects(simple, found, flat_frames(simple, samples, framed))
-    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen and not simple.has_frames else ()
+    noise = effects(simple, found, flat_frames(simple, samples, framed))
+    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)

@@ -28,13 +28,14 @@ from converters.values.encoding import Widths, exponents_of, largest_into, reach
 from converters.values.functions import argument_bits, is_tabulated
 from converters.values.populations import Cell, Sum
 from converters.values.ranges import Extent
-from neuro.graph import Graph
+from neuro.graph import Graph, Layer
 from neuro.neurons.tables import value_bounds
 
 Floats = NDArray[np.float64]
 TARGET = 0.05  # error of the outputs that rounding of values may cause, relative to their spread
 MOST_BITS, MOST_ARGUMENT_BITS = 14, 13
 _FEWEST, _MOST_SAMPLES, _PROBES = 8, 48, 2
+_MOST_FRAMES = 32  # of a sample
 _WORK = 2**27  # values of all samples together that are worth computing, beyond the fewest samples
 _HELD = 2**25  # values of all layers, whose gradients may be held at once
 _SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
@@ -54,8 +55,14 @@ class Effects:
 
 
 def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | None:
-    """The effects of noise in every cell's value and in the argument of its function; None for graphs too large to try."""
-    size = sum(int(np.prod(layer.shape)) for layer in graph.layers)
+    """The effects of noise in every cell's value and in the argument of its function; None for graphs too large to try.
+
+    samples (samples, *shape), or one array for each input; of a graph with frames (samples, frames, *shape): noise of every
+    frame then has its effect on the outputs of that frame and of later ones, through what comes back.
+    """
+    reach = next(iter(by_input(graph, samples).values())).shape
+    frames = min(reach[1], _MOST_FRAMES) if graph.has_frames else 1
+    size = sum(int(np.prod(layer.shape)) for layer in graph.layers) * frames
     if size > _HELD:
         return None
     wanted = {name for cell in cells for name in (cell.layer.name, cell.before) if name}
@@ -68,21 +75,23 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
     sizes = _sizes(graph, given)
     outputs = []
     for i in range(len(some)):
-        values, noise = _followed(graph, {name: array[i : i + 1] for name, array in given.items()}, wanted)
-        output = _joined(values, sizes)
+        one = {name: array[i, :frames] if graph.has_frames else array[i : i + 1] for name, array in given.items()}
+        values, noise = _followed(graph, one, wanted)
+        output = torch.cat([_joined(now, sizes) for now in values])
         outputs.append(output.detach().double().numpy())
         for name in wanted:
-            value = values[name].detach()[0].double().numpy()
-            sums[name] += np.stack((value, np.square(value))) / len(some)
+            value = np.stack([now[name].detach()[0].double().numpy() for now in values])
+            sums[name] += np.stack((value, np.square(value))).sum(axis=1) / (len(some) * frames)
+        places = [(name, frame) for frame, added in enumerate(noise) for name in added]
         for probe in range(_PROBES):
             signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1.0
-            kept = probe + 1 < _PROBES
-            slopes = torch.autograd.grad((output * signs).sum(), list(noise.values()), retain_graph=kept, allow_unused=True)
-            for name, slope in zip(noise, slopes, strict=True):
+            kept, at = probe + 1 < _PROBES, [noise[frame][name] for name, frame in places]
+            slopes = torch.autograd.grad((output * signs).sum(), at, retain_graph=kept, allow_unused=True)
+            for (name, frame), slope in zip(places, slopes, strict=True):
                 if slope is not None:
-                    power = np.square(slope[0].double().numpy()) / (len(some) * _PROBES)
+                    power = np.square(slope[0].double().numpy()) / (len(some) * _PROBES * frames)
                     anywhere[name] += power
-                    active[name] += power * (values[name].detach()[0].numpy() != 0)
+                    active[name] += power * (values[frame][name].detach()[0].numpy() != 0)
     spread_ = float(np.concatenate(outputs).var(axis=0).sum())
     variance = {name: np.maximum(squares - np.square(mean), 0) for name, (mean, squares) in sums.items()}
     return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)
@@ -93,6 +102,7 @@ def _sizes(graph: Graph, given: Mapping[str, torch.Tensor]) -> dict[str, float]:
     if len(graph.outputs) == 1:
         return {graph.outputs[0]: 1.0}
     found = evaluate(graph, given, graph.outputs)
+    found = {name: value.flatten(0, 1) if graph.has_frames else value for name, value in found.items()}
     spreads = {name: float(value.double().var(0, unbiased=False).sum().sqrt()) for name, value in found.items()}
     return {name: size or float(found[name].double().square().mean(0).sum().sqrt()) or 1.0 for name, size in spreads.items()}
 
@@ -104,27 +114,40 @@ def _joined(values: Mapping[str, torch.Tensor], sizes: Mapping[str, float]) -> t
     return torch.cat([values[name].reshape(1, -1) / size for name, size in sizes.items()], dim=1)
 
 
-def _followed(
-    graph: Graph, sample: Mapping[str, torch.Tensor], wanted: set[str]
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Every layer's value, and what may be added to those that are wanted: zeros that know their gradient."""
-    values: dict[str, torch.Tensor] = {}
-    noise: dict[str, torch.Tensor] = {}
-    for layer in graph.layers:
-        if layer.op == "input":
-            value = sample[layer.name]
-        elif layer.op == "constant":
-            value = torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
-        else:
-            before = [values[name] for name in layer.inputs]
-            value = apply(layer, before)
-            if layer.op == "quantise":  # rounding passes gradients straight through
-                value = before[0] + (value - before[0]).detach()
-        if layer.name in wanted:
-            noise[layer.name] = torch.zeros_like(value, requires_grad=True)
-            value = value + noise[layer.name]
-        values[layer.name] = value
+_Tensors = dict[str, torch.Tensor]
+
+
+def _followed(graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str]) -> tuple[list[_Tensors], list[_Tensors]]:
+    """In each of some frames (frames, *shape) every layer's value, and what may be added to those that are wanted: zeros that
+    know their gradient."""
+    values: list[_Tensors] = []
+    noise: list[_Tensors] = []
+    for frame in range(len(next(iter(given.values())))):
+        sample = {name: array[frame : frame + 1] for name, array in given.items()}
+        before = values[-1] if values else {}
+        now: _Tensors = {}
+        added: _Tensors = {}
+        for layer in graph.layers:
+            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before)
+            if layer.name in wanted:
+                added[layer.name] = torch.zeros_like(value, requires_grad=True)
+                value = value + added[layer.name]
+            now[layer.name] = value
+        values.append(now)
+        noise.append(added)
     return values, noise
+
+
+def _valued(layer: Layer, now: _Tensors, before: _Tensors) -> torch.Tensor:
+    """A layer's value in a frame; rounding passes gradients straight through."""
+    if layer.op == "constant":
+        return torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
+    if layer.op == "previous":
+        start = torch.tensor(layer.arrays.get("start", np.zeros(1, np.float32))).expand(1, *layer.shape)
+        return before.get(layer.inputs[0], start)
+    given = [now[name] for name in layer.inputs]
+    value = apply(layer, given)
+    return given[0] + (value - given[0]).detach() if layer.op == "quantise" else value
 
 
 def widened(
@@ -151,8 +174,8 @@ def widened(
         cell = made[name]
         argument = part == "argument"
         bits = (cell.argument_bits or argument_bits(cell.layer, cell.fused, cell.bits)) if argument else cell.bits
-        if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS):
-            continue
+        if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS) or (cell.shares and not argument):
+            continue  # what shares the unit of a state has its bits
         more = 0.0 if argument else readers.more(name)
         if more + noise * 0.75 >= 0:
             continue
@@ -168,7 +191,7 @@ def widened(
 
 def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[str, str, float]]:
     """The noise that rounding of a cell's result, and of the argument of its table, brings to the outputs."""
-    if cell.kind in ("input", "readout", "largest") or cell.layer.op == "quantise":
+    if cell.kind in ("input", "readout", "largest", "previous") or cell.layer.op == "quantise":
         return []
     unit = np.broadcast_to(_unit(cell, found), cell.layer.shape)
     parts = [(cell.name, "result", _ROUNDING * float((np.square(unit) * of.active[cell.layer.name]).sum()))]
@@ -277,7 +300,7 @@ def _stored(operator: Operator) -> Any:
 
 
 def _root(cells: Mapping[str, Cell], name: str) -> str:
-    """The cell whose integers another one sends: maxima send those that they read."""
-    while cells[name].kind == "largest":
+    """The cell whose integers another one sends: maxima send those that they read, and so do frames before."""
+    while cells[name].kind in ("largest", "previous"):
         name = cells[name].sources[0]
     return name
