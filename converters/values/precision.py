@@ -57,11 +57,11 @@ class Effects:
 def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | None:
     """The effects of noise in every cell's value and in the argument of its function; None for graphs too large to try.
 
-    samples (samples, *shape); of a graph with frames (samples, frames, *shape): noise of every frame then has its effect on the
-    outputs of that frame and of later ones, through what comes back.
+    samples (samples, *shape), or one array for each input; of a graph with frames (samples, frames, *shape): noise of every
+    frame then has its effect on the outputs of that frame and of later ones, through what comes back.
     """
-    framed = graph.has_frames
-    frames = min(by_input(graph, samples)[graph.inputs[0].name].shape[1], _MOST_FRAMES) if framed else 1
+    reach = next(iter(by_input(graph, samples).values())).shape
+    frames = min(reach[1], _MOST_FRAMES) if graph.has_frames else 1
     size = sum(int(np.prod(layer.shape)) for layer in graph.layers) * frames
     if size > _HELD:
         return None
@@ -75,14 +75,14 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
     sizes = _sizes(graph, given)
     outputs = []
     for i in range(len(some)):
-        sequence = {name: array[i, :frames] if framed else array[i : i + 1] for name, array in given.items()}
-        values, noise = _followed(graph, sequence, wanted)
-        output = torch.cat([_joined(one, sizes) for one in values])
+        one = {name: array[i, :frames] if graph.has_frames else array[i : i + 1] for name, array in given.items()}
+        values, noise = _followed(graph, one, wanted)
+        output = torch.cat([_joined(now, sizes) for now in values])
         outputs.append(output.detach().double().numpy())
         for name in wanted:
-            value = np.stack([one[name].detach()[0].double().numpy() for one in values])
+            value = np.stack([now[name].detach()[0].double().numpy() for now in values])
             sums[name] += np.stack((value, np.square(value))).sum(axis=1) / (len(some) * frames)
-        places = [(name, frame) for frame, one in enumerate(noise) for name in one]
+        places = [(name, frame) for frame, added in enumerate(noise) for name in added]
         for probe in range(_PROBES):
             signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1.0
             kept, at = probe + 1 < _PROBES, [noise[frame][name] for name, frame in places]
@@ -102,6 +102,7 @@ def _sizes(graph: Graph, given: Mapping[str, torch.Tensor]) -> dict[str, float]:
     if len(graph.outputs) == 1:
         return {graph.outputs[0]: 1.0}
     found = evaluate(graph, given, graph.outputs)
+    found = {name: value.flatten(0, 1) if graph.has_frames else value for name, value in found.items()}
     spreads = {name: float(value.double().var(0, unbiased=False).sum().sqrt()) for name, value in found.items()}
     return {name: size or float(found[name].double().square().mean(0).sum().sqrt()) or 1.0 for name, size in spreads.items()}
 
@@ -116,18 +117,18 @@ def _joined(values: Mapping[str, torch.Tensor], sizes: Mapping[str, float]) -> t
 _Tensors = dict[str, torch.Tensor]
 
 
-def _followed(graph: Graph, frames: _Tensors, wanted: set[str]) -> tuple[list[_Tensors], list[_Tensors]]:
-    """In each of some frames of the inputs, (frames, *shape), every layer's value, and what may be added to those that are
-    wanted: zeros that know their gradient."""
+def _followed(graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str]) -> tuple[list[_Tensors], list[_Tensors]]:
+    """In each of some frames (frames, *shape) every layer's value, and what may be added to those that are wanted: zeros that
+    know their gradient."""
     values: list[_Tensors] = []
     noise: list[_Tensors] = []
-    for i in range(len(frames[graph.inputs[0].name])):
-        frame = {name: array[i : i + 1] for name, array in frames.items()}
+    for frame in range(len(next(iter(given.values())))):
+        sample = {name: array[frame : frame + 1] for name, array in given.items()}
         before = values[-1] if values else {}
         now: _Tensors = {}
         added: _Tensors = {}
         for layer in graph.layers:
-            value = _valued(layer, frame, now, before)
+            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before)
             if layer.name in wanted:
                 added[layer.name] = torch.zeros_like(value, requires_grad=True)
                 value = value + added[layer.name]
@@ -137,10 +138,8 @@ def _followed(graph: Graph, frames: _Tensors, wanted: set[str]) -> tuple[list[_T
     return values, noise
 
 
-def _valued(layer: Layer, frame: _Tensors, now: _Tensors, before: _Tensors) -> torch.Tensor:
+def _valued(layer: Layer, now: _Tensors, before: _Tensors) -> torch.Tensor:
     """A layer's value in a frame; rounding passes gradients straight through."""
-    if layer.op == "input":
-        return frame[layer.name]
     if layer.op == "constant":
         return torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
     if layer.op == "previous":
