@@ -144,6 +144,7 @@ def networks(found: Any) -> str:
 def onnx(found: Any) -> str:
     """Random ONNX graphs read by us and run by onnxruntime."""
     titles = {"float": "float", "qdq": "quantised by hand (QDQ)", "static": "quantised by onnxruntime"}
+    titles |= {"values": "that compute with values", "ports": "with several inputs and outputs"}
     rows = []
     for kind, counts in found["kinds"].items():
         wrong = counts.get("DIFFERS", 0)

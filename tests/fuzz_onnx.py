@@ -1,9 +1,10 @@
 """Random ONNX graphs, read by us and run by onnxruntime: equal, or refused by a NeuroError.
 
-`python -m tests.fuzz_onnx --graphs 2000` (make fuzz-onnx) tries new ones and prints what differs with its seed. Four kinds:
+`python -m tests.fuzz_onnx --graphs 2000` (make fuzz-onnx) tries new ones and prints what differs with its seed. Five kinds:
 
 float: operators with random options, opsets 7 to 23. What we read must be what onnxruntime computes.
 values: the same with functions, products, softmax, norms and resizing.
+ports: two inputs and two or three outputs (`tests.onnx_drawn_ports`).
 qdq: the first with quantisers in between. We leave out rounding and keep clips, so what we read must be what onnxruntime computes
     of the file in which every quantiser of activations is a clip (`without_rounding`).
 static: float graphs quantised by onnxruntime.quantization, compared in the same way; and with onnxruntime's integers:
@@ -22,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 
 import converters
-from converters.evaluation import evaluate, logits
+from converters.evaluation import evaluate, logits, outputs
 from neuro.errors import NeuroError
 from neuro.graph import Graph
 from tests.onnx_drawn import Drawn, run
+from tests.onnx_drawn_ports import drawn as drawn_ports
 from tests.onnx_quantised import rounding, without_rounding
 
 CANCELLED = 4e-7  # of the largest value of any layer: a few roundings of float32
@@ -37,6 +40,8 @@ TOLERANCE = 1e-4  # of the outputs' spread, or of their size where that is large
 
 def outcome(seed: int, kind: str, folder: Path) -> str:
     """What came of a random graph: "equal", "refused: ...", or "DIFFERS: ..."; any other error of the reader is raised."""
+    if kind == "ports":
+        return _of_ports(seed, folder)
     drawn = Drawn(seed, kind)
     for _ in range(drawn.whole(1, 9)):
         drawn.grow()
@@ -64,6 +69,21 @@ def outcome(seed: int, kind: str, folder: Path) -> str:
         bound = run(rounding(content, ranks), drawn.x) + TOLERANCE * spread
         beyond = float((np.abs(got - run(content, drawn.x)) / bound).max())
         return "equal" if beyond <= 1 else f"DIFFERS: by {beyond:.2g} of what rounding can do from its integers"
+    return "equal"
+
+
+def _of_ports(seed: int, folder: Path) -> str:
+    """Files with several inputs and outputs, output by output."""
+    content, x, names = drawn_ports(seed)
+    (folder / "drawn.onnx").write_bytes(content)
+    found = outputs(converters.read_onnx(folder / "drawn.onnx"), x)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for name, wanted in zip(names, session.run(list(names), x), strict=True):
+        if name not in found or found[name].shape != wanted.shape:
+            return f"DIFFERS: output {name!r} is not there, or has another shape"
+        off = float(np.abs(found[name] - wanted).max()) / max(float(np.abs(wanted).max()), 1e-3)
+        if off > TOLERANCE:
+            return f"DIFFERS: output {name!r} by {off:.2g} of its size"
     return "equal"
 
 
@@ -109,11 +129,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--graphs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kind", action="append", choices=["float", "qdq", "static", "values"])
+    parser.add_argument("--kind", action="append", choices=["float", "qdq", "static", "values", "ports"])
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
     options = parser.parse_args()
     counts: dict[str, dict[str, int]] = {}
-    for kind in options.kind or ["float", "qdq", "static", "values"]:
+    for kind in options.kind or ["float", "qdq", "static", "values", "ports"]:
         found: Counter[str] = Counter()
         for seed in range(options.seed, options.seed + options.graphs):
             with tempfile.TemporaryDirectory() as folder:
