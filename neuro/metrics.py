@@ -35,9 +35,9 @@ _TRACE_BYTES = 64 << 20  # of potentials that are kept to count their changes
 class NeuroBench:
     """NeuroBench's metrics; operations and updates are per sample.
 
-    footprint_bytes: weights in whole bytes, parameters of neurons in 4 bytes each, potentials. dense: operations if every input
-    were sent and no weight were zero. membrane_updates: potentials that changed from one step to the next, and all at the first
-    step, on the first `membrane_samples` samples. accuracy is None without labels.
+    footprint_bytes: weights and entries of tables in whole bytes, parameters of neurons in 4 bytes each, potentials. dense:
+    operations if every input were sent and no weight were zero. membrane_updates: potentials that changed from one step to the
+    next, and all at the first step, on the first `membrane_samples` samples. accuracy is None without labels.
     """
 
     footprint_bytes: int
@@ -199,7 +199,7 @@ def _membrane_updates(
 
 
 def _footprint(network: Network) -> int:
-    """Bytes of what the network holds: weights, parameters of neurons, potentials."""
+    """Bytes of what the network holds: weights, parameters and tables of neurons, potentials."""
     total = 0
     for p in network.projections:
         stored = p.stored_weights.astype(np.int64)
@@ -208,10 +208,18 @@ def _footprint(network: Network) -> int:
         neuron = population.neuron
         if neuron.is_source:
             continue
-        held = [value for name, value in neuron._values() if name in _PARAMETERS and value is not None]
+        names = _PARAMETERS.union(neuron.per_neuron) if neuron.computes else _PARAMETERS
+        held = [value for name, value in neuron._values() if name in names and value is not None]
         total += _PARAMETER_BYTES * sum(np.size(value) for value in held)
-        total += population.size * _bytes(neuron.potential_bits or 24)
+        words = len(neuron.variables) if neuron.computes else 1
+        total += words * population.size * _bytes(neuron.potential_bits or 24)
+        total += sum(_table_bytes(getattr(neuron, name)) for name in neuron.shared if neuron.computes)
     return total
+
+
+def _table_bytes(table: NDArray[Any] | None) -> int:
+    """Entries of a table, in as many whole bytes as the largest of them takes with its sign."""
+    return 0 if table is None else table.size * _bytes(int(np.abs(table.astype(np.int64)).max()).bit_length() + 1)
 
 
 def _bytes(bits: int) -> int:

@@ -62,6 +62,23 @@ def test_the_footprint_is_the_package_s_but_for_precision() -> None:
     assert found == weights + 1 + parameters + 3 * (64 + 5 + 5)
 
 
+def test_the_footprint_has_tables_and_scales_of_values() -> None:
+    """A table is there once, a multiplier for each neuron that has its own, and what a port holds is a potential more."""
+    x = np.ones((1, 2), np.int64)
+
+    def held(**parameters: object) -> int:
+        neuron = neuro.Value(start_step=1, lowest=-4, highest=4, **parameters)
+        populations = (neuro.Population("in", (2,), neuro.Source("once", levels=9)), neuro.Population("a", (3,), neuron))
+        network = neuro.Network(populations, (neuro.Dense("in", "a", np.ones((2, 3), np.int64)),), timesteps=3)
+        return neuro.neurobench(network, neuro.run(network, x), x).footprint_bytes
+
+    plain = held()
+    assert held(table=np.arange(-4, 5)) == plain + 9
+    assert held(table=np.arange(-4, 5) * 100, value_bits=12) == plain + 2 * 9
+    assert held(multiplier=np.arange(1, 4)) == plain + 4 * 2
+    assert held(ports=("held",)) == plain + 3 * 3
+
+
 def test_payloads_multiply_and_spikes_add() -> None:
     network = neuro.Network(
         (
