@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import converters
 import neuro
+from neuro.bundles import load_parts, save_parts
 from neuro.chip.cutting.demand import CoreDemand
+from neuro.engine.session import Session
 from neuro.errors import EngineError, FitError, FormatError, InputError, NetworkError
 from neuro.learning import Factor, Memory, Product, delta, oja, pes, prototype, reward_stdp, stdp, triplet_stdp
 from neuro.learning.draws import draws
@@ -298,6 +300,38 @@ def test_sessions_learn_as_runs_do(pieces: list[int]) -> None:
     assert updates == run.synaptic_updates
     session.reset()
     assert session.learned.projections[0].weights.tolist() == network.projections[0].weights.tolist()
+
+
+@pytest.mark.parametrize("cut", [1, 2, 13, 39])
+@pytest.mark.parametrize("epoch", [1, 4])
+def test_a_session_that_learns_is_saved_in_the_middle_of_an_epoch(cut: int, epoch: int, tmp_path: Path) -> None:
+    network, inputs = pair(dataclasses.replace(stdp(), dt="u1 * x1 - u0 * t", epoch=epoch, seed=3), delay=3), spikes(1)[0]
+    whole, half = neuro.open_session(network, record=("raster",)), neuro.open_session(network)
+    for session in (whole, half):
+        session.step(inputs[:cut])
+    half.save(tmp_path / "half.safetensors")
+    loaded = Session.load(tmp_path / "half.safetensors", record=("raster",))
+    assert loaded.elapsed == cut
+    one, two = (session.step(inputs[cut:]) for session in (whole, loaded))
+    assert np.array_equal(one.raster["out"], two.raster["out"])
+    assert one.synaptic_updates == two.synaptic_updates > 0
+    assert whole.learned == loaded.learned == neuro.run(network, inputs[None]).learned
+
+
+def test_what_is_no_session_is_refused(tmp_path: Path) -> None:
+    session = neuro.open_session(pair())
+    session.network.save(tmp_path / "network.safetensors")
+    with pytest.raises(FormatError):
+        Session.load(tmp_path / "network.safetensors")
+    session.save(tmp_path / "session.safetensors")
+    parts = load_parts(tmp_path / "session.safetensors", "session")
+    for name, wrong in {"state": parts["state"][1:], "kept": 7, "past": parts["past"][1:], "elapsed": "3", "network": 1}.items():
+        save_parts({**parts, name: wrong}, tmp_path / "wrong.safetensors", "session")
+        with pytest.raises(FormatError):
+            Session.load(tmp_path / "wrong.safetensors")
+    session.finish()
+    with pytest.raises(EngineError, match="ended"):
+        session.save(tmp_path / "session.safetensors")
 
 
 def test_a_session_goes_on_with_traces() -> None:

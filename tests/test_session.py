@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
+from neuro.engine.session import Session
 from neuro.errors import EngineError, InputError
 from tests.laws import law
 from tests.networks import cases
@@ -189,3 +190,27 @@ def test_a_stream_that_was_ended_takes_no_more_frames_until_it_is_reset() -> Non
 def test_a_session_takes_a_step_at_least() -> None:
     with pytest.raises(InputError, match="most_steps = 0"):
         neuro.open_session(chain(), most_steps=0)
+
+
+@law(30)
+@given(cases(stream=True), st.integers(1, 12), st.integers(1, 5))
+def test_a_session_that_was_saved_goes_on_as_if_it_had_not_been(tmp_path_factory, case, cut, size) -> None:
+    network, inputs, _ = case
+    steps = inputs.shape[1]
+    cut = min(cut, steps - 1)
+    if cut < 1:
+        return
+    path = tmp_path_factory.getbasetemp() / "session.safetensors"
+    whole = neuro.open_session(network, record=("raster", "potentials"), most_steps=steps)
+    for session in (whole, other := neuro.open_session(network, most_steps=steps)):
+        session.step(inputs[0, :cut])
+    other.save(path)
+    loaded = Session.load(path, record=("raster", "potentials"), most_steps=steps)
+    assert loaded.elapsed == cut
+    for at in range(cut, steps, size):
+        one, two = (session.step(inputs[0, at : at + size]) for session in (whole, loaded))
+        same_results(one, two)
+        for name in one.raster:
+            assert np.array_equal(one.raster[name], two.raster[name])
+            assert np.array_equal(one.potentials[name], two.potentials[name])
+    same_results(whole.finish(), loaded.finish())

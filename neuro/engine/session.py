@@ -20,6 +20,7 @@ from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.plastic import Learning
 from neuro.engine.records import Recorder, Run
+from neuro.engine.saving import load_session, save_session
 from neuro.engine.streaming import Stream, can_stream
 from neuro.engine.workspace import Workspace, list_messages, make_workspace
 from neuro.errors import EngineError, InputError, expect
@@ -121,6 +122,19 @@ class Session:
         run = self._advance(silence, tail, self.elapsed)
         self._ended = True
         return run
+
+    def save(self, path: Any) -> None:
+        """Write the session into a file, in the middle of its stream: what it has learned, its neurons' state, and messages that
+        are on their way. `Session.load` goes on as if nothing had happened. Raises EngineError after `finish`."""
+        self._check_open()
+        save_session(self, path)
+
+    @staticmethod
+    def load(path: Any, *, record: Iterable[str] = (), most_steps: int = 64) -> Session:
+        """Go on with a session that `save` wrote; `record` and `most_steps` as in `neuro.open_session`. Raises FormatError for
+        anything else. `reset` leads back to the first step, with what was learned until it was saved."""
+        session: Session = load_session(path, open_session, record, most_steps)
+        return session
 
     def _check_open(self) -> None:
         if self._ended:
