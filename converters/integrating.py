@@ -26,8 +26,8 @@ def integrate(charge: Any, bias: Any, start: Any, levels: Any, subtracts: Any, e
         for first in range(0, neurons, _BLOCK):
             size = min(_BLOCK, neurons - first)
             own = bias[first : first + size]
-            v[:size] = start[first : first + size]
-            count[:] = zero
+            for i in range(size):
+                v[i], count[i] = start[first + i], zero
             for t in range(steps + early):
                 brought = charge[min(t, len(charge) - 1), n, first : first + size]
                 share = one if t < steps else zero

@@ -159,6 +159,30 @@ def test_imports_make_no_circle() -> None:
     TopologicalSorter({name: {file_of(one, paths) for one in imports(path)} - {""} for name, path in paths.items()}).prepare()
 
 
+def test_kernels_assign_no_slice_to_a_slice() -> None:
+    """Shapes that do not match are reported by code that writes texts: numba compiles some forty functions for it, 4 s."""
+    found = 0
+    for path in modules():
+        for function in kernels_of(path):
+            found += 1
+            assigned = [one for one in ast.walk(function) if isinstance(one, ast.Assign)]
+            lines = [one.lineno for one in assigned if has_slice(one.targets[0]) and has_slice(one.value)]
+            assert not lines, f"{path}, lines {lines}: write a loop"
+    assert found > 50
+
+
+def kernels_of(path: Path) -> list[ast.FunctionDef]:
+    """The compiled functions of a file."""
+    text = path.read_text(encoding="utf-8")
+    functions = [one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef)] if "neuro.compiled" in text else []
+    marks = {"compiled", "inner", "addressed", "recompiled"}
+    return [one for one in functions if marks & {ast.unparse(mark) for mark in one.decorator_list}]
+
+
+def has_slice(part: ast.AST) -> bool:
+    return any(isinstance(one, ast.Slice) for one in ast.walk(part))
+
+
 def test_kernels_call_kernels_only_of_files_that_their_cache_watches() -> None:
     """A kernel on disk is out of date when one that it calls has changed; `neuro.compiled` looks at these files."""
     paths = {module_name(path): path for path in modules()}

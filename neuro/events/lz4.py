@@ -74,7 +74,8 @@ def _block(packed: NDArray[np.uint8], out: NDArray[np.uint8], end: int, first: i
         length, at = _length(packed, at + 1, token >> 4)
         if length < 0 or at + length > size or end + length > room:
             return -1
-        out[end : end + length] = packed[at : at + length]
+        for step in range(length):
+            out[end + step] = packed[at + step]
         at += length
         end += length
         if at == size:
