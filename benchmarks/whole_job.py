@@ -1,4 +1,5 @@
-"""What a person waits for besides the run itself: conversion, the whole job on few images, the first seconds of a command.
+"""What a person waits for besides the run itself: conversion, the whole job on few images, the first seconds of a command, and
+what `benchmarks/engine_jobs.py` adds: sessions, small runs, cycles, packing, packets, placing, and runs in every code.
 
     python benchmarks/whole_job.py --json FILE [--only TEXT] [--before CHECKOUT] [--side PIXELS]
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import engine_jobs
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
@@ -137,6 +139,7 @@ CASES: dict[str, Case] = {
     "neuro chips": lambda side: command("chips"),
     "neuro run, kernels on disk": lambda side: command(*RUN),
     "neuro run, first ever": lambda side: command(*RUN, cold=True),
+    **{name: (lambda side, job=job: job()) for name, job in engine_jobs.CASES.items()},
 }
 
 
@@ -154,8 +157,13 @@ def measured(case: str, checkout: Path, side: int) -> Found:
 def told(row: dict[str, Any]) -> str:
     now, before = row["now"], row.get("before")
     passes = f", {now['passes']:.1f} forward passes" if "passes" in now else ""
-    was = f" (before: {before['cpu_s']:.2f} s, {before['cpu_s'] / now['cpu_s']:.1f} times as much)" if before else ""
-    return f"{row['case']:34} {now['cpu_s']:8.2f} s{passes}{was}"
+    was = f" (before: {in_s(before['cpu_s'])} s, {before['cpu_s'] / now['cpu_s']:.1f} times as much)" if before else ""
+    return f"{row['case']:44} {in_s(now['cpu_s']):>9} s{passes}{was}"
+
+
+def in_s(seconds: float) -> str:
+    """Seconds, with more places where they are few."""
+    return f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.7f}"
 
 
 def main() -> None:

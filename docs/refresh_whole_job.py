@@ -22,7 +22,9 @@ def _cells(found: dict[str, float] | None) -> tuple[str, str, str]:
     if found is None:
         return "", "", ""
     passes, peak = found.get("passes"), found.get("peak_mb")
-    return f"{found['cpu_s']:.2f}", "" if passes is None else f"{passes:.1f}", "" if peak is None else f"{peak:,.0f}"
+    seconds = found["cpu_s"]
+    shown = f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.7f}"
+    return shown, "" if passes is None else f"{passes:.1f}", "" if peak is None else f"{peak:,.0f}"
 
 
 def _ratio(row: dict[str, Any]) -> str:

@@ -96,6 +96,12 @@ def inner(function: F) -> F:
     return cast(F, njit(**_OPTIONS, no_cpython_wrapper=True)(function))
 
 
+def inlined(function: F) -> F:
+    """A short part of compiled functions that LLVM merges into them: for parts that take a long tuple, each of whose values a
+    call would pass for itself."""
+    return cast(F, njit(**_OPTIONS, no_cpython_wrapper=True, forceinline=True)(function))
+
+
 def addressed(function: F) -> F:
     """The same as `compiled` for a function that is called only by its address."""
     return compiled(function, no_cpython_wrapper=True)

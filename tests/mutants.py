@@ -88,6 +88,7 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/engine/event.py": (ENGINE, "tests/test_records.py", "tests/test_refusals.py"),
     "neuro/engine/workspace.py": (ENGINE, "tests/test_session.py"),
     "neuro/engine/session.py": ("tests/test_session.py", ENGINE),
+    "neuro/engine/streaming.py": ("tests/test_session.py",),
     "neuro/engine/records.py": ("tests/test_records.py", "tests/test_reference.py", "tests/test_refusals.py", ENGINE),
     "neuro/chip/cutting/partition.py": (
         "tests/test_chip_partition.py",

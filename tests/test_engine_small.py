@@ -351,3 +351,42 @@ def test_a_session_goes_on_where_it_stopped(most_steps: int, model: neuro.UserNe
             counted = np.concatenate([getattr(part.counts[name], field) for part in parts])
             assert np.array_equal(counted, getattr(whole.counts[name], field)), field
     assert np.array_equal(parts[-1].logits, whole.logits)
+
+
+@pytest.mark.parametrize("delays", [(1, 1), (2, 3)])
+def test_a_cycle_is_the_same_for_one_thread_and_for_two(delays: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    neuron, leaky = neuro.IntegrateAndFire(90, bias=7), neuro.CubaLif(300, 128, 60)
+    network = neuro.Network(
+        (neuro.Population("in", (6,), neuro.Source()), neuro.Population("a", (6,), neuron), neuro.Population("b", (6,), leaky)),
+        (
+            neuro.OneToOne("in", "a", 40),
+            neuro.Dense("a", "b", rng.integers(-40, 60, (6, 6)), delay=delays[0]),
+            neuro.Dense("b", "a", rng.integers(-40, 60, (6, 6)), delay=delays[1]),
+        ),
+    )
+    inputs = rng.integers(0, 2, (1, 40, 6))
+    one, two, defined = (
+        neuro.run(network, inputs, record=("raster",), **how) for how in ({"threads": 1}, {"threads": 2}, {"engine": "reference"})
+    )
+    for name in ("a", "b"):
+        assert defined.spikes[name].sum() > 10
+        for run in (one, two):
+            assert np.array_equal(run.raster[name], defined.raster[name])
+            assert all(
+                np.array_equal(getattr(run.counts[name], f), getattr(defined.counts[name], f)) for f in StepCounts.__slots__
+            )
+
+
+@pytest.mark.parametrize("threshold", [2**23, 2**24, 2**24 + 1, 2**30])
+def test_potentials_beyond_what_32_bits_leave_room_for_are_exact(threshold: int) -> None:
+    start = np.array([2**31 - 1, -(2**30), 5])
+    for neuron in (
+        neuro.IntegrateAndFire(threshold, initial_potential=start, potential_bits=31),
+        neuro.SignedIntegrateAndFire(threshold, initial_potential=start, minimum=None, potential_bits=31),
+    ):
+        network = neuro.Network(
+            (neuro.Population("in", (1,), neuro.Source()), neuro.Population("a", (3,), neuron)),
+            (neuro.Dense("in", "a", np.array([[2**27, -(2**27), 2**27]])),),
+        )
+        same(network, np.array([[[1], [-1], [1], [1], [7], [7], [-7]]]), 9)

@@ -34,6 +34,8 @@ from neuro.errors import EngineError
 from neuro.learning.checking import check_sent
 from neuro.network import Network
 
+SHARED_NEURONS = 1 << 16  # of a cycle, for threads to share its rows: they meet at each of its steps, which takes 20 us
+
 
 class Part(NamedTuple):
     """Populations that follow one another: groups that compiled code takes in one call, or one group that it cannot."""
@@ -46,13 +48,14 @@ class Part(NamedTuple):
 class Calls(NamedTuple):
     """Addresses of the kernels for each population and projection of a plan, and what one call may do.
 
-    groups, order: as `advance` reads them. The last groups hold one population each.
+    groups, order: as `advance` reads them. The last groups hold one population each; `rows` says where the others stand.
     """
 
     live: Any
     deliver: Any
     groups: NDArray[np.int64]
     order: NDArray[np.int64]
+    rows: Mapping[tuple[int, ...], int]
     parts: tuple[Part, ...]
 
 
@@ -70,8 +73,9 @@ def calls_of(plan: Plan) -> Calls:
     return found
 
 
-def _parts(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Part, ...]]:
+def _parts(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[tuple[int, ...], int], tuple[Part, ...]]:
     parts: list[Part] = []
+    place: dict[tuple[int, ...], int] = {}
     rows: list[tuple[int, int, int]] = []
     order: list[int] = []
     begun = 0
@@ -92,11 +96,12 @@ def _parts(plan: Plan) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Part
             close()
             parts.append(Part(None, group, stride))
         elif models != {T.SOURCE}:
+            place[group] = len(rows)
             add(group, stride)
     close()
     for index in range(len(plan.populations)):
         add((index,), 0)
-    return np.array(rows, np.int64), np.array(order, np.int64), tuple(parts)
+    return np.array(rows, np.int64), np.array(order, np.int64), place, tuple(parts)
 
 
 class Worker:
@@ -144,6 +149,11 @@ class Worker:
         advance(self.work(workspace), group, group + 1, *samples, *rows, *steps, workspace.base[0])
         if workspace.populations[index]["model"] == T.USER:
             self._advance_user(workspace, index, samples, rows, steps)
+
+    def advance_group(self, workspace: Workspace, group: tuple[int, ...], samples: int, steps: tuple[int, int]) -> None:
+        """Take the populations of a cycle through some steps, in one call of compiled code."""
+        row = calls_of(workspace.plan).rows[group]
+        advance(self.work(workspace), row, row + 1, 0, samples, 0, FOREVER, *steps, workspace.base[0])
 
     def advance_all(self, workspace: Workspace, samples: int, steps: tuple[int, int]) -> None:
         """Take all populations but sources through some steps."""
@@ -318,12 +328,20 @@ class BlockJob:
             workers[0].advance_all(workspace, samples, (0, self.recorder.steps))
         else:
             for group, stride in self.plan.groups:
+                if stride and self._alone(group):
+                    workers[0].advance_group(workspace, group, samples, (0, self.recorder.steps))
+                    continue
                 for t in range(0, self.recorder.steps, stride or max(self.recorder.steps, 1)):
                     for index in group:
                         until = min(t + (stride or self.recorder.steps), self.recorder.steps)
                         self._advance(workspace, workers, pool, index, samples, (t, until))
         self._record(workspace, start, samples)
         return start + samples
+
+    def _alone(self, group: tuple[int, ...]) -> bool:
+        """Whether one thread takes a cycle through its steps sooner than several that meet at each of them."""
+        neurons = sum(self.plan.layouts[index].size for index in group)
+        return neurons < SHARED_NEURONS and group in calls_of(self.plan).rows
 
     def _advance(
         self, workspace: Workspace, workers: list[Worker], pool: ThreadPoolExecutor, index: int, samples: int, steps: Any

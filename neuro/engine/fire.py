@@ -5,7 +5,8 @@ the number of neurons, and from place f on `fired` (1 where a message is sent) a
 models that have payloads), and returns how many neurons were driven and restless. Loops are plain so that they vectorise;
 places are unsigned because signed ones cost numba a test each. Sums are computed in 64 bits (numba widens narrower integers, and
 so do the casts where it is switched off); what is stored in 32 is a potential, which its model bounds, a count of steps, or a
-held current that the plan has proven to fit. One that may not fit lies in two words, `HELD_LONG`.
+held current that the plan has proven to fit. One that may not fit lies in two words, `HELD_LONG`. Where potentials are `short`,
+a step's sums fit 32 bits too, and loops that do without a held current compute in those: twice as many at a time.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
 @inner
-def integrate_and_fire(p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
+def integrate_and_fire(
+    whole: Any, p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+) -> Any:
+    """`whole` is the type that it computes in: I32 where potentials are `short`, else I64."""
     driven, restless = I32(0), I32(0)
-    threshold, limit = I64(p.threshold), I64(p.limit)
-    keep = I64(-1) if p.subtract else I64(0)
+    threshold, limit = whole(p.threshold), whole(p.limit)
+    keep = whole(-1) if p.subtract else whole(0)
     for j in range(n):
-        before = I64(state[v + j])
-        drive = I64(acc[a + j]) + bias[b + j]
-        x = min(max(before + drive, -limit), limit)
+        before = whole(state[v + j])
+        drive = whole(whole(acc[a + j]) + bias[b + j])
+        x = min(max(whole(before + drive), whole(-limit)), limit)
         fires = x >= threshold
         fired[f + j] = fires
-        state[v + j] = ((x - threshold) & keep) if fires else x
-        driven += I32(drive != 0)
-        restless += I32((drive | before) != 0)
+        state[v + j] = whole(whole(x - threshold) & keep) if fires else x
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
     return driven, restless
 
 
@@ -131,6 +135,30 @@ def signed(
 
 
 @inner
+def signed_plainly(
+    p: Any, state: Any, v: Any, count: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
+    f: Any,
+) -> Any:  # fmt: skip
+    """The same without a held current, in 32 bits, where potentials are `short`."""
+    driven, restless = I32(0), I32(0)
+    loud = I32(0 if elapsed < p.gather - 1 else 1)
+    threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
+    for j in range(n):
+        before, sum_sent = state[v + j], state[count + j]
+        drive = I32(I32(acc[a + j]) + bias[b + j])
+        x = min(max(I32(before + drive), I32(-limit)), limit)
+        up, down = (x >= threshold) & (sum_sent < highest), (x < 0) & (sum_sent > lowest)
+        message = I32((I32(up) - I32(down)) * loud)
+        state[v + j] = I32(x - I32(threshold * message))
+        state[count + j] = I32(sum_sent + message)
+        fired[f + j] = message != 0
+        sent[f + j] = message
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
+    return driven, restless
+
+
+@inner
 def wait(
     p: Any, state: Any, v: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
@@ -157,25 +185,28 @@ def wait(
 
 
 @inner
-def radix(p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
+def radix(
+    whole: Any, p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+) -> Any:
+    """`whole` as in `integrate_and_fire`; a digit worth more than any potential is never sent."""
     driven, restless = I32(0), I32(0)
-    limit = np.int64(p.limit)
+    limit = whole(p.limit)
     gathering = elapsed < p.gather
     last = elapsed == p.gather - 1
-    worth = np.int64(p.threshold) << max(p.digits - 1 - (elapsed - p.gather + 1), 0)
+    worth = whole(min(I64(p.threshold) << max(p.digits - 1 - (elapsed - p.gather + 1), 0), I64(p.limit) + 1))
     emitting = elapsed >= p.gather - 1
     for j in range(n):
-        before = np.int64(state[v + j])
-        drive = np.int64(0)
+        before = whole(state[v + j])
+        drive = whole(0)
         x = before
         if gathering:
-            drive = np.int64(acc[a + j]) + (np.int64(bias[b + j]) if last else 0)
-            x = min(max(2 * before + drive, -limit), limit)
+            drive = whole(whole(acc[a + j]) + (bias[b + j] if last else I32(0)))
+            x = min(max(whole(whole(before + before) + drive), whole(-limit)), limit)
         fires = emitting & (x >= worth)
         fired[f + j] = fires
-        state[v + j] = x - worth if fires else x
-        driven += I32(drive != 0)
-        restless += I32((drive | before) != 0)
+        state[v + j] = whole(x - worth) if fires else x
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
     return driven, restless
 
 

@@ -37,8 +37,9 @@ UPDATES, DRIVEN, RESTLESS = 2, 3, 4  # rows of the totals
 
 
 @lru_cache
-def live_kernel(model: int, hold: int, plain: bool) -> Callable[..., Any]:  # noqa: C901  # only one branch is compiled
-    """The kernel for a model, `hold` being how integrate and fire holds a current and `plain` a value neuron without state.
+def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[..., Any]:  # noqa: C901  # only one branch is compiled
+    """The kernel for a model, `hold` being how integrate and fire holds a current, `plain` a value neuron without state and
+    `short` a neuron without a held current that computes in 32 bits.
 
     live(p, its index, elapsed, slot, sample, first, last, context) -> 0
     """
@@ -60,15 +61,23 @@ def live_kernel(model: int, hold: int, plain: bool) -> Callable[..., Any]:  # no
                     counted = fire.held_long(p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif hold:
                     counted = fire.held(p, state, v, aux, acc, a, bias, b, n, fired, f)
+                elif short:
+                    counted = fire.integrate_and_fire(fire.I32, p, state, v, acc, a, bias, b, n, fired, f)
                 else:
-                    counted = fire.integrate_and_fire(p, state, v, acc, a, bias, b, n, fired, f)
+                    counted = fire.integrate_and_fire(fire.I64, p, state, v, acc, a, bias, b, n, fired, f)
             elif model == SIGNED:
                 second = U(p.second_at) + lane + f
-                counted = fire.signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
+                if short:
+                    counted = fire.signed_plainly(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, sent, f)
+                else:
+                    counted = fire.signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
             elif model == WAIT:
                 counted = fire.wait(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
             elif model == RADIX:
-                counted = fire.radix(p, state, v, elapsed, acc, a, bias, b, n, fired, f)
+                if short:
+                    counted = fire.radix(fire.I32, p, state, v, elapsed, acc, a, bias, b, n, fired, f)
+                else:
+                    counted = fire.radix(fire.I64, p, state, v, elapsed, acc, a, bias, b, n, fired, f)
             elif model == GRADED:
                 counted = fire.graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
             elif model == VALUE:
@@ -98,7 +107,7 @@ def live_kernel(model: int, hold: int, plain: bool) -> Callable[..., Any]:  # no
         return np.int64(0)
 
     # Kernels are told apart by their names, on disk and in memory.
-    live.__qualname__ = f"live_{model}_{hold}_{int(plain)}"
+    live.__qualname__ = f"live_{model}_{hold}_{int(plain)}_{int(short)}"
     return addressed(live)
 
 
@@ -122,5 +131,6 @@ def live_address(p: Any) -> Any:
     """Where the kernel for a population's record begins."""
     model = int(p["model"])
     plain = model == VALUE and p["ports"] == 1 and (p["port0"], p["combine"], p["emit"]) == (FRESH, CHARGE, SEND_VALUE)
-    kernel = live_kernel(model, int(p["hold"]) if model == IF else 0, bool(plain))
+    short = model in (IF, SIGNED, RADIX) and p["short"] and not p["hold"]
+    kernel = live_kernel(model, int(p["hold"]) if model == IF else 0, bool(plain), bool(short))
     return address_of(kernel, () if numba.config.DISABLE_JIT else _kinds(not reads_narrow(p)))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
+
 from neuro.engine import tables as T
 from neuro.neurons import (
     CubaLif,
@@ -23,6 +25,7 @@ from neuro.neurons import (
 )
 
 INT32 = 2**31 - 1
+SHORT = 1 << 24  # which every charge leaves room for in 32 bits, see `engine.plan`
 _KERNEL: dict[type[Neuron], int] = {
     Source: T.SOURCE,
     IntegrateAndFire: T.IF,
@@ -66,6 +69,8 @@ def describe(row: Any, neuron: Neuron) -> None:
     row["start"] = neuron.start_step
     row["limit"] = (1 << ((neuron.potential_bits or 24) - 1)) - 1
     row["subtract"] = neuron.subtracts
+    if row["model"] in (T.IF, T.SIGNED, T.RADIX):
+        row["short"] = _largest_potential(neuron, int(row["limit"])) <= SHORT
     row["minimum"], row["maximum"] = (0, 1) if has_kernel(neuron) else neuron.messages
     for name, value in neuron._values() if has_kernel(neuron) else ():
         if name in _COLUMN:
@@ -80,6 +85,15 @@ def describe(row: Any, neuron: Neuron) -> None:
         _describe_maximum(row, neuron)
     row["count_at"] = -1 if neuron.is_readout else 0
     row["trace_at"] = -1
+
+
+def _largest_potential(neuron: Any, limit: int) -> int:
+    """The largest magnitude to which a step adds a charge: a potential at first, saturated, doubled, or one threshold above zero
+    after a message -1."""
+    if isinstance(neuron, RadixIntegrateAndFire):
+        return 2 * limit
+    initial = int(np.abs(np.asarray(neuron.initial_potential, np.int64)).max(initial=0))
+    return max(limit, initial, int(neuron.threshold))
 
 
 def _describe_value(row: Any, neuron: Any) -> None:

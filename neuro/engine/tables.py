@@ -50,6 +50,7 @@ POPULATION = _record(
     "acc_row halo accumulator",  # lanes of an accumulator row with its halo; lanes of the left halo; which accumulators
     "widens",  # 1 where the model's kernel reads 32 bits whatever the accumulators
     "start stop model threshold subtract hold limit gather digits minimum maximum current_decay voltage_decay shift doubling",
+    "short",  # 1 where potentials before a step stay within 2^24, so that they fit 32 bits with any charge
     "refractory reset_interval reset_offset",
     "bias_at bias_row",  # bias per lane: offset, and stride from row to row (0 when all rows are alike)
     "v_at aux_at second_at",  # potential; held current, u or count; held current beside a count

@@ -1,0 +1,128 @@
+"""The state of the packet network as the compiled loop of `neuro.chip.packets.drain` keeps it: one array of integers, in regions.
+
+Knows numbers of tiles, ports, outputs and packets, and what follows from them; simulates nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from neuro.chip.packets.grid import Grid, Ints
+from neuro.compiled import inlined
+
+TURN_BITS, LIST_BITS, BLOCK_BITS = 13, 12, 5
+WHEEL = 1 << TURN_BITS  # buckets, one a tick; a turn of the wheel holds the events of as many ticks
+TURNS = 1 << LIST_BITS  # lists of events of later turns
+BLOCK = 1 << BLOCK_BITS  # buckets of which bits of one integer say that they are not empty
+INPUTS = 64  # of an output at most
+
+# What is used together lies together. Of a packet: the next of the same queue or bucket; the port at which it arrives, and when;
+# tile, column and slot of its receiver, the receiver, and what it costs there; the next of the same sender, the sender, the mesh
+# that it takes (each sender uses them in turn), and the tick at which it was ready and at which it was consumed.
+PACKET_BITS = 4
+FOLLOWER, PORT, WHEN, TARGET, TARGET_COLUMN, TARGET_SLOT, RECEIVER, WORK, AFTER, SENDER, FABRIC, READY, DELIVERED = range(13)
+# Of a port or output: one bit for each input whose queue for the output holds a packet; the input served last; the tick from
+# which it can take a packet; that at which it will look for one, or -1; the next output of the same bucket; packets in the port
+# or on their way to it; of a link, the ticks over it and between two packets.
+LINK_BITS = 3
+ASKING, TURN, FREE, DUE, WAKE_NEXT, HELD, HOP, SERVICE = range(8)
+# Of a port: fabric * tiles + tile of the router that it belongs to; its number among the inputs of a link, and of a local port.
+PORT_BITS = 2
+ROUTER, OWN, OWN_LOCAL = range(3)
+# Of a local port: its sender's next packet that has not entered the network, or -1; packets sent in this step; its tile and slot.
+LOCAL_BITS = 2
+LINE, SENT, HOME, PLACE = range(4)
+# Of a queue the first packet, or -1, and the last; of a router its column and tile; of a bucket the first packet and output.
+FIRST, LAST = COLUMN, TILE = ARRIVALS, WAKES = range(2)
+
+
+class DrainLayout(NamedTuple):
+    """Where each region of the state begins, and the sizes that addresses are made of."""
+
+    tiles: int
+    links: int
+    ports: int
+    slots: int
+    queues: int  # (ports * slots)
+    outputs: int  # (ports), which are more than outputs
+    statics: int  # (ports)
+    locals: int
+    routers: int
+    loads: int  # (links) packets over each link, of all steps
+    peaks: int  # (links) most packets held in the port behind it, of all steps
+    packets: int
+    wheel: int  # (wheel)
+    later_arrivals: int  # (turns) first packet of each later turn
+    later_wakes: int  # (turns) first output of each later turn
+    busy: int  # (wheel / block) a bit for each bucket that holds an event
+    clock: int  # (1) the turn of the wheel
+    step: int  # (4) from a router to that from which a packet in each direction comes
+    input_fabric: int  # (INPUTS) of a local port, the routers that lie before those of its fabric
+    input_slot: int  # (INPUTS) of a local port, which port of the router
+    size: int
+
+
+@inlined
+def layout(grid: Grid, packets: int) -> DrainLayout:
+    tiles, slots = grid.width * grid.height, 4 + grid.local_ports
+    links, local_ports = grid.fabrics * tiles * 4, tiles * grid.local_ports
+    ports = links + grid.fabrics * local_ports
+    outputs = (ports * slots * 2 + 7) & ~7  # from here on eight words are a line of the cache
+    packed = outputs + (ports << LINK_BITS)
+    wheel = packed + (packets << PACKET_BITS)
+    statics = wheel + 2 * WHEEL
+    local = statics + (ports << PORT_BITS)
+    routers = local + (local_ports << LOCAL_BITS)
+    loads = routers + 2 * grid.fabrics * tiles
+    peaks = loads + links
+    later_arrivals = peaks + links
+    later_wakes = later_arrivals + TURNS
+    busy = later_wakes + TURNS
+    clock = busy + WHEEL // BLOCK
+    step = clock + 1
+    input_fabric = step + 4
+    input_slot = input_fabric + INPUTS
+    return DrainLayout(
+        tiles, links, ports, slots, 0, outputs, statics, local, routers, loads, peaks, packed, wheel, later_arrivals, later_wakes,
+        busy, clock, step, input_fabric, input_slot, input_slot + INPUTS,
+    )  # fmt: skip
+
+
+@inlined
+def is_across(grid: Grid, tile: int, direction: int) -> bool:
+    """Whether a link leads to another chip."""
+    if direction < 2:
+        return (tile % grid.width + 1 - direction) % grid.chip_width == 0
+    return (tile // grid.width + 3 - direction) % grid.chip_height == 0
+
+
+@inlined
+def tables(m: Ints, at: DrainLayout, grid: Grid) -> None:
+    """What numbers of ports, outputs and routers say, once for all steps."""
+    for direction in range(4):
+        m[at.step + direction] = -1 if direction == 0 else 1 if direction == 1 else -grid.width if direction == 2 else grid.width
+    for router in range(grid.fabrics * at.tiles):
+        m[at.routers + (router << 1) + TILE] = router % at.tiles
+        m[at.routers + (router << 1) + COLUMN] = router % at.tiles % grid.width
+    for link in range(at.links):
+        direction = link % 4
+        m[at.statics + (link << PORT_BITS) + ROUTER] = link // 4 - m[at.step + direction]
+        m[at.statics + (link << PORT_BITS) + OWN] = direction
+        m[at.statics + (link << PORT_BITS) + OWN_LOCAL] = direction + link // (4 * at.tiles) * at.slots
+        across = is_across(grid, link // 4 % at.tiles, direction)
+        m[at.outputs + (link << LINK_BITS) + HOP] = (grid.hop_x if direction < 2 else grid.hop_y) + (
+            grid.across_hop if across else 0
+        )
+        m[at.outputs + (link << LINK_BITS) + SERVICE] = grid.across_service if across else grid.service
+    for port in range(grid.fabrics * at.tiles * grid.local_ports):
+        m[at.statics + ((at.links + port) << PORT_BITS) + ROUTER] = port // grid.local_ports
+        m[at.statics + ((at.links + port) << PORT_BITS) + OWN] = 4 + port % grid.local_ports
+        m[at.statics + ((at.links + port) << PORT_BITS) + OWN_LOCAL] = (
+            4 + port % grid.local_ports + port // (at.tiles * grid.local_ports) * at.slots
+        )
+    for local_port in range(at.tiles * grid.local_ports):
+        m[at.locals + (local_port << LOCAL_BITS) + HOME] = local_port // grid.local_ports
+        m[at.locals + (local_port << LOCAL_BITS) + PLACE] = 4 + local_port % grid.local_ports
+    for i in range(INPUTS):
+        m[at.input_fabric + i] = i // at.slots * at.tiles
+        m[at.input_slot + i] = i % at.slots
