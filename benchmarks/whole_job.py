@@ -114,6 +114,7 @@ def command(*arguments: str, cold: bool = False) -> Found:
         place = Path(folder)
         np.savez(place / "test.npz", x=np.random.default_rng(0).random((64, 1, 8, 8)), y=np.zeros(64, int))
         environment = {**os.environ, **({"NUMBA_CACHE_DIR": str(place / "kernels")} if cold else {})}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its byte code
 
         def once() -> float:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
