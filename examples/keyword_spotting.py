@@ -27,5 +27,5 @@ heard = listen(shipped(), neuro.load_chip("loihi2"), np.array_split(audio, 10))
 for word in heard.detections:
     print(f"{word.at_s:6.2f} s  {word.word}  ({100 * word.share:.0f} %)")
 account = heard.account
-print(f"{account.frames} inferences, each {account.synops / account.frames:,.0f} synops", end=" and ")
-print(f"{account.dynamic_pj / account.frames / 1e6:.2f} µJ dynamic")
+print(f"{account.steps} inferences, each {account.synops / account.steps:,.0f} synops", end=" and ")
+print(f"{account.dynamic_pj / account.steps / 1e6:.2f} µJ dynamic")

@@ -25,6 +25,7 @@ import neuro
 from converters.modules import load_module
 from neuro.bundles import save_parts
 from neuro.cli.inputs import read_data
+from neuro.engine.session import Session
 from neuro.errors import NeuroError
 from neuro.events import read_events
 from neuro.files import read_tensors
@@ -34,6 +35,7 @@ from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings
 from neuro.keywords.model import load_mlperf_dscnn
 from neuro.keywords.spotter import Spotter
+from neuro.keywords.teaching import Pooled
 from neuro.machines.ownership import read_prices
 from neuro.machines.points import PublishedPoint, read_points
 from neuro.serving.use import read_arrivals
@@ -61,7 +63,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # reader: (how its fi
     "weights": ("weights.safetensors", read_weights),
     "torch weights": ("weights.pt", read_any_weights),
     "old torch weights": ("old.pth", read_any_weights),
+    "session": ("session.safetensors", Session.load),
     "spotter": ("spotter.safetensors", Spotter.load),
+    "pooled channels": ("pooled.safetensors", Pooled.load),
     "data": ("data.npz", read_data),
     "corpus": ("corpus.npz", read_arrays),
     "published weights": ("dscnn.npz", load_mlperf_dscnn),
@@ -144,6 +148,21 @@ def graph() -> neuro.Graph:
     )
 
 
+def write_session(path: Path) -> None:
+    populations = (
+        neuro.Population("in", (4,), neuro.Source()),
+        neuro.Population("hidden", (3,), neuro.CubaLif(4095, 64, 3)),
+        neuro.Population("out", (2,), neuro.Readout()),
+    )
+    projections = (
+        neuro.Dense("in", "hidden", np.eye(4, 3, dtype=int), delay=2),
+        neuro.Dense("hidden", "out", np.ones((3, 2), int)),
+    )
+    session = neuro.open_session(neuro.Network(populations, projections))
+    session.step(np.arange(4))
+    session.save(path)
+
+
 def write_spotter(path: Path) -> None:
     settings = FeatureSettings(bands=2)
     size, frames = settings.size, 3
@@ -191,7 +210,9 @@ def write_good(reader: str, path: Path) -> None:
         "weights": lambda: path.write_bytes(save({})),
         "torch weights": lambda: torch.save({"state_dict": {"a": torch.ones(2, 3), "b": torch.arange(4)}, "epoch": 3}, path),
         "old torch weights": lambda: torch.save({"a": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=False),
+        "session": lambda: write_session(path),
         "spotter": lambda: write_spotter(path),
+        "pooled channels": lambda: Pooled(("conv",), *(np.ones((2, 4), np.int64),) * 2, 3, *(np.ones((4, 2), np.int64),) * 2).save(path),
         "data": lambda: np.savez_compressed(path, x=x, y=np.array([0, 1, 2])),
         "corpus": lambda: np.savez(
             path, audio=np.ones((2, 8), np.int16), label=[0, 1], classes=["yes", "_silence_", "_unknown_"], word=["yes", "-"],

@@ -207,6 +207,10 @@ def test_a_session_that_was_saved_goes_on_as_if_it_had_not_been(tmp_path_factory
     other.save(path)
     loaded = Session.load(path, record=("raster", "potentials"), most_steps=steps)
     assert loaded.elapsed == cut
+    parts = load_parts(path, "session")
+    save_parts({**parts, "layout": parts["layout"] + 1}, path, "session")
+    with pytest.raises(FormatError, match="where the state of each neuron lies"):
+        Session.load(path)
     for at in range(cut, steps, size):
         one, two = (session.step(inputs[0, at : at + size]) for session in (whole, loaded))
         same_results(one, two)

@@ -4,6 +4,7 @@ past as delays and unfinished epochs reach. Knows the inside of `engine.session`
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from neuro.errors import FormatError
 from neuro.network import Network
 
 KIND = "session"
+_PLACES = ["model", "state_stride", "v_at", "aux_at", "second_at", "port0_at", "port1_at", "sent_at"]  # of a population's state
 
 
 def save_session(session: Any, path: Any) -> None:
@@ -30,6 +32,7 @@ def save_session(session: Any, path: Any) -> None:
         "network": session.learned,
         "elapsed": session.elapsed,
         "kept": kept,
+        "layout": _layout(session),
         "state": workspace.state,
         "known": list(known.values()),
         "past": list(past.values()),
@@ -44,18 +47,28 @@ def load_session(path: Any, begin: Any, record: Iterable[str], most_steps: int) 
         if not isinstance(parts["network"], Network):
             raise TypeError("its network is no network")
         session = begin(parts["network"], record=record, most_steps=most_steps)
-        _restore(session, **{name: parts[name] for name in ("elapsed", "kept", "state", "known", "past")})
+        _restore(session, **{name: parts[name] for name in ("elapsed", "kept", "layout", "state", "known", "past")})
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         fact = f"its parts do not fit each other ({error}), or another version wrote it"
         raise FormatError(str(path), fact, "Save the session again") from None
     return session
 
 
-def _restore(session: Any, elapsed: int, kept: int, state: Any, known: Any, past: Any) -> None:
+def _layout(session: Any) -> int:
+    """A checksum of where each neuron's state lies: another version may lay it out otherwise in as many integers."""
+    found = zlib.crc32(np.array([session._workspace.populations[name] for name in _PLACES], np.int64).tobytes())
+    for layout in session._plan.layouts:
+        found = zlib.crc32(np.ascontiguousarray(layout.memory_index, np.int64).tobytes(), found)
+    return found
+
+
+def _restore(session: Any, elapsed: int, kept: int, layout: int, state: Any, known: Any, past: Any) -> None:
     workspace: Workspace = session._workspace
     senders = [index for index in range(len(session.network.populations)) if workspace.populations[index]["count_at"] >= 0]
     if not 0 <= kept <= min(elapsed, session._history) or state.dtype != np.int32 or state.shape != workspace.state.shape:
         raise ValueError("steps or the state of the neurons")
+    if layout != _layout(session):
+        raise ValueError("where the state of each neuron lies")
     workspace.state[:] = state
     workspace.base[0], session.elapsed = elapsed - kept, elapsed
     for index, messages in zip(senders, past, strict=True):
