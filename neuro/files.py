@@ -138,6 +138,8 @@ def _describe(value: Any, tensors: Tensors, parts: Parts) -> Any:
         return {"map": {key: _describe(v, tensors, parts) for key, v in value.items()}}
     if isinstance(value, np.generic):
         return value.item()
+    if value is not None and not isinstance(value, str | int | float):
+        raise FormatError(f"value of type {type(value).__name__}", "no file holds it", "Keep the script that makes it")
     return value
 
 

@@ -176,10 +176,7 @@ class Network(TableRepr, Specification):
         """Write the network to `path` as safetensors with a JSON header; one with a UserNeuron is refused: code is not stored."""
         from neuro.files import save_value
 
-        for p in self.populations:
-            if not p.neuron.storable:
-                fact = f"a {type(p.neuron).__name__}'s function cannot be stored"
-                raise FormatError(f"population {p.name!r}", fact, "Keep its script")
+        check_storable(self)
         save_value(self, path, "network", parts())
 
     @staticmethod
@@ -188,6 +185,14 @@ class Network(TableRepr, Specification):
         from neuro.files import load_value
 
         return load_value(path, "network", Network, parts())
+
+
+def check_storable(network: Network) -> None:
+    """Refuse to write a network with a neuron of the user's own, whose code no file holds."""
+    for p in network.populations:
+        if not p.neuron.storable:
+            fact = f"a {type(p.neuron).__name__}'s function cannot be stored"
+            raise FormatError(f"population {p.name!r}", fact, "Keep its script")
 
 
 def parts() -> dict[str, Any]:

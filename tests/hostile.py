@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ def wav(data: bytes, *, code=1, channels=1, rate=16_000, bits=16, claimed: int |
 def write_good(reader: str, path: Path) -> None:
     """A small file that the reader takes (except the weights, which fit no module without parameters)."""
     shipped = resources.files("neuro")
-    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    x, ones = np.arange(12, dtype=np.float32).reshape(3, 4), partial(np.ones, dtype=np.int64)
     whole: dict[str, Callable[[], Any]] = {
         "network": lambda: network().save(path),
         "graph": lambda: graph().save(path),
@@ -212,7 +213,7 @@ def write_good(reader: str, path: Path) -> None:
         "old torch weights": lambda: torch.save({"a": torch.ones(2, 3)}, path, _use_new_zipfile_serialization=False),
         "session": lambda: write_session(path),
         "spotter": lambda: write_spotter(path),
-        "pooled channels": lambda: Pooled(("conv",), *(np.ones((2, 4), np.int64),) * 2, 3, *(np.ones((4, 2), np.int64),) * 2).save(path),
+        "pooled channels": lambda: Pooled(("conv",), ones((2, 4)), ones(4), 3, ones((5, 8)), ones((8, 2))).save(path),
         "data": lambda: np.savez_compressed(path, x=x, y=np.array([0, 1, 2])),
         "corpus": lambda: np.savez(
             path, audio=np.ones((2, 8), np.int16), label=[0, 1], classes=["yes", "_silence_", "_unknown_"], word=["yes", "-"],

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
+from neuro.bundles import save_parts
 from neuro.errors import FormatError, NeuroError
 from neuro.machines.points import read_points
 from neuro.reading import json_object, read_text
@@ -85,3 +86,9 @@ def test_a_network_with_a_projection_without_synapses_is_shown(monkeypatch, caps
     assert "none" in printed
     assert [row["least_weight"] for row in rows] == [None, 0]
     assert json.dumps(rows)
+
+
+def test_what_no_file_holds_is_refused(tmp_path) -> None:
+    with pytest.raises(FormatError, match="object: no file holds it"):
+        save_parts({"a": object()}, tmp_path / "a.safetensors", "things")
+    assert not (tmp_path / "a.safetensors").exists()

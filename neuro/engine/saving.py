@@ -13,7 +13,7 @@ import numpy as np
 from neuro.bundles import load_parts, save_parts
 from neuro.engine.workspace import Workspace, list_messages
 from neuro.errors import FormatError
-from neuro.network import Network
+from neuro.network import Network, check_storable
 
 KIND = "session"
 _PLACES = ["model", "state_stride", "v_at", "aux_at", "second_at", "port0_at", "port1_at", "sent_at"]  # of a population's state
@@ -21,6 +21,7 @@ _PLACES = ["model", "state_stride", "v_at", "aux_at", "second_at", "port0_at", "
 
 def save_session(session: Any, path: Any) -> None:
     """Write a session into one file."""
+    check_storable(session.network)
     workspace, known = session._workspace, session._known
     kept = min(session._history, session.elapsed - workspace.base[0])
     past = {

@@ -125,7 +125,8 @@ class Session:
 
     def save(self, path: Any) -> None:
         """Write the session into a file, in the middle of its stream: what it has learned, its neurons' state, and messages that
-        are on their way. `Session.load` goes on as if nothing had happened. Raises EngineError after `finish`."""
+        are on their way. `Session.load` goes on as if nothing had happened. Raises EngineError after `finish`, FormatError for
+        a network with a neuron of the user's own."""
         self._check_open()
         save_session(self, path)
 
