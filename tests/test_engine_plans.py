@@ -1,6 +1,7 @@
 """Plans: what is kept of a network from run to run, and the memory that packing takes."""
 
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pytest
@@ -139,6 +140,7 @@ def test_packing_takes_no_more_than_is_estimated_and_not_much_less(kind: str) ->
 
 def test_every_kernel_of_a_neuron_model_has_a_name_of_its_own() -> None:
     """Kernels are looked up by their names, on disk and among machine code: two of one name would stand for each other."""
-    kernels = [live_kernel(model, hold, plain) for model in range(T.USER) for hold in range(3) for plain in (False, True)]
+    each = product(range(T.USER), range(3), (False, True), (False, True))
+    kernels = [live_kernel(*one) for one in each]
     names = {getattr(kernel, "py_func", kernel).__qualname__ for kernel in kernels}
     assert len(names) == len(kernels)

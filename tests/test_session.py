@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro.bundles import load_parts, save_parts
 from neuro.engine.session import Session
-from neuro.errors import EngineError, FormatError, InputError
+from neuro.errors import EngineError, FormatError, InputError, MemoryLimitError
 from tests.laws import law
 from tests.networks import cases
 
@@ -223,3 +223,10 @@ def test_a_session_that_was_saved_goes_on_as_if_it_had_not_been(tmp_path_factory
             assert np.array_equal(one.raster[name], two.raster[name])
             assert np.array_equal(one.potentials[name], two.potentials[name])
     same_results(whole.finish(), loaded.finish())
+
+
+def test_a_session_that_cannot_fit_into_memory_is_refused() -> None:
+    """One message may be on its way for so long that no memory holds the steps between."""
+    populations = (neuro.Population("a", (40,), neuro.Source()), neuro.Population("b", (2,), neuro.Readout()))
+    with pytest.raises(MemoryLimitError, match="1,073,741,8"):
+        neuro.open_session(neuro.Network(populations, (neuro.Dense("a", "b", np.ones((40, 2), int), delay=1 << 30),)))

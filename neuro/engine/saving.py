@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from neuro.bundles import load_parts, save_parts
+from neuro.engine.plan import MOST_STEPS
 from neuro.engine.workspace import Workspace, list_messages
 from neuro.errors import FormatError
 from neuro.network import Network, check_storable
@@ -65,6 +66,8 @@ def _layout(session: Any) -> int:
 
 def _restore(session: Any, elapsed: int, kept: int, layout: int, state: Any, known: Any, past: Any) -> None:
     workspace: Workspace = session._workspace
+    if not all(type(count) is int for count in (elapsed, kept)) or not 0 <= elapsed <= MOST_STEPS:
+        raise ValueError("steps so far")
     senders = [index for index in range(len(session.network.populations)) if workspace.populations[index]["count_at"] >= 0]
     if not 0 <= kept <= min(elapsed, session._history) or state.dtype != np.int32 or state.shape != workspace.state.shape:
         raise ValueError("steps or the state of the neurons")
@@ -73,7 +76,7 @@ def _restore(session: Any, elapsed: int, kept: int, layout: int, state: Any, kno
     workspace.state[:] = state
     workspace.base[0], session.elapsed = elapsed - kept, elapsed
     for index, messages in zip(senders, past, strict=True):
-        if messages.shape != (kept, session.network.populations[index].size):
+        if messages.shape != (kept, session.network.populations[index].size) or messages.dtype != np.int32:
             raise ValueError("messages that are on their way")
         in_memory = session._plan.layouts[index].to_memory(messages[None])
         record, totals = workspace.populations[index], session._worker.totals[index]
@@ -81,6 +84,6 @@ def _restore(session: Any, elapsed: int, kept: int, layout: int, state: Any, kno
     session._worker.totals[:] = 0
     workspace.counts[:] = 0
     for name, values in zip(session._known, known, strict=True):
-        if values.shape != session._known[name].shape:
+        if values.shape != session._known[name].shape or values.dtype != session._known[name].dtype:
             raise ValueError("values that sources sent last")
-        session._known[name] = values.astype(np.int64)
+        session._known[name] = values.copy()

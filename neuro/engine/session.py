@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from neuro.compiled import compiled
 from neuro.encoding import as_numbers, clipped_values, frame_messages, named, source_of, stream_messages, value_shape
+from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.event import Worker, teach
 from neuro.engine.models import has_kernel
-from neuro.engine.plan import FOREVER, Payloads, check_charges, check_steps, plan_of
+from neuro.engine.plan import FOREVER, MOST_STEPS, Payloads, check_charges, check_steps, plan_of
 from neuro.engine.plastic import Learning
 from neuro.engine.records import Recorder, Run
 from neuro.engine.saving import load_session, save_session
@@ -64,6 +65,8 @@ class Session:
         self._limits = _payload_limits(network)
         epochs = [p.rule.epoch for p in network.projections if p.rule is not None]
         self._history = max((p.delay for p in network.projections), default=0) + max(epochs, default=0)
+        self._room = self._history + max(self._most * self._period, network.steps(1) - 1)  # steps that are kept at a time
+        check_memory(estimate(network, 1, min(self._room, MOST_STEPS), record=record), 1, self._room)
         self._plan = plan_of(network, self._limits)
         self.reset()
 
@@ -71,13 +74,12 @@ class Session:
         """Back to the first step, in the initial state; what was learned is forgotten."""
         wanted = Recorder(self.network, 1, 1, self._record)
         traced = [wanted.wants("traces", p.name) or not has_kernel(p.neuron) for p in self.network.populations]
-        steps = self._history + max(self._most * self._period, self.network.steps(1) - 1)
-        self._workspace: Workspace = make_workspace(self._plan, 1, steps, FOREVER, traces=frozenset(np.flatnonzero(traced)))
+        self._workspace: Workspace = make_workspace(self._plan, 1, self._room, FOREVER, traces=frozenset(np.flatnonzero(traced)))
         self._learning = Learning(self.network, self._plan) if self.network.learns else None
         if self._learning:
             self._workspace = replace(self._workspace, arenas=self._learning.arenas)
         self._workspace.reset()
-        self._worker = Worker(self._plan, steps)
+        self._worker = Worker(self._plan, self._room)
         quick = not self._record and can_stream(self.network, self._workspace)
         self._stream = Stream(self.network, self._workspace, self._worker, self._limits) if quick else None
         self.elapsed, self._ended = 0, False
