@@ -6,6 +6,7 @@ Energies are per inference; `latency_ns` is from the start of a batch to its las
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
 from typing import Any, Literal
@@ -14,6 +15,15 @@ from neuro import units
 from neuro.errors import NeuroError
 from neuro.frozen import Sourceable
 from neuro.notebook import Table, TableRepr
+
+
+def added(values: Iterable[float]) -> float:
+    """Their sum, one after the other, on every version: since Python 3.12 `sum` rounds otherwise."""
+    total: float = 0
+    for value in values:
+        total += value
+    return total
+
 
 PartKind = Literal["dynamic", "static", "management"]
 
@@ -69,14 +79,14 @@ class Bill(TableRepr, Sourceable):
     @property
     def energy_pj(self) -> float:
         """Total energy per inference: dynamic, static and management."""
-        return sum(part.energy_pj or 0.0 for part in self.parts) if self.total_known else float("nan")
+        return added(part.energy_pj or 0.0 for part in self.parts) if self.total_known else float("nan")
 
     @property
     def dynamic_pj(self) -> float:
         """Energy per inference that is spent by working, without idling and without the host."""
         if not self.energy_known:
             return float("nan")
-        return sum(part.energy_pj or 0.0 for part in self.parts if part.kind == "dynamic")
+        return added(part.energy_pj or 0.0 for part in self.parts if part.kind == "dynamic")
 
     def energy_by_part(self) -> dict[str, float | None]:
         """Energy per inference by part, None where it is unknown, with `dynamic` and `total`."""

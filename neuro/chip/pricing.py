@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.bill import Bill, Part
+from neuro.bill import Bill, Part, added
 from neuro.chip.counts import IN, OUT, SPIKES, SYNOPS, Counts
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.spec import ENCODINGS, WATT_NS_IN_PJ, Chip, always_on_w, barrier_ns, neuron_ns
@@ -157,7 +157,7 @@ def _parts(counts: Counts, chip: Chip, latency: float) -> Iterable[Part]:
         terms = {key: float(values.sum()) for key, values in by_step.items()}
         used = [key for key, count in terms.items() if count]
         unknown = bool(used) and all(chip.value(key) is None for key in used)
-        energy = sum(float(chip.value(key) or 0.0) * count for key, count in terms.items()) / counts.samples
+        energy = added(float(chip.value(key) or 0.0) * count for key, count in terms.items()) / counts.samples
         yield Part(name, None if unknown else energy, "dynamic", _basis(chip, used))
     if not latency:
         return  # how long the chip is switched on is not known
