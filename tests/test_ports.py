@@ -32,7 +32,7 @@ class Words(nn.Module):
 
     def forward(self, sound, place):
         h = F.silu(self.a(sound)) * torch.sigmoid(self.b(place))
-        return {"word": self.c(h), "whence": torch.softmax(self.d(torch.relu(h)), 1)}
+        return {"word": self.c(h), "direction": torch.softmax(self.d(torch.relu(h)), 1)}
 
 
 def given_inputs(samples: int = 48) -> dict[str, np.ndarray]:
@@ -56,7 +56,7 @@ def test_inputs_go_in_and_outputs_come_out_by_name(words) -> None:
     quantised = made.quantised(x)
     for engine in ("reference", "event", "torch"):
         run = neuro.run(made.network, dict(reversed(x.items())), engine=engine)
-        assert list(run.outputs) == ["word", "whence"]
+        assert list(run.outputs) == ["word", "direction"]
         assert all(np.array_equal(run.outputs[name], quantised[name]) for name in wanted)
     answers = made.answer(run.outputs)
     for name, value in wanted.items():
@@ -83,7 +83,7 @@ def test_names_are_saved_placed_and_emulated(words, tmp_path: Path) -> None:
     made.network.save(tmp_path / "words.safetensors")
     again = neuro.Network.load(tmp_path / "words.safetensors")
     assert [p.name for p in again.sources] == ["sound", "place"]
-    assert [p.name for p in again.readouts] == ["word", "whence"]
+    assert [p.name for p in again.readouts] == ["word", "direction"]
     run = neuro.emulate(neuro.place(again, neuro.load_chip("loihi2")), given_inputs(4)).run
     assert all(np.array_equal(run.outputs[name], value) for name, value in made.quantised(given_inputs(4)).items())
 
@@ -270,7 +270,7 @@ def test_the_command_takes_arrays_by_the_names_of_the_inputs(tmp_path: Path, mon
     labelled = written(tmp_path, **given_inputs(16), y=np.zeros(16, np.int64))
     status, _, errors = here(monkeypatch, capsys, tmp_path, "run", model, "--data", labelled)
     assert status == 2
-    assert "2 outputs (word, whence). Leave y out" in " ".join(errors.split())
+    assert "2 outputs (word, direction). Leave y out" in " ".join(errors.split())
 
 
 def test_the_command_takes_files_with_several_inputs(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -292,7 +292,7 @@ def test_the_command_lists_inputs_and_outputs(words, tmp_path: Path, monkeypatch
     shown = json.loads(printed)
     assert status == 0
     assert [(one["name"], one["shape"]) for one in shown["inputs"] + shown["outputs"]] == [
-        ("sound", "6"), ("place", "4"), ("word", "3"), ("whence", "2"),
+        ("sound", "6"), ("place", "4"), ("word", "3"), ("direction", "2"),
     ]  # fmt: skip
     data = written(tmp_path, **given_inputs(8))
     status, _, errors = here(monkeypatch, capsys, tmp_path, "run", "words.safetensors", "--data", data, "--quiet")
