@@ -215,7 +215,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Chip(TableRepr, Sourceable):
-    """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`; `chip.origin["core.neurons"]` says where from.
+    """A chip, or a board of several: `chip.core.neurons`, `chip.energy.synop_dense`.
+
+    `chip.origin["core.neurons"]` says where a number is from.
 
     `scope` says what the prices cover, `caution` what they are not fit for, and `checked` what measurements they were held
     against and how near they came; empty: none.
