@@ -46,7 +46,7 @@ def whole(graph: neuro.Graph, samples: dict[str, np.ndarray]) -> neuro.Network:
     graph, _ = split_tail(fold(graph))
     given = Samples(samples) if len(samples) > 1 else next(iter(samples.values()))
     sources = {name: input_source(x, "graded", 1, "auto") for name, x in samples.items()}
-    return value_network(graph, given, sources, Widths(widen=False), correct_bias=False, means_apart=True).network
+    return value_network(graph, given, sources, Widths(widen=False), correct_bias=False).network
 
 
 @pytest.mark.parametrize("name", SHRUNKEN)

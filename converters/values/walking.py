@@ -47,12 +47,12 @@ def walk(graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Wi
     """Visit the populations of a folded graph without frames, in order, and compute what they send for the first sample.
 
     samples (samples, *shape) of the input or inputs: what units are chosen by; few are enough. sources: how samples enter, by
-    input. Means that weighted layers read are populations of their own. Raises ConversionError that names the layer for an op
+    input. Raises ConversionError that names the layer for an op
     without a form of values, and for a graph with frames.
     """
     if graph.has_frames:
         raise ConversionError(f"graph {graph.name!r}", "it remembers frames", "Convert it as a whole")
-    plan = planned(*decompose(graph), means_apart=True)
+    plan = planned(*decompose(graph))
     asked = measured(plan)
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, samples).items()}
     values = Evaluation(plan.graph, given, [name for pair in asked for name in pair])
