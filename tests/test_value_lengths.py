@@ -62,6 +62,26 @@ def test_no_delay_is_longer_than_synapses_have(count: int, head: int, code: str,
     assert any("held" in p.name for p in made.network.populations)
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.integers(2, 8), st.integers(1, 6), st.integers(4, 20), st.integers(0, 9), st.booleans())
+def test_values_that_are_held_are_the_values_that_came(count: int, head: int, longest: int, seed: int, framed: bool) -> None:
+    """Whatever synapses can delay, the network says what it says where they delay as long as they like."""
+    x = np.random.default_rng(seed).normal(size=(2, 2, count, 4)).astype(np.float32)
+    graph_ = converters.trace(Attention(head), x[:, 0])
+    given_, how = (x, {"frames": True, "value_bits": 8}) if framed else (x[:, 0], {"value_bits": 8})
+    answers = []
+    for most in (longest, 10_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decompose, "_MOST_PRODUCTS", longest // 2)
+            patch.setattr(timing, "_LONGEST_OF_SYNAPSES", most)
+            made = converters.convert(graph_, given_, code="graded", **how)
+        assert max(p.delay for p in made.network.projections) <= max(most, timing._LONGEST_DELAY)
+        run = neuro.run(made.network, given_, engine="reference")
+        answers.append(run.logits if run.frames is None else run.frames)
+        assert np.array_equal(neuro.run(made.network, given_).logits, run.logits)
+    assert np.array_equal(*answers)
+
+
 class Mean(nn.Module):
     def __init__(self, pooled: bool) -> None:
         super().__init__()

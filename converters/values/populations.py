@@ -160,7 +160,7 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
                 _keep(plan, source, OPERAND_BITS)
             if layer.op == "matmul" or (layer.op == "max_pool" and source != name):
                 _make_uniform(plan, source)
-    elif layer.op in WEIGHTED and (_weighted_before(plan, layer.inputs[0]) or _moved_before(plan, layer)):
+    elif layer.op in WEIGHTED and _weighted_before(plan, layer.inputs[0]):
         _keep(plan, layer.inputs[0], LINEAR_BITS)
     elif layer.op in MOVES and _explicit(plan, layer) > _LISTED:
         _keep(plan, layer.inputs[0], STREAM_BITS)
@@ -170,8 +170,9 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
                 _keep(plan, name, STREAM_BITS)
         if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
             _keep(plan, layer.name, STREAM_BITS)
-    for name in means_apart(plan.graph, plan.names, layer):
-        _keep(plan, name, STREAM_BITS)
+    apart = dict.fromkeys(means_apart(plan.graph, plan.names, layer), STREAM_BITS)
+    for name, bits in (apart | dict.fromkeys(_moved_before(plan, layer), LINEAR_BITS)).items():
+        _keep(plan, name, bits)
 
 
 def _keep(plan: Plan, name: str, bits: int) -> None:
@@ -254,10 +255,17 @@ def _weighted_before(plan: Plan, name: str) -> bool:
     return layer.op in WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
 
 
-def _moved_before(plan: Plan, layer: Layer) -> bool:
-    """Whether a convolution reads rearranged values, through which it would be a long list of synapses."""
+def _moved_before(plan: Plan, layer: Layer) -> list[str]:
+    """What a convolution reads of rearranged values, through which it would be a long list of synapses; of joined channels the
+    parts."""
+    if _synapses(layer) <= _LISTED or layer.inputs[0] in plan.names:
+        return []
     source = layer.inputs[0]
-    return source not in plan.names and plan.graph[source].op in MOVES and _synapses(layer) > _LISTED
+    parts = split_concat(plan.graph, layer) if plan.graph[source].op == "concat" else [(source, layer)]
+    if not parts:
+        return [source]
+    hidden = [(name, part) for name, part in parts if name not in plan.names and plan.graph[name].op in MOVES | {"concat"}]
+    return [name for name, part in hidden if _synapses(part) > _LISTED]
 
 
 def _explicit(plan: Plan, layer: Layer) -> int:
