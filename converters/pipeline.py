@@ -94,7 +94,8 @@ class Conversion(TableRepr):
             return flat.reshape(*array.shape[:2], *flat.shape[1:])
         if self.tail is None:
             return array.reshape(len(array), *self.graph.output.shape)
-        return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
+        values = array.reshape(len(array), *self.tail.inputs[0].shape)
+        return evaluation.outputs(self.tail, values) if len(self.tail.outputs) > 1 else evaluation.logits(self.tail, values)
 
     def _answers(self, given: Any) -> dict[str, NDArray[np.float32]]:
         """The answers of several outputs: what the tails make of those that have one, the others as they are."""
@@ -109,6 +110,7 @@ class Conversion(TableRepr):
             flat = {f"{name}.logits": found[name].reshape(-1, *shapes[f"{name}.logits"]) for name in tails}
             for name, value in evaluation.outputs(self.tail, flat).items():
                 found[name] = value.reshape(*lead, *value.shape[1:])
+            found = {name: value for name, value in found.items() if name not in tails or name in self.tail.outputs}
         return found
 
     def timesteps_for(self, agreement: float) -> int | None:
