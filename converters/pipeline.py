@@ -33,6 +33,7 @@ from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
+from converters.values.decompose import with_short_pools
 from converters.values.precision import MOST_BITS
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
@@ -49,6 +50,7 @@ MOST_WEIGHT_BITS_OF_VALUES = 16
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
 DEFAULT_BITS = 8  # of weights
+MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
 Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
@@ -92,7 +94,8 @@ class Conversion(TableRepr):
             return flat.reshape(*array.shape[:2], *flat.shape[1:])
         if self.tail is None:
             return array.reshape(len(array), *self.graph.output.shape)
-        return evaluation.logits(self.tail, array.reshape(len(array), *self.tail.inputs[0].shape))
+        values = array.reshape(len(array), *self.tail.inputs[0].shape)
+        return evaluation.outputs(self.tail, values) if len(self.tail.outputs) > 1 else evaluation.logits(self.tail, values)
 
     def _answers(self, given: Any) -> dict[str, NDArray[np.float32]]:
         """The answers of several outputs: what the tails make of those that have one, the others as they are."""
@@ -107,6 +110,7 @@ class Conversion(TableRepr):
             flat = {f"{name}.logits": found[name].reshape(-1, *shapes[f"{name}.logits"]) for name in tails}
             for name, value in evaluation.outputs(self.tail, flat).items():
                 found[name] = value.reshape(*lead, *value.shape[1:])
+            found = {name: value for name, value in found.items() if name not in tails or name in self.tail.outputs}
         return found
 
     def timesteps_for(self, agreement: float) -> int | None:
@@ -234,7 +238,7 @@ def convert(
         made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
         return _of_changes(made, goal, refresh) if changes else made
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
-    graph = lift_pools(graph, samples)
+    graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
     graph = rectify_means(graph) if weights == "trinary" else graph
     if code == "auto":
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)

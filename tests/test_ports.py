@@ -145,6 +145,56 @@ def test_a_tail_may_share_its_values_with_another_output() -> None:
         assert np.abs(wanted.detach().numpy() - found).max() < 0.05
 
 
+class Named(nn.Module):
+    """The largest value's place, what a table has there, and how sure that is; `apart`: of other values."""
+
+    def __init__(self, apart: bool, plain: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.table = nn.Linear(5, 4), nn.Linear(5, 1), nn.Embedding(4, 3)
+        self.apart, self.plain = apart, plain
+
+    def forward(self, x):
+        y = torch.tanh(self.a(x))
+        place = y.argmax(1)
+        sure = torch.sigmoid(self.b(x)) if self.apart else y.softmax(1)
+        found = self.table(place) * sure[:, :1]
+        return (found, place, sure, torch.relu(self.b(x))) if self.plain else (found, place)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_reads_an_arg_max_stays_with_the_host(apart: bool, plain: bool) -> None:
+    """Exactly: of the float values that it reads it makes what the model answers; of those of spikes nearly."""
+    torch.manual_seed(0)
+    model, x = Named(apart, plain).eval(), RNG.normal(size=(32, 5)).astype(np.float32)
+    made = converters.convert(model, x, code="graded")
+    wanted = dict(zip(converters.trace(model, x).outputs, model(torch.as_tensor(x)), strict=True))
+    floats, run = outputs(made.graph, x), neuro.run(made.network, x)
+    several = len(made.graph.outputs) > 1
+    exact = made.answer(floats if several else next(iter(floats.values())))
+    near = made.answer(run.outputs if several else run.logits)
+    assert set(exact) == set(near) == set(wanted)
+    for name, values in wanted.items():
+        assert np.allclose(exact[name], values.detach().numpy(), atol=1e-5), name
+        assert np.mean(np.abs(near[name] - values.detach().numpy()) > 0.1) < 0.1, name
+    assert any("argmax" in note and "stays with the host" in note for note in made.notes)
+
+
+def test_an_arg_max_that_layers_with_weights_read_is_refused() -> None:
+    torch.manual_seed(0)
+
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.table, self.b = nn.Linear(5, 4), nn.Embedding(4, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.b(self.table(self.a(x).argmax(1)))
+
+    with pytest.raises(ConversionError, match="has no spiking form"):
+        converters.convert(Read().eval(), RNG.normal(size=(32, 5)).astype(np.float32), code="graded")
+
+
 def test_rectified_networks_with_two_outputs_run_as_values() -> None:
     torch.manual_seed(0)
     model = Both().eval()

@@ -12,6 +12,7 @@ from converters.drawing import Drawing
 from converters.folding import fold
 from converters.inputs import input_source
 from converters.samples import Samples
+from converters.values import timing
 from converters.values.converting import value_network
 from converters.values.encoding import Widths
 from converters.values.tail import split_tail
@@ -46,7 +47,7 @@ def whole(graph: neuro.Graph, samples: dict[str, np.ndarray]) -> neuro.Network:
     graph, _ = split_tail(fold(graph))
     given = Samples(samples) if len(samples) > 1 else next(iter(samples.values()))
     sources = {name: input_source(x, "graded", 1, "auto") for name, x in samples.items()}
-    return value_network(graph, given, sources, Widths(widen=False), correct_bias=False, means_apart=True).network
+    return value_network(graph, given, sources, Widths(widen=False), correct_bias=False).network
 
 
 @pytest.mark.parametrize("name", SHRUNKEN)
@@ -66,6 +67,31 @@ def test_populations_add_up_to_the_network(name: str) -> None:
     added = total(found, CHIP)
     assert (added.counts["neurons"], added.counts["synapses"]) == (network.neurons, network.synapses)
     assert (added.counts["messages"], added.counts["synops"]) == (run.messages, run.synops)
+
+
+@pytest.mark.parametrize("name", ["bert-large-128", "gpt3-decode"])
+def test_values_are_held_where_the_network_holds_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "_LONGEST_OF_SYNAPSES", 9)
+    graph, samples = drawn(name)
+    network, found = whole(graph, samples), works(graph, samples, CHIP)
+    assert [work.name for work in found] == [p.name for p in network.populations]
+    assert any(work.name.endswith(".held") for work in found)
+    assert max(work.delay for work in found) <= 9
+    for work in found:
+        neuron = network[work.name].neuron
+        assert not neuron.on_chip or work.steps == (neuron.start_step, neuron.active_steps(1)), work.name
+    added, run = total(found, CHIP), neuro.run(network, {one: x[:1] for one, x in samples.items()})
+    assert (added.counts["messages"], added.counts["synops"]) == (run.messages, run.synops)
+
+
+def test_attention_over_128_tokens_is_placed() -> None:
+    drawing = Drawing()
+    shapes.bert_large(drawing, 128, 8, 2, 1)
+    graph, samples = drawing.graph("bert", outputs_of(drawing)), drawing.samples
+    network, found = whole(graph, samples), works(graph, samples, CHIP)
+    assert any(work.name.endswith(".held") for work in found)
+    assert total(found, CHIP).longest_delay <= CHIP.core.delay_steps
+    neuro.place(network, CHIP, method="sequential").check()
 
 
 def test_programs_are_counted_as_the_chip_counts_them() -> None:

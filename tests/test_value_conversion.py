@@ -247,6 +247,30 @@ def test_dense_layers_over_positions_share_their_weights(listed: int, shared: in
     assert np.array_equal(neuro.run(made.network, x[:1]).logits, made.quantised(x[:1]))
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_convolution_of_joined_channels_keeps_its_window(nested: bool, monkeypatch) -> None:
+    """Of upsampled and other values, as detectors have it: the upsampled ones are a population, no list of synapses."""
+    monkeypatch.setattr(populations, "_LISTED", 1000)
+
+    def joined(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = F.silu(m.a(x))
+        up = F.interpolate(F.silu(m.b(y)), scale_factor=2.0)
+        parts = (torch.cat((up, y), 1), y) if nested else (up, y)
+        return F.silu(m.c(torch.cat(parts, 1))).mean((2, 3))
+
+    torch.manual_seed(0)
+    wide = 14 if nested else 10
+    model = of(joined, a=nn.Conv2d(1, 4, 1), b=nn.Conv2d(4, 6, 2, 2), c=nn.Conv2d(wide, 5, 3, padding=1)).eval()
+    x = np.random.default_rng(0).normal(size=(48, 1, 8, 8)).astype(np.float32)
+    model(torch.from_numpy(x[:1]))
+    made = converters.convert(model, x, code="graded")
+    assert made.agreement.correlation > 0.99
+    into = [q for p in made.network.populations if p.shape == (5, 8, 8) for q in made.network.into(p.name)]
+    assert {type(q).__name__ for q in into} == {"Conv2d"}
+    run = neuro.run(made.network, x[:2])
+    assert np.array_equal(run.logits, made.quantised(x[:2]))
+
+
 def differences() -> tuple[nn.Module, np.ndarray]:
     """Small differences of large values, which 8 bits do not hold."""
     torch.manual_seed(3)

@@ -62,6 +62,26 @@ def test_no_delay_is_longer_than_synapses_have(count: int, head: int, code: str,
     assert any("held" in p.name for p in made.network.populations)
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.integers(2, 8), st.integers(1, 6), st.integers(4, 20), st.integers(0, 9), st.booleans())
+def test_values_that_are_held_are_the_values_that_came(count: int, head: int, longest: int, seed: int, framed: bool) -> None:
+    """Whatever synapses can delay, the network says what it says where they delay as long as they like."""
+    x = np.random.default_rng(seed).normal(size=(2, 2, count, 4)).astype(np.float32)
+    graph_ = converters.trace(Attention(head), x[:, 0])
+    given_, how = (x, {"frames": True, "value_bits": 8}) if framed else (x[:, 0], {"value_bits": 8})
+    answers = []
+    for most in (longest, 10_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decompose, "_MOST_PRODUCTS", longest // 2)
+            patch.setattr(timing, "_LONGEST_OF_SYNAPSES", most)
+            made = converters.convert(graph_, given_, code="graded", **how)
+        assert max(p.delay for p in made.network.projections) <= max(most, timing._LONGEST_DELAY)
+        run = neuro.run(made.network, given_, engine="reference")
+        answers.append(run.logits if run.frames is None else run.frames)
+        assert np.array_equal(neuro.run(made.network, given_).logits, run.logits)
+    assert np.array_equal(*answers)
+
+
 class Mean(nn.Module):
     def __init__(self, pooled: bool) -> None:
         super().__init__()
@@ -78,6 +98,34 @@ def test_a_mean_over_a_large_image_runs_on_the_chip(pooled: bool) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, 1, 80, 120)).astype(np.float32) * rng.uniform(0.2, 2, (16, 1, 1, 1)).astype(np.float32)
     assert runs(Mean(pooled).eval(), x).agreement.correlation > 0.99
+
+
+@pytest.mark.parametrize("code", ["rate", "wait", "radix", "graded"])
+def test_a_maximum_over_an_image_of_rectified_values_runs_on_the_chip(code: str) -> None:
+    torch.manual_seed(3)
+    image = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 4)).eval()
+    x = np.random.default_rng(0).normal(size=(48, 1, 9, 23)).astype(np.float32)
+    made = converters.convert(image, x, code=code, timesteps=8 if code == "radix" else 32)
+    assert max(p.delay for p in made.network.projections) <= 62
+    assert made.agreement.correlation > 0.98
+    answers = [neuro.run(made.network, x[:2], engine=engine).logits for engine in ("event", "reference")]
+    assert np.array_equal(*answers)
+    assert code == "rate" or np.array_equal(answers[0], made.quantised(x[:2]))
+    neuro.place(made.network, neuro.load_chip("loihi2"), method="sequential")
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 2), st.lists(st.integers(1, 20), min_size=1, max_size=2), st.integers(1, 12), st.booleans())
+def test_maxima_in_parts_are_the_same_maxima(channels: int, size: list[int], taps: int, whole: bool) -> None:
+    """Of whole images and of windows, whose layers keep their names; short ones stay as they are."""
+    kernel = tuple(size) if whole else tuple(max(1, n // 2) for n in size)
+    how = {"kernel": kernel, "stride": kernel, "padding": ((0, 0),) * len(size), "dilation": (1,) * len(size)}
+    made = graph((channels, *size), row("max_pool", **how), row("identity"))
+    short = decompose.with_short_pools(made, taps)
+    x = np.random.default_rng(0).normal(size=(2, channels, *size)).astype(np.float32)
+    assert np.array_equal(logits(short, x), logits(made, x))
+    longest = max(int(np.prod(layer.options["kernel"])) for layer in short.layers if layer.op == "max_pool")
+    assert longest <= max(taps, 7 if whole else max(kernel))
 
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=3, max_size=3)

@@ -43,18 +43,17 @@ class ValueNetwork:
 
 def value_network(
     graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Widths, correct_bias: bool = True, framed: bool = False,
-    relayed: bool = False, means_apart: bool = False,
+    relayed: bool = False,
 ) -> ValueNetwork:  # fmt: skip
     """The network of value neurons for a folded graph. samples (samples, *input shape) of its input or inputs: what units are
     chosen by; sources: how samples enter, by input; correct_bias: biases make the mean of every sum on them that of the float
     network. framed: it takes frames, one every period, and samples
     are (samples, frames, *input shape). relayed: with what `to_changes` needs.
-    means_apart: see `populations.planned`.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
     simple, bits = decompose(graph)
-    found = cells(simple, bits, widths.value_bits, means_apart)
+    found = cells(simple, bits, widths.value_bits)
     framed = framed or graph.has_frames
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)

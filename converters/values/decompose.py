@@ -30,6 +30,7 @@ _MOST_PRODUCTS = 48  # of one neuron, so that delays of synapses also cover that
 _MOST_SUMMED = 8192  # values that one neuron adds up, so that its synapses fit a core
 _SUM_BITS = 21  # that a sum over many values may take of a potential
 _MOST_TAPS = 8  # of a maximum that is taken one value a step
+_MOST_WEIGHED = 6  # of one that weighs each value by another power of two, so that one more fits 8 bits
 _TRUTHS = ("greater", "greater_or_equal", "equal")
 
 
@@ -51,6 +52,25 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
         layers.append(layer)
         shapes[layer.name] = layer.shape
     return with_channels_first(graph.relayered(_with_axes(layers))), bits
+
+
+def with_short_pools(graph: Graph, taps: int) -> Graph:
+    """The graph with maxima over more than so many values as maxima of few, where windows do not overlap; all other layers as
+    they are."""
+    layers: list[Layer] = []
+    shapes = {layer.name: layer.shape for layer in graph.layers}
+    for layer in graph.layers:
+        waiting = [layer]
+        while waiting:
+            one = waiting.pop(0)
+            long = layer.op == "max_pool" and prod(layer.options["kernel"]) > taps
+            writer = Writer(one, shapes, {})
+            if long and _max_pool(writer, one, _MOST_WEIGHED):
+                waiting[:0] = writer.finished()
+            else:
+                layers.append(one)
+                shapes[one.name] = one.shape
+    return graph.relayered(layers) if len(layers) > len(graph.layers) else graph
 
 
 def _with_outputs_apart(graph: Graph) -> Graph:
@@ -258,11 +278,11 @@ def _avg_pool(w: Writer, layer: Layer) -> bool:
     return True
 
 
-def _max_pool(w: Writer, layer: Layer) -> bool:
+def _max_pool(w: Writer, layer: Layer, most: int = _MOST_TAPS) -> bool:
     """A maximum over many values as maxima of few: along one axis after the other, and in parts where windows do not overlap."""
     (x,), o = layer.inputs, layer.options
     kernel, axes = o["kernel"], [i for i, k in enumerate(o["kernel"]) if k > 1]
-    if prod(kernel) <= _MOST_TAPS + 1:
+    if prod(kernel) <= most + 1:
         return False
     if len(axes) > 1:
         for axis in range(len(kernel)):
@@ -277,7 +297,7 @@ def _max_pool(w: Writer, layer: Layer) -> bool:
     whole = size == n and not any(map(any, o["padding"])) and o["dilation"][axis] == 1
     if not whole:
         return False  # one value a step, as many steps
-    parts = _MOST_TAPS
+    parts = most
     ones = [1] * len(kernel)
     first, pads = [*ones], [(0, 0)] * len(kernel)
     first[axis] = parts

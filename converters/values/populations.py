@@ -23,14 +23,13 @@ from converters.opmath import apply
 from converters.stages import Path, split_concat
 from converters.values.decompose import OPERAND_BITS, STREAM_BITS
 from converters.values.fusing import Fused, fused
+from converters.values.means import MOVES, WEIGHTED, means_apart
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.ops import OPS
 
 Places = NDArray[np.int64]
 _ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise", "previous"})
-_MOVES = frozenset({"reshape", "permute", "gather", "identity"})
-_WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
 _MEAN = 16  # values, the mean of which is a population of its own where it is added to others
@@ -103,12 +102,11 @@ class Plan:
     fused: dict[str, Fused] = field(default_factory=dict)
     uniform: set[str] = field(default_factory=set)
     shares: dict[str, str] = field(default_factory=dict)
-    means_apart: bool = False
 
 
-def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8, means_apart: bool = False) -> tuple[Cell, ...]:
+def cells(graph: Graph, bits: dict[str, int], value_bits: int = 8) -> tuple[Cell, ...]:
     """The cells of a graph in primitive ops, in order, readouts last. bits: of the layers that need more than `value_bits`."""
-    return tuple(cells_in(planned(graph, bits, means_apart), value_bits))
+    return tuple(cells_in(planned(graph, bits), value_bits))
 
 
 def cells_in(plan: Plan, value_bits: int = 8) -> Iterator[Cell]:
@@ -126,13 +124,12 @@ def measured(plan: Plan) -> list[tuple[str, str]]:
     return [(_before(plan, layer), layer.name) for layer in kept] + [(name, name) for name in plan.graph.outputs]
 
 
-def planned(graph: Graph, bits: dict[str, int], means_apart: bool = False) -> Plan:
-    """Which layers of a graph in primitive ops become populations, with how many bits. means_apart: also means of many values
-    that weighted layers read, which would else have a synapse from each of those values."""
+def planned(graph: Graph, bits: dict[str, int]) -> Plan:
+    """Which layers of a graph in primitive ops become populations, with how many bits."""
     for layer in graph.layers:
         if layer.op not in _ALWAYS | _LINEAR:
             raise ConversionError(layer.place, f"the op {layer.op} has no form of values", "Leave it out, or compute it before")
-    plan = Plan(graph, dict(bits), means_apart=means_apart)
+    plan = Plan(graph, dict(bits))
     for layer in graph.layers:
         if layer.op == "previous":
             _keep_state(plan, layer.inputs[0])
@@ -160,35 +157,28 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
         for name in layer.inputs:
             source = _moved_from(plan, name)
             if source not in plan.names:
-                plan.names.add(source)
-                plan.bits.setdefault(source, OPERAND_BITS)
+                _keep(plan, source, OPERAND_BITS)
             if layer.op == "matmul" or (layer.op == "max_pool" and source != name):
                 _make_uniform(plan, source)
-    elif layer.op in _WEIGHTED and (_weighted_before(plan, layer.inputs[0]) or _moved_before(plan, layer)):
-        plan.names.add(layer.inputs[0])
-        plan.bits.setdefault(layer.inputs[0], LINEAR_BITS)
-    elif plan.means_apart and layer.op in _WEIGHTED and (name := _mean_before(plan, layer.inputs[0])):
-        plan.names.add(name)
-        plan.bits.setdefault(name, STREAM_BITS)
-    elif layer.op in _MOVES and _explicit(plan, layer) > _LISTED:
-        plan.names.add(layer.inputs[0])
-        plan.bits.setdefault(layer.inputs[0], STREAM_BITS)
+    elif layer.op in WEIGHTED and _weighted_before(plan, layer.inputs[0]):
+        _keep(plan, layer.inputs[0], LINEAR_BITS)
+    elif layer.op in MOVES and _explicit(plan, layer) > _LISTED:
+        _keep(plan, layer.inputs[0], STREAM_BITS)
     elif layer.op == "add":
         for name in layer.inputs:
             if _repeated(plan, name, layer) >= _MEAN:
-                plan.names.add(name)
-                plan.bits.setdefault(name, STREAM_BITS)
+                _keep(plan, name, STREAM_BITS)
         if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
-            plan.names.add(layer.name)
-            plan.bits.setdefault(layer.name, STREAM_BITS)
+            _keep(plan, layer.name, STREAM_BITS)
+    apart = dict.fromkeys(means_apart(plan.graph, plan.names, layer), STREAM_BITS)
+    for name, bits in (apart | dict.fromkeys(_moved_before(plan, layer), LINEAR_BITS)).items():
+        _keep(plan, name, bits)
 
 
-def _mean_before(plan: Plan, name: str) -> str:
-    """The sum or mean of many values that a layer's values are, perhaps moved; none where they are something else."""
-    source = plan.graph[_moved_from(plan, name)]
-    if source.op not in ("reduce", "avg_pool") or source.name in plan.names:
-        return ""
-    return source.name if prod(plan.graph[source.inputs[0]].shape) >= _MEAN * prod(source.shape) else ""
+def _keep(plan: Plan, name: str, bits: int) -> None:
+    """Make a population of a layer, with so many bits unless it has others."""
+    plan.names.add(name)
+    plan.bits.setdefault(name, bits)
 
 
 def _keep_state(plan: Plan, name: str) -> None:
@@ -212,7 +202,7 @@ def _keep_state(plan: Plan, name: str) -> None:
 
 def _keep_gate(plan: Plan, name: str) -> None:
     """Give what a state is multiplied by in each frame the bits of a gate: errors of it add up over frames."""
-    while plan.graph[name].op in _MOVES:
+    while plan.graph[name].op in MOVES:
         name = plan.graph[name].inputs[0]
     if plan.graph[name].op in ("function", "scale", "add"):
         plan.bits[name] = max(plan.bits.get(name, 0), GATE_BITS)
@@ -225,8 +215,8 @@ def _weighted_behind(graph: Graph, name: str, seen: set[str]) -> bool:
     """Whether a weighted layer reads a layer's values, as they are or summed with others."""
     seen.add(name)
     behind = [layer for layer in graph.consumers(name) if layer.name not in seen]
-    passed = _MOVES | {"previous", "concat", "scale"}
-    return any(one.op in _WEIGHTED or (one.op in passed and _weighted_behind(graph, one.name, seen)) for one in behind)
+    passed = MOVES | {"previous", "concat", "scale"}
+    return any(one.op in WEIGHTED or (one.op in passed and _weighted_behind(graph, one.name, seen)) for one in behind)
 
 
 def _summed(graph: Graph, name: str) -> list[str]:
@@ -252,7 +242,7 @@ def _make_uniform(plan: Plan, name: str) -> None:
 
 def _moved_from(plan: Plan, name: str) -> str:
     """The layer whose values another one only rearranges."""
-    while name not in plan.names and plan.graph[name].op in _MOVES:
+    while name not in plan.names and plan.graph[name].op in MOVES:
         name = plan.graph[name].inputs[0]
     return name
 
@@ -262,13 +252,20 @@ def _weighted_before(plan: Plan, name: str) -> bool:
     if name in plan.names:
         return False
     layer = plan.graph[name]
-    return layer.op in _WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
+    return layer.op in WEIGHTED or any(_weighted_before(plan, source) for source in layer.inputs)
 
 
-def _moved_before(plan: Plan, layer: Layer) -> bool:
-    """Whether a convolution reads rearranged values, through which it would be a long list of synapses."""
+def _moved_before(plan: Plan, layer: Layer) -> list[str]:
+    """What a convolution reads of rearranged values, through which it would be a long list of synapses; of joined channels the
+    parts."""
+    if _synapses(layer) <= _LISTED or layer.inputs[0] in plan.names:
+        return []
     source = layer.inputs[0]
-    return source not in plan.names and plan.graph[source].op in _MOVES and _synapses(layer) > _LISTED
+    parts = split_concat(plan.graph, layer) if plan.graph[source].op == "concat" else [(source, layer)]
+    if not parts:
+        return [source]
+    hidden = [(name, part) for name, part in parts if name not in plan.names and plan.graph[name].op in MOVES | {"concat"}]
+    return [name for name, part in hidden if _synapses(part) > _LISTED]
 
 
 def _explicit(plan: Plan, layer: Layer) -> int:

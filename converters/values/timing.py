@@ -15,6 +15,7 @@ from converters.values.populations import Cell, Pick
 
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
 _LONGEST_OF_SYNAPSES = 62  # steps: what a chip's synapses can delay
+Held = dict[tuple[str, int], str]  # populations that hold values, by whose, and the first step of those that read them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +62,36 @@ def with_holds(cells: Sequence[Cell], framed: bool = False) -> tuple[Cell, ...]:
     """The cells with a population of its own in front of each that would need a longer delay than synapses have: it holds the
     values that come early until they are needed."""
     steps, by_name = schedule(cells, framed), {cell.name: cell for cell in cells}
-    made: list[Cell] = []
+    made, held = list[Cell](), Held()
     for cell in cells:
-        timing = steps.of[cell.name]
-        for source in cell.sources if timing.together else ():
-            sent = steps.of[source].sends_at
-            if timing.delay(sent) + timing.gather - 1 <= _LONGEST_OF_SYNAPSES or sent < 0:
-                continue
-            early = by_name[source]
-            if early.kind == "relay" and cell.kind in ("dot", "largest"):
-                early = by_name[early.sources[0]]  # which a hold relays as well
-            holds = _holds(early, cell, -(-(timing.start - 1 - sent) // (steps.period or timing.start)))
-            made += holds
-            cell = replace(cell, ports=tuple(port.reading(source, holds[-1].name) for port in cell.ports))
-        made.append(cell)
+        made += waiting(cell, by_name, steps, held)
     read = {source for cell in made for source in cell.sources}
     return tuple(cell for cell in made if cell.kind != "relay" or cell.name in read)
+
+
+def waiting(cell: Cell, by_name: Mapping[str, Cell], steps: Schedule, held: Held) -> list[Cell]:
+    """A cell, behind those that hold for it what comes too early for the delays of synapses and has no hold yet. by_name: those
+    that it reads; held: filled with what holds."""
+    timing, made = steps.of[cell.name], list[Cell]()
+    for source in cell.sources if timing.together else ():
+        sent = steps.of[source].sends_at
+        wait = timing.delay(sent)
+        if wait + timing.gather - 1 <= _LONGEST_OF_SYNAPSES or wait == 1 or sent < 0:
+            continue
+        early = by_name[source]
+        if early.kind == "relay" and cell.kind in ("dot", "largest"):
+            early = by_name[early.sources[0]]  # which a hold relays as well
+        if (early.name, timing.start) not in held:
+            made += _holds(early, cell, -(-(wait - 1) // (steps.period or timing.start)))
+            held[early.name, timing.start] = made[-1].name
+        holds = held[early.name, timing.start]
+        cell = replace(cell, ports=tuple(port.reading(source, holds) for port in cell.ports))
+    return [*made, cell]
+
+
+def holding(sent_at: int, until: int) -> Timing:
+    """When a population works that holds what was sent at a step until the one before it is read, without frames."""
+    return Timing(sent_at + 1, until - sent_at - 1, "held", False)
 
 
 def _holds(source: Cell, reader: Cell, count: int) -> list[Cell]:

@@ -20,9 +20,9 @@ from converters.stepping import source_signal
 from converters.values.decompose import decompose
 from converters.values.encoding import Around, Encoded, Widths, encode
 from converters.values.evaluating import Sent, respond
-from converters.values.populations import cells_in, measured, planned
+from converters.values.populations import Cell, cells_in, measured, planned
 from converters.values.ranges import Extent
-from converters.values.timing import Schedule, Timing, chained
+from converters.values.timing import Held, Schedule, Timing, chained, holding, waiting
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
@@ -47,33 +47,44 @@ def walk(graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Wi
     """Visit the populations of a folded graph without frames, in order, and compute what they send for the first sample.
 
     samples (samples, *shape) of the input or inputs: what units are chosen by; few are enough. sources: how samples enter, by
-    input. Means that weighted layers read are populations of their own. Raises ConversionError that names the layer for an op
-    without a form of values, and for a graph with frames.
+    input. Raises ConversionError that names the layer for an op without a form of values, and for a graph with frames.
     """
     if graph.has_frames:
         raise ConversionError(f"graph {graph.name!r}", "it remembers frames", "Convert it as a whole")
-    plan = planned(*decompose(graph), means_apart=True)
+    plan = planned(*decompose(graph))
     asked = measured(plan)
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, samples).items()}
     values = Evaluation(plan.graph, given, [name for pair in asked for name in pair])
     made: dict[str, Encoded] = {}
     found: dict[str, Extent] = {}
     times: dict[str, Timing] = {}
+    read: dict[str, Cell] = {}
     sent: Sent = {}
+    held = Held()
     around = Around(made, found, widths, Schedule(times), {})
-    for cell, pair in zip(cells_in(plan, widths.value_bits), asked, strict=True):
+    for one, pair in zip(cells_in(plan, widths.value_bits), asked, strict=True):
         found.update({name: _extent(values, name) for name in pair})
-        times[cell.name] = chained(cell, times)
-        one = encode(cell, around, sources)
-        network = Network((*(made[name].population for name in cell.sources), one.population), one.projections, timesteps=1)
-        if cell.kind == "input":
-            sent[cell.name, 0] = source_signal(one.population, given[cell.name][:1].numpy(), 1, True).total.numpy().astype(_KEPT)
-        else:
-            sent[cell.name, 0] = respond(network, one.population, one.projections, sent).astype(_KEPT)
-        made[cell.name] = replace(one, projections=())
-        heard = {name: sent[name, 0][0] for name in (*cell.sources, cell.name)}
-        yield Visit(cell.name, network, heard, times[cell.name])
-        del network, one
+        times[one.name] = chained(one, times)
+        for cell in waiting(one, read, around.schedule, held):
+            if cell.kind == "hold":
+                times[cell.name] = holding(times[cell.sources[0]].sends_at, times[one.name].start)
+            yield _visited(cell, around, made, sources, given, sent)
+        read[one.name] = replace(one, ports=())
+
+
+def _visited(
+    cell: Cell, around: Around, made: dict[str, Encoded], sources: Mapping[str, Source], given: Mapping[str, Any], sent: Sent
+) -> Visit:
+    """One population, encoded and computed; what is kept of it joins `made` and `sent`."""
+    one = encode(cell, around, sources)
+    network = Network((*(made[name].population for name in cell.sources), one.population), one.projections, timesteps=1)
+    if cell.kind == "input":
+        sent[cell.name, 0] = source_signal(one.population, given[cell.name][:1].numpy(), 1, True).total.numpy().astype(_KEPT)
+    else:
+        sent[cell.name, 0] = respond(network, one.population, one.projections, sent).astype(_KEPT)
+    made[cell.name] = replace(one, projections=())
+    heard = {name: sent[name, 0][0] for name in (*cell.sources, cell.name)}
+    return Visit(cell.name, network, heard, around.timing(cell))
 
 
 def _extent(values: Evaluation, name: str) -> Extent:
