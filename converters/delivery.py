@@ -47,8 +47,14 @@ def carrier(projection: Projection, source: Shape, target: Shape, frames: Tensor
     if most >= _EXACT_64:
         fact = f"a charge could reach {most:,}, beyond 53 bits"
         raise ConversionError(projection.name, fact, "Use smaller weights or inputs")
-    cast = {kind: weights.to(kind) for kind in ((torch.float32, torch.float64) if most < _EXACT else (torch.float64,))}
-    return Carrier(most, lambda values, kind: apply(values, cast[kind]).reshape(len(values), *target))
+    cast: dict[torch.dtype, Tensor] = {}
+
+    def bring(values: Tensor, kind: torch.dtype) -> Tensor:
+        if kind not in cast:
+            cast[kind] = weights.to(kind)
+        return apply(values, cast[kind]).reshape(len(values), *target)
+
+    return Carrier(most, bring)
 
 
 def exact_in(largest: int) -> torch.dtype:
@@ -97,7 +103,8 @@ def _tensor(weights: Any) -> Tensor:
 def _fan_in(projection: Projection, weights: Tensor) -> int:
     """Largest sum of absolute weights into one neuron."""
     if projection.matrix is not None:
-        return int(weights.abs().sum(0).max())
+        kind = exact_in(len(weights) * max(int(weights.max()), -int(weights.min())))  # floats, whose sums are quicker
+        return int(weights.to(kind).abs_().sum(0).max())
     return int(weights.abs().reshape(len(weights), -1).sum(1).max())
 
 

@@ -102,7 +102,7 @@ def _pruned(weight: Floats) -> bool:
 def _brought(operator: Operator, one: Sent, places: Places) -> Floats:
     """What an operator makes of what its source sends, (channels, observations)."""
     if isinstance(operator, Matrix):
-        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.weight / one.messages
+        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.whole / one.messages
         return places.of(np.asarray(flat).reshape(len(flat), operator.target[0], -1))
     inputs = observe(operator, one.total, places)
     found = rows_of(operator) @ inputs.astype(np.float64) / one.messages
@@ -156,5 +156,5 @@ def rows_of(operator: Operator) -> Floats:
 def with_rows(operator: Operator, rows: Floats) -> Operator:
     """The operator with other weights."""
     if isinstance(operator, Matrix):
-        return replace(operator, weight=rows[0].T.copy())
+        return replace(operator, weight=rows[0].T.copy(), rows=None)
     return replace(operator, weight=rows.reshape(operator.weight.shape))
