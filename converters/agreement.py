@@ -101,7 +101,7 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     layers = (
         ()
         if values or isinstance(samples, Samples)
-        else layers_of(graph, samples[: _affordable(settings, built)], settings, built)
+        else layers_of(graph, samples[: _affordable(settings, built)], settings, built, traffic=False)
     )
     return Agreement(
         result.samples,
@@ -133,7 +133,7 @@ def _compared_one(found: Floats, truth: Floats) -> tuple[float, float, float | N
 def _affordable(settings: CodeSettings, built: Built) -> int:
     """Samples whose values, of all populations and steps, are worth computing whatever the others cost."""
     steps = 1 if settings.lossless else settings.timesteps
-    return max(2, _WORK // (steps * sum(p.size for p in built.network.populations)))
+    return max(1, _WORK // (steps * sum(p.size for p in built.network.populations)))
 
 
 def _chosen(samples: Given, settings: CodeSettings, affordable: int) -> Given:

@@ -80,6 +80,8 @@ def _spread(op: Operator, spread: Floats) -> Floats:
     """Per target channel (first axis): the sum of source variances over non-zero weights, (channels,)."""
     if isinstance(op, Matrix):
         by_neuron = np.repeat(np.broadcast_to(spread, (op.source[0],)), int(np.prod(op.source[1:])))
+        if op.rows is not None:
+            by_neuron = np.bincount(op.rows, by_neuron).astype(np.float64)
         sums = np.asarray((op.weight != 0).astype(np.float64).T @ by_neuron)
         return np.asarray(sums.reshape(op.target[0], -1).max(axis=1))
     out, per_group = op.weight.shape[:2]

@@ -61,28 +61,24 @@ class Range:
 
 
 @compiled
-def _count(values: Any, counts: Any, smallest: Any, largest: Any, top: Any) -> None:
-    """Add float32 values (samples, channels, positions), seen as the int32 of the same bits, to a histogram.
+def _count(values: Any, unsigned: Any, counts: Any, lowest_bits: Any, highest_bits: Any, top: Any) -> None:
+    """Add float32 values (samples, channels, positions), seen as the int32 and as the uint32 of the same bits, to a histogram.
+    The extremes are kept as bits too, (channels,).
 
     Bits of positive values ascend with the values as integers; those of negative values, without their sign, with the absolute
     value, above all positive ones as unsigned integers. So nothing branches on a sign, which no processor can guess.
     """
     samples, channels, positions = values.shape
-    unsigned, extreme = values.view(np.uint32), np.zeros(2, np.uint32)
     for c in range(channels):
         highest, lowest = np.int32(0), np.uint32(0)
         for n in range(samples):
             for p in range(positions):
                 highest = max(highest, values[n, c, p])
                 lowest = max(lowest, unsigned[n, c, p])
-        extreme[0], extreme[1] = lowest, highest
-        if lowest >> 31:
-            smallest[c] = min(smallest[c], extreme.view(np.float32)[0])
-        highest_bits = np.int64(highest)
-        if highest_bits == 0:
+        lowest_bits[c], highest_bits[c] = max(lowest_bits[c], lowest), max(highest_bits[c], highest)
+        if highest == 0:
             continue
-        largest[c] = max(largest[c], extreme.view(np.float32)[1])
-        exponent = max((highest_bits >> 23) - 127, -126)
+        exponent = max((np.int64(highest) >> 23) - 127, -126)
         if exponent > top[c]:  # move what was counted down by as many octaves; what falls out below joins the lowest bin
             shift = min((exponent - top[c]) * PER_OCTAVE, BINS - 1)
             for i in range(1, shift + 1):
@@ -102,18 +98,20 @@ class Histogram:
 
     def __init__(self, channels: int) -> None:
         self.counts = np.zeros((channels, BINS), np.int64)
-        self.smallest, self.largest = np.zeros(channels), np.zeros(channels)
+        self.smallest, self.largest = np.zeros(channels, np.uint32), np.zeros(channels, np.int32)  # bits of float32
         self.top = np.full(channels, _LOWEST_EXPONENT, np.int64)
         self.seen = 0
 
     def add(self, values: torch.Tensor) -> None:
         """Add values (samples, channels, ...)."""
         array = np.ascontiguousarray(values.numpy()).reshape(len(values), len(self.counts), -1)
-        _count(array.view(np.int32), self.counts, self.smallest, self.largest, self.top)
+        _count(array.view(np.int32), array.view(np.uint32), self.counts, self.smallest, self.largest, self.top)
         self.seen += array.shape[0] * array.shape[2]
 
     def finish(self) -> Range:
-        return Range(self.counts, self.smallest, self.largest, self.seen, self.top)
+        negative = self.smallest >> 31 == 1
+        smallest = np.where(negative, self.smallest, np.uint32(0)).view(np.float32).astype(np.float64)
+        return Range(self.counts, smallest, self.largest.view(np.float32).astype(np.float64), self.seen, self.top)
 
 
 def as_array(samples: Any) -> NDArray[Any]:
@@ -292,21 +290,21 @@ def _least_squares(found: Range, levels: int) -> Floats:
         return found.largest.copy()
     values, counts = np.minimum(found.centres(used), found.largest[:, None]), found.counts[:, used].astype(np.float64)
     candidates = _GRID * np.where(found.dead, 1.0, found.largest)[:, None]
-    best: Floats = candidates[np.arange(len(counts)), _errors(values, counts, candidates, float(levels)).argmin(axis=1)]
+    errors = np.zeros_like(candidates)
+    _add_errors(values, counts, levels / candidates, candidates / levels, float(levels), errors)
+    best: Floats = candidates[np.arange(len(counts)), errors.argmin(axis=1)]
     return best
 
 
 @compiled
-def _errors(values: Any, counts: Any, candidates: Any, levels: Any) -> Any:
-    """Squared errors (channels, candidates) of values that occur so often, (channels, bins), with each candidate threshold."""
-    errors = np.zeros_like(candidates)
-    ratios, units = levels / candidates, candidates / levels
+def _add_errors(values: Any, counts: Any, ratios: Any, units: Any, levels: float, errors: Any) -> None:
+    """Squared errors (channels, candidates) of values that occur so often, (channels, bins), with each candidate threshold: its
+    unit is its share of one of the levels, its ratio the inverse."""
     for c in range(len(values)):
         for b in range(values.shape[1]):
             value, count = values[c, b], counts[c, b]
             if count == 0:
                 continue
-            for k in range(candidates.shape[1]):
+            for k in range(errors.shape[1]):
                 level = min(max(np.floor(value * ratios[c, k] + 0.5), 0.0), levels)
                 errors[c, k] += count * (units[c, k] * level - value) ** 2
-    return errors

@@ -47,8 +47,14 @@ def carrier(projection: Projection, source: Shape, target: Shape, frames: Tensor
     if most >= _EXACT_64:
         fact = f"a charge could reach {most:,}, beyond 53 bits"
         raise ConversionError(projection.name, fact, "Use smaller weights or inputs")
-    cast = {kind: weights.to(kind) for kind in ((torch.float32, torch.float64) if most < _EXACT else (torch.float64,))}
-    return Carrier(most, lambda values, kind: apply(values, cast[kind]).reshape(len(values), *target))
+    cast: dict[torch.dtype, Tensor] = {}
+
+    def bring(values: Tensor, kind: torch.dtype) -> Tensor:
+        if kind not in cast:
+            cast[kind] = weights.to(kind)
+        return apply(values, cast[kind]).reshape(len(values), *target)
+
+    return Carrier(most, bring)
 
 
 def exact_in(largest: int) -> torch.dtype:
@@ -97,7 +103,8 @@ def _tensor(weights: Any) -> Tensor:
 def _fan_in(projection: Projection, weights: Tensor) -> int:
     """Largest sum of absolute weights into one neuron."""
     if projection.matrix is not None:
-        return int(weights.abs().sum(0).max())
+        kind = exact_in(len(weights) * max(int(weights.max()), -int(weights.min())))  # floats, whose sums are quicker
+        return int(weights.to(kind).abs_().sum(0).max())
     return int(weights.abs().reshape(len(weights), -1).sum(1).max())
 
 
@@ -126,12 +133,26 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
         return flat.reshape(len(values), *target)
     image = values[:, :, None] if values.ndim == 3 else values
     (top, bottom), (left, right) = conv.padding
-    narrow = image.dtype in (torch.int8, torch.int16)
-    exact = narrow or (image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT))
+    if image.dtype in (torch.int8, torch.int16):
+        return _largest_of_slices(F.pad(image, (left, right, top, bottom)), conv).reshape(len(values), *target)
+    exact = image.dtype != torch.float64 and (not image.numel() or int(image.abs().max()) < _EXACT)
     padded = F.pad(image.to(torch.float32 if exact else torch.float64), (left, right, top, bottom))
     options: Any = (conv.weights.shape[2:], conv.stride, 0, conv.dilation)
     pooled: Tensor = F.max_pool2d(padded, *options)
     return pooled.reshape(len(values), *target).to(values.dtype)
+
+
+def _largest_of_slices(image: Tensor, conv: Conv2d) -> Tensor:
+    """Maxima over the windows of a padded image of short integers, along one axis after the other."""
+    for axis, kernel, stride, dilation in zip((2, 3), conv.weights.shape[2:], conv.stride, conv.dilation, strict=True):
+        count = (image.shape[axis] - dilation * (kernel - 1) - 1) // stride + 1
+        taps = [image.narrow(axis, k * dilation, (count - 1) * stride + 1) for k in range(kernel)]
+        first, *others = (tap[:, :, ::stride] if axis == 2 else tap[..., ::stride] for tap in taps)
+        found = first.clone()
+        for other in others:
+            torch.maximum(found, other, out=found)
+        image = found
+    return image
 
 
 def fan_out(projection: Projection, source: Shape, target: Shape) -> Tensor:

@@ -107,8 +107,11 @@ def diagnose(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, 
     return Diagnosis(layers, tuple(ablations(truth, samples, calibrated, settings, built)), count)
 
 
-def layers_of(graph: Graph, samples: NDArray[np.float32], settings: CodeSettings, built: Built) -> tuple[LayerDiagnosis, ...]:
-    """What each rectified layer of a network loses on samples, against the float network `graph`."""
+def layers_of(
+    graph: Graph, samples: NDArray[np.float32], settings: CodeSettings, built: Built, *, traffic: bool = True
+) -> tuple[LayerDiagnosis, ...]:
+    """What each rectified layer of a network loses on samples, against the float network `graph`; messages and synaptic
+    operations, which are the smaller part of it and not the smaller part of the time, are NaN without `traffic`."""
     wanted = [p.name for p in built.network.populations if rectified(p)]
     tensors = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, wanted)
     signals, received = emulated(built.network, samples, settings.timesteps, settings.lossless)
@@ -116,7 +119,8 @@ def layers_of(graph: Graph, samples: NDArray[np.float32], settings: CodeSettings
     for p in built.network.populations:
         if p.name in wanted:
             seen = (tensors[p.name].double().numpy(), received[p.name].numpy(), signals[p.name].total.numpy())
-            layers.append(_layer(built, p, seen, _traffic(built.network, p, signals[p.name], settings), settings))
+            sent = _traffic(built.network, p, signals[p.name], settings) if traffic else (np.nan, np.nan)
+            layers.append(_layer(built, p, seen, sent, settings))
     return tuple(layers)
 
 

@@ -36,6 +36,7 @@ def _carried(operator: Operator, behind: Floats, *, pooled: bool) -> Floats:
         return np.asarray(behind * places / per_channel)
     if not isinstance(operator, Window):
         hit = operator.weight**2 @ np.repeat(behind, places)
+        hit = hit if operator.rows is None else hit[operator.rows]
         return np.asarray(hit.reshape(channels, -1).mean(axis=1))
     groups, rows = operator.groups, operator.weight.shape[0] // operator.groups
     squared = np.square(operator.weight).reshape(groups, rows, operator.weight.shape[1], -1).sum(axis=3)

@@ -62,12 +62,15 @@ def shifted(operator: Operator, factor: float) -> Operator:
 
 def kept(operator: Operator, rounded: Operator) -> float:
     """The share of an operator's energy (the sum of its squared weights) that rounding keeps: 1 less that of the error."""
-    energy, error = _energy(operator.weight), _energy(operator.weight - rounded.weight)
+    sharing = operator.sharing if isinstance(operator, Matrix) else None
+    energy, error = (_energy(weight, sharing) for weight in (operator.weight, operator.weight - rounded.weight))
     return 1 - error / energy if energy else 1.0
 
 
-def _energy(weight: Any) -> float:
-    """The sum of squares of an array, dense or sparse."""
+def _energy(weight: Any, sharing: Any) -> float:
+    """The sum of squares of an array, dense or sparse; `sharing`: how often each row counts, if not once."""
+    if sharing is not None:
+        return float(np.einsum("ij,ij->i", weight, weight) @ sharing)
     values = (weight.data if sparse.issparse(weight) else weight).ravel()
     return float(np.vdot(values, values))
 
@@ -80,7 +83,7 @@ def split_sign(operator: Operator) -> Operator:
         return Window(
             shape, operator.target, weight, operator.stride, operator.padding, operator.dilation, 1
         )  # fmt: skip
-    weight = linear.to_matrix(operator).weight
+    weight = linear.to_matrix(operator).whole
     both = sparse.vstack([weight, -weight], format="csr") if sparse.issparse(weight) else np.concatenate([weight, -weight])
     return Matrix(shape, operator.target, both)
 
@@ -101,6 +104,7 @@ def projection(source: str, target: str, operator: Operator, delay: int) -> Proj
 def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -> Projection:
     if linear.full(operator):
         weight = operator.weight.toarray() if sparse.issparse(operator.weight) else operator.weight
-        return Dense(source, target, weight.astype(np.int32), delay)
-    matrix = sparse.coo_array(operator.weight)
+        whole = weight.astype(np.int32)
+        return Dense(source, target, whole if operator.rows is None else whole[operator.rows], delay)
+    matrix = sparse.coo_array(operator.whole)
     return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

@@ -19,6 +19,7 @@ from neuro.projections import Conv2d
 from neuro.windows import Shape, Sides
 
 Floats = NDArray[np.float64]
+_SHARED = 4  # neurons that have a row in common, on average, for it to be kept once
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,26 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Any linear map: weight (source neurons, target neurons), a sparse array, or a plain one behind a fully connected layer."""
+    """Any linear map: weight (source neurons, target neurons), a sparse array, or a plain one behind a fully connected layer.
+
+    rows: where neurons share their weights, as those of an average over an image do, which row of a plain weight each source
+    neuron has; None: its own.
+    """
 
     source: Shape
     target: Shape
     weight: Any
+    rows: NDArray[np.intp] | None = None
+
+    @property
+    def whole(self) -> Any:
+        """A row for each source neuron."""
+        return self.weight if self.rows is None else self.weight[self.rows]
+
+    @property
+    def sharing(self) -> NDArray[np.intp] | None:
+        """How many source neurons have each row; None where each has its own."""
+        return None if self.rows is None else np.bincount(self.rows)
 
 
 Operator = Window | Matrix
@@ -64,7 +80,7 @@ def _after_listed(operator: Operator, layer: Layer) -> Operator:
     """By the entries that define the layer's op."""
     listed = OPS[layer.op].listed
     assert listed is not None, f"no linear path leads through {layer.op}"
-    matrix, (pre, post, weight) = to_matrix(operator), listed(layer, operator.target)
+    matrix, (pre, post, weight) = _unshared(operator), listed(layer, operator.target)
     size = (matrix.weight.shape[1], int(np.prod(layer.shape)))
     if np.array_equal(post, np.arange(size[1])) and (weight == 1).all():  # it only rearranges values
         return Matrix(matrix.source, layer.shape, matrix.weight[:, pre])
@@ -77,7 +93,7 @@ def _unchanged(operator: Operator, layer: Layer, part: int, before: tuple[Shape,
 
 
 def _reshaped(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
-    return replace(to_matrix(operator), target=layer.shape)
+    return replace(_unshared(operator), target=layer.shape)
 
 
 def _joined(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
@@ -102,7 +118,7 @@ def _scaled(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ..
 def _windowed(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
     second = as_window(layer, operator.target)
     joined = _join(operator, second) if isinstance(operator, Window) else None
-    result: Operator = joined or _product(to_matrix(operator), to_matrix(second))
+    result: Operator = joined or _product(_unshared(operator), to_matrix(second))
     if layer.op == "avg_pool" and layer.options["divisor"] is None and any(map(any, layer.options["padding"])):
         inside = to_matrix(second).weight.sum(axis=0)
         return times(result, 1.0, (1 / inside).reshape(layer.shape))
@@ -136,6 +152,12 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             tail = (1,) * (operator.weight.ndim - 2)
             return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
     matrix = to_matrix(operator)
+    if matrix.rows is not None:
+        first = np.unique(matrix.rows, return_index=True)[1]
+        if (pre.ravel() == pre.ravel()[first][matrix.rows]).all():
+            pre = pre.ravel()[first]
+        else:
+            matrix = _unshared(matrix)
     if not sparse.issparse(matrix.weight):
         weight = matrix.weight
         for factor in (pre.reshape(-1, 1), post.reshape(1, -1)):
@@ -147,18 +169,27 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
     return Matrix(matrix.source, matrix.target, scaled)
 
 
+def added(first: Operator, second: Operator) -> Operator:
+    """The sum of two operators that are written alike."""
+    if isinstance(first, Matrix) and isinstance(second, Matrix):
+        return replace(_unshared(second), weight=first.whole + second.whole)
+    return replace(second, weight=first.weight + second.weight)
+
+
 def entries(matrix: Matrix) -> Floats:
-    """The stored weights of a matrix, in some order."""
+    """The stored weights of a matrix, in some order, those that neurons share once."""
     return np.asarray(matrix.weight.data if sparse.issparse(matrix.weight) else matrix.weight)
 
 
 def dense(matrix: Matrix) -> Floats:
     """The weights of a matrix as a plain array."""
-    return np.asarray(matrix.weight.toarray() if sparse.issparse(matrix.weight) else matrix.weight, np.float64)
+    return np.asarray(matrix.weight.toarray() if sparse.issparse(matrix.weight) else matrix.whole, np.float64)
 
 
 def full(matrix: Matrix) -> bool:
     """Whether most weights of a matrix are not zero."""
+    if matrix.rows is not None:
+        return bool(2 * np.count_nonzero(matrix.weight, axis=1) @ matrix.sharing > len(matrix.rows) * matrix.weight.shape[1])
     return bool(2 * np.count_nonzero(entries(matrix)) > np.prod(matrix.weight.shape))
 
 
@@ -205,10 +236,32 @@ def _product(first: Matrix, second: Matrix) -> Matrix:
 
 
 def _after_linear(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
-    matrix, weight = to_matrix(operator), np.asarray(layer.arrays["weight"], np.float64).T
+    matrix, weight = _unshared(operator), np.asarray(layer.arrays["weight"], np.float64).T
     outer = int(np.prod(layer.shape[:-1]))
     second = weight if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
     return Matrix(matrix.source, layer.shape, matrix.weight @ second)
+
+
+def after_shared(operator: Operator, layer: Layer) -> Matrix | None:
+    """The operator followed by a fully connected layer, with rows shared by neurons that reach it alike; None where each reaches
+    several of its inputs, or where few share."""
+    plain = isinstance(operator, Matrix) and not sparse.issparse(operator.weight)
+    if plain or layer.op != "linear" or len(layer.shape) != 1:
+        return None
+    matrix = to_matrix(operator).weight.tocsr()
+    if (np.diff(matrix.indptr) != 1).any() or _SHARED * matrix.shape[1] > matrix.shape[0]:
+        return None
+    ways, rows = np.unique(np.stack([matrix.indices, matrix.data]), axis=1, return_inverse=True)
+    if _SHARED * ways.shape[1] > len(rows):
+        return None
+    weight = np.asarray(layer.arrays["weight"], np.float64).T[ways[0].astype(np.intp)] * ways[1][:, None]
+    return Matrix(operator.source, layer.shape, weight, rows.reshape(-1))
+
+
+def _unshared(operator: Operator) -> Matrix:
+    """The operator as a matrix with a row for each source neuron."""
+    matrix = to_matrix(operator)
+    return matrix if matrix.rows is None else Matrix(matrix.source, matrix.target, matrix.whole)
 
 
 def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
@@ -220,7 +273,7 @@ def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
     order = places[outer].ravel()
     at = np.flatnonzero(order >= 0)
     select = sparse.csr_array((np.ones(at.size), (order[at], at)), shape=(int(np.prod(operator.target)), order.size))
-    matrix = to_matrix(operator)
+    matrix = _unshared(operator)
     return Matrix(matrix.source, target, matrix.weight @ select)
 
 

@@ -45,17 +45,19 @@ def reconstruct(
     target = places.of(wanted.reshape(*wanted.shape[:2], -1).numpy())
     fitted = list(operators)
     factors: list[Floats | None] = []
-    brought = [_brought(op, one, places) if len(operators) > 1 else 0.0 for op, one in zip(operators, sent, strict=True)]
+    several = len(operators) > 1
+    seen = [_inputs(op, one, places) if several else None for op, one in zip(operators, sent, strict=True)]
+    brought = [_brought(*part, places) if several else 0.0 for part in zip(operators, sent, seen, strict=True)]
     for i, (operator, one) in enumerate(zip(operators, sent, strict=True)):
         missing = target - sum(brought[:i]) - sum(brought[i + 1 :])
-        found = _moments(operator, one, places, missing)
+        found = _moments(operator, one, seen[i], places, missing)
         if found is None:
             factors.append(None)
             continue
         fitted[i], factor = _better(operator, found)
         factors.append(factor)
-        if len(operators) > 1:
-            brought[i] = _brought(fitted[i], one, places)
+        if several and i + 1 < len(operators):
+            brought[i] = _brought(fitted[i], one, seen[i], places)
     return fitted, factors
 
 
@@ -76,7 +78,12 @@ def _better(operator: Operator, found: Moments) -> tuple[Operator, Floats]:
     return with_rows(operator, rows + change.swapaxes(1, 2)), factor
 
 
-def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Moments | None:
+def _inputs(operator: Operator, one: Sent, places: Places) -> Array | None:
+    """What the weight rows of a window see of what its source sends; None of a matrix."""
+    return None if isinstance(operator, Matrix) else observe(operator, one.total, places)
+
+
+def _moments(operator: Operator, one: Sent, seen: Array | None, places: Places, wanted: Array) -> Moments | None:
     """Moments with the inputs in units of the operator; None where it is too wide, sparse or pruned, or its source is silent."""
     if isinstance(operator, Matrix):
         if int(np.prod(operator.source)) > _WIDEST or not full(operator):
@@ -86,7 +93,7 @@ def _moments(operator: Operator, one: Sent, places: Places, wanted: Array) -> Mo
     else:
         if int(np.prod(operator.weight.shape[1:])) > _WIDEST or _pruned(operator.weight):
             return None
-        inputs = observe(operator, one.total, places)
+        inputs = observe(operator, one.total, places) if seen is None else seen
     found = moments(inputs, wanted)
     if not found.power:  # a source that sends nothing tells nothing of its weights
         return None
@@ -99,19 +106,20 @@ def _pruned(weight: Floats) -> bool:
     return bool(np.count_nonzero(weight) <= _FILLED * weight.size)
 
 
-def _brought(operator: Operator, one: Sent, places: Places) -> Floats:
-    """What an operator makes of what its source sends, (channels, observations)."""
+def _brought(operator: Operator, one: Sent, seen: Array | None, places: Places) -> Floats:
+    """What an operator makes of what its source sends, (channels, observations); `seen` as from `_inputs`."""
     if isinstance(operator, Matrix):
-        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.weight / one.messages
+        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.whole / one.messages
         return places.of(np.asarray(flat).reshape(len(flat), operator.target[0], -1))
-    inputs = observe(operator, one.total, places)
-    found = rows_of(operator) @ inputs.astype(np.float64) / one.messages
-    return np.asarray(found.reshape(-1, inputs.shape[2]))
+    assert seen is not None
+    found = rows_of(operator) @ seen.astype(np.float64) / one.messages
+    return np.asarray(found.reshape(-1, seen.shape[2]))
 
 
 def apply(operator: Operator, values: Tensor) -> Tensor:
     """What an operator makes of values (samples, *source), in float64."""
-    found = _brought(operator, Sent(values), Places(((slice(0, len(values)), None),)))
+    sent, everywhere = Sent(values), Places(((slice(0, len(values)), None),))
+    found = _brought(operator, sent, _inputs(operator, sent, everywhere), everywhere)
     return torch.as_tensor(found.reshape(len(found), len(values), -1).swapaxes(0, 1).reshape(len(values), *operator.target))
 
 
@@ -156,5 +164,5 @@ def rows_of(operator: Operator) -> Floats:
 def with_rows(operator: Operator, rows: Floats) -> Operator:
     """The operator with other weights."""
     if isinstance(operator, Matrix):
-        return replace(operator, weight=rows[0].T.copy())
+        return replace(operator, weight=rows[0].T.copy(), rows=None)
     return replace(operator, weight=rows.reshape(operator.weight.shape))

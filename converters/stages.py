@@ -98,7 +98,7 @@ def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
     found: list[Path] = []
     for part, source in enumerate(layer.inputs):
         for path in _paths(graph, source, names):
-            operator = linear.follow(path.operator, layer, part, shapes)
+            operator = linear.after_shared(path.operator, layer) or linear.follow(path.operator, layer, part, shapes)
             if layer.op == "add" and shapes[part] != layer.shape:
                 raise ConversionError(layer.where, f"it adds shapes {shapes}", "Add equal shapes")
             found.append(replace(path, operator=operator))
@@ -128,7 +128,7 @@ def _merged(paths: list[Path]) -> tuple[Path, ...]:
         if isinstance(op, linear.Window):
             key = (path.source, op.stride, op.padding, op.dilation, op.groups, op.weight.shape)
         if key in merged:
-            path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
+            path = Path(path.source, linear.added(merged[key].operator, op))
         merged[key] = path
     return tuple(merged.values())
 

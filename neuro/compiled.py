@@ -9,14 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from numba import __version__ as numba_version
 from numba import njit
 from numba.core import event
 from numba.core.caching import IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
 
-from neuro.compiling import tell
+from neuro.compiling import spares, tell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,6 +112,37 @@ def addressed(function: F) -> F:
 def recompiled(function: F) -> F:
     """A function that is compiled in every process, for instance because it takes other compiled functions."""
     return cast(F, njit(**_OPTIONS)(function))
+
+
+def ready(function: Callable[..., Any]) -> bool:
+    """Whether machine code of a compiled function is in memory or on disk."""
+    if not isinstance(function, Dispatcher) or function.overloads:
+        return True  # the compiler is switched off, or has been at work
+    file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    return file is not None and bool(file._load_index())
+
+
+@lru_cache
+def plain(function: F) -> F:
+    """A compiled function, and the compiled functions that it calls, as plain Python."""
+    written = getattr(function, "py_func", function)
+    called = {name: written.__globals__.get(name) for name in written.__code__.co_names}
+    names = {name: plain(value) for name, value in called.items() if isinstance(value, Dispatcher)}
+    return cast(F, FunctionType(written.__code__, {**written.__globals__, **names}, written.__name__, written.__defaults__))
+
+
+def goes_without(function: Callable[..., Any], plain_s: float, compiling_s: float) -> bool:
+    """Whether work is done without a kernel: it takes plain Python about `plain_s`, less than the seconds that compiling takes,
+    and whoever waits for one result asks for that (`neuro.compiling.sparing`)."""
+    chosen = plain_s < compiling_s and spares() and not ready(function)
+    if chosen:
+        tell(0)
+    return chosen
+
+
+def sooner(function: F, plain_s: float, compiling_s: float) -> F:
+    """The function as it is, or as plain Python where it `goes_without`."""
+    return plain(function) if goes_without(function, plain_s, compiling_s) else function
 
 
 def sources(file: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters import linear
+from converters import integers, linear
 from converters.evaluation import logits
 from converters.reconstruction import apply
 from converters.stages import stages
@@ -42,8 +42,38 @@ PATHS = {
     "scaled pixels": ((conv(5, 4), row("scale", factor=weights(4, 5))), IMAGE, "Matrix"),
     "linear": ((conv(5, 4), row("reshape", shape=(100,)), row("linear", weight=weights(3, 100))), IMAGE, "Matrix"),
     "linear of a row": ((row("linear", weight=weights(3, 9), bias=weights(3)),), (9,), "Matrix"),
+    "linear of means": (
+        (row("avg_pool", **{**POOL, "kernel": (6, 7), "stride": (1, 1), "divisor": None}), row("reshape", shape=(4,)),
+         row("linear", weight=weights(3, 4), bias=weights(3))), IMAGE, "Matrix",
+    ),
     "linear of the last axis": ((row("linear", weight=weights(3, 7)), row("permute", axes=(2, 0, 1))), IMAGE, "Matrix"),
 }  # fmt: skip
+
+
+def test_neurons_that_are_averaged_share_their_weights() -> None:
+    layers, shape, _ = PATHS["linear of means"]
+    made = graph(shape, *layers)
+    pool, flat, last = (layer for layer in made.layers if layer.op in ("avg_pool", "reshape", "linear"))
+    before = linear.follow(linear.follow(linear.identity(shape), pool), flat)
+    shared, plain = linear.after_shared(before, last), linear.follow(before, last)
+    assert shared is not None
+    assert (shared.weight.shape, np.prod(shape)) == ((4, 3), 168)
+    assert np.array_equal(shared.whole, plain.weight)
+    unit = np.arange(1, 5).reshape(4, 1, 1) / 7
+    both = [linear.times(op, unit, 3.0) for op in (shared, plain)]
+    assert both[0].rows is not None
+    assert np.array_equal(both[0].whole, both[1].weight)
+    each = np.arange(168).reshape(shape) / 11.0  # differs among those that share
+    assert np.array_equal(linear.times(shared, each, 1.0).whole, linear.times(plain, each, 1.0).weight)
+    assert linear.full(shared) == linear.full(plain)
+    assert np.array_equal(linear.added(shared, shared).whole, 2 * plain.weight)
+    rounded = [integers.rounded(linear.times(op, 1.0, 40.0), 127) for op in (shared, plain)]
+    stored = [integers.projection("a", "b", op, 1).matrix for op in rounded]
+    assert np.array_equal(*stored)
+    assert integers.kept(*(linear.times(shared, 1.0, 40.0), rounded[0])) == pytest.approx(
+        integers.kept(*(linear.times(plain, 1.0, 40.0), rounded[1]))
+    )
+    assert linear.after_shared(plain, last) is None
 
 
 def computed(made, x: np.ndarray) -> np.ndarray:

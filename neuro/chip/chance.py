@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neuro.compiled import compiled
+from neuro.compiled import compiled, plain
 
 Ints = NDArray[np.int64]
 PACKETS, POTENTIALS, WEIGHTS, STUCK, THRESHOLDS = range(5)  # what is decided
@@ -35,9 +35,10 @@ def drawn(key: int) -> float:
 
 def key_of(seed: int, *parts: int) -> int:
     """The key of a decision: what is decided, and about what."""
-    key = mixed(0, seed)
+    mix = plain(mixed)  # a few numbers, for which nothing is to be compiled
+    key = mix(0, seed)
     for part in parts:
-        key = mixed(key, part)
+        key = mix(key, part)
     return int(key)
 
 

@@ -21,6 +21,7 @@ from neuro.chip.mesh.routes import crosses, routes, tile_of
 from neuro.chip.placing.placement import Placement
 from neuro.chip.spec import ENCODINGS, Chip
 from neuro.chip.tally import ClassTable, TallySums, tally
+from neuro.compiled import sooner
 from neuro.engine.records import Messages, Run
 from neuro.errors import ChipError
 from neuro.memory import check_fits
@@ -30,6 +31,7 @@ from neuro.notebook import Table, TableRepr
 
 _ENDLESS = 1 << 30  # steps
 _MOST_BYTES = 256 << 20  # for tables that keep every sample apart
+_MESSAGE_S, _COMPILING_S = 6e-6, 2.0  # of a message counted in plain Python; of the counting loop, to be compiled
 SPIKES, OUT, IN, SYNOPS = 0, 1, 2, 3
 _APART = ("steps", "fabrics", "cores", "tiles", "chips", "synops", "timed", "each", "heaviest", "far")  # not just added up
 
@@ -207,6 +209,7 @@ class Counter:
         steps = self.tables.steps
         block = (len(next(iter(messages.values())).offsets) - 1) // steps
         number = np.arange(first, first + block)
+        count = sooner(tally, _MESSAGE_S * sum(len(m.neurons) for m in messages.values()), _COMPILING_S)
         row = np.where(number % self.stride == 0, number // self.stride, -1)
         for some in _pieces(block, steps * self.link_count * self.kind.itemsize):
             apart = row[some]
@@ -217,7 +220,7 @@ class Counter:
             sums = TallySums(self.totals, self.hops, self.links, each, far, loads)
             for name, table in self.tables.of.items():
                 offsets = messages[name].offsets[some.start * steps : some.stop * steps + 1]
-                tally(offsets, messages[name].neurons, table, np.where(apart >= 0, apart - start, -1), sums)
+                count(offsets, messages[name].neurons, table, np.where(apart >= 0, apart - start, -1), sums)
             if len(kept):
                 self.heaviest[kept, :, 0] = np.where(self.across, 0, loads).max(axis=2)
                 self.heaviest[kept, :, 1] = np.where(self.across, loads, 0).max(axis=2)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from neuro.cli.interrupt import INTERRUPTED, TERMINATED, end_now, ends_within_a_second
+from neuro.compiling import sparing
 from neuro.errors import NeuroError
 
 EXAMPLES = """
@@ -92,7 +93,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        with ends_within_a_second():
+        with ends_within_a_second(), sparing():
             app_of([first] if first in COMMANDS else COMMANDS)(prog_name="neuro")
     except NeuroError as error:
         print(f"neuro: {error}", file=sys.stderr)

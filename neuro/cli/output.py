@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LONG_S = 60.0  # from which on a log says how long a piece of work will take
 MANY_KERNELS = 20  # from which on a log says that kernels are being compiled, rather than one that was missing
 _COMPILING = "compiling kernels, once for this installation, which takes up to half a minute"
+_SPARED = "work this small is done before kernels are compiled for it: plain Python, the same integers"
 PIPED_WIDTH = 110  # columns when nobody's terminal says how many there are
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON; - is standard output.")]
@@ -101,7 +102,7 @@ class _LogLines(Work):
     """A line for each piece that takes longer than `LONG_S`, with how long it will take; for a log."""
 
     def __init__(self, what: str) -> None:
-        self._compiled = 0
+        self._compiled, self._spared = 0, False
         self.step(what)
 
     def step(self, what: str) -> None:
@@ -114,6 +115,11 @@ class _LogLines(Work):
             self._what = ""
 
     def compiling(self, count: int) -> None:
+        if count == 0:
+            if not self._spared:
+                print(f"neuro: {_SPARED}", file=sys.stderr, flush=True)
+            self._spared = True
+            return
         self._compiled += 1
         if self._compiled == MANY_KERNELS:
             print(f"neuro: {_COMPILING}", file=sys.stderr, flush=True)
@@ -134,7 +140,7 @@ class _ProgressBar(Work):
         self.bar.update(self.task, completed=done, total=total, description=self._what)
 
     def compiling(self, count: int) -> None:
-        self.bar.update(self.task, description=f"{self._what}: {_COMPILING} ({count} done)")
+        self.bar.update(self.task, description=f"{self._what}: {f'{_COMPILING} ({count} done)' if count else _SPARED}")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Work:
         """So much of the piece is done."""
 
     def compiling(self, count: int) -> None:
-        """The piece waits for kernels to be compiled, of which so many have been begun."""
+        """The piece waits for kernels to be compiled, of which so many have been begun; 0: it is small, and goes without."""
 
 
 def within(limit_s: float, progress: Progress | None = None) -> Progress:

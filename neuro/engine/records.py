@@ -324,12 +324,12 @@ def read(population: Population, potentials: NDArray[Any], elapsed: int) -> NDAr
     return logits.astype(np.float32) if largest < FLOAT32_APART else logits
 
 
-def listed(raster: NDArray[np.int32]) -> Messages:
+def listed(raster: NDArray[np.signedinteger[Any]]) -> Messages:
     """A raster (samples, steps, neurons) of payloads as a list of messages."""
     flat = raster.reshape(-1, raster.shape[2])
     at, neurons = np.nonzero(flat)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(at, minlength=len(flat)))])
-    payloads = flat[at, neurons]
+    payloads = flat[at, neurons].astype(np.int32, copy=False)
     return Messages(offsets, neurons.astype(np.int32), None if (payloads == 1).all() else payloads)
 
 

@@ -2,8 +2,8 @@
 
 For each step, each population that is switched on: deliver what was sent `delay` steps ago, then integrate and fire; at the end
 of a learning epoch, synapses change (`neuro.learning`), and act with their new weights from the next step on.
-All arithmetic is int64 on whole arrays; nothing is clever. Messages that would arrive outside the target's window are
-dropped and visit no synapse.
+All arithmetic is int64 on whole arrays, of one sample unless it is told to take several together; nothing is clever. Messages
+that would arrive outside the target's window are dropped and visit no synapse.
 """
 
 from __future__ import annotations
@@ -17,27 +17,38 @@ from numpy.typing import NDArray
 
 from neuro.encoding import encode
 from neuro.engine.pace import Progress
-from neuro.engine.records import Recorder
+from neuro.engine.records import Observer, Recorder, listed
 from neuro.errors import EngineError, NetworkError
 from neuro.learning.progress import Learner
 from neuro.network import Network, Population
 from neuro.neurons import Neuron, State, Step
 from neuro.neurons.integers import Int64s
 
-Sent = dict[str, Int64s]  # messages sent so far, (steps, neurons) per population
+Sent = dict[str, Int64s]  # messages sent so far, (samples, steps, neurons) per population
 
 
-def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder, progress: Progress | None = None) -> None:
-    """Run every sample through the network and write what happens into `recorder`."""
+def simulate(
+    network: Network,
+    inputs: Mapping[str, NDArray[Any]],
+    recorder: Recorder,
+    progress: Progress | None = None,
+    *,
+    together: int = 1,
+    observe: Observer | None = None,
+) -> None:
+    """Run every sample through the network and write what happens into `recorder`; `together`: samples at once, 1 if it learns;
+    `observe` is called with the messages of each lot of them."""
     neurons = {p.name: flat(p) for p in network.populations}
     matrices = [p.to_sparse(network[p.source].shape, network[p.target].shape) for p in network.projections]
     learners = {
         i: Learner(p, network[p.source], network[p.target]) for i, p in enumerate(network.projections) if p.rule is not None
     }
     fan_out = [np.bincount(_pre(network, i), minlength=network[p.source].size) for i, p in enumerate(network.projections)]
-    for sample in range(recorder.samples):
-        sent = _sources(network, {name: array[sample : sample + 1] for name, array in inputs.items()}, recorder)
-        state = {p.name: neurons[p.name].initial_state((p.size,)) for p in network.populations}
+    for first in range(0, recorder.samples, together):
+        chosen = slice(first, min(first + together, recorder.samples))
+        samples = chosen.stop - first
+        sent = _sources(network, {name: array[chosen] for name, array in inputs.items()}, recorder)
+        state = {p.name: neurons[p.name].initial_state((samples, p.size)) for p in network.populations}
         for learner in learners.values():
             learner.rest()
         for t in range(recorder.steps):
@@ -47,19 +58,21 @@ def simulate(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Rec
                 if not 0 <= elapsed < neuron.active_steps(recorder.timesteps):
                     continue
                 if neuron.is_source:
-                    _record_source(recorder, sample, t, population, sent[population.name][t])
+                    _record_source(recorder, chosen, t, population, sent[population.name][:, t])
                     continue
                 charges = _gathered(network, population, sent, t, matrices, fan_out, recorder)
                 before = state[population.name]
                 after, message, drive = _step(population, neuron, before, charges, elapsed)
-                state[population.name], sent[population.name][t] = after, message
-                _record(recorder, sample, t, population, before, after, message, drive)
+                state[population.name], sent[population.name][:, t] = after, message
+                _record(recorder, chosen, t, population, before, after, message, drive)
             _end_epochs(network, learners, sent, t + 1, matrices, recorder)
         for name, potentials in recorder.potentials.items():
             if not neurons[name].is_source:
-                potentials[sample] = state[name][neurons[name].potential]
+                potentials[chosen] = state[name][neurons[name].potential]
+        if observe:
+            observe(first, {p.name: listed(sent[p.name]) for p in network.populations if not p.neuron.is_readout})
         if progress:
-            progress(sample + 1, recorder.samples)
+            progress(chosen.stop, recorder.samples)
     if learners:
         learned = tuple(learners[i].learned() if i in learners else p for i, p in enumerate(network.projections))
         recorder.learned = replace(network, projections=learned)
@@ -69,12 +82,13 @@ def _gathered(
     network: Network, population: Population, sent: Sent, t: int, matrices: list[Any], fan_out: list[Any], recorder: Recorder
 ) -> list[Int64s]:
     """The charges that arrive at step t, one for each port."""
-    charges = [np.zeros(population.size, np.int64) for _ in range(population.neuron.port_count)]
+    shape = sent[population.name][:, t].shape
+    charges = [np.zeros(shape, np.int64) for _ in range(population.neuron.port_count)]
     for i, projection in enumerate(network.projections):
         if projection.target == population.name and t >= projection.delay:
-            messages = sent[projection.source][t - projection.delay]
+            messages = sent[projection.source][:, t - projection.delay]
             charges[projection.port] += messages @ matrices[i]
-            recorder.counts[population.name].synops[t] += fan_out[i][messages != 0].sum()
+            recorder.counts[population.name].synops[t] += fan_out[i] @ np.count_nonzero(messages, axis=0)
     return charges
 
 
@@ -93,10 +107,10 @@ def _learn(network: Network, learner: Learner, sent: Sent, until: int, recorder:
     projection, neuron = learner.projection, network[learner.projection.target].neuron
     steps = np.arange(until - learner.rule.epoch, until)
     on = (steps >= neuron.start_step) & (steps < neuron.start_step + neuron.active_steps(recorder.timesteps))
-    before = arrived(sent[projection.source], steps, projection.delay) * on[:, None]
-    behind = sent[projection.target][steps]
+    before = arrived(sent[projection.source][0], steps, projection.delay) * on[:, None]
+    behind = sent[projection.target][0, steps]
     given = {
-        name: np.broadcast_to(arrived(sent[source], steps, 1), behind.shape)
+        name: np.broadcast_to(arrived(sent[source][0], steps, 1), behind.shape)
         for name, source in learner.rule.third_factors.items()
     }
     found = learner.end_epoch(before, behind, given)
@@ -106,7 +120,7 @@ def _learn(network: Network, learner: Learner, sent: Sent, until: int, recorder:
 
 
 def arrived(sent: Int64s, steps: Int64s, delay: int) -> Int64s:
-    """What arrives at some steps, (steps, neurons), of messages sent `delay` steps before; none before the first."""
+    """What arrives at some steps, (steps, neurons), of one sample's messages sent `delay` steps before; none before the first."""
     return np.where((steps >= delay)[:, None], sent[np.maximum(steps - delay, 0)], 0)
 
 
@@ -131,31 +145,32 @@ def _pre(network: Network, index: int) -> NDArray[np.int64]:
 
 
 def _sources(network: Network, inputs: Mapping[str, NDArray[Any]], recorder: Recorder) -> Sent:
-    sent = {p.name: np.zeros((recorder.steps, p.size), np.int64) for p in network.populations}
+    samples = len(next(iter(inputs.values())))
+    sent = {p.name: np.zeros((samples, recorder.steps, p.size), np.int64) for p in network.populations}
     for p in network.sources:
-        messages = encode(p, inputs[p.name], recorder.timesteps)[0]
-        sent[p.name][p.neuron.start_step : p.neuron.start_step + len(messages)] = messages
+        messages = encode(p, inputs[p.name], recorder.timesteps)
+        sent[p.name][:, p.neuron.start_step : p.neuron.start_step + messages.shape[1]] = messages
     return sent
 
 
-def _record_source(recorder: Recorder, sample: int, t: int, population: Population, messages: Int64s) -> None:
+def _record_source(recorder: Recorder, chosen: slice, t: int, population: Population, messages: Int64s) -> None:
     counts = recorder.counts[population.name]
     counts.messages[t] += np.count_nonzero(messages)
-    recorder.spikes[population.name][sample] += messages != 0
-    recorder.keep("raster", population.name, (sample, t), messages)
+    recorder.spikes[population.name][chosen] += messages != 0
+    recorder.keep("raster", population.name, (chosen, t), messages)
     if population.neuron.on_chip:
         for name in ("updates", "driven", "restless"):
-            getattr(counts, name)[t] += population.size
+            getattr(counts, name)[t] += messages.size
 
 
 def _record(
-    recorder: Recorder, sample: int, t: int, population: Population, before: State, after: State, message: Int64s, drive: Int64s
+    recorder: Recorder, chosen: slice, t: int, population: Population, before: State, after: State, message: Int64s, drive: Int64s
 ) -> None:
     name, counts = population.name, recorder.counts[population.name]
     counts.messages[t] += np.count_nonzero(message)
-    counts.updates[t] += population.size
+    counts.updates[t] += message.size
     counts.driven[t] += np.count_nonzero(drive)
     counts.restless[t] += np.count_nonzero((drive != 0) | (before[population.neuron.potential] != 0))
-    recorder.spikes[name][sample] += message != 0
-    recorder.keep("raster", name, (sample, t), message)
-    recorder.keep("traces", name, (sample, t), after[population.neuron.potential])
+    recorder.spikes[name][chosen] += message != 0
+    recorder.keep("raster", name, (chosen, t), message)
+    recorder.keep("traces", name, (chosen, t), after[population.neuron.potential])

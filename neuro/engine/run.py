@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neuro.encoding import by_source, check_timesteps, clipped_values
 from neuro.engine import event, reference
 from neuro.engine.estimate import check_memory, estimate
+from neuro.engine.first import together, without_kernels
 from neuro.engine.pace import Progress, within
 from neuro.engine.plan import check_charges, check_steps
 from neuro.engine.records import Observer, Recorder, Run, listed
@@ -68,13 +69,18 @@ def run(
     check_memory(needed, samples, network.steps(window))
     progress = progress if within_s is None else within(within_s, progress)
     clipped = clipped_values(network, arrays)
-    if engine == "event":
+    spared = engine == "event" and without_kernels(network, needed, samples, network.steps(window))
+    if engine == "event" and not spared:
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
         return replace(recorder.finish(), clipped=clipped)
     payloads = event.input_payloads(network, arrays)
     check_sent(network.projections, payloads)
     check_charges(network, payloads)
+    if spared:
+        recorder, at_once = Recorder(network, samples, window, record), together(network, network.steps(window))
+        reference.simulate(network, arrays, recorder, progress, together=at_once, observe=observe)
+        return replace(recorder.finish(), clipped=clipped)
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
     _simulate_plainly(engine, network, arrays, recorder, progress)
     if observe:

@@ -6,6 +6,7 @@ Knows flows and coordinates, nothing else.
 
 from __future__ import annotations
 
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +103,7 @@ def anneal(flows: Flows, spots: Spots, spot: Ints, steps: int, hot: float, cold:
         if to == spot[g]:
             continue
         gain = _gain(flows, spots, spot, g, to, other)
-        if gain >= 0 or np.exp(gain / heat) * 1000000 > _random(state) % 1000000:
+        if gain >= 0 or exp(gain / heat) * 1000000 > _random(state) % 1000000:
             holder[spot[g]], holder[to] = other, g
             if other >= 0:
                 spot[other] = spot[g]

@@ -12,6 +12,7 @@ from neuro.chip.cutting.routing import HOST, RoutingTable
 from neuro.chip.cutting.tilings import Ints
 from neuro.chip.placing.anneal import Flows, Spots, anneal, total_hops
 from neuro.chip.spec import Chip, Mesh
+from neuro.compiled import sooner
 from neuro.network import Network
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,7 @@ CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and 
 _FEW = 8  # groups whose traffic is a small matrix, and whose order needs no spectrum: scipy takes longer to load
 _MOVES = 10_000  # tried for each group
 _MOST_MOVES = 4_000_000
+_MOVE_S, _COMPILING_S = 2e-5, 2.0  # of a move in plain Python; of the search, to be compiled
 
 
 def usable(chip: Chip) -> Ints:
@@ -111,11 +113,12 @@ def arrange(chip: Chip, flows: Flows, seed: int, method: Method, dead: Ints | No
     cores = cores[: min(len(cores), groups + groups // 4 + 8)]
     spots = _spots(chip, cores)
     starts = [np.append(order, len(cores)) for order in (np.arange(groups), np.argsort(_spectral_order(flows)))]
-    begin = min(starts, key=lambda spot: total_hops(flows, spots, spot))
     moves = min(_MOST_MOVES, _MOVES * groups)
+    hops, search = sooner(total_hops, moves * _MOVE_S, _COMPILING_S), sooner(anneal, moves * _MOVE_S, _COMPILING_S)
+    begin = min(starts, key=lambda spot: hops(flows, spots, spot))
     typical = float(flows.weights.mean()) if len(flows.weights) else 1.0
-    found = anneal(flows, spots, begin, moves, 4 * typical, 0.01 * typical, seed)
-    best = min((begin, found), key=lambda spot: total_hops(flows, spots, spot))
+    found = search(flows, spots, begin, moves, 4 * typical, 0.01 * typical, seed)
+    best = min((begin, found), key=lambda spot: hops(flows, spots, spot))
     return np.asarray(cores[best[:-1]], np.int64)
 
 
