@@ -47,9 +47,8 @@ def test_weights_become_the_mean_of_the_lessons() -> None:
     payloads = untaught().payloads(clips(), threads=1)
     assert payloads.max() > 30
     assert np.array_equal(payloads, by_hand(clips()))
-    assert (
-        np.abs(taught.weights[:, 0] - payloads.mean(axis=0) / 2).max() < 3
-    )  # rates are 32, 16 and 11 of 32, halves rounded down
+    # rates are 64, 32 and 21 of 64, halves rounded down
+    assert np.abs(taught.weights[:, 0] - payloads.mean(axis=0) / 2).max() < 2
     assert not taught.weights[:, 1].any()
     assert taught.lessons == (3, 0)
     assert taught.thresholds[1] == 1.0  # what was never taught is never heard

@@ -403,6 +403,26 @@ def test_changes_that_need_rounding_are_right_on_average() -> None:
     assert abs(np.mean(found) - 200) < 5 * np.sqrt(1_600 * 1 / 8 * 7 / 8 / 10)
 
 
+@pytest.mark.parametrize(("whole", "rate"), [(32, 0), (64, -1)])
+def test_many_lessons_leave_their_mean(whole: int, rate: int) -> None:
+    """Payloads near 16 in twenty lessons at a rate of 1/n: products rounded down to whole weights took five of eight."""
+    rng = np.random.default_rng(0)
+    payloads = rng.integers(0, 33, (20, 1, 400))
+    teacher = np.maximum(1, np.rint(whole / np.arange(1, 21))).astype(int).reshape(20, 1, 1)
+    populations = (
+        neuro.Population("in", (400,), neuro.Source(levels=255)),
+        neuro.Population("teacher", (1,), neuro.Source(levels=127)),
+        neuro.Population("out", (1,), neuro.Graded(1, 1 << 20)),
+    )
+    given = dataclasses.replace(prototype("teacher", rate), epoch=2)
+    learning = neuro.Dense("in", "out", np.zeros((400, 1), np.int32), rule=given)
+    inputs = {name: np.concatenate([sent, 0 * sent], axis=1) for name, sent in (("in", payloads), ("teacher", teacher))}
+    run = neuro.run(neuro.Network(populations, (learning,)), inputs)
+    off = run.learned.projections[0].weights[:, 0] - payloads.mean(axis=0)[0] / 2
+    assert abs(off.mean()) < 1.25
+    assert np.abs(off).mean() < 1.5
+
+
 @pytest.mark.parametrize("side", ["x1", "y1"])
 def test_traces_decay_and_rise_right_on_average(side: str) -> None:
     """An impulse of 100.25 at the first of 4 steps leaves 100.25 exp(-3/7): the mean of 3,000, within five standard errors."""

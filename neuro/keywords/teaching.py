@@ -32,7 +32,7 @@ from neuro.projections import Dense
 
 SHIPPED = "ten_words_pooled.safetensors"
 POOL, WORDS, KNOWN, SUM, TEACHER = "pool", "words", "known", "sum", "teacher"
-WHOLE = 32  # what the teacher sends for a lesson that replaces all that was known of a word
+WHOLE = 64  # what the teacher sends for a lesson that replaces all that was known of a word
 NEAREST_KNOWN = 0.5  # what the nearest known word takes from a score
 MOST_PAYLOAD = (1 << 24) - 1
 FALSE_ALARMS = 0.02
@@ -223,7 +223,7 @@ def _learner(spotter: Spotter, hearing: StreamNetwork, words: int, pooled: Poole
         raise UsageError("spotter", f"a recording takes {steps} steps, an epoch {LONGEST_EPOCH}", "Use a shorter window")
     outputs = pooled.matrix.shape[1]
     bias = np.concatenate([-pooled.means, pooled.means]).astype(np.int32)
-    rule = replace(prototype(TEACHER, 0, sign="excitatory"), epoch=steps)
+    rule = replace(prototype(TEACHER, -1, sign="excitatory"), epoch=steps)  # 64 is a whole lesson
     populations = (
         Population(POOL, (2 * outputs,), Graded(pooled.divisor, bias=bias, hold_input=True)),
         Population(TEACHER, (words,), Source(levels=127)),

@@ -4,8 +4,10 @@ says with `Product.scale` what one product really adds.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from neuro.learning.rule import LearningRule, Sign
-from neuro.learning.terms import Factor, Product
+from neuro.learning.terms import EXPONENT, MANTISSA, Factor, Product
 
 
 def stdp(
@@ -40,8 +42,8 @@ def triplet_stdp(
 
     Differs from it in: the slow trace is read just after the firing has added to it, so `pair` may be negative.
     """
-    factors = (Factor("x1"), Factor("y2", pair))
-    dw = (Product("y0", factors, 1, potentiation), _product("x0", "y1", power=depression, mantissa=-1))
+    together = _product("y0", "x1", Factor("y2", pair), power=potentiation)
+    dw = (together, _product("x0", "y1", power=depression, mantissa=-1))
     return LearningRule(dw, epoch=epoch, x1=(impulse, tau), y1=(impulse, tau), y2=(impulse, slow_tau), sign=sign, seed=seed)
 
 
@@ -131,5 +133,11 @@ def prototype(teacher: str, rate: int = -2, *, epoch: int = 1, sign: Sign = "mix
     return LearningRule(dw, epoch=epoch, x1=(0, 0), y3=(teacher, 0), graded="overwrite", sign=sign, seed=seed)
 
 
-def _product(dependency: str, *factors: str, power: int, mantissa: int = 1) -> Product:
-    return Product(dependency, tuple(map(Factor, factors)), mantissa, power)
+def _product(dependency: str, *factors: Factor | str, power: int, mantissa: int = 1) -> Product:
+    """mantissa * 2^power, as a large mantissa times a small power: a product is rounded down when it is shifted to 15 bits,
+    ahead of its power of two, so that with a small mantissa what is left are whole weights, each change half of one too low."""
+    product = Product(dependency, tuple(f if isinstance(f, Factor) else Factor(f) for f in factors), mantissa, power)
+    lost = product.shift
+    while lost > 0 and MANTISSA[0] <= 2 * mantissa <= MANTISSA[1] and power > EXPONENT[0]:
+        mantissa, power, lost = 2 * mantissa, power - 1, lost - 1
+    return replace(product, mantissa=mantissa, exponent=power)
