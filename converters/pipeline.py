@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters import evaluation, quantised
-from converters.advice import MOST_WEIGHT_BITS
 from converters.agreement import Agreement, agreement
 from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_given, check_given
@@ -22,36 +21,29 @@ from converters.codes import row_of
 from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES, check_convertible, computes_with_values
 from converters.diagnosis import Diagnosis, diagnose
-from converters.finetuning import Weights, check_weights, finetune
+from converters.finetuning import Weights, finetune
 from converters.folding import fold
 from converters.frontend import sample_pair, trace
-from converters.inputs import input_source
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
+from converters.options import Options, settings_of
 from converters.samples import Samples, by_input
 from converters.trinary import rectify_means, trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
 from converters.values.decompose import with_short_pools
-from converters.values.precision import MOST_BITS
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
-from neuro.codes import CODES, LONGEST, Code
+from neuro.codes import Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Table, TableRepr
-from neuro.numbers import whole
 from neuro.specification import renamed
 
-MOST_WEIGHT_BITS_OF_VALUES = 16
-METHODS = ("mse", "percentile", "max")
-INPUTS = ("auto", "spikes", "graded", "ideal")
-DEFAULT_BITS = 8  # of weights
 MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
-Bits = tuple[int, int]  # of a weight, of a potential
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
     "(two test networks fell from 98 to 84 % and from 97 to 34 % at 16 steps)"
@@ -125,7 +117,7 @@ class Conversion(TableRepr):
         """This conversion's settings with another window."""
         how = {"held": "ideal", "once": "graded"}.get(self.settings.source.code, "spikes")
         bits = (self.settings.weight_bits, self.settings.potential_bits)
-        made, _ = _settings(self.calibrated.samples, cast(Code, code), timesteps, bits, how)
+        made, _ = settings_of(self.calibrated.samples, code, timesteps, bits, how)
         return replace(made, reset=self.settings.reset, weights=self.settings.weights)
 
     def quantised(self, inputs: Any) -> Any:
@@ -193,67 +185,42 @@ def convert(
     8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
-    _check_choice("code", code, (*CODES, "auto", "delta"))
-    code, changes = ("graded", True) if code == "delta" else (code, False)
-    frames = frames or changes
-    _check_refresh(refresh, code, changes)
-    resets = ("subtract",) if code == "auto" else row_of(code).resets
-    for choice in (("threshold", threshold, METHODS), ("input", input, INPUTS), ("reset", reset, resets)):
-        _check_choice(*choice)
-    check_weights(weights)
-    if weights == "trinary":
-        _check_choice("code of trinary weights", code, ("rate",))
-        input = "spikes" if input == "auto" else input
-    weight_bits, layer_bits = _bits(weight_bits, code)
-    potential_bits, timesteps, refine = (
-        whole("convert", name, value, least, most, error=ConversionError)
-        for name, value, least, most in (
-            ("potential_bits", potential_bits, 16, 31),
-            ("timesteps", timesteps, 1, LONGEST),
-            ("refine", refine, 0, 1_000_000),
-        )
-    )
-    bits = (weight_bits, potential_bits)
+    chosen = Options(
+        code, timesteps, threshold, weight_bits, potential_bits, weights, correct_bias, input, reset, refine, goal, value_bits,
+        frames, refresh,
+    )  # fmt: skip
     calibration = as_given(calibration)
-    graph, tail = split_tail(recognised(fold(float_graph(model, calibration, frames, state))))
-    of_values = computes_with_values(graph)
-    fixed = None if value_bits == "auto" else whole("convert", "value_bits", value_bits, 4, MOST_BITS, error=ConversionError)
-    if fixed and not of_values:
-        raise ConversionError("value_bits", "the network does not compute with values, the code sets its levels", "Leave it out")
-    check_convertible(graph, OF_VALUES if code == "auto" else code)
-    framed = graph.has_frames or frames
+    graph, tail = split_tail(recognised(fold(float_graph(model, calibration, chosen.frames, state))))
+    check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
+    framed = graph.has_frames or chosen.frames
     samples = check_given(graph, calibration, framed)
-    _check_wide(weight_bits, of_values or framed)
+    of_values = computes_with_values(graph)
+    chosen.check_for(of_values, framed)
     if of_values or framed:
-        if layer_bits:
-            fact = "the network computes with values, whose weights all have the same bits"
-            raise ConversionError("weight_bits", fact, "Pass one number")
-        if refine:
-            raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
-        if not of_values:
-            _check_choice("code of frames", code, (OF_VALUES, "auto"))
-        why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
-        graph = replace(graph, notes=(*graph.notes, *why))
-        calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
-        made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
-        return _of_changes(made, goal, refresh) if changes else made
+        return _of_values(graph, samples, chosen, tail, framed)
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
-    graph = rectify_means(graph) if weights == "trinary" else graph
-    if code == "auto":
-        calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
-        return _automatic(graph, calibrated, bits, input, goal or Goal(), refine, tail)
-    if goal is not None:
-        raise ConversionError("goal", f"it is for code='auto', the code is {code!r}", "Leave it out, or use code='auto'")
-    settings, notes = _settings(samples, code, timesteps, bits, input)
-    if reset == "zero":
-        settings, notes = replace(settings, reset="zero"), (*notes, HARD_RESET)
-        warnings.warn(HARD_RESET, stacklevel=2)
-    settings = replace(settings, weights=weights, layer_bits=layer_bits)
-    tuned = finetune(graph, samples, levels=settings.levels, steps=refine, weights=weights) if refine else graph
-    tuned = trinary_graph(tuned) if weights == "trinary" else tuned
-    calibrated = CalibratedGraph(tuned, samples, threshold, correct_bias)
-    unknown = sorted(set(layer_bits) - {stage.name for stage in calibrated.stages})
+    graph = rectify_means(graph) if chosen.weights == "trinary" else graph
+    return (_automatic if chosen.code == "auto" else _of_sums)(graph, samples, chosen, tail)
+
+
+def _of_sums(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: Graph | None) -> Conversion:
+    """The network of rectified sums in the code that was named."""
+    if chosen.goal is not None:
+        fact = f"it is for code='auto', the code is {chosen.code!r}"
+        raise ConversionError("goal", fact, "Leave it out, or use code='auto'")
+    settings, notes = chosen.settings(samples, chosen.code, chosen.timesteps)
+    if chosen.reset == "zero":
+        notes = (*notes, HARD_RESET)
+        warnings.warn(HARD_RESET, stacklevel=3)
+    settings = replace(settings, reset=chosen.reset, weights=chosen.weights, layer_bits=chosen.layer_bits)
+    if chosen.refine:
+        tuned = finetune(graph, samples, levels=settings.levels, steps=chosen.refine, weights=chosen.weights)
+    else:
+        tuned = graph
+    tuned = trinary_graph(tuned) if chosen.weights == "trinary" else tuned
+    calibrated = CalibratedGraph(tuned, samples, chosen.threshold, chosen.correct_bias)
+    unknown = sorted(set(chosen.layer_bits) - {stage.name for stage in calibrated.stages})
     if unknown:
         known = ", ".join(stage.name for stage in calibrated.stages[1:])
         raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
@@ -261,50 +228,18 @@ def convert(
     return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
 
 
-def _check_refresh(refresh: int | None, code: str, changes: bool) -> None:
-    if refresh is not None:
-        whole("convert", "refresh", refresh, 1, LONGEST, error=ConversionError)
-        if not changes:
-            raise ConversionError("refresh", f"it is for code='delta', the code is {code!r}", "Leave it out, or use code='delta'")
-
-
-def _check_wide(weight_bits: int, of_values: bool) -> None:
-    if weight_bits > MOST_WEIGHT_BITS and not of_values:
-        fact = f"{weight_bits} bits, and the network is one of rectified sums"
-        raise ConversionError("weight_bits", fact, f"Use at most {MOST_WEIGHT_BITS}; networks of values take more")
-
-
-def _bits(weight_bits: int | Mapping[str, int], code: str) -> tuple[int, dict[str, int]]:
-    """The bits of all weights, and those of the weights into some populations, checked."""
-    if not isinstance(weight_bits, Mapping):
-        return whole("convert", "weight_bits", weight_bits, 2, MOST_WEIGHT_BITS_OF_VALUES, error=ConversionError), {}
-    if code == "auto":
-        raise ConversionError("weight_bits", "code='auto' tries codes with the same bits everywhere", "Name the code")
-    named = "weight_bits of population"
-    return DEFAULT_BITS, {
-        str(name): whole("convert", f"{named} {name!r}", bits, 2, MOST_WEIGHT_BITS, error=ConversionError)
-        for name, bits in weight_bits.items()
-    }
-
-
-def _of_values(
-    graph: Graph,
-    calibrated: CalibratedGraph,
-    bits: Bits,
-    how: str,
-    tail: Graph | None,
-    framed: bool,
-    relayed: bool,
-    fixed: int | None,
-) -> Conversion:
+def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, framed: bool) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
-    each = by_input(graph, calibrated.samples)
-    made_for = {name: _settings(samples, cast(Code, OF_VALUES), 1, bits, how)[0] for name, samples in each.items()}
+    why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
+    graph = replace(graph, notes=(*graph.notes, *why))
+    calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
+    made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
     sources = {name: one.source for name, one in made_for.items()}
-    settings = replace(made_for[graph.inputs[0].name], value_bits=fixed, sources=sources)
-    made = value_network(graph, calibrated.samples, sources, widths_of(settings), calibrated.correct_bias, framed, relayed)
+    settings = replace(made_for[graph.inputs[0].name], value_bits=chosen.value_bits, sources=sources)
+    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes)
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
-    return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
+    conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
+    return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
 
 
 def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Conversion:
@@ -340,22 +275,22 @@ def _checked(
     found = agreement(graph, calibrated, settings, built)
     if found.warning:
         notes = (*notes, found.warning)
-        warnings.warn(found.warning, AccuracyWarning, stacklevel=3)
+        warnings.warn(found.warning, AccuracyWarning, stacklevel=4)
     built = replace(built, network=replace(built.network, notes=notes))
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 
-def _automatic(
-    graph: Graph, calibrated: CalibratedGraph, bits: Bits, how: str, goal: Goal, refine: int, tail: Graph | None
-) -> Conversion:
+def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: Graph | None) -> Conversion:
     """The network that meets the goal with the least work."""
-    if refine:
+    calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
+    if chosen.refine:
         raise ConversionError("refine", "it tunes for the levels of one code", "Name the code, or leave refine out")
-    if how == "spikes":
+    goal = chosen.goal or Goal()
+    if chosen.input == "spikes":
         goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
-    remarks = calibrated.remarks
-    choice = choose(calibrated, goal, lambda c, t: _settings(calibrated.samples, cast(Code, c), t, bits, how)[0])
-    return _checked(graph, calibrated, choice.best.settings, choice.best.built, (*graph.notes, *remarks, choice.why), tail)
+    choice = choose(calibrated, goal, lambda code, timesteps: chosen.settings(samples, code, timesteps)[0])
+    notes = (*graph.notes, *calibrated.remarks, choice.why)
+    return _checked(graph, calibrated, choice.best.settings, choice.best.built, notes, tail)
 
 
 def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:
@@ -384,20 +319,3 @@ def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mappi
 
 
 _FRAME_BY_FRAME = "Pass converters.trace(model, {...}) of one frame of each input, as the model"
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConversionError(name, f"{value!r} is not known here", f"Use {' or '.join(allowed)}")
-
-
-def _settings(
-    samples: NDArray[np.float32], code: Code, timesteps: int, bits: Bits, how: str
-) -> tuple[CodeSettings, tuple[str, ...]]:
-    notes: tuple[str, ...] = ()
-    row, most = row_of(code), CODES[code].most_timesteps
-    if timesteps > most and row.shortened:
-        notes = (row.shortened.format(asked=timesteps, most=most),)
-    timesteps = min(timesteps, most)
-    source = input_source(samples, code, timesteps, how)
-    return CodeSettings(code, timesteps, bits[0], source, row.look_ahead(timesteps), potential_bits=bits[1]), notes

@@ -74,7 +74,7 @@ CONVERTER_FLOORS = [
     {"advice", "convertible", "correction", "pooling"},
     {"building"},
     {"ablations", "choosing"},
-    {"diagnosis"},
+    {"diagnosis", "options"},
     {"agreement", "valuediagnosis"},
     {"pipeline"},
 ]

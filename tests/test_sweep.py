@@ -15,7 +15,7 @@ from rich.console import Console
 
 import converters
 import neuro
-from converters.pipeline import METHODS
+from converters.options import METHODS
 from neuro.bundles import save_parts
 from neuro.errors import ChipError, FormatError, NeuroError, UsageError
 from neuro.report.page import render

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +22,13 @@ from neuro.cli.named import (
     Weights,
     study_named,
 )
-from neuro.cli.output import Chips, Json, Quiet, Report, console, machine_names, working, write_json, write_out
+from neuro.cli.output import Chips, Json, Quiet, Report, machine_names, working
 from neuro.cli.paths import check_files
+from neuro.cli.survey import ResNetOptions, Results, show_rooflines, show_spikes, show_table
 from neuro.cli.use import Arrivals, Battery, Deadline, PriceFile, Rate, UseOptions
 from neuro.errors import UsageError
 
+Options = dict[str, object]  # by their names; None where one is left out
 _MACHINE = "A machine by name or .toml file; repeat it."
 EXAMPLES = """
 Examples:
@@ -47,16 +49,8 @@ Examples:
   neuro compare --roofline --figure roofline.svg --machine a100 --machine tpu-v1
 """
 _NETWORK = ("title", "facts", "chip", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
-_TOLD = (
-    *_NETWORK,
-    "comparison",
-    "verdict",
-    "warnings",
-    "conditions",
-    "other_chips",
-    "refused_chips",
-    "versions",
-)  # of the result
+_JUDGED = ("comparison", "verdict", "warnings", "conditions", "other_chips", "refused_chips", "versions")
+_TOLD = (*_NETWORK, *_JUDGED)  # of the result
 Model = Annotated[str | None, MODEL]
 Samples = Annotated[Path | None, SAMPLES]
 Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help=_MACHINE, autocompletion=machine_names)]
@@ -100,72 +94,46 @@ def compare(
 ) -> None:
     """Set a network on the chip beside machines of your choice: latency, throughput and energy at every batch size."""
     _check_one(model, table, roofline)
-    own: dict[str, object] = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
+    own: Options = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
     own |= {"--timesteps": timesteps}
-    chosen: dict[str, object] = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt, "--scale": scale}
+    chosen: Options = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt, "--scale": scale}
     chosen |= {"--rate": rate, "--battery": battery, "--arrivals": arrivals, "--deadline": deadline, "--prices": prices}
-    results: dict[str, Path | None] = {"--json": json, "--csv": csv}
+    to, drawn = Results(json, csv, quiet), {"--figure": figure, "--report": report}
     if spikes or workload is not None:
         _check_spikes(table, spikes, workload, chip)
-        _leave_out("--table 2 --spikes", {**chosen, "--figure": figure, "--report": report, **own, "--chip": None})
-        from neuro.cli.survey import show_spikes
-
-        check_files(results, {"--chip": chip[0] if chip else None})
-        with working("costing", quiet=quiet) as work:
-            show_spikes(workload, chip[0] if chip else None, json=json, csv=csv, quiet=quiet, work=work)
-        return
-    if table is not None:
-        _leave_out(f"--table {table}", {**chosen, "--figure": figure, "--report": report, **({} if table == 1 else own)})
-        from neuro.cli.survey import ResNetOptions, show_table
-
+        _leave_out("--table 2 --spikes", {**chosen, **drawn, **own, "--chip": None})
+        show_spikes(workload, chip[0] if chip else None, to)
+    elif table is not None:
+        _leave_out(f"--table {table}", {**chosen, **drawn, **({} if table == 1 else own)})
         if chip and len(chip) > 1:
             raise UsageError("--chip", "a table has one row of your own", "Name one chip")
-        board = chip[0] if chip else None
-        asked_for = ResNetOptions(weights, data, calibration, board, code, timesteps)
-        check_files(results, {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": board})
-        with working("costing", quiet=quiet) as work:
-            show_table(table, asked_for, json=json, csv=csv, quiet=quiet, work=work)
-        return
-    if roofline:
+        show_table(table, ResNetOptions(weights, data, calibration, chip[0] if chip else None, code, timesteps), to)
+    elif roofline:
         _leave_out("--roofline", {**own, **chosen, "--machine": None, "--report": report})
-        from neuro.cli.survey import show_rooflines
+        show_rooflines(tuple(machine or ()), figure or Path("roofline.svg"), to)
+    else:
+        if model is None or data is None:
+            raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
+        _leave_out("a comparison of MODEL", {"--figure": figure})
+        first, *more = chip or (DEFAULT_CHIP,)
+        named = Request(model, data, first, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale)
+        named = replace(named, machines=tuple(machine or ()), batches=tuple(batch or ()), more_chips=tuple(more))
+        _compare(replace(named, use=UseOptions(rate, battery, arrivals, deadline, prices)), report, to)
 
-        drawn = figure or Path("roofline.svg")
-        check_files({**results, "--figure": drawn})
-        show_rooflines(tuple(machine or ()), drawn, json=json, csv=csv, quiet=quiet)
-        return
-    if model is None or data is None:
-        raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
-    _leave_out("a comparison of MODEL", {"--figure": figure})
-    named = Request(
-        model,
-        data,
-        (chip or [DEFAULT_CHIP])[0],
-        code,
-        timesteps,
-        weights,
-        calibration,
-        machines=tuple(machine or ()),
-        batches=tuple(batch or ()),
-        nir_writer=nir_writer,
-        nir_dt=dt,
-        scale=scale,
-        more_chips=tuple(chip or ())[1:],
-        use=UseOptions(rate, battery, arrivals, deadline, prices),
-    )
-    check_files({**results, "--report": report}, named.inputs(), code=named.code_files())
-    with working("loading", quiet=quiet) as work:
-        outcome = study_named(named, work=work)
+
+def _compare(request: Request, report: Path | None, to: Results) -> None:
+    """The network that was named on its chips and on machines."""
+    check_files({**to.files(), "--report": report}, request.inputs(), code=request.code_files())
+    with working("loading", quiet=to.quiet) as work:
+        outcome = study_named(request, work=work)
     if outcome.comparison is None:
-        raise UsageError(f"model {model!r}", " ".join(outcome.facts), "Pass a feedforward network, or the torch module")
-    from neuro.report.result import csv_rows, on_all_chips, result
+        fact = " ".join(outcome.facts)
+        raise UsageError(f"model {request.model!r}", fact, "Pass a feedforward network, or the torch module")
+    from neuro.report.result import on_all_chips, result
     from neuro.report.terminal import compared
 
     found = result(outcome)
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(compared(found))
-    write_json(json, {name: found[name] for name in _TOLD})
-    if csv is not None:
-        write_out(csv, csv_rows(on_all_chips(found)))
+    to.write(compared(found), {name: found[name] for name in _TOLD}, on_all_chips(found))
     if report is not None:
         from neuro.report.study import write_study  # matplotlib, half a second
 
@@ -182,7 +150,7 @@ def _check_spikes(table: int | None, spikes: bool, workload: str | None, chip: l
         raise UsageError("--chip", fact, "Name one chip, and a workload: --workload resnet50 --chip loihi2-x32")
 
 
-def _leave_out(what: str, options: Mapping[str, object]) -> None:
+def _leave_out(what: str, options: Options) -> None:
     """Refuse options that would say nothing here."""
     given = [option for option, value in options.items() if value is not None]
     if given:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuro.cli.named import CALIBRATION_SAMPLES
-from neuro.cli.output import console, write_json, write_out
+from neuro.cli.output import console, working, write_json, write_out
+from neuro.cli.paths import check_files
 from neuro.engine.pace import Work
 from neuro.errors import UsageError, one_of
 
@@ -40,30 +41,52 @@ class ResNetOptions:
             raise UsageError("--table", "options for a row of your own, but no weights", "Add --weights FILE.safetensors")
 
 
-def show_table(number: int, own: ResNetOptions, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Where rows go: to the terminal unless `quiet`, and into files where they are named."""
+
+    json: Path | None
+    csv: Path | None
+    quiet: bool
+
+    def files(self) -> dict[str, Path | None]:
+        """The files by the options that name them."""
+        return {"--json": self.json, "--csv": self.csv}
+
+    def write(self, shown: Any, values: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print what is shown, and write the values as JSON and the rows as CSV."""
+        console(quiet=self.quiet or "-" in (str(self.json), str(self.csv))).print(shown)
+        write_json(self.json, values)
+        if self.csv is not None:
+            from neuro.report.result import csv_rows
+
+            write_out(self.csv, csv_rows(rows))
+
+
+def show_table(number: int, own: ResNetOptions, to: Results) -> None:
     """Print one of the survey's tables, and write its rows where wanted."""
+    check_files(to.files(), {"--weights": own.weights, "--data": own.data, "--calibration": own.calibration, "--chip": own.chip})
     from neuro.machines import survey
     from neuro.report import tables_machines
     from neuro.report.tables import WideTable
 
-    rows: list[dict[str, Any]]
-    if number == 1:
-        rows = survey.table_one(_own_row(own, work))
-        plain = tables_machines.survey_one(rows)
-    elif number == 2:
-        rows = survey.table_two()
-        plain = tables_machines.survey_two(rows)
-    else:
-        rows = survey.table_three()
-        plain = tables_machines.survey_three(rows)
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*plain))
-    write_json(json, rows)
-    if csv is not None:
-        _write_csv(csv, rows)
+    with working("costing", quiet=to.quiet) as work:
+        rows: list[dict[str, Any]]
+        if number == 1:
+            rows = survey.table_one(_own_row(own, work))
+            plain = tables_machines.survey_one(rows)
+        elif number == 2:
+            rows = survey.table_two()
+            plain = tables_machines.survey_two(rows)
+        else:
+            rows = survey.table_three()
+            plain = tables_machines.survey_three(rows)
+    to.write(WideTable(*plain), rows, rows)
 
 
-def show_spikes(workload: str | None, chip: str | None, *, json: Path | None, csv: Path | None, quiet: bool, work: Work) -> None:
+def show_spikes(workload: str | None, chip: str | None, to: Results) -> None:
     """Print the survey's workloads as spikes, as they were measured; of one workload measure it anew, which takes minutes."""
+    check_files(to.files(), {"--chip": chip})
     from neuro.machines import survey_spikes
     from neuro.report import tables_machines
     from neuro.report.tables import WideTable
@@ -73,17 +96,15 @@ def show_spikes(workload: str | None, chip: str | None, *, json: Path | None, cs
         from neuro.chip.files import load_chip
         from neuro.studies.surveying.measuring import measured
 
-        work.step(f"{workload}: drawing weights")
-        rows = [measured(workload, load_chip(chip or BOARD), work.step)]
+        with working(f"{workload}: drawing weights", quiet=to.quiet) as work:
+            rows = [measured(workload, load_chip(chip or BOARD), work.step)]
     found = survey_spikes.table_two_spikes(rows)
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*tables_machines.survey_two_spikes(found)))
-    write_json(json, found)
-    if csv is not None:
-        _write_csv(csv, found)
+    to.write(WideTable(*tables_machines.survey_two_spikes(found)), found, found)
 
 
-def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, csv: Path | None, quiet: bool) -> None:
+def show_rooflines(machines: Sequence[str], figure: Path, to: Results) -> None:
     """Print every machine's roof and what the survey's workloads reach under it, and draw it, `machines` in colour."""
+    check_files({**to.files(), "--figure": figure})
     from neuro.files import write_text
     from neuro.machines.survey import roofline
     from neuro.report import figures_machines, tables_machines
@@ -95,17 +116,8 @@ def show_rooflines(machines: Sequence[str], figure: Path, *, json: Path | None, 
     for name in machines:
         if name not in known:
             raise UsageError(f"machine {name!r}", "it has no roof in the catalogue", one_of(name, sorted(known)))
-    console(quiet=quiet or "-" in (str(json), str(csv))).print(WideTable(*tables_machines.rooflines(data, ROOFLINE_BATCH)))
     write_text(figure, alone(figures_machines.roofline(data, machines or COLOURED, ROOFLINE_BATCH)))
-    write_json(json, data)
-    if csv is not None:
-        _write_csv(csv, data["points"])
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    from neuro.report.result import csv_rows
-
-    write_out(path, csv_rows(rows))
+    to.write(WideTable(*tables_machines.rooflines(data, ROOFLINE_BATCH)), data, data["points"])
 
 
 def _own_row(own: ResNetOptions, work: Work) -> list[Bill]:

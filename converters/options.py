@@ -1,0 +1,133 @@
+"""What `convert` may be asked for: the arguments that need no network to be judged, checked and settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.advice import MOST_WEIGHT_BITS
+from converters.choosing import Goal
+from converters.codes import row_of
+from converters.coding import CodeSettings
+from converters.convertible import OF_VALUES
+from converters.finetuning import Weights, check_weights
+from converters.inputs import input_source
+from converters.values.precision import MOST_BITS
+from neuro.codes import CODES, LONGEST, Code
+from neuro.errors import ConversionError
+from neuro.numbers import settle, whole
+
+MOST_WEIGHT_BITS_OF_VALUES = 16
+METHODS = ("mse", "percentile", "max")
+INPUTS = ("auto", "spikes", "graded", "ideal")
+DEFAULT_BITS = 8  # of weights
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of `convert` by their names. Raises ConversionError for what is not known or does not go together.
+
+    code="delta" becomes "graded" with `changes`, which takes frames; bits of named populations become `layer_bits`, the others
+    have 8; value_bits="auto" becomes None.
+    """
+
+    code: str
+    timesteps: int
+    threshold: str
+    weight_bits: Any
+    potential_bits: int
+    weights: Weights
+    correct_bias: bool
+    input: str
+    reset: str
+    refine: int
+    goal: Goal | None
+    value_bits: Any
+    frames: bool
+    refresh: int | None
+    changes: bool = False
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("code", self.code, (*CODES, "auto", "delta"))
+        changes = self.code == "delta"
+        if changes:
+            self._set(code=OF_VALUES, changes=True, frames=True)
+        if self.refresh is not None:
+            settle(self, ConversionError, "convert", refresh=(1, LONGEST))
+            if not changes:
+                fact = f"it is for code='delta', the code is {self.code!r}"
+                raise ConversionError("refresh", fact, "Leave it out, or use code='delta'")
+        resets = ("subtract",) if self.code == "auto" else row_of(self.code).resets
+        for name, allowed in (("threshold", METHODS), ("input", INPUTS), ("reset", resets)):
+            check_choice(name, getattr(self, name), allowed)
+        check_weights(self.weights)
+        if self.weights == "trinary":
+            check_choice("code of trinary weights", self.code, ("rate",))
+            self._set(input="spikes" if self.input == "auto" else self.input)
+        if isinstance(self.weight_bits, Mapping):
+            self._set(weight_bits=DEFAULT_BITS, layer_bits=self._bits_of_populations(self.weight_bits))
+        settle(self, ConversionError, "convert", weight_bits=(2, MOST_WEIGHT_BITS_OF_VALUES), potential_bits=(16, 31))
+        settle(self, ConversionError, "convert", timesteps=(1, LONGEST), refine=(0, 1_000_000))
+        if self.value_bits == "auto":
+            self._set(value_bits=None)
+        else:
+            settle(self, ConversionError, "convert", value_bits=(4, MOST_BITS))
+
+    def _set(self, **fields: object) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def _bits_of_populations(self, given: Mapping[str, int]) -> dict[str, int]:
+        if self.code == "auto":
+            raise ConversionError("weight_bits", "code='auto' tries codes with the same bits everywhere", "Name the code")
+        return {
+            str(name): whole("convert", f"weight_bits of population {name!r}", bits, 2, MOST_WEIGHT_BITS, error=ConversionError)
+            for name, bits in given.items()
+        }
+
+    def check_for(self, of_values: bool, framed: bool) -> None:
+        """Refuse what goes only with networks that compute with values, or take frames, or only with the others."""
+        if self.value_bits and not of_values:
+            fact = "the network does not compute with values, the code sets its levels"
+            raise ConversionError("value_bits", fact, "Leave it out")
+        if not (of_values or framed):
+            if self.weight_bits > MOST_WEIGHT_BITS:
+                fact = f"{self.weight_bits} bits, and the network is one of rectified sums"
+                raise ConversionError("weight_bits", fact, f"Use at most {MOST_WEIGHT_BITS}; networks of values take more")
+            return
+        if self.layer_bits:
+            fact = "the network computes with values, whose weights all have the same bits"
+            raise ConversionError("weight_bits", fact, "Pass one number")
+        if self.refine:
+            raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
+        if not of_values:
+            check_choice("code of frames", self.code, (OF_VALUES, "auto"))
+
+    def settings(self, samples: NDArray[np.float32], code: str, timesteps: int) -> tuple[CodeSettings, tuple[str, ...]]:
+        """How stages are written in a code for inputs like the samples, and what is to be noted about it."""
+        return settings_of(samples, code, timesteps, (self.weight_bits, self.potential_bits), self.input)
+
+
+def settings_of(
+    samples: NDArray[np.float32], code: str, timesteps: int, bits: tuple[int, int], how: str
+) -> tuple[CodeSettings, tuple[str, ...]]:
+    """As `Options.settings`, with the bits of a weight and of a potential, and how samples enter."""
+    notes: tuple[str, ...] = ()
+    row, most = row_of(code), CODES[code].most_timesteps
+    if timesteps > most and row.shortened:
+        notes = (row.shortened.format(asked=timesteps, most=most),)
+    timesteps = min(timesteps, most)
+    source = input_source(samples, code, timesteps, how)
+    made = CodeSettings(cast(Code, code), timesteps, bits[0], source, row.look_ahead(timesteps), potential_bits=bits[1])
+    return made, notes
+
+
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is none of those allowed."""
+    if value not in allowed:
+        raise ConversionError(name, f"{value!r} is not known here", f"Use {' or '.join(allowed)}")
