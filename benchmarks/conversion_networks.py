@@ -181,7 +181,7 @@ def train(model: nn.Module, data: tuple[Tensor, Tensor], epochs: int, change: Ca
     steps = -(-len(x) // 128)
     optimiser = torch.optim.SGD(model.parameters(), rate, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=epochs * steps)
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     for epoch in range(epochs):
         began, right = time.perf_counter(), 0
         for chosen in torch.randperm(len(x)).split(128):

@@ -23,8 +23,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import neuro  # noqa: E402  # from this checkout
-from benchmarks import bare, shapes  # noqa: E402
-from benchmarks.workloads import STEPS, workload_a, workload_b  # noqa: E402
+from benchmarks import bare, shapes  # noqa: E402  # from this checkout
+from benchmarks.workloads import STEPS, workload_a, workload_b  # noqa: E402  # from this checkout
 
 Row = dict[str, object]
 

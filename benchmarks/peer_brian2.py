@@ -14,9 +14,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import brian2  # noqa: E402
+import brian2  # noqa: E402  # after the path is set
 
-from benchmarks.workloads import STEPS, workload_a, workload_b  # noqa: E402
+from benchmarks.workloads import STEPS, workload_a, workload_b  # noqa: E402  # from this checkout
 
 
 def main(name: str) -> None:

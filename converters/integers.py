@@ -94,9 +94,8 @@ def projection(source: str, target: str, operator: Operator, delay: int) -> Proj
         return _matrix_projection(source, target, operator, delay)
     weight = operator.weight.astype(np.int64)
     if weight.ndim == 4:
-        return most_special(
-            Conv2d(source, target, weight, operator.stride, operator.padding, operator.dilation, operator.groups, delay)  # type: ignore[arg-type]
-        )
+        two: Any = operator  # of two axes, as its weights show
+        return most_special(Conv2d(source, target, weight, two.stride, two.padding, two.dilation, two.groups, delay))
     (stride,), (padding,), (dilation,) = operator.stride, operator.padding, operator.dilation
     return most_special(Conv1d(source, target, weight, stride, padding, dilation, operator.groups, delay))
 

@@ -204,9 +204,9 @@ def to_matrix(operator: Operator) -> Matrix:
     """The operator as an explicit matrix."""
     if isinstance(operator, Matrix):
         return operator
-    two = _as_2d(operator)
+    two: Any = _as_2d(operator)  # of two axes
     numbers = np.arange(1, two.weight.size + 1).reshape(two.weight.shape)
-    listed = Conv2d("a", "b", numbers, two.stride, two.padding, two.dilation, two.groups).synapses(two.source, two.target)  # type: ignore[arg-type]
+    listed = Conv2d("a", "b", numbers, two.stride, two.padding, two.dilation, two.groups).synapses(two.source, two.target)
     size = (int(np.prod(two.source)), int(np.prod(two.target)))
     weight = sparse.csr_array((two.weight.ravel()[listed.weight - 1], (listed.pre, listed.post)), shape=size)
     return Matrix(operator.source, operator.target, weight)
@@ -295,7 +295,10 @@ def _join(first: Window, second: Window) -> Window | None:
         k, d = ((k1 - 1) * d1 + (k2 - 1) * d2 * s1 + 1, 1) if k1 > 1 and k2 > 1 else (k2, d2 * s1) if k1 == 1 else (k1, d1)
         s, before = s1 * s2, p1 + s1 * p2
         after = max((out - 1) * s + d * (k - 1) + 1 - n - before, 0)
-        stride.append(s), padding.append((before, after)), dilation.append(d), kernel.append(k)  # type: ignore[func-returns-value]
+        stride.append(s)
+        padding.append((before, after))
+        dilation.append(d)
+        kernel.append(k)
     weight = _joined_weight(first, second, tuple(kernel), groups)
     return Window(first.source, second.target, weight, tuple(stride), tuple(padding), tuple(dilation), groups)
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.formats.onnx_building import INTEGERS, WIDE, Builder, Code
-from converters.formats.onnx_operators import check_operator, visit
 from converters.formats.onnx_recurrent import RECURRENT
+from converters.formats.onnx_visiting import check_operator, visit
 from converters.states import close_loops, found_states, one_sample
 from neuro.errors import ConversionError, FormatError, NeuroError
 from neuro.graph import Graph

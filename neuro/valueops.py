@@ -221,8 +221,8 @@ ROWS: dict[str, OpRow] = {
     "function": OpRow(_function, options={"name": word(*FUNCTIONS), "values": numbers}),
     "prelu": OpRow(_fitting("slope"), ("slope",), keeps_sign=True),
     "multiply": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]  # the table holds both kinds
-    "maximum": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]
-    "minimum": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]
+    "maximum": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]  # likewise
+    "minimum": OpRow(broadcast, **_MANY),  # type: ignore[arg-type]  # likewise
     "where": OpRow(broadcast, sources=(3, 3), keeps_sign=True),
     "matmul": OpRow(_matmul, sources=(2, 2), keeps_sign=True),
     "softmax": OpRow(_along, options={"axis": integer(0)}, keeps_sign=True),

@@ -16,7 +16,7 @@ FILES = Path(__file__).parent.parent / "converters" / "codes"
 
 def settings(code: str, timesteps: int | None = None) -> CodeSettings:
     window = row_of(code).to_try[-1] if timesteps is None else timesteps
-    return CodeSettings(code, window, 8, Source(), row_of(code).look_ahead(window))  # type: ignore[arg-type]
+    return CodeSettings(code, window, 8, Source(), row_of(code).look_ahead(window))
 
 
 def neuron(code: str, all_once: bool = False) -> Neuron:

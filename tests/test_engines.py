@@ -97,7 +97,7 @@ def test_large_layers_split_their_rows_over_threads() -> None:
         (lambda charge, parameters, v: (0, v * 0.5), "returns"),
         (lambda charge, parameters, v: (0, v, v), "returns"),
         (lambda charge, parameters, v: (0, np.zeros(3, np.int64)[v] + v), "allocates"),
-        (lambda charge, parameters, v: (undefined_name, v), "does not compile"),  # noqa: F821
+        (lambda charge, parameters, v: (undefined_name, v), "does not compile"),  # noqa: F821  # the mistake under test
         (lambda charge, parameters, v: (5, v), "sent the message 5"),
     ],
 )

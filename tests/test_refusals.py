@@ -22,8 +22,8 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "start of a source": (lambda: neuro.Source(start_step=-1), "start_step = -1"),
     "reset": (lambda: neuro.IntegrateAndFire(3, "later"), "reset 'later'"),
     "threshold of 0": (lambda: neuro.IntegrateAndFire(0), "threshold = 0"),
-    "threshold that is a fraction": (lambda: neuro.IntegrateAndFire(1.5), "is not a whole number"),  # type: ignore[arg-type]
-    "bias that is a fraction": (lambda: neuro.IntegrateAndFire(3, bias=0.5), "must be integers"),  # type: ignore[arg-type]
+    "threshold that is a fraction": (lambda: neuro.IntegrateAndFire(1.5), "is not a whole number"),
+    "bias that is a fraction": (lambda: neuro.IntegrateAndFire(3, bias=0.5), "must be integers"),
     "bias beyond 32 bits": (lambda: neuro.IntegrateAndFire(3, bias=2**40), "exceeds 32 bits"),
     "potential of 1 bit": (lambda: neuro.IntegrateAndFire(3, potential_bits=1), "potential_bits = 1"),
     "potential of 32 bits": (lambda: neuro.IntegrateAndFire(3, potential_bits=32), "potential_bits = 32"),
@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "no digits": (lambda: neuro.RadixIntegrateAndFire(3, 0, 1), "digits = 0"),
     "payloads above 0 only": (lambda: neuro.Graded(3, minimum=1), "payloads 1..255"),
     "no levels": (lambda: neuro.Graded(3, levels=0), "levels = 0"),
-    "maximum of what": (lambda: neuro.MaxPool(3, "sizes"), "code 'sizes'"),  # type: ignore[arg-type]
+    "maximum of what": (lambda: neuro.MaxPool(3, "sizes"), "code 'sizes'"),
     "maximum of nothing": (lambda: neuro.MaxPool(0), "taps = 0"),
     "maximum of too many": (lambda: neuro.MaxPool(31), "31 taps do not fit"),
     "signed digits": (lambda: neuro.MaxPool(3, "digits", signed=True), "cannot be signed"),
@@ -42,15 +42,15 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "threshold of 18 bits": (lambda: neuro.CubaLif(0, 0, 131_072), "threshold = 131072"),
     "exponent of 4 bits": (lambda: neuro.CubaLif(0, 0, 3, bias_exponent=8), "bias_exponent = 8"),
     "bias of 14 bits": (lambda: neuro.CubaLif(0, 0, 3, bias=4_097), "13-bit"),
-    "step that is none": (lambda: neuro.UserNeuron(3), "step is not a function"),  # type: ignore[arg-type]
+    "step that is none": (lambda: neuro.UserNeuron(3), "step is not a function"),
     "messages above 0 only": (lambda: neuro.UserNeuron(abs, lowest=1), "lowest = 1"),
     "no state": (lambda: neuro.UserNeuron(abs, ()), "missing or named twice"),
     "state named twice": (lambda: neuro.UserNeuron(abs, (("v", 0), ("v", 1))), "missing or named twice"),
-    "state that is a fraction": (lambda: neuro.UserNeuron(abs, (("v", 0.5),)), "v = 0.5"),  # type: ignore[arg-type]
-    "parameter that is a fraction": (lambda: neuro.UserNeuron(abs, parameters=(0.5,)), "parameter = 0.5"),  # type: ignore[arg-type]
+    "state that is a fraction": (lambda: neuro.UserNeuron(abs, (("v", 0.5),)), "v = 0.5"),
+    "parameter that is a fraction": (lambda: neuro.UserNeuron(abs, parameters=(0.5,)), "parameter = 0.5"),
     "scale of infinity": (lambda: neuro.Readout(scale=float("inf")), "scale is not finite"),
     "readout of no steps": (lambda: neuro.Readout(gather=0), "gather = 0"),
-    "delay of a fraction": (lambda: neuro.Dense("a", "b", ONES, 1.5), "is not a whole number"),  # type: ignore[arg-type]
+    "delay of a fraction": (lambda: neuro.Dense("a", "b", ONES, 1.5), "is not a whole number"),
     "no delay": (lambda: neuro.Dense("a", "b", ONES, 0), "delay = 0"),
     "endless delay": (lambda: neuro.Dense("a", "b", ONES, 2**40), "delay = 1099511627776"),
     "weights in a row": (lambda: neuro.Dense("a", "b", np.ones(3, int)), "shape"),
@@ -64,7 +64,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a window without end": (lambda: neuro.SumPool2d("a", "b", 2_000), "a window of"),
     "population without name": (lambda: neuro.Population("", (2,), FIRE), "has no name"),
     "population without neurons": (lambda: neuro.Population("a", (0,), FIRE), "a size = 0"),
-    "population of a number": (lambda: neuro.Population("a", (2,), 3), "is not a neuron model"),  # type: ignore[arg-type]
+    "population of a number": (lambda: neuro.Population("a", (2,), 3), "is not a neuron model"),
     "population beyond counting": (lambda: neuro.Population("a", (2**16, 2**16), FIRE), "holds 4,294,967,296 neurons"),
     "bias of another shape": (lambda: neuro.Population("a", (2,), neuro.IntegrateAndFire(3, bias=np.ones(3, int))), "broadcast"),
     "constant without a source": (lambda: neuro.Sourced(1.0, "pJ", "assumed", " "), "it has no source"),

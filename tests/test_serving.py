@@ -20,7 +20,7 @@ MANY = 80_000
 
 
 def single(latency: float, **more: object) -> Target:
-    return Target("one", (latency,), (latency,), (1e-6,), (0.01, 0.01), **more)  # type: ignore[arg-type]
+    return Target("one", (latency,), (latency,), (1e-6,), (0.01, 0.01), **more)
 
 
 def waits(rate: float, service: float, devices: int = 1, *, exponential: bool = False, seed: int = 1) -> float:
@@ -210,4 +210,4 @@ def test_what_is_written_on_the_command_line(tmp_path) -> None:
             parse_arrivals("--arrivals", str(tmp_path / "trace.txt"))
     for wrong in ({"battery_j": 1.0}, {"deadline_s": 1.0}, {"arrivals": "server"}, {"arrivals": "sever"}, {"rate_hz": 0.0}):
         with pytest.raises(UsageError):
-            Use(**wrong)  # type: ignore[arg-type]
+            Use(**wrong)

@@ -37,7 +37,7 @@ def test_public_names_are_found_when_first_used_and_no_others() -> None:
         == "NeuroError False\n"
     )
     with pytest.raises(AttributeError, match="module 'neuro' has no attribute 'runn'"):
-        neuro.runn  # noqa: B018
+        neuro.runn  # noqa: B018  # looking it up is the test
 
 
 def test_a_frozen_number_stays_a_number() -> None:
@@ -74,7 +74,7 @@ def test_a_function_that_no_file_holds_is_compiled_all_the_same() -> None:
     """Compiled functions are kept beside their files; where there is none, or no folder to write to, they are compiled anew."""
     space: dict[str, object] = {"__name__": __name__}
     exec(compile("def twice(n):\n    return 2 * n\n", "<nowhere>", "exec"), space)
-    twice = compiled(space["twice"])  # type: ignore[arg-type]
+    twice = compiled(space["twice"])
     assert twice(21) == 42
 
 
@@ -106,7 +106,7 @@ def test_processes_that_compile_at_once_never_read_each_others_code(tmp_path, mo
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    one, other = (compiled(module.twice)._cache._cache_file for _ in range(2))  # type: ignore[attr-defined]
+    one, other = (compiled(module.twice)._cache._cache_file for _ in range(2))
     Path(one._cache_path).mkdir(exist_ok=True)
     one.save("of integers", "code for integers")
     monkeypatch.setattr(other, "_load_index", dict)  # it looked before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -345,18 +345,20 @@ def shuffle_pixels(b: Builder, node: fx.Node) -> None:
         kind = type(m).__name__.lower()
         n = next(int(getattr(m, key)) for key in ("upscale_factor", "downscale_factor", "groups") if hasattr(m, key))
     else:
-        kind, n = str(getattr(node.target, "__name__", node.target)).replace("_", ""), int(node.args[1])  # type: ignore[arg-type]
+        kind, n = str(getattr(node.target, "__name__", node.target)).replace("_", ""), cast(int, node.args[1])
     x = operand(node)
     if x.meta["value"].ndim != 4 and not kind.startswith("channel"):
         raise b.refuse(node, "its input is not (samples, channels, height, width)", "Pass (samples, channels, height, width)")
     name = b.layer(x)
     channels, *image = b.shape(name)
+    inner: tuple[int, ...]
+    axes: tuple[int, ...]
     if kind.startswith("channel"):
         inner, axes = (n, channels // n, math.prod(image)), (1, 0, 2)
     elif kind.startswith("pixelshuffle"):
-        inner, axes = (channels // n**2, n, n, *image), (0, 3, 1, 4, 2)  # type: ignore[assignment]
+        inner, axes = (channels // n**2, n, n, *image), (0, 3, 1, 4, 2)
     else:
-        inner, axes = (channels, image[0] // n, n, image[1] // n, n), (0, 2, 4, 1, 3)  # type: ignore[assignment]
+        inner, axes = (channels, image[0] // n, n, image[1] // n, n), (0, 2, 4, 1, 3)
     name = b.add(node, "reshape", (name,), inner)
     name = b.add(node, "permute", (name,), tuple(inner[i] for i in axes), axes=axes)
     b.names[node] = b.add(node, "reshape", (name,))

@@ -286,7 +286,7 @@ def _encode_readout(cell: Cell, around: Around) -> Encoded:
 
 def _weighted(cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing) -> tuple[Projection, ...]:
     return tuple(
-        replace(_projection(made[path.source], cell.name, op, timing), exponent=e)  # type: ignore[type-var]
+        replace(_projection(made[path.source], cell.name, op, timing), exponent=e)  # type: ignore[type-var]  # every kind is a dataclass
         for path, op, e in zip(port.paths, scaled.operators, scaled.exponents, strict=True)
     )
 

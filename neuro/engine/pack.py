@@ -67,7 +67,7 @@ def as_stored(projection: Projection) -> tuple[Projection, int]:
     fit their 16 bits with the exponent, or are listed one by one in 32. What learns keeps its rule, and its weights alone."""
     if not projection.exponent:
         return projection, 0
-    plain, largest = replace(projection, exponent=0), magnitude(projection.stored_weights)  # type: ignore[type-var]
+    plain, largest = replace(projection, exponent=0), magnitude(projection.stored_weights)  # type: ignore[type-var]  # every kind is a dataclass
     if projection.rule is not None:
         return plain, projection.exponent
     if projection.storage == "sparse" or largest << projection.exponent <= INT16 or largest > INT16:
@@ -233,7 +233,7 @@ class Packer:
         out, per_group, kernel_rows, kernel_columns = conv.weights.shape
         columns = Columns.of(conv, source.width)
         row["kernel_rows"], row["channels"] = kernel_rows, source.channels
-        row["stride_y"], row["dilation_y"], row["pad_y"] = conv.stride[0], conv.dilation[0], conv.padding[0][0]  # type: ignore[index]
+        row["stride_y"], row["dilation_y"], row["pad_y"] = conv.stride[0], conv.dilation[0], conv.padding[0][0]  # type: ignore[index]  # a Conv2d holds pairs once it is made
         if is_depthwise(conv):
             self._pack_depthwise(row, conv, columns, source, target)
             return
@@ -269,7 +269,7 @@ class Packer:
     def _pack_depthwise(self, row: Any, conv: Conv2d, columns: Columns, source: Layout, target: Layout) -> None:
         """Weights [kernel row, kernel column, lanes], repeated for every target column; one run of lanes per kernel column."""
         channels, _, kernel_rows, kernel_columns = conv.weights.shape
-        stride, dilation, pad = conv.stride[1], conv.dilation[1], conv.padding[1][0]  # type: ignore[index]
+        stride, dilation, pad = conv.stride[1], conv.dilation[1], conv.padding[1][0]  # type: ignore[index]  # a Conv2d holds pairs once it is made
         blocks = -(-target.lanes // LANES)
         weights = np.zeros((kernel_rows, kernel_columns, blocks * LANES), np.int16)
         weights[:, :, : target.lanes] = np.tile(conv.weights[:, 0].transpose(1, 2, 0), (1, 1, target.width))
@@ -363,7 +363,7 @@ def _neighbours(conv: Conv2d) -> bool:
 
 
 def _tap_step(conv: Conv2d) -> int:
-    stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]
+    stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]  # a Conv2d holds pairs once it is made
     return int(dilation // np.gcd(stride, dilation))
 
 

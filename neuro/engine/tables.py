@@ -36,7 +36,7 @@ class PlainRecord(np.record):
     """A row of a table whose fields are attributes; numpy means something else by `size`."""
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:  # type: ignore[override]  # see above
         return int(self["size"])
 
 

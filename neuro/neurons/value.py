@@ -159,7 +159,7 @@ class Value(Neuron):
         return self.emit == "change"
 
     @property
-    def port_count(self) -> int:  # type: ignore[override]
+    def port_count(self) -> int:  # type: ignore[override]  # a class variable of the others
         return len(self.ports)
 
     @property

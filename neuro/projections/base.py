@@ -100,7 +100,7 @@ class Projection(Specification):
 
     def fixed(self) -> Self:
         """The same synapses without a rule: they stay as they are."""
-        return replace(self, rule=None, memory=None) if self.rule is not None else self  # type: ignore[type-var]
+        return replace(self, rule=None, memory=None) if self.rule is not None else self  # type: ignore[type-var]  # as above
 
     def unshared_weights(self, source: Shape) -> IntArray:
         """The stored weights, one that serves all channels of the source repeated for each of them (a view, not a copy)."""

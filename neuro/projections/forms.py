@@ -34,7 +34,7 @@ def most_special(conv: Conv2d | Conv1d) -> Projection:
     channels, per_group, *kernel = general.weights.shape
     if per_group != 1 or general.groups != channels:
         return conv
-    dilation = tuple(d if k > 1 else 1 for d, k in zip(general.dilation, kernel, strict=True))  # type: ignore[arg-type]
+    dilation = tuple(d if k > 1 else 1 for d, k in zip(general.dilation, kernel, strict=True))  # type: ignore[arg-type]  # a pair, settled
     general = replace(general, dilation=dilation)  # type: ignore[arg-type]  # a kernel of one place has none
     for special in _candidates(general, two=conv.weights.ndim == 4):
         if as_convolution(special, (channels, 1, 1), (channels, 1, 1)) == general:

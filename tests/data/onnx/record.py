@@ -16,8 +16,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[2]))
 
-from tests.convertible import Branches, Chain, settled  # noqa: E402
-from tests.onnx_models import exported  # noqa: E402
+from tests.convertible import Branches, Chain, settled  # noqa: E402  # from this checkout
+from tests.onnx_models import exported  # noqa: E402  # from this checkout
 
 
 class Samples(CalibrationDataReader):
