@@ -49,8 +49,7 @@ def test_samples_taken_together_are_as_alone(case, together: int) -> None:
         reference.simulate(network, arrays, alone)
     except neuro.errors.NeuroError:
         return
-    observe = lambda begin, messages: seen.append((begin, messages))  # noqa: E731
-    reference.simulate(network, arrays, lots, together=together, observe=observe)
+    reference.simulate(network, arrays, lots, together=together, observe=lambda *what: seen.append(what))
     assert_same(lots.finish(), alone.finish())
     raster = alone.finish().raster
     assert [begin for begin, _ in seen] == list(range(0, len(inputs), together))
