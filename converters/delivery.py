@@ -144,7 +144,8 @@ def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
 
 def _largest_of_slices(image: Tensor, conv: Conv2d) -> Tensor:
     """Maxima over the windows of a padded image of short integers, along one axis after the other."""
-    for axis, kernel, stride, dilation in zip((2, 3), conv.weights.shape[2:], conv.stride, conv.dilation, strict=True):
+    options: Any = (conv.weights.shape[2:], conv.stride, conv.dilation)  # pairs
+    for axis, kernel, stride, dilation in zip((2, 3), *options, strict=True):
         count = (image.shape[axis] - dilation * (kernel - 1) - 1) // stride + 1
         taps = [image.narrow(axis, k * dilation, (count - 1) * stride + 1) for k in range(kernel)]
         first, *others = (tap[:, :, ::stride] if axis == 2 else tap[..., ::stride] for tap in taps)
