@@ -146,7 +146,7 @@ def convert(
     code: Code | Literal["auto", "delta"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
-    weight_bits: int | Mapping[str, int] = 8,
+    weight_bits: int | Mapping[str, int] | Literal["auto"] = 8,
     potential_bits: int = 24,
     weights: Weights = "integer",
     correct_bias: bool = True,
@@ -158,6 +158,7 @@ def convert(
     frames: bool = False,
     state: Mapping[str, str] | bool | None = None,
     refresh: int | None = None,
+    headroom: float | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -174,7 +175,9 @@ def convert(
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
-    the chip has them), or those of the weights into some populations by name, the others having 8; potential_bits: 16 to 31, at
+    the chip has them), or those of the weights into some populations by name, the others having 8; of networks that compute with
+    values also "auto": 8, and two synapses of 8 a weight into populations where rounding of one would cost the outputs more than
+    0.05 of their spread; potential_bits: 16 to 31, at
     which potentials saturate (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit
     each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
@@ -187,6 +190,8 @@ def convert(
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     value_bits: of a network that computes with values: 4 to 14 for all populations that need no more by construction, or "auto",
     8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
+    headroom: of networks with frames, code="graded": how far beyond its calibrated range a sum may go before it saturates, 1.25
+    or more; None for 4, which changes need. Values are clipped to that range anyhow, and less room leaves weights more bits.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     _check_choice("code", code, (*CODES, "auto", "delta"))
@@ -200,6 +205,7 @@ def convert(
     if weights == "trinary":
         _check_choice("code of trinary weights", code, ("rate",))
         input = "spikes" if input == "auto" else input
+    paired = weight_bits == "auto"
     weight_bits, layer_bits = _bits(weight_bits, code)
     potential_bits, timesteps, refine = (
         whole("convert", name, value, least, most, error=ConversionError)
@@ -219,7 +225,8 @@ def convert(
     check_convertible(graph, OF_VALUES if code == "auto" else code)
     framed = graph.has_frames or frames
     samples = check_given(graph, calibration, framed)
-    _check_wide(weight_bits, of_values or framed)
+    _check_wide(weight_bits, of_values or framed, paired)
+    _check_room(headroom, framed, changes)
     if of_values or framed:
         if layer_bits:
             fact = "the network computes with values, whose weights all have the same bits"
@@ -231,7 +238,8 @@ def convert(
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
-        made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
+        widths = {"value_bits": fixed, "paired": paired, "headroom": headroom}
+        made = _of_values(graph, calibrated, bits, input, tail, framed, changes, widths)
         return _of_changes(made, goal, refresh) if changes else made
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = lift_pools(graph, samples)
@@ -264,14 +272,28 @@ def _check_refresh(refresh: int | None, code: str, changes: bool) -> None:
             raise ConversionError("refresh", f"it is for code='delta', the code is {code!r}", "Leave it out, or use code='delta'")
 
 
-def _check_wide(weight_bits: int, of_values: bool) -> None:
+def _check_wide(weight_bits: int, of_values: bool, paired: bool) -> None:
+    if paired and not of_values:
+        raise ConversionError("weight_bits", "'auto' is for networks of values, this is one of rectified sums", "Pass a number")
     if weight_bits > MOST_WEIGHT_BITS and not of_values:
         fact = f"{weight_bits} bits, and the network is one of rectified sums"
         raise ConversionError("weight_bits", fact, f"Use at most {MOST_WEIGHT_BITS}; networks of values take more")
 
 
-def _bits(weight_bits: int | Mapping[str, int], code: str) -> tuple[int, dict[str, int]]:
+def _check_room(headroom: float | None, framed: bool, changes: bool) -> None:
+    if headroom is None:
+        return
+    if changes or not framed:
+        fact = "changes that a full potential leaves out are lost for good" if changes else "the network takes no frames"
+        raise ConversionError("headroom", fact, "Leave it out")
+    if not 1.25 <= headroom <= 64:
+        raise ConversionError("headroom", f"{headroom} is not from 1.25 to 64", "Use 1.25, or leave it out for 4")
+
+
+def _bits(weight_bits: int | Mapping[str, int] | Literal["auto"], code: str) -> tuple[int, dict[str, int]]:
     """The bits of all weights, and those of the weights into some populations, checked."""
+    if weight_bits == "auto":
+        return DEFAULT_BITS, {}
     if not isinstance(weight_bits, Mapping):
         return whole("convert", "weight_bits", weight_bits, 2, MOST_WEIGHT_BITS_OF_VALUES, error=ConversionError), {}
     if code == "auto":
@@ -291,13 +313,13 @@ def _of_values(
     tail: Graph | None,
     framed: bool,
     relayed: bool,
-    fixed: int | None,
+    widths: Mapping[str, Any],
 ) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
     each = by_input(graph, calibrated.samples)
     made_for = {name: _settings(samples, cast(Code, OF_VALUES), 1, bits, how)[0] for name, samples in each.items()}
     sources = {name: one.source for name, one in made_for.items()}
-    settings = replace(made_for[graph.inputs[0].name], value_bits=fixed, sources=sources)
+    settings = replace(made_for[graph.inputs[0].name], sources=sources, **widths)
     made = value_network(graph, calibrated.samples, sources, widths_of(settings), calibrated.correct_bias, framed, relayed)
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
