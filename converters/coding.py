@@ -47,7 +47,8 @@ class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
     `gather`: steps that a population looks ahead, its own step included. value_bits: of value neurons, None for as many as each
-    needs. layer_bits: of the weights into some populations. sources: how samples enter, by input, of networks of values.
+    needs. layer_bits: of the weights into some populations. paired, headroom: as of `converters.values.encoding.Widths`. sources:
+    how samples enter, by input, of networks of values.
     """
 
     code: Code
@@ -59,6 +60,8 @@ class CodeSettings:
     potential_bits: int = 24
     weights: str = "integer"
     value_bits: int | None = None
+    paired: bool = False
+    headroom: float | None = None
     layer_bits: Mapping[str, int] = field(default_factory=dict, hash=False)
     sources: Mapping[str, Source] = field(default_factory=dict, hash=False)
 

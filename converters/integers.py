@@ -55,6 +55,26 @@ def rounded(operator: Operator, limit: int) -> Operator:
     return Matrix(operator.source, operator.target, weight)
 
 
+def paired(operator: Operator, limit: int) -> list[tuple[Operator, int]]:
+    """Operators within +-limit and exponents: the given one is the sum of them, each times two to its exponent."""
+    largest = largest_weight([operator])
+    if largest <= limit:
+        return [(operator, 0)]
+    shift = 1
+    while limit * (2**shift + 1) < largest:
+        shift += 1
+    coarse = rounded(shifted(operator, 2.0**-shift), limit)
+    fine = replace(operator, weight=_compact(operator.weight - coarse.weight * 2.0**shift))
+    return [(coarse, shift), (fine, 0)] if largest_weight([fine]) else [(coarse, shift)]
+
+
+def _compact(weight: Any) -> Any:
+    """Sparse weights without stored zeros; others as they are."""
+    if sparse.issparse(weight):
+        weight.eliminate_zeros()
+    return weight
+
+
 def shifted(operator: Operator, factor: float) -> Operator:
     """An operator times a power of two."""
     return operator if factor == 1 else replace(operator, weight=operator.weight * factor)

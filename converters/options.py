@@ -32,7 +32,7 @@ class Options:
     """The arguments of `convert` by their names. Raises ConversionError for what is not known or does not go together.
 
     code="delta" becomes "graded" with `changes`, which takes frames; bits of named populations become `layer_bits`, the others
-    have 8; value_bits="auto" becomes None.
+    have 8; weight_bits="auto" becomes 8 and `paired`; value_bits="auto" becomes None.
     """
 
     code: str
@@ -49,7 +49,9 @@ class Options:
     value_bits: Any
     frames: bool
     refresh: int | None
+    headroom: float | None = None
     changes: bool = False
+    paired: bool = False
     layer_bits: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,7 +71,9 @@ class Options:
         if self.weights == "trinary":
             check_choice("code of trinary weights", self.code, ("rate",))
             self._set(input="spikes" if self.input == "auto" else self.input)
-        if isinstance(self.weight_bits, Mapping):
+        if self.weight_bits == "auto":
+            self._set(weight_bits=DEFAULT_BITS, paired=True)
+        elif isinstance(self.weight_bits, Mapping):
             self._set(weight_bits=DEFAULT_BITS, layer_bits=self._bits_of_populations(self.weight_bits))
         settle(self, ConversionError, "convert", weight_bits=(2, MOST_WEIGHT_BITS_OF_VALUES), potential_bits=(16, 31))
         settle(self, ConversionError, "convert", timesteps=(1, LONGEST), refine=(0, 1_000_000))
@@ -95,7 +99,11 @@ class Options:
         if self.value_bits and not of_values:
             fact = "the network does not compute with values, the code sets its levels"
             raise ConversionError("value_bits", fact, "Leave it out")
+        self._check_headroom(framed)
         if not (of_values or framed):
+            if self.paired:
+                fact = "'auto' is for networks of values, this is one of rectified sums"
+                raise ConversionError("weight_bits", fact, "Pass a number")
             if self.weight_bits > MOST_WEIGHT_BITS:
                 fact = f"{self.weight_bits} bits, and the network is one of rectified sums"
                 raise ConversionError("weight_bits", fact, f"Use at most {MOST_WEIGHT_BITS}; networks of values take more")
@@ -107,6 +115,15 @@ class Options:
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
         if not of_values:
             check_choice("code of frames", self.code, (OF_VALUES, "auto"))
+
+    def _check_headroom(self, framed: bool) -> None:
+        if self.headroom is None:
+            return
+        if self.changes or not framed:
+            lost = "changes that a full potential leaves out are lost for good"
+            raise ConversionError("headroom", lost if self.changes else "the network takes no frames", "Leave it out")
+        if not 1.25 <= self.headroom <= 64:
+            raise ConversionError("headroom", f"{self.headroom} is not from 1.25 to 64", "Use 1.25, or leave it out for 4")
 
     def settings(self, samples: NDArray[np.float32], code: str, timesteps: int) -> tuple[CodeSettings, tuple[str, ...]]:
         """How stages are written in a code for inputs like the samples, and what is to be noted about it."""

@@ -142,7 +142,7 @@ def convert(
     code: Code | Literal["auto", "delta"] = "rate",
     timesteps: int = 16,
     threshold: Literal["mse", "percentile", "max"] = "mse",
-    weight_bits: int | Mapping[str, int] = 8,
+    weight_bits: int | Mapping[str, int] | Literal["auto"] = 8,
     potential_bits: int = 24,
     weights: Weights = "integer",
     correct_bias: bool = True,
@@ -154,6 +154,7 @@ def convert(
     frames: bool = False,
     state: Mapping[str, str] | bool | None = None,
     refresh: int | None = None,
+    headroom: float | None = None,
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -170,7 +171,9 @@ def convert(
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
-    the chip has them), or those of the weights into some populations by name, the others having 8; potential_bits: 16 to 31, at
+    the chip has them), or those of the weights into some populations by name, the others having 8; of networks that compute with
+    values also "auto": 8, and two synapses of 8 a weight into populations where rounding of one would cost the outputs more than
+    0.05 of their spread; potential_bits: 16 to 31, at
     which potentials saturate (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit
     each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
@@ -183,11 +186,13 @@ def convert(
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     value_bits: of a network that computes with values: 4 to 14 for all populations that need no more by construction, or "auto",
     8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
+    headroom: of networks with frames, code="graded": how far beyond its calibrated range a sum may go before it saturates, 1.25
+    or more; None for 4, which changes need. Values are clipped to that range anyhow, and less room leaves weights more bits.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     chosen = Options(
         code, timesteps, threshold, weight_bits, potential_bits, weights, correct_bias, input, reset, refine, goal, value_bits,
-        frames, refresh,
+        frames, refresh, headroom,
     )  # fmt: skip
     calibration = as_given(calibration)
     graph, tail = split_tail(recognised(fold(float_graph(model, calibration, chosen.frames, state))))
@@ -235,7 +240,13 @@ def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, 
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
     made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
     sources = {name: one.source for name, one in made_for.items()}
-    settings = replace(made_for[graph.inputs[0].name], value_bits=chosen.value_bits, sources=sources)
+    settings = replace(
+        made_for[graph.inputs[0].name],
+        value_bits=chosen.value_bits,
+        sources=sources,
+        paired=chosen.paired,
+        headroom=chosen.headroom,
+    )
     made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes)
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)

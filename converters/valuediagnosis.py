@@ -48,7 +48,10 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
 def widths_of(settings: CodeSettings) -> Widths:
     """The bits that settings give to weights, potentials and values."""
     fixed = settings.value_bits
-    return Widths(settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None)
+    widths = Widths(
+        settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None, paired=settings.paired
+    )
+    return widths if settings.headroom is None else replace(widths, headroom=settings.headroom)
 
 
 def _known(network: Network, samples: Given) -> dict[str, Integers]:

@@ -61,7 +61,12 @@ def voice_network(model, known):
 
 def converted(front, rest, known, code="graded", chip="loihi2"):
     """The chip's part, calibrated on streams, in integers as wide as the chip has them."""
-    wide = {"weight_bits": 12, "potential_bits": 29, "value_bits": 14} if chip == "spinnaker2" else {"value_bits": 11}
+    if chip == "spinnaker2":
+        wide = {"weight_bits": 12, "potential_bits": 29, "value_bits": 14}
+    elif code == "graded":  # some weights in two synapses of 8 bits
+        wide = {"weight_bits": "auto", "value_bits": 11, "headroom": 1.25}
+    else:  # changes need more room in potentials, which then hold no finer weights
+        wide = {"value_bits": 11}
     return converters.convert(rest, spectra(front, known), code=code, **wide)
 
 

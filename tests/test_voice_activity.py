@@ -12,7 +12,7 @@ from neuro.serving.streams import pace
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-LEAST = {"spinnaker2": 0.99, "loihi2": 0.975}  # of few frames; docs/streams.md has many
+LEAST = {"spinnaker2": 0.99, "loihi2": 0.985}  # of few frames; docs/streams.md has many
 pytestmark = pytest.mark.skipif(not (SHARED / "wild").exists(), reason="shared data is absent")
 
 

@@ -38,22 +38,31 @@ _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 @dataclass(frozen=True, slots=True)
 class Widths:
     """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more;
-    framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good."""
+    framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good;
+    headroom: how far beyond the calibrated range such a charge may go where its value is clipped behind; paired: weights are two
+    synapses each where one would cost the outputs much."""
 
     weight_bits: int = 8
     potential_bits: int = 24
     value_bits: int = 8
     widen: bool = True
     framed: bool = False
+    headroom: float = _MARGIN
+    paired: bool = False
 
     @property
     def limit(self) -> int:
         """Largest absolute weight."""
         return int((1 << (self.weight_bits - 1)) - 1)
 
+    def limit_of(self, bits: int) -> int:
+        """Largest absolute weight of so many bits in two synapses; of 0 bits in one."""
+        return int((1 << (bits - 1)) - 1) if bits else self.limit
+
     def room(self, clipped: bool = False) -> float:
         """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
-        return float((1 << (self.potential_bits - 1)) - 1) / (_CLIPPED_MARGIN if clipped and not self.framed else _MARGIN)
+        margin = _MARGIN if not clipped else self.headroom if self.framed else _CLIPPED_MARGIN
+        return float((1 << (self.potential_bits - 1)) - 1) / margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +183,8 @@ def _scaled(
     each = [largest_into(op, shape) / 2.0**e for op, e in zip(real, exponents, strict=True)]
     largest = together(each, shape, any(isinstance(op, Window) for op in real))
     room = reach_of(port, extent, largest.shape)
-    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, widths.limit)
+    limit = widths.limit_of(cell.weight_bits)
+    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, limit)
     step = np.where(largest > 0, largest / whole, 1.0)
     step = np.maximum(step, room / widths.room(clipped))  # small weights beside a large bias lose digits, not the sum its range
     for path, sender, e in zip(port.paths, senders, exponents, strict=True):
@@ -182,7 +192,7 @@ def _scaled(
             unit = np.broadcast_to(sender.unit, shape) / 2.0**e
             step = unit / np.maximum(np.floor(unit / step * (1 + 1e-9)), 1)
     fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
-    rounded = tuple(integers.rounded(op, widths.limit) for op in fine)
+    rounded = tuple(integers.rounded(op, limit) for op in fine)
     kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
     return _Scaled(rounded, tuple(exponents), np.asarray(step), kept)
 
@@ -245,7 +255,7 @@ def _encode_sum(cell: Cell, around: Around) -> Encoded:
         bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, period=around.schedule.period, **how.parameters,
     )  # fmt: skip
     unit = _spread(how.unit_out, cell.layer.shape)
-    links = _weighted(cell, port, scaled, made, timing)
+    links = _weighted(cell, port, scaled, made, timing, widths.limit)
     return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, scaled.kept, scaled.step)
 
 
@@ -279,15 +289,19 @@ def _encode_readout(cell: Cell, around: Around) -> Encoded:
         scale=narrow(scaled.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
         potential_bits=widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
-    projections = _weighted(cell, port, scaled, made, timing)
+    projections = _weighted(cell, port, scaled, made, timing, widths.limit)
     unit = np.ones((1,) * len(cell.layer.shape))
     return Encoded(Population(cell.name, cell.layer.shape, neuron), projections, unit, timing.sends_at, scaled.kept, scaled.step)
 
 
-def _weighted(cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing) -> tuple[Projection, ...]:
+def _weighted(
+    cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing, limit: int
+) -> tuple[Projection, ...]:
+    """The projections of a sum: two of each path with weights beyond the limit, one 2^n times as coarse as the other."""
     return tuple(
-        replace(_projection(made[path.source], cell.name, op, timing), exponent=e)  # type: ignore[type-var]  # every kind is a dataclass
+        replace(_projection(made[path.source], cell.name, part, timing), exponent=e + more)  # type: ignore[type-var]  # dataclasses all
         for path, op, e in zip(port.paths, scaled.operators, scaled.exponents, strict=True)
+        for part, more in integers.paired(op, limit)
     )
 
 

@@ -34,6 +34,7 @@ from neuro.neurons.tables import value_bounds
 Floats = NDArray[np.float64]
 TARGET = 0.05  # error of the outputs that rounding of values may cause, relative to their spread
 MOST_BITS, MOST_ARGUMENT_BITS = 14, 13
+PAIRED_BITS = 15  # of weights in two synapses of 8 bits
 _FEWEST, _MOST_SAMPLES, _PROBES = 8, 48, 2
 _MOST_FRAMES = 32  # of a sample
 _WORK = 2**27  # values of all samples together that are worth computing, beyond the fewest samples
@@ -186,6 +187,10 @@ def widened(
             readers.widen(name)
         values, weights = values + noise * 0.75, weights + more
         heapq.heappush(waiting, (noise / 4, name, part))
+    if widths.paired:
+        for name in readers.paired(goal - values):
+            made[name] = replace(made[name], weight_bits=PAIRED_BITS)
+        weights = sum(readers.noise.values())
     return tuple(made.values()), float(np.sqrt((values + weights) / of.spread))
 
 
@@ -235,6 +240,7 @@ class _Readers:
         self._cells = {cell.name: cell for cell in cells}
         self._roots = {cell.name: _root(self._cells, cell.name) for cell in cells}
         self._extra = dict.fromkeys(self._cells, 0)
+        self._paired: set[str] = set()
         self._into: dict[str, list[str]] = {}
         self._sums: dict[str, tuple[Cell, Sum, list[_Path], bool]] = {}
         for cell in cells:
@@ -257,6 +263,25 @@ class _Readers:
         for name in self._into.get(source, ()):
             self.noise[name] = self._noise(name, self._extra)
 
+    def paired(self, goal: float) -> set[str]:
+        """The sums to give two synapses a weight, first those that save most noise for a synapse, until no more than a goal is
+        left."""
+        saved: dict[str, float] = {}
+        for name, before in self.noise.items():
+            cell, _, paths, _ = self._sums[name]
+            if cell.shares:  # its weights are whole numbers of its unit as they are
+                continue
+            self._paired = {name}
+            synapses = sum(path.fan_in for path in paths) * prod(cell.layer.shape)
+            saved[name] = (before - self._noise(name, self._extra)) / max(synapses, 1.0)
+        self._paired = set()
+        for name in sorted(saved, key=lambda name: -saved[name]):
+            if sum(self.noise.values()) <= goal or saved[name] <= 0:
+                break
+            self._paired.add(name)
+            self.noise[name] = self._noise(name, self._extra)
+        return self._paired
+
     def _noise(self, name: str, extra: Mapping[str, int]) -> float:
         cell, port, paths, shared = self._sums[name]
         if not paths:
@@ -268,7 +293,8 @@ class _Readers:
         exponents = exponents_of([float(each.max()) for each in largest], levels)
         scale = together([each / 2.0**e for each, e in zip(largest, exponents, strict=True)], shape, shared)
         room = self._widths.room(cell.kind == "sum")
-        step = np.maximum(scale / self._widths.limit, reach_of(port, self._found[value], scale.shape) / room)
+        limit = self._widths.limit_of(PAIRED_BITS if name in self._paired else 0)
+        step = np.maximum(scale / limit, reach_of(port, self._found[value], scale.shape) / room)
         matters = float((self._of.anywhere[value] * np.square(step)).sum())
         brought = sum(p.fan_in * p.variance * 4.0 ** (e + more) for p, e, more in zip(paths, exponents, bits, strict=True))
         return _ROUNDING * matters * brought
