@@ -123,10 +123,17 @@ def command(*arguments: str, cold: bool = False) -> Found:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
+        if arguments[0] == "run" and not cold:  # a command does small work without kernels rather than compile them
+            subprocess.run([sys.executable, "-c", COMPILED], check=True, cwd=folder, env=environment)
         first = once()
         return {"cpu_s": first if cold else min(once() for _ in range(3))}
 
 
+COMPILED = f"""
+import neuro, numpy as np
+network = neuro.Network.load({str(DIGITS)!r})
+neuro.emulate(neuro.place(network, neuro.load_chip("loihi2")), np.load("test.npz")["x"], record=("logits_by_step",))
+"""
 RUN = ("run", str(DIGITS), "--data", "test.npz", "--quiet")
 Case = Callable[[int], Found]
 CASES: dict[str, Case] = {

@@ -15,8 +15,9 @@ from typing import Any, TypeVar, cast
 from numba import __version__ as numba_version
 from numba import njit
 from numba.core import event
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 
 from neuro.compiling import spares, tell
 
@@ -73,6 +74,20 @@ class _CacheFile(IndexDataCacheFile):  # type: ignore[misc]  # numba has no type
                     path.unlink()
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
+    """What numba keeps of one function on disk, read without all that it takes to compile: numba would import and register
+    every function that it knows first, half a second in each process. Whatever is not there is compiled as always."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _CacheFile(self, _digest(Path(function.__code__.co_filename)))
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        rtsys.initialize(target)  # what machine code allocates arrays with
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, target)
+
+
 def compiled(function: F, **options: bool) -> F:
     """The function as machine code; compiled at its first call, then read from disk where some folder can be written.
 
@@ -80,13 +95,10 @@ def compiled(function: F, **options: bool) -> F:
     kernels call kernels of other files. They are part of the version that numba compares before it reads anything else: what
     older sources left there may name classes that are gone.
     """
-    try:
-        dispatcher = njit(**_OPTIONS, **options, cache=True)(function)
-    except RuntimeError:  # no folder for the cache, as in a read-only installation without a home
-        return recompiled(function)
-    if hasattr(dispatcher, "_cache"):  # not when the compiler is switched off
-        cache = dispatcher._cache
-        cache._cache_file = _CacheFile(cache, _digest(Path(function.__code__.co_filename)))
+    dispatcher = njit(**_OPTIONS, **options)(function)
+    if isinstance(dispatcher, Dispatcher):  # not when the compiler is switched off
+        with suppress(RuntimeError):  # no folder for the cache, as in a read-only installation without a home
+            cast(Any, dispatcher)._cache = _Cache(function)
     return cast(F, dispatcher)
 
 

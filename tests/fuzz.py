@@ -29,12 +29,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # a command, run from anywhere
 
+from neuro.compiling import told
 from neuro.errors import NeuroError
 from tests.hostile import READERS, with_header, write_good, zipped
 
 CORPUS = Path(__file__).parent / "corpus"
 KEPT_BYTES = 14_000  # of a reader's corpus
 LONGEST = 200_000  # bytes of an input
+COMPILING_S = 60.0
 MEMORY = 3 << 30  # of address space that a reader may take beyond what the libraries have
 WORDS = [
     word.encode("latin-1")
@@ -211,11 +213,13 @@ def _inside_archive(rng: random.Random, content: bytes, pool: list[bytes]) -> by
 def outcome(read: Callable[[Path], Any], path: Path, limit_s: float = 0) -> str:
     """What the reader makes of a file, numbers and quotations left out: "taken", or the error; "FAILED ..." for any other.
 
-    `limit_s`: of processor time, then SIGPROF comes; 0: as long as it takes.
+    `limit_s`: of processor time, then SIGPROF comes; 0: as long as it takes. A reader that has kernels compiled, once in each
+    process, gets `COMPILING_S` for it: a compiler that is interrupted leaves kernels behind that nothing can call.
     """
     signal.setitimer(signal.ITIMER_PROF, limit_s)
     try:
-        read(path)
+        with told(lambda count: signal.setitimer(signal.ITIMER_PROF, limit_s and COMPILING_S)):
+            read(path)
     except NeuroError as error:
         said = re.sub(r"'[^']*'|[0-9]+", "", error.fact)[:60]
         return f"{type(error).__name__}: {said}"

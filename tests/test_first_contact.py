@@ -134,3 +134,17 @@ def test_a_first_command_compiles_no_kernel_of_the_engine(tmp_path) -> None:
     assert done.stderr.count("the same integers") == 1
     names = {path.name.split("-")[0] for path in tmp_path.rglob("*.nbi")}
     assert names <= {"anneal.anneal", "anneal.total_hops"}, names
+
+
+@pytest.mark.compiled
+def test_kernels_on_disk_are_read_without_all_that_numba_can_compile() -> None:
+    """Which takes half a second to import and to register."""
+    program = """
+import sys
+from neuro.chip.chance import mixed
+assert mixed(1, 2) == mixed.py_func(1, 2)
+print("numba.np.linalg" in sys.modules)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = [subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True) for _ in range(2)]
+    assert shown[1].stdout == "False\n", shown[1].stderr

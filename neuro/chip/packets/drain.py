@@ -64,8 +64,6 @@ from neuro.chip.packets.state import (
     WHEN,
     WORK,
     DrainLayout,
-    layout,
-    tables,
 )
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit
@@ -319,19 +317,8 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
 
 
 @compiled
-def drain_steps(grid: Grid, packets: Packets, makespan: Ints, delivered: Ints, loads: Ints, peaks: Ints) -> None:
-    """Drain every step of `packets`; fills makespan (steps,), delivered (packets,), loads and peaks (links,)."""
-    most: Any = np.int64(0)
-    for step in range(len(makespan)):
-        most = max(most, packets.starts[step + 1] - packets.starts[step])
-    at = layout(grid, most)
-    m = np.full(at.size, -1, np.int64)
-    for output in range(at.ports):
-        m[at.outputs + (output << LINK_BITS) + ASKING] = 0
-        m[at.outputs + (output << LINK_BITS) + HELD] = 0
-    m[at.loads : at.later_arrivals] = 0
-    m[at.busy : at.size] = 0
-    tables(m, at, grid)
+def drain_steps(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, makespan: Ints, delivered: Ints) -> None:
+    """Drain every step of `packets` through an empty network; fills makespan (steps,) and delivered (packets,)."""
     for step in range(len(makespan)):
         low, count = packets.starts[step], packets.starts[step + 1] - packets.starts[step]
         _begin(m, at, grid, packets, low, count)
@@ -339,5 +326,3 @@ def drain_steps(grid: Grid, packets: Packets, makespan: Ints, delivered: Ints, l
         for packet in range(count):
             delivered[low + packet] = m[at.packets + (packet << PACKET_BITS) + DELIVERED]
             makespan[step] = max(makespan[step], delivered[low + packet])
-    for link in range(at.links):
-        loads[link], peaks[link] = m[at.loads + link], m[at.peaks + link]

@@ -16,6 +16,7 @@ import numpy as np
 
 from neuro.chip.packets.drain import drain_steps
 from neuro.chip.packets.grid import Grid, Ints, Packets
+from neuro.chip.packets.state import empty, layout
 from neuro.errors import ChipError
 
 
@@ -55,6 +56,8 @@ def drain(grid: Grid, packets: Packets) -> DrainResult:
         )
     delivered = np.full(len(packets.sender), -1, np.int64)
     makespan = np.zeros(len(packets.starts) - 1, np.int64)
-    loads, peaks = np.zeros((2, grid.fabrics * grid.width * grid.height * 4), np.int64)
-    drain_steps(grid, packets, makespan, delivered, loads, peaks)
+    at = layout(grid, int(np.diff(packets.starts).max(initial=0)))
+    m = empty(at, grid)
+    drain_steps(m, at, grid, packets, makespan, delivered)
+    loads, peaks = (m[begin : begin + at.links].copy() for begin in (at.loads, at.peaks))
     return DrainResult(makespan, delivered, loads, peaks)

@@ -34,13 +34,11 @@ class Queues(NamedTuple):
     work: Floats
 
 
-@compiled
 def count_packets(offsets: Ints, neurons: NDArray[np.int32], table: ClassTable, counts: Ints) -> None:
     """Add the packets of one population's messages to counts (steps of all samples,)."""
-    for cell in range(len(offsets) - 1):
-        for m in range(offsets[cell], offsets[cell + 1]):
-            k = table.classes[neurons[m]]
-            counts[cell] += table.packet_starts[k + 1] - table.packet_starts[k]
+    each = np.diff(table.packet_starts)[table.classes[neurons]]
+    before = np.concatenate([[0], np.cumsum(each)])
+    counts += np.diff(before[offsets])
 
 
 @inner

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from neuro.chip.packets.grid import Grid, Ints
-from neuro.compiled import inlined
 
 TURN_BITS, LIST_BITS, BLOCK_BITS = 13, 12, 5
 WHEEL = 1 << TURN_BITS  # buckets, one a tick; a turn of the wheel holds the events of as many ticks
@@ -62,8 +63,8 @@ class DrainLayout(NamedTuple):
     size: int
 
 
-@inlined
 def layout(grid: Grid, packets: int) -> DrainLayout:
+    """The layout for a network and the most packets of a step."""
     tiles, slots = grid.width * grid.height, 4 + grid.local_ports
     links, local_ports = grid.fabrics * tiles * 4, tiles * grid.local_ports
     ports = links + grid.fabrics * local_ports
@@ -88,41 +89,44 @@ def layout(grid: Grid, packets: int) -> DrainLayout:
     )  # fmt: skip
 
 
-@inlined
-def is_across(grid: Grid, tile: int, direction: int) -> bool:
-    """Whether a link leads to another chip."""
-    if direction < 2:
-        return (tile % grid.width + 1 - direction) % grid.chip_width == 0
-    return (tile // grid.width + 3 - direction) % grid.chip_height == 0
+def empty(at: DrainLayout, grid: Grid) -> Ints:
+    """The state of a network without packets; what numbers of ports, outputs and routers say is entered once for all steps."""
+    m = np.full(at.size, -1, np.int64)
+    m[at.loads : at.later_arrivals] = 0
+    m[at.busy : at.size] = 0
+    m[at.step : at.step + 4] = -1, 1, -grid.width, grid.width
+    outputs, statics = _region(m, at.outputs, at.ports, LINK_BITS), _region(m, at.statics, at.ports, PORT_BITS)
+    outputs[:, [ASKING, HELD]] = 0
+    _enter_links(at, grid, m[at.step : at.step + 4], outputs[: at.links], statics[: at.links])
+    router = np.arange(grid.fabrics * at.tiles)
+    routers = _region(m, at.routers, len(router), 1)
+    routers[:, TILE], routers[:, COLUMN] = router % at.tiles, router % at.tiles % grid.width
+    port = np.arange(grid.fabrics * at.tiles * grid.local_ports)
+    own, place = statics[at.links :], 4 + port % grid.local_ports
+    own[:, ROUTER], own[:, OWN] = port // grid.local_ports, place
+    own[:, OWN_LOCAL] = place + port // (at.tiles * grid.local_ports) * at.slots
+    local = np.arange(at.tiles * grid.local_ports)
+    locals_ = _region(m, at.locals, len(local), LOCAL_BITS)
+    locals_[:, HOME], locals_[:, PLACE] = local // grid.local_ports, 4 + local % grid.local_ports
+    inputs = np.arange(INPUTS)
+    m[at.input_fabric : at.input_fabric + INPUTS] = inputs // at.slots * at.tiles
+    m[at.input_slot : at.input_slot + INPUTS] = inputs % at.slots
+    return m
 
 
-@inlined
-def tables(m: Ints, at: DrainLayout, grid: Grid) -> None:
-    """What numbers of ports, outputs and routers say, once for all steps."""
-    for direction in range(4):
-        m[at.step + direction] = -1 if direction == 0 else 1 if direction == 1 else -grid.width if direction == 2 else grid.width
-    for router in range(grid.fabrics * at.tiles):
-        m[at.routers + (router << 1) + TILE] = router % at.tiles
-        m[at.routers + (router << 1) + COLUMN] = router % at.tiles % grid.width
-    for link in range(at.links):
-        direction = link % 4
-        m[at.statics + (link << PORT_BITS) + ROUTER] = link // 4 - m[at.step + direction]
-        m[at.statics + (link << PORT_BITS) + OWN] = direction
-        m[at.statics + (link << PORT_BITS) + OWN_LOCAL] = direction + link // (4 * at.tiles) * at.slots
-        across = is_across(grid, link // 4 % at.tiles, direction)
-        m[at.outputs + (link << LINK_BITS) + HOP] = (grid.hop_x if direction < 2 else grid.hop_y) + (
-            grid.across_hop if across else 0
-        )
-        m[at.outputs + (link << LINK_BITS) + SERVICE] = grid.across_service if across else grid.service
-    for port in range(grid.fabrics * at.tiles * grid.local_ports):
-        m[at.statics + ((at.links + port) << PORT_BITS) + ROUTER] = port // grid.local_ports
-        m[at.statics + ((at.links + port) << PORT_BITS) + OWN] = 4 + port % grid.local_ports
-        m[at.statics + ((at.links + port) << PORT_BITS) + OWN_LOCAL] = (
-            4 + port % grid.local_ports + port // (at.tiles * grid.local_ports) * at.slots
-        )
-    for local_port in range(at.tiles * grid.local_ports):
-        m[at.locals + (local_port << LOCAL_BITS) + HOME] = local_port // grid.local_ports
-        m[at.locals + (local_port << LOCAL_BITS) + PLACE] = 4 + local_port % grid.local_ports
-    for i in range(INPUTS):
-        m[at.input_fabric + i] = i // at.slots * at.tiles
-        m[at.input_slot + i] = i % at.slots
+def _region(m: Ints, begin: int, count: int, bits: int) -> Ints:
+    """A region as (count, words of each)."""
+    return m[begin : begin + (count << bits)].reshape(count, 1 << bits)
+
+
+def _enter_links(at: DrainLayout, grid: Grid, step: Ints, outputs: Ints, statics: Ints) -> None:
+    """What numbers of links say."""
+    link = np.arange(at.links)
+    direction, tile = link % 4, link // 4 % at.tiles
+    along_x = direction < 2
+    statics[:, ROUTER], statics[:, OWN] = link // 4 - step[direction], direction
+    statics[:, OWN_LOCAL] = direction + link // (4 * at.tiles) * at.slots
+    column, row = tile % grid.width + 1 - direction, tile // grid.width + 3 - direction
+    across = np.where(along_x, column % grid.chip_width, row % grid.chip_height) == 0
+    outputs[:, HOP] = np.where(along_x, grid.hop_x, grid.hop_y) + np.where(across, grid.across_hop, 0)
+    outputs[:, SERVICE] = np.where(across, grid.across_service, grid.service)
