@@ -169,12 +169,12 @@ def convert(
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough. Of several inputs a mapping of their names (those of forward, or of the file): {"a": array, "b": array}.
     The network then has a source of each name, and where it has several outputs a readout of each: neuro.run(network, {...}) and
-    run.outputs[name]. Only "graded" and "delta" carry several.
+    run.outputs[name]. Only "graded", "radix" and "delta" carry several.
     code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
     zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. refresh: every so many
     frames all values are sent in full, so that what packets or dead zones lost is made good. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
+    A network that computes with values (functions, products, norms, attention) needs "graded" or "radix": docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
@@ -235,7 +235,9 @@ def convert(
         why = (f"code={OF_VALUES!r}: the network computes with values",) if code == "auto" else ()
         graph = replace(graph, notes=(*graph.notes, *why))
         calibrated = CalibratedGraph(graph, samples, threshold, correct_bias)
-        made = _of_values(graph, calibrated, bits, input, tail, framed, changes, fixed)
+        digits = code == "radix"
+        fixed = fixed or (min(timesteps, CODES["radix"].most_timesteps) if digits else None)
+        made = _of_values(graph, calibrated, bits, input, tail, (framed, changes, digits), fixed)
         return _of_changes(made, goal, refresh) if changes else made
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
@@ -293,16 +295,17 @@ def _of_values(
     bits: Bits,
     how: str,
     tail: Graph | None,
-    framed: bool,
-    relayed: bool,
+    forms: tuple[bool, bool, bool],
     fixed: int | None,
 ) -> Conversion:
-    """The network of value neurons, compared with the float network on calibration samples."""
+    """The network of value neurons, compared with the float network on calibration samples. forms: whether it takes frames, has
+    what changes need, sends digits."""
     each = by_input(graph, calibrated.samples)
     made_for = {name: _settings(samples, cast(Code, OF_VALUES), 1, bits, how)[0] for name, samples in each.items()}
     sources = {name: one.source for name, one in made_for.items()}
     settings = replace(made_for[graph.inputs[0].name], value_bits=fixed, sources=sources)
-    made = value_network(graph, calibrated.samples, sources, widths_of(settings), calibrated.correct_bias, framed, relayed)
+    made = value_network(graph, calibrated.samples, sources, widths_of(settings), calibrated.correct_bias, *forms)
+    settings = replace(settings, code="radix") if forms[2] else settings
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     return _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
 
