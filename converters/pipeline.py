@@ -36,7 +36,7 @@ from converters.values.decompose import with_short_pools
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
-from neuro.codes import Code
+from neuro.codes import CODES, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
@@ -162,12 +162,12 @@ def convert(
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough. Of several inputs a mapping of their names (those of forward, or of the file): {"a": array, "b": array}.
     The network then has a source of each name, and where it has several outputs a readout of each: neuro.run(network, {...}) and
-    run.outputs[name]. Only "graded" and "delta" carry several.
+    run.outputs[name]. Only "graded", "radix" and "delta" carry several.
     code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
     zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. refresh: every so many
     frames all values are sent in full, so that what packets or dead zones lost is made good. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
+    A network that computes with values (functions, products, norms, attention) needs "graded" or "radix": docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
@@ -240,14 +240,13 @@ def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, 
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
     made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
     sources = {name: one.source for name, one in made_for.items()}
-    settings = replace(
-        made_for[graph.inputs[0].name],
-        value_bits=chosen.value_bits,
-        sources=sources,
-        paired=chosen.paired,
-        headroom=chosen.headroom,
-    )
-    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes)
+    digits = chosen.code == "radix"
+    fixed = chosen.value_bits or (min(chosen.timesteps, CODES["radix"].most_timesteps) if digits else None)
+    how: dict[str, Any] = {"sources": sources, "value_bits": fixed, "paired": chosen.paired, "headroom": chosen.headroom}
+    settings = replace(made_for[graph.inputs[0].name], **how)
+    forms = (framed, chosen.changes, digits)
+    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, *forms)
+    settings = replace(settings, code="radix") if digits else settings
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
     return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion

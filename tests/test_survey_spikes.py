@@ -14,9 +14,9 @@ from converters.inputs import input_source
 from converters.samples import Samples
 from converters.values import timing
 from converters.values.converting import value_network
-from converters.values.encoding import Widths
 from converters.values.tail import split_tail
 from converters.values.walking import walk
+from converters.values.widths import Widths
 from neuro.errors import MachineError
 from neuro.machines.ready import ready_workload
 from neuro.machines.survey_spikes import measured_rows, table_two_spikes
@@ -71,7 +71,7 @@ def test_populations_add_up_to_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bert-large-128", "gpt3-decode"])
 def test_values_are_held_where_the_network_holds_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "_LONGEST_OF_SYNAPSES", 9)
+    monkeypatch.setattr(timing, "LONGEST_OF_SYNAPSES", 9)
     graph, samples = drawn(name)
     network, found = whole(graph, samples), works(graph, samples, CHIP)
     assert [work.name for work in found] == [p.name for p in network.populations]

@@ -20,6 +20,7 @@ from converters.values.functions import lookup
 from converters.values.populations import Cell, Pick, Sum
 from converters.values.ranges import Extent
 from converters.values.timing import Schedule, Timing
+from converters.values.widths import MARGIN, Widths
 from neuro.errors import ConversionError
 from neuro.network import Population
 from neuro.neurons import Readout, Source, Value
@@ -27,42 +28,10 @@ from neuro.neurons.tables import fixed_ratio, value_bounds
 from neuro.projections import OneToOne, Projection, Sparse
 
 Floats = NDArray[np.float64]
-_MARGIN = 4.0  # how far beyond the calibrated range a sum may go before it saturates: over several steps, or that nothing clips
-_CLIPPED_MARGIN = 1.25  # the same for a charge of one step whose value is clipped to that range behind
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
 _FINER = 16  # steps of an argument for each of the charge, at most
 _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more;
-    framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good;
-    headroom: how far beyond the calibrated range such a charge may go where its value is clipped behind; paired: weights are two
-    synapses each where one would cost the outputs much."""
-
-    weight_bits: int = 8
-    potential_bits: int = 24
-    value_bits: int = 8
-    widen: bool = True
-    framed: bool = False
-    headroom: float = _MARGIN
-    paired: bool = False
-
-    @property
-    def limit(self) -> int:
-        """Largest absolute weight."""
-        return int((1 << (self.weight_bits - 1)) - 1)
-
-    def limit_of(self, bits: int) -> int:
-        """Largest absolute weight of so many bits in two synapses; of 0 bits in one."""
-        return int((1 << (bits - 1)) - 1) if bits else self.limit
-
-    def room(self, clipped: bool = False) -> float:
-        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
-        margin = _MARGIN if not clipped else self.headroom if self.framed else _CLIPPED_MARGIN
-        return float((1 << (self.potential_bits - 1)) - 1) / margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +302,7 @@ def _encode_dot(cell: Cell, around: Around) -> Encoded:
     taps = a.places.shape[1]
     product = _units(a, made, shape) * _units(b, made, shape)
     bound = taps * prod(max(map(abs, s.range)) for s in senders)
-    seen = float((around.found[cell.layer.name].size / product).max()) * _MARGIN
+    seen = float((around.found[cell.layer.name].size / product).max()) * MARGIN
     neuron, unit = _multiplied(cell, product, min(bound, int(seen) + 1), around, ("fresh", "fresh"), "dot")
     links = [
         _plain(made[pick.source], cell, pick.places[:, tap], timing.delay(made[pick.source].sends_at) + tap, port)

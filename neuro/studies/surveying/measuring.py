@@ -10,9 +10,9 @@ from converters.delivery import fan_out
 from converters.drawing import Drawing
 from converters.folding import fold
 from converters.inputs import input_source
-from converters.values.encoding import Widths
 from converters.values.tail import split_tail
 from converters.values.walking import walk
+from converters.values.widths import Widths
 from neuro.chip.spec import Chip
 from neuro.errors import MachineError, one_of
 from neuro.graph import Graph
