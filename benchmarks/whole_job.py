@@ -1,7 +1,7 @@
 """What a person waits for besides the run itself: conversion, the whole job on few images, the first seconds of a command, and
 what `benchmarks/engine_jobs.py` adds: sessions, small runs, cycles, packing, packets, placing, and runs in every code.
 
-    python benchmarks/whole_job.py --json FILE [--only TEXT] [--before CHECKOUT] [--side PIXELS]
+    python benchmarks/whole_job.py --json FILE [--only TEXT] [--before CHECKOUT] [--peer PYTHON] [--side PIXELS]
 
 Everything is processor time of one thread, each measurement in a process of its own. `--before` names another checkout of this
 repository, which is measured in turn with this one; conversions are also given in forward passes of the float network over the
@@ -85,6 +85,23 @@ def mnist(code: str) -> Found:
     return {**found, "job_cpu_s": found["cpu_s"] + seconds, "accuracy": right}
 
 
+def peer(interpreter: str) -> list[dict[str, Any]]:
+    """The same whole job in SpikingJelly, which an interpreter has: rows of its recipes."""
+    from conversion_networks import mnist_case
+    from safetensors.torch import save_file
+
+    case = mnist_case()
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        np.savez(place / "data.npz", calibration=case.calibration, x=case.x[:IMAGES], y=case.y[:IMAGES])
+        save_file({key: value.contiguous() for key, value in case.model.state_dict().items()}, place / "weights.safetensors")
+        line = [interpreter, str(Path(__file__).parent / "peer_spikingjelly.py"), "sinabs_mnist_cnn", folder, "--job"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
+    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return rows
+
+
 def large(name: str, side: int) -> Found:
     from large_networks import images, settled
 
@@ -93,7 +110,7 @@ def large(name: str, side: int) -> Found:
 
 
 def second_point() -> Found:
-    """A sweep's second T on the same calibration, as a share of its first."""
+    """A second T (the fewest, of a search for the smallest) of the same calibration, beside the first."""
     import torch
     from conversion_networks import mnist_case
 
@@ -104,7 +121,7 @@ def second_point() -> Found:
     how: Any = {"code": "rate"}
     convert(case.model, case.calibration[:32], timesteps=4, **how)
     first, seconds = clocked(lambda: convert(case.model, case.calibration, timesteps=16, **how))
-    _, again = clocked(lambda: first.timesteps_for(0.0))
+    _, again = clocked(lambda: first.timesteps_for(1e-9))
     return {"cpu_s": again, "first_cpu_s": seconds}
 
 
@@ -166,7 +183,13 @@ def told(row: dict[str, Any]) -> str:
     now, before = row["now"], row.get("before")
     passes = f", {now['passes']:.1f} forward passes" if "passes" in now else ""
     was = f" (before: {in_s(before['cpu_s'])} s, {before['cpu_s'] / now['cpu_s']:.1f} times as much)" if before else ""
-    return f"{row['case']:44} {in_s(now['cpu_s']):>9} s{passes}{was}"
+    job = f", with {IMAGES} images {now['job_cpu_s']:.2f} s, {100 * now['accuracy']:.1f} % right" if "job_cpu_s" in now else ""
+    others = "".join(
+        f"\n    SpikingJelly, {one['recipe']}: {one['convert_cpu_s']:.2f} s, with the images {one['job_cpu_s']:.2f} s, "
+        f"{100 * one['accuracy']:.1f} % right"
+        for one in row.get("peer", ())
+    )
+    return f"{row['case']:44} {in_s(now['cpu_s']):>9} s{passes}{job}{was}{others}"
 
 
 def in_s(seconds: float) -> str:
@@ -179,6 +202,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--before", type=Path, help="another checkout, measured beside this one")
+    parser.add_argument("--peer", help="an interpreter that has SpikingJelly 2.0, for whole jobs beside ours")
     parser.add_argument("--side", type=int, default=224, help="pixels of a large network's images (default: %(default)s)")
     parser.add_argument("--measure", choices=list(CASES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -190,6 +214,8 @@ def main() -> None:
         row: dict[str, Any] = {"case": case, "side": arguments.side, "now": measured(case, ROOT, arguments.side)}
         if arguments.before:
             row["before"] = measured(case, arguments.before.resolve(), arguments.side)
+        if arguments.peer and "job_cpu_s" in row["now"]:
+            row["peer"] = peer(arguments.peer)
         rows.append(row)
         print(told(row), flush=True)
         if arguments.json:

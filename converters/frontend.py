@@ -193,8 +193,16 @@ def _largest(graph: fx.Graph) -> float:
     0 that a softmax takes away, have none."""
     values = [node.meta["value"] for node in graph.nodes if node.op != "output"]
     floats = [v.detach() for v in values if isinstance(v, torch.Tensor) and v.is_floating_point() and v.numel()]
-    sizes = [v[v > _MASKED].abs() for v in floats]
-    return max((float(size.max()) for size in sizes if size.numel()), default=1.0)
+    return max((size for size in map(_largest_of, floats) if size is not None), default=1.0)
+
+
+def _largest_of(values: torch.Tensor) -> float | None:
+    """The largest absolute value of those that are no masks and not NaN; None where all are."""
+    low, high = (float(end) for end in values.aminmax())
+    if low > _MASKED:
+        return max(high, -low)
+    sizes = values[values > _MASKED].abs()
+    return float(sizes.max()) if sizes.numel() else None
 
 
 def _check_same(model: nn.Module, graph: Graph, samples: Mapping[str, torch.Tensor], largest: float) -> None:
