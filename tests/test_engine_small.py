@@ -233,11 +233,11 @@ def test_source_rows_that_a_block_reads_have_room_to_be_spread() -> None:
     assert plan.spread_lanes == spread * (2 * 2 + 2 + 1)  # three rows, two apart, of a kernel of three
 
 
-def test_accumulators_that_are_flushed_take_one_row_at_a_time() -> None:
+def test_accumulators_that_are_flushed_take_as_many_rows_as_others() -> None:
     populations = (neuro.Population("in", SHAPE, neuro.Source()), neuro.Population("p", SHAPE, neuro.IntegrateAndFire(9)))
     conv = neuro.Conv2d("in", "p", np.full((2, 2, 3, 3), 4000), padding=1)  # 24,000 a kernel row, 72,000 in all
     row = plan_of(neuro.Network(populations, (conv,)), {"in": (0, 1)}).populations[1]
-    assert (row["accumulator"], row["block_rows"]) == (FLUSHED, 1)
+    assert (row["accumulator"], row["block_rows"]) == (FLUSHED, 3)
 
 
 def test_blocks_take_as_many_samples_as_their_limits_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,62 +18,62 @@ from numba import types
 from neuro.compiled import addressed
 from neuro.engine import kernels as K
 from neuro.engine import tables as T
+from neuro.engine import tiled
 from neuro.engine.invoke import address_of
+from neuro.engine.tiled import NEVER, NO_TILES, OCTETS, WORDS
 
 FLUSHED = T.FLUSHED
 
 
-@addressed
-def deliver_convolved(
-    p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
-) -> Any:
-    """Plain messages through shared kernels."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
-    synops = np.int64(0)
-    for row in range(row_from, row_to):
-        segment = top + row * source.segment_row
-        low, high = begins[segment], ends[segment]
-        if low < high:
-            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
-            if reached > 0:
-                synops += K.convolve(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
-                if p.accumulator == FLUSHED:
-                    K.flush(acc, wide, (last - first) * p.acc_row)
-    return synops
+PLAIN, SIGNS, SCALED, ONE_BY_ONE = range(4)  # through shared kernels: spikes; of two signs; with factors of 16 bits; any
 
 
-@addressed
-def deliver_scaled(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
-    """Messages with factors of 16 bits through shared kernels."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
-    synops, shift = np.int64(0), source.payload_at - source.list_at
-    for row in range(row_from, row_to):
-        segment = top + row * source.segment_row
-        low, high = begins[segment], ends[segment]
-        if low < high:
-            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
-            if reached > 0:
-                synops += K.convolve_scaled(acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached)
-                if p.accumulator == FLUSHED:
-                    K.flush(acc, wide, (last - first) * p.acc_row)
-    return synops
+@lru_cache
+def convolving(form: int, way: int) -> Callable[..., Any]:
+    """The kernel for messages of a form through shared kernels, which multiplies rows of many messages in a `way` of
+    `engine.tiled`."""
 
+    def deliver(  # noqa: C901  # only one branch of each kind is compiled
+        p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
+    ) -> Any:
+        acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
+        synops, shift = np.int64(0), source.payload_at - source.list_at
+        for row in range(row_from, row_to):
+            segment = top + row * source.segment_row
+            low, high = begins[segment], ends[segment]
+            if low < high:
+                reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
+                if reached > 0:
+                    if high - low > q.tile_above:
+                        if way == OCTETS:
+                            each = tiled.spread_values(q, arenas[1], lists, low, high, payloads, shift, octets, q.carried)
+                            tiled.multiply_octets(acc, arenas[0], arenas[1], p, q, octets, q.carried, reach, reached)
+                            synops += each * reached
+                        elif way == WORDS:
+                            each = tiled.spread_values(q, arenas[1], lists, low, high, payloads, shift, words, 0)
+                            tiled.multiply_words(acc, arenas[0], arenas[1], p, q, words, reach, reached)
+                            synops += each * reached
+                    elif form == PLAIN:
+                        synops += K.convolve(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
+                    elif form == SIGNS:
+                        synops += K.convolve_signed(
+                            acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
+                        )
+                    elif form == SCALED:
+                        synops += K.convolve_scaled(
+                            acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
+                        )
+                    else:
+                        synops += K.convolve_taps(
+                            acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, q.scaled != 0, reach, reached
+                        )
+                    if p.accumulator == FLUSHED:
+                        K.flush_reached(acc, wide, reach, reached, p.acc_row)
+        return synops
 
-@addressed
-def deliver_taps(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
-    """Any messages through shared kernels of any kind."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
-    synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
-    for row in range(row_from, row_to):
-        segment = top + row * source.segment_row
-        low, high = begins[segment], ends[segment]
-        if low < high:
-            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
-            if reached > 0:
-                synops += K.convolve_taps(acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, scaled, reach, reached)
-                if p.accumulator == FLUSHED:
-                    K.flush(acc, wide, (last - first) * p.acc_row)
-    return synops
+    # Kernels are told apart by their names, on disk and in memory.
+    deliver.__qualname__ = f"deliver_{form}_{way}"
+    return addressed(deliver)
 
 
 @addressed
@@ -81,7 +81,7 @@ def deliver_depthwise(
     p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
 ) -> Any:
     """Messages each to its own channel only."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     where = (top, first, last, row_from, row_to)
     return K.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, payloads, begins, ends, where, reach, spread)
 
@@ -89,7 +89,7 @@ def deliver_depthwise(
 @addressed
 def deliver_dense(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
     """Plain messages to all neurons: those of all source rows are gathered first."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     synops = np.int64(0)
     gathered: Any = np.int64(0)
     for row in range(row_from, row_to):
@@ -114,7 +114,7 @@ def deliver_dense_scaled(
     p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
 ) -> Any:
     """Messages with payloads to all neurons."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     synops, shift = np.int64(0), source.payload_at - source.list_at
     for row in range(row_from, row_to):
         segment, base = top + row * source.segment_row, row * source.lanes
@@ -130,7 +130,7 @@ def deliver_dense_scaled(
 @addressed
 def deliver_sparse(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
     """Messages along listed synapses with weights of 16 bits."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
     for row in range(row_from, row_to):
         segment, base = top + row * source.segment_row, row * source.lanes
@@ -149,7 +149,7 @@ def deliver_sparse_wide(
     p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
 ) -> Any:
     """Messages along listed synapses with weights of 32 bits."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
     for row in range(row_from, row_to):
         segment, base = top + row * source.segment_row, row * source.lanes
@@ -168,7 +168,7 @@ def deliver_by_source(
     p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
 ) -> Any:
     """Messages along synapses listed source by source."""
-    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources = context[0]
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     synops, shift, scaled = np.int64(0), source.payload_at - source.list_at, q.scaled != 0
     for row in range(row_from, row_to):
         segment, base = top + row * source.segment_row, row * source.lanes
@@ -191,12 +191,13 @@ _KERNELS = {
 }
 
 
-def kernel_of(q: Any) -> Callable[..., Any]:
-    """The kernel for a projection's record."""
+def kernel_of(q: Any, wide: bool, weights: Any) -> Callable[..., Any]:
+    """The kernel for a projection's record, into 32-bit accumulators or 16-bit ones, from weights of this type."""
     if q["kind"] == T.CONV:
-        if q["taps"] != 1 or q["groups_at"] >= 0 or (q["scaled"] and not q["paired"]):
-            return deliver_taps
-        return deliver_scaled if q["scaled"] else deliver_convolved
+        apart = q["taps"] != 1 or q["groups_at"] >= 0 or (q["scaled"] and not q["paired"])
+        way = NO_TILES if q["tile_above"] == NEVER else tiled.way_of(wide, weights)
+        form = PLAIN if not q["scaled"] else SCALED if wide else SIGNS  # 16 bits are proven for no larger payloads
+        return convolving(ONE_BY_ONE if apart else form, way)
     if q["kind"] == T.DENSE:
         return deliver_dense_scaled if q["scaled"] else deliver_dense
     return _KERNELS[int(q["kind"])]
@@ -212,11 +213,11 @@ def _kinds(wide: bool, arenas: tuple[str, ...]) -> tuple[Any, ...]:
     population, acc = numba.from_dtype(T.POPULATION), array(np.int32 if wide else np.int16)
     spikes = types.Tuple((array(np.uint32), array(np.int32), array(np.int64), array(np.int64)))
     held = (acc, array(np.int32), acc, types.Tuple(tuple(map(array, arenas))), spikes)
-    context = types.CPointer(types.Tuple((*held, array(np.int64, 2), array(np.uint32))))
+    context = types.CPointer(types.Tuple((*held, array(np.int64, 2), array(np.uint32), array(np.uint8), array(np.int16))))
     return (population, numba.from_dtype(T.PROJECTION), population, context, *(types.int64,) * 5)
 
 
 def delivery_address(q: Any, wide: bool, arenas: tuple[Any, ...]) -> Any:
     """Where the kernel for a projection into 32-bit or 16-bit accumulators begins."""
     kinds = () if numba.config.DISABLE_JIT else _kinds(wide, tuple(a.dtype.str for a in arenas))
-    return address_of(kernel_of(q), kinds)
+    return address_of(kernel_of(q, wide, arenas[0].dtype), kinds)

@@ -15,6 +15,7 @@ from neuro.engine.models import has_kernel
 from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.pack import INT16 as MOST_NARROW
 from neuro.engine.records import recorded_bytes
+from neuro.engine.tiled import has_tiles, tile_bytes
 from neuro.memory import check_fits
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
@@ -154,7 +155,7 @@ def _packed(projection: Projection, network: Network) -> tuple[int, int]:
         rows, columns = conv.weights.shape[2:]
         taps, group = columns + pair(conv.stride, conv.name, "stride")[1], conv.weights.shape[0] // conv.groups
         lanes = columns * _whole(target.lanes, LANES) if is_depthwise(conv) else taps * source.channels * _whole(group, HALF)
-        kept = rows * lanes * 2 + source.width * 16
+        kept = rows * lanes * 2 + source.width * 16 + (tile_bytes(conv) if has_tiles(conv) and not is_depthwise(conv) else 0)
         return projection.stored_weights.size * _WEIGHT_BYTES + 2 * kept, kept
     kept = source.rows * source.lanes * target.rows * (_whole(target.lanes, HALF) * 2 + 4)
     small = magnitude(projection.stored_weights) <= MOST_NARROW

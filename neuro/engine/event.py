@@ -116,7 +116,8 @@ class Worker:
         spread = (np.zeros(room, np.int16), np.zeros(room, np.int32))
         sources = np.zeros(int(max(p["rows"] * p["lanes"] for p in plan.populations)), np.uint32)
         other = np.zeros(lanes if max(p["ports"] for p in plan.populations) > 1 else 1, np.int32)  # charges of a second port
-        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, other)
+        values = np.zeros(plan.spread_values, np.int16)
+        self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, values, other)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
         self._bound: tuple[Workspace, tuple[InPlace, ...]] | None = None
@@ -129,11 +130,9 @@ class Worker:
 
     def _bind(self, workspace: Workspace) -> tuple[InPlace, ...]:
         plan, calls = workspace.plan, calls_of(workspace.plan)
-        narrow, wide, reach, spread_narrow, spread_wide, sources, other = self.scratch
-        delivering = (
-            InPlace((narrow, wide, spread_narrow, workspace.arenas, workspace.spikes, reach, sources)),
-            InPlace((wide, wide, spread_wide, workspace.arenas, workspace.spikes, reach, sources)),
-        )
+        narrow, wide, reach, spread_narrow, spread_wide, sources, values, other = self.scratch
+        shared = (workspace.arenas, workspace.spikes, reach, sources, values.view(np.uint8), values)
+        delivering = (InPlace((narrow, wide, spread_narrow, *shared)), InPlace((wide, wide, spread_wide, *shared)))
         kept = (other, plan.bias, workspace.state, workspace.counts, workspace.traces, self.totals, *self.masks)
         contexts = (*delivering, InPlace((narrow, *kept)), InPlace((wide, *kept)))
         tables = (calls.groups, calls.order, calls.live, calls.deliver, plan.projections, workspace.populations)

@@ -60,21 +60,24 @@ def hold(state: Any, current: Any, stride: Any, long: bool, charge: Any) -> Any:
 
 
 @inner
-def held(p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any) -> Any:
-    """Integrate and fire with a current that keeps every charge."""
+def held(
+    whole: Any, p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+) -> Any:
+    """Integrate and fire with a current that keeps every charge; `whole` as in `integrate_and_fire`."""
     driven, restless = I32(0), I32(0)
-    threshold, limit = I64(p.threshold), I64(p.limit)
-    keep = I64(-1) if p.subtract else I64(0)
+    threshold, limit = whole(p.threshold), whole(p.limit)
+    keep = whole(-1) if p.subtract else whole(0)
     for j in range(n):
-        before = I64(state[v + j])
-        state[current + j] += acc[a + j]
-        drive = I64(state[current + j]) + bias[b + j]
-        x = min(max(before + drive, -limit), limit)
+        before = whole(state[v + j])
+        kept = I32(state[current + j] + acc[a + j])
+        state[current + j] = kept
+        drive = whole(whole(kept) + bias[b + j])
+        x = min(max(whole(before + drive), whole(-limit)), limit)
         fires = x >= threshold
         fired[f + j] = fires
-        state[v + j] = ((x - threshold) & keep) if fires else x
-        driven += I32(drive != 0)
-        restless += I32((drive | before) != 0)
+        state[v + j] = whole(whole(x - threshold) & keep) if fires else x
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
     return driven, restless
 
 
@@ -136,16 +139,20 @@ def signed(
 
 @inner
 def signed_plainly(
-    p: Any, state: Any, v: Any, count: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, sent: Any,
-    f: Any,
+    holds: bool, p: Any, state: Any, v: Any, count: Any, current: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any,
+    n: Any, fired: Any, sent: Any, f: Any,
 ) -> Any:  # fmt: skip
-    """The same without a held current, in 32 bits, where potentials are `short`."""
+    """The same without a held current, or with one of 32 bits, in 32 bits, where potentials are `short`."""
     driven, restless = I32(0), I32(0)
     loud = I32(0 if elapsed < p.gather - 1 else 1)
     threshold, limit, lowest, highest = I32(p.threshold), I32(p.limit), I32(p.minimum), I32(p.maximum)
     for j in range(n):
         before, sum_sent = state[v + j], state[count + j]
-        drive = I32(I32(acc[a + j]) + bias[b + j])
+        charge = I32(acc[a + j])
+        if holds:
+            charge = I32(state[current + j] + charge)
+            state[current + j] = charge
+        drive = I32(charge + bias[b + j])
         x = min(max(I32(before + drive), I32(-limit)), limit)
         up, down = (x >= threshold) & (sum_sent < highest), (x < 0) & (sum_sent > lowest)
         message = I32((I32(up) - I32(down)) * loud)

@@ -14,6 +14,7 @@ import numpy as np
 
 from neuro.compiled import inner
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, paired2, paired4, paired8, products1, products3, scaled1
+from neuro.engine.rows import add_rows, add_signed_rows
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 
 
@@ -29,6 +30,16 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
     for j in range(lanes):
         wide[j] += np.int32(narrow[j])
         narrow[j] = 0
+
+
+@inner
+def flush_reached(narrow: Any, wide: Any, reach: Any, reached: int, lanes: int) -> None:
+    """The same for the target rows that a source row has reached."""
+    for r in range(reached):
+        at = U(reach[r, 1])
+        for j in range(U(lanes)):
+            wide[at + j] += np.int32(narrow[at + j])
+            narrow[at + j] = 0
 
 
 @inner
@@ -77,45 +88,28 @@ def convolve(
         j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
         synops += visited * reached
         halves, row = run // U(HALF), U(projection.channels) * run
-        while j - i >= U(8):
-            o0, o1, o2, o3 = (
-                U(lists[i]) * run,
-                U(lists[i + U(1)]) * run,
-                U(lists[i + U(2)]) * run,
-                U(lists[i + U(3)]) * run,
-            )
-            o4, o5, o6, o7 = (
-                U(lists[i + U(4)]) * run,
-                U(lists[i + U(5)]) * run,
-                U(lists[i + U(6)]) * run,
-                U(lists[i + U(7)]) * run,
-            )
-            for r in range(reached):
-                o = begin + U(reach[r, 0]) * row
-                add8(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7)
-            i += U(8)
-        if j - i >= U(4):
-            o0, o1, o2, o3 = (
-                U(lists[i]) * run,
-                U(lists[i + U(1)]) * run,
-                U(lists[i + U(2)]) * run,
-                U(lists[i + U(3)]) * run,
-            )
-            for r in range(reached):
-                o = begin + U(reach[r, 0]) * row
-                add4(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3)
-            i += U(4)
-        if j - i >= U(2):
-            o0, o1 = U(lists[i]) * run, U(lists[i + U(1)]) * run
-            for r in range(reached):
-                o = begin + U(reach[r, 0]) * row
-                add2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1)
-            i += U(2)
-        if j > i:
-            o0 = U(lists[i]) * run
-            for r in range(reached):
-                add1(acc, lane + U(reach[r, 1]), weights, halves, begin + U(reach[r, 0]) * row + o0)
-            i += U(1)
+        for r in range(reached):
+            add_rows(acc, lane + U(reach[r, 1]), weights, begin + U(reach[r, 0]) * row, halves, run, lists, i, j)
+        i = j
+    return synops
+
+
+@inner
+def convolve_signed(
+    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, reach: Any,
+    reached: int,
+) -> Any:  # fmt: skip
+    """The same for messages of -1 and 1."""
+    synops = np.int64(0)
+    i, n = U(low), U(high)
+    while i < n:
+        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
+        synops += visited * reached
+        halves, row = run // U(HALF), U(projection.channels) * run
+        for r in range(reached):
+            at, base = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * row
+            add_signed_rows(acc, at, weights, base, halves, run, lists, i, j, payloads, U(shift))
+        i = j
     return synops
 
 
@@ -248,7 +242,7 @@ def depthwise(
             o = U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
             multiply_runs(acc, U(reach[r, 1] + p.halo), weights, o, tables, projection, spread, at)
         if p.accumulator == FLUSHED:
-            flush(acc, wide, (last - first) * p.acc_row)
+            flush_reached(acc, wide, reach, reached, p.acc_row)
     return synops
 
 

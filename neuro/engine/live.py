@@ -18,6 +18,7 @@ from neuro.engine.tables import (
     CUBA,
     FRESH,
     GRADED,
+    HELD,
     HELD_LONG,
     IF,
     LEADER,
@@ -39,7 +40,7 @@ UPDATES, DRIVEN, RESTLESS = 2, 3, 4  # rows of the totals
 @lru_cache
 def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[..., Any]:  # noqa: C901  # only one branch is compiled
     """The kernel for a model, `hold` being how integrate and fire holds a current, `plain` a value neuron without state and
-    `short` a neuron without a held current that computes in 32 bits.
+    `short` a neuron that computes in 32 bits.
 
     live(p, its index, elapsed, slot, sample, first, last, context) -> 0
     """
@@ -59,16 +60,20 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
             if model == IF:
                 if hold == HELD_LONG:
                     counted = fire.held_long(p, state, v, aux, acc, a, bias, b, n, fired, f)
+                elif hold and short:
+                    counted = fire.held(fire.I32, p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif hold:
-                    counted = fire.held(p, state, v, aux, acc, a, bias, b, n, fired, f)
+                    counted = fire.held(fire.I64, p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif short:
                     counted = fire.integrate_and_fire(fire.I32, p, state, v, acc, a, bias, b, n, fired, f)
                 else:
                     counted = fire.integrate_and_fire(fire.I64, p, state, v, acc, a, bias, b, n, fired, f)
             elif model == SIGNED:
                 second = U(p.second_at) + lane + f
-                if short:
-                    counted = fire.signed_plainly(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, sent, f)
+                if short and hold:
+                    counted = fire.signed_plainly(True, p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
+                elif short:
+                    counted = fire.signed_plainly(False, p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
                 else:
                     counted = fire.signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
             elif model == WAIT:
@@ -131,6 +136,7 @@ def live_address(p: Any) -> Any:
     """Where the kernel for a population's record begins."""
     model = int(p["model"])
     plain = model == VALUE and p["ports"] == 1 and (p["port0"], p["combine"], p["emit"]) == (FRESH, CHARGE, SEND_VALUE)
-    short = model in (IF, SIGNED, RADIX) and p["short"] and not p["hold"]
-    kernel = live_kernel(model, int(p["hold"]) if model == IF else 0, bool(plain), bool(short))
+    held = int(p["hold"]) if model in (IF, SIGNED) else 0
+    short = model in (IF, SIGNED, RADIX) and p["short"] and p["hold"] <= (HELD if held else 0)
+    kernel = live_kernel(model, held if model == IF or short else 0, bool(plain), bool(short))
     return address_of(kernel, () if numba.config.DISABLE_JIT else _kinds(not reads_narrow(p)))

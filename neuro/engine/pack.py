@@ -20,6 +20,7 @@ from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import fan_in, has_repeats, in_memory, list_by_row, list_by_source, listed_by_row
+from neuro.engine.tiled import NEVER, describe_tiles, has_tiles, tiles_of, worth_tiles
 from neuro.network import Network
 from neuro.projections import Conv2d, Projection, forms
 
@@ -217,6 +218,7 @@ class Packer:
         """The projection's record; its weights and tables go to the arenas. `halo`: lanes left of the target's accumulators."""
         row = np.zeros((), T.PROJECTION)
         row["delay"], row["port"], row["groups_at"], row["fan_at"] = projection.delay, projection.port, -1, -1
+        row["tile_above"] = NEVER
         if projection.rule is not None:
             self._pack_plastic(row, projection, network, source, target, halo)
             return row
@@ -252,6 +254,11 @@ class Packer:
             inside = sum(0 <= t < target.width for t in targets)
             table[x] = (halo + (targets[0] if targets else 0) * target.channels, begin, run, inside * group_size)
         row["columns_at"] = self._add("tables", table)
+        if has_tiles(conv):
+            describe_tiles(row, conv, source, target)
+            if worth_tiles(row, source, target):
+                tiles, starts = tiles_of(conv)
+                row["tiles_at"], row["starts_at"], row["tile_above"] = self._add("narrow", tiles), self._add("tables", starts), 0
 
     def _pack_phase(self, conv: Conv2d, taps: list[int], merged: bool, most: int) -> tuple[int, int]:
         """Weights [kernel row, source channel, taps x target channels] of one phase: where they begin, lanes of a run."""

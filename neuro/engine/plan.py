@@ -21,6 +21,8 @@ from neuro.engine.layout import Layout
 from neuro.engine.live import reads_narrow
 from neuro.engine.models import describe, has_kernel
 from neuro.engine.pack import Packer, WeightSums, as_stored, magnitude, sums
+from neuro.engine.tiled import NEVER, threshold, way_of
+from neuro.engine.tiles import GROUP
 from neuro.errors import EngineError
 from neuro.network import Network, Population
 from neuro.neurons import Neuron
@@ -56,6 +58,11 @@ class Plan:
     def scratch_lanes(self) -> int:
         """Lanes that one thread's accumulators need."""
         return int(max(p["block_rows"] * p["acc_row"] for p in self.populations)) + 16 * 32
+
+    @property
+    def spread_values(self) -> int:
+        """Places that one thread needs to spread a source row that it multiplies."""
+        return int(self.projections["tile_row"].max()) + GROUP
 
     @property
     def spread_lanes(self) -> int:
@@ -163,10 +170,12 @@ def _payload(network: Network, population: Population, messages: tuple[int, int]
 
 
 def _hold(neuron: Neuron, step: int, timesteps: int) -> int:
-    """How a current is stored that keeps up to `step` more at every step."""
+    """How a current is stored that keeps up to `step` more at every step: in 32 bits where these hold it with the bias and a
+    potential."""
     if not neuron.hold_input or not has_kernel(neuron):
         return 0
-    return T.HELD if step * neuron.integrated_steps(timesteps) <= INT32 else T.HELD_LONG
+    most = step * neuron.integrated_steps(timesteps) + magnitude(np.asarray(neuron.bias, np.int64))
+    return T.HELD if most + (1 << 24) <= INT32 else T.HELD_LONG
 
 
 def _all_payloads(network: Network, payloads: Payloads) -> Payloads:
@@ -207,7 +216,7 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
         row["halo"], row["acc_row"] = packed.halos[index]
         row["accumulator"], row["hold"], row["payload"] = form
         row["widens"] = not reads_narrow(row)
-        most = 1 if form.accumulator == T.FLUSHED else BLOCK_LANES // max(1, row["acc_row"])
+        most = BLOCK_LANES // max(1, row["acc_row"])
         row["block_rows"] = max(1, min(row["rows"], most))
         row["first_projection"], row["projections"] = found, len(network.into(population.name))
         found += int(row["projections"])
@@ -216,10 +225,22 @@ def _plan(network: Network, forms: tuple[Form, ...], packed: Packed) -> Plan:
     projections["carried"] = payloads > 0
     projections["paired"] = (payloads == 1) | ((payloads == 0) & (projections["exponent"] < 15))
     projections["scaled"] = projections["carried"] | (projections["exponent"] > 0)
+    _choose_ways(populations, projections, packed)
     members, bias = network.populations, np.concatenate(biases)
     order = {p.name: i for i, p in enumerate(members)}
     variables = tuple(len(p.neuron.variables) + (form.hold == T.HELD_LONG) for p, form in zip(members, forms, strict=True))
     return Plan(members, packed.layouts, populations, projections, packed.arenas, bias, _order(network, order), variables)
+
+
+def _choose_ways(populations: NDArray[Any], projections: NDArray[Any], packed: Packed) -> None:
+    """From how many messages of a row on each projection multiplies instead of adding."""
+    for index, p in enumerate(populations):
+        way = way_of(p["accumulator"] == T.WIDE, packed.arenas[0].dtype)
+        for q in projections[p["first_projection"] : p["first_projection"] + p["projections"]]:
+            if q["tile_above"] == NEVER or (q["scaled"] and not q["paired"]):
+                q["tile_above"] = NEVER
+            else:
+                q["tile_above"] = threshold(q, packed.layouts[q["source"]], packed.layouts[index], way, bool(q["scaled"]))
 
 
 def _add_bias(row: Any, population: Population, layout: Layout, biases: list[NDArray[np.int32]]) -> None:

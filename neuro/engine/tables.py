@@ -73,6 +73,9 @@ PROJECTION = _record(
     "paired",  # whether that fits 16 bits
     "kernel_rows stride_y pad_y dilation_y",  # convolution: rows of the kernel and how they move
     "columns_at channels taps tap_lanes groups_at",  # table of columns, source channels, runs of taps, channel -> group table
+    "tile_above tiles_at starts_at",  # messages beyond which a row is multiplied; weights in tiles, what makes up for offsets
+    "tile_blocks tile_runs tile_steps",  # blocks of target channels, runs of source columns, steps of a run
+    "tile_channels tile_stride tile_dilation tile_before tile_row",  # places of a spread row: a pixel, from one to the next, ...
     "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run
     "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
     "pointers_at sources",  # sparse
