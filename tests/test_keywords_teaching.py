@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from typer.testing import CliRunner
 
 import neuro
@@ -16,7 +17,7 @@ from neuro.errors import FormatError, InputError, UsageError
 from neuro.keywords.audio import write_wav
 from neuro.keywords.listening import Listener
 from neuro.keywords.spotter import shipped
-from neuro.keywords.teaching import NEAREST_KNOWN, Pooled, Taught, score, shipped_pooled
+from neuro.keywords.teaching import NEAREST_KNOWN, Pooled, Taught, score, shipped_pooled, threshold
 
 runner = CliRunner()
 
@@ -76,6 +77,15 @@ def test_the_nearest_known_word_takes_from_a_score() -> None:
     payloads = np.array([[10, 10], [0, 20], [0, 0]])
     lengths = [[14 - NEAREST_KNOWN * 10], [16 - NEAREST_KNOWN * 20], [0.0]]
     assert score(payloads, weights, known) == pytest.approx(np.array(lengths) / [[20], [20], [1]])
+
+
+@pytest.mark.parametrize(("recordings", "passing"), [(3, 0), (60, 0), (400, 5), (930, 14)])
+def test_a_threshold_keeps_to_its_share_by_the_interval(recordings: int, passing: int) -> None:
+    """Of 400 recordings 5 may pass: were the true share 2 %, less than a fifth of such sets would have so few (by SciPy)."""
+    scores = np.random.default_rng(0).permutation(recordings) / recordings
+    assert (scores > threshold(scores)).sum() == passing
+    assert binom.cdf(passing, recordings, 0.02) <= 0.2 or not passing
+    assert binom.cdf(passing + 1, recordings, 0.02) > 0.2
 
 
 def test_pooled_channels_come_back_from_a_file(tmp_path: Path) -> None:

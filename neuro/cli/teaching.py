@@ -107,7 +107,7 @@ def _said(taught: Taught, chip_run: ChipRun, heard: dict[Path, str], out: Path) 
     taken = f"{units.count(round(updates))} synaptic updates take {units.energy(learning)}"
     yield f"Learned {taught.words[0]!r} in {lessons} lessons on {chip_run.bill.target}."
     yield f"A lesson takes {units.energy(whole)} dynamic; its {taken} of them."
-    yield f"Its threshold lets 2 % of other recordings through: a score of {taught.thresholds[0]:.1f}."
+    yield f"Its threshold is to let at most 2 % of other recordings through: a score of {taught.thresholds[0]:.1f}."
     for file, word in heard.items():
         yield f"{file}: {word}"
     yield f"Written: {out}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from neuro.bundles import load_parts, save_parts
 from neuro.chip.emulator import ChipRun, emulate
@@ -35,7 +36,8 @@ POOL, WORDS, KNOWN, SUM, TEACHER = "pool", "words", "known", "sum", "teacher"
 WHOLE = 64  # what the teacher sends for a lesson that replaces all that was known of a word
 NEAREST_KNOWN = 0.5  # what the nearest known word takes from a score
 MOST_PAYLOAD = (1 << 24) - 1
-FALSE_ALARMS = 0.02
+FALSE_ALARMS = 0.02  # at most, of recordings of other words
+SURE = 0.8  # how sure a threshold is to keep to it
 NEVER = 1.0  # no score is larger
 
 
@@ -151,8 +153,7 @@ class Taught:
 
     def _thresholds(self, pooled: Pooled) -> tuple[float, ...]:
         scores = score(pooled.others, self.weights, self.known)
-        known = zip(self.lessons, scores.T, strict=True)
-        return tuple(float(np.quantile(column, 1 - FALSE_ALARMS)) if lessons else NEVER for lessons, column in known)
+        return tuple(threshold(column) if lessons else NEVER for lessons, column in zip(self.lessons, scores.T, strict=True))
 
     def payloads(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
         """What reaches the synapses at the end of each recording, (clips, payloads), as the network computes it."""
@@ -203,6 +204,14 @@ class Taught:
 def score(payloads: NDArray[np.int64], weights: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float64]:
     """Scores (clips, words) of payloads (clips, n) by the weights (n, words) of new words and of those that are known."""
     return _nearness(payloads @ weights, payloads @ known, payloads.sum(axis=1), weights, known)
+
+
+def threshold(scores: NDArray[np.float64]) -> float:
+    """The lowest score that lets no more than FALSE_ALARMS of other words through, given scores (n,) of n recordings of such: as
+    many of them may pass it as leave the upper end of their share's interval (Clopper and Pearson, one side) within that."""
+    passing = np.arange(len(scores))
+    allowed = int((betaincinv(passing + 1, len(scores) - passing, SURE) <= FALSE_ALARMS).sum())
+    return float(np.sort(scores)[len(scores) - max(1, allowed)])
 
 
 def _nearness(new: Any, known: Any, total: Any, weights: Any, known_weights: Any) -> NDArray[np.float64]:
