@@ -57,7 +57,7 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py
 
-# The documents and a gallery of live reports (ten minutes) as HTML pages in site/, and the lessons as notebooks in notebooks/; no network is needed.
+# The documents and a gallery of live reports (a quarter of an hour) as HTML pages in site/, and the lessons as notebooks in notebooks/; no network is needed.
 site: $(INSTALLED)
 	$(BIN)/python -m docs.site site --gallery
 	$(BIN)/python -m docs.notebooks notebooks

@@ -9,6 +9,7 @@ import torch
 
 import converters
 import neuro
+from benchmarks import published_networks
 from docs import gallery
 from docs.site import PAGES, build, rendered
 from tests.browser import _FLAGS, CHROMIUM
@@ -44,7 +45,9 @@ def test_a_gallery_shows_reports_and_says_what_is_absent(tmp_path, monkeypatch) 
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
     x = np.random.default_rng(0).random((20, 4), dtype=np.float32)
-    shown = gallery.Subject("A small one", "", lambda: {"model": net, "x": x, "machines": ("gap9",)})
+    shown = gallery.Subject(
+        "A small one", "", lambda: {"model": net, "x": x, "machines": ("gap9",)}, "Random.", lambda *_: "It agrees."
+    )
     absent = gallery.Subject("An absent one", "no_such_folder", dict)
     monkeypatch.setattr(gallery, "SUBJECTS", {"small": shown, "absent": absent})
     body = gallery.build(tmp_path)
@@ -53,6 +56,9 @@ def test_a_gallery_shows_reports_and_says_what_is_absent(tmp_path, monkeypatch) 
     assert "An absent one: left out, shared/data/no_such_folder is absent" in body
     page = (tmp_path / "gallery-small.html").read_text()
     assert "gap9" in page
+    assert "<h1>A small one, on loihi2</h1>" in page
+    assert "Random. It agrees.</li>" in body
+    assert all(said in page for said in ("Random.", "It agrees."))
     assert [path.name for path in tmp_path.iterdir()] == ["gallery-small.html"]
 
 
@@ -66,3 +72,17 @@ def test_a_browser_has_nothing_to_complain_of(site, tmp_path) -> None:
     command = [str(CHROMIUM), *_FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom", (site[0] / "index.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(not (gallery.DATA / "pretrained").exists(), reason="shared data is absent")
+def test_networks_of_keras_are_padded_as_keras_pads() -> None:
+    """A stride of 2 over an even edge adds a row and a column at the end only; checked by a sum written out."""
+    net = published_networks.chain("mlperf_vww_mobilenet96")
+    x = torch.from_numpy(np.random.default_rng(0).random((1, 3, 96, 96), dtype=np.float32))
+    with torch.no_grad():
+        first = net[:2](x)[0].numpy()
+        assert net(x).shape == (1, 2)
+    weight, bias = net[1].weight.detach().numpy(), net[1].bias.detach().numpy()
+    assert np.allclose(first[:, 5, 7], (weight * x[0, :, 10:13, 14:17].numpy()).sum(axis=(1, 2, 3)) + bias, atol=1e-5)
+    corner = (weight[..., :2, :2] * x[0, :, 94:, 94:].numpy()).sum(axis=(1, 2, 3)) + bias
+    assert np.allclose(first[:, 47, 47], corner, atol=1e-5)
