@@ -1,8 +1,8 @@
 """What trained networks that compute with values lose as spikes: `python -m benchmarks.trained_values --json FILE`.
 
 The networks of `benchmarks/value_networks.py` on 1,000 clips of speakers that training has not heard: accuracy in float and as
-graded values (chosen bits, and 8 bits wherever the construction allows), decisions alike, and work for one clip. The quantised
-form is evaluated, which every engine equals bit for bit; the first clips are run to make sure.
+graded values (chosen bits, and 8 bits wherever the construction allows) and as 8 binary digits, decisions alike, and work for one
+clip. The quantised form is evaluated, which every engine equals bit for bit; the first clips are run to make sure.
 """
 
 from __future__ import annotations
@@ -21,18 +21,23 @@ from converters.evaluation import logits
 from converters.quantised import evaluate
 from neuro.machines.workload import weigh
 
-ROWS: dict[str, dict[str, Any]] = {"graded": {}, "graded, 8 bits": {"value_bits": 8}}
+ROWS: dict[str, dict[str, Any]] = {
+    "graded": {"code": "graded"},
+    "graded, 8 bits": {"code": "graded", "value_bits": 8},
+    "radix, 8 digits": {"code": "radix", "timesteps": 8},
+}
 CHECKED = 4
 
 
-def measured(name: str, samples: int) -> list[dict[str, Any]]:
+def measured(name: str, samples: int, ways: list[str]) -> list[dict[str, Any]]:
     """A row for each way of conversion."""
     one = case(name)
     x, y = one.x[:samples], one.y[:samples]
     rows, graph = [], converters.trace(one.model, one.calibration[:4])
     wanted = logits(graph, x)
-    for how, options in ROWS.items():
-        made = converters.convert(graph, one.calibration, code="graded", **options)
+    for how in ways:
+        options = ROWS[how]
+        made = converters.convert(graph, one.calibration, **options)
         found = evaluate(made.network, x)
         run = neuro.run(made.network, x[:CHECKED])
         assert np.array_equal(run.logits, found.logits[:CHECKED])
@@ -59,10 +64,11 @@ def measured(name: str, samples: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", choices=list(NETWORKS))
+    parser.add_argument("--way", action="append", choices=list(ROWS))
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    rows = [row for name in given.network or NETWORKS for row in measured(name, given.samples)]
+    rows = [row for name in given.network or NETWORKS for row in measured(name, given.samples, given.way or list(ROWS))]
     print("| network | parameters | code | float (%) | as spikes (%) | points lost | decisions alike (%) | synops / MACs |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for r in rows:

@@ -1,6 +1,6 @@
-"""Which graphs can become spikes: ops that compute with values, several inputs and outputs in the one code that carries values.
+"""Which graphs can become spikes: ops that compute with values, several inputs and outputs in the codes that carry values.
 
-Knows ops, and of codes that one.
+Knows ops, and of codes those.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _NEAREST = {
 
 
 OF_VALUES = "graded"  # the code of networks that compute with values
+CARRYING = (OF_VALUES, "radix")  # codes that can carry them
 
 
 def computes_with_values(graph: Graph) -> bool:
@@ -42,7 +43,7 @@ def computes_with_values(graph: Graph) -> bool:
 def check_convertible(graph: Graph, code: str) -> None:
     """Raise ConversionError that names the first layer, input or output that has no form in a code."""
     for what, names in (("inputs", [layer.name for layer in graph.inputs]), ("outputs", list(graph.outputs))):
-        if len(names) > 1 and code != OF_VALUES:
+        if len(names) > 1 and code not in CARRYING:
             fact = f"it has {len(names)} {what} ({', '.join(names)}), and code={code!r} carries one"
             other = "" if what == "inputs" else f". Or take one of them: converters.trace(model, x).only({names[0]!r})"
             raise ConversionError(f"graph {graph.name!r}", fact, f"Use code={OF_VALUES!r}{other}")
@@ -50,10 +51,10 @@ def check_convertible(graph: Graph, code: str) -> None:
         if not layer.shape:
             raise ConversionError(f"input {layer.name!r}", "a sample of it is a number without axes", "Give it the shape (1,)")
     for layer in graph.layers:
-        if layer.op in VALUE_OPS and (code != OF_VALUES or layer.op in _HOSTED):
+        if layer.op in VALUE_OPS and (code not in CARRYING or layer.op in _HOSTED):
             name = str(layer.options["name"]) if layer.op == "function" else layer.op
             advice = remedy(name, f"The nearest op that has one is {_NEAREST[layer.op]}")
-            if code != OF_VALUES and layer.op not in _HOSTED:
+            if code not in CARRYING and layer.op not in _HOSTED:
                 advice = f"Use code={OF_VALUES!r}, which carries values. Or: {advice}"
             raise ConversionError(layer.place, f"{_told(layer)} has no spiking form", advice)
 

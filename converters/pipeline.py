@@ -36,13 +36,14 @@ from converters.values.decompose import with_short_pools
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
-from neuro.codes import Code
+from neuro.codes import CODES, Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.specification import renamed
 
+LEAST_DIGITS = 4  # of values, sign apart
 MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
@@ -162,12 +163,12 @@ def convert(
     calibration: typical inputs (samples, *shape), or a DataLoader or Dataset of torch (1,024 of its samples are taken); a few
     hundred are enough. Of several inputs a mapping of their names (those of forward, or of the file): {"a": array, "b": array}.
     The network then has a source of each name, and where it has several outputs a readout of each: neuro.run(network, {...}) and
-    run.outputs[name]. Only "graded" and "delta" carry several.
+    run.outputs[name]. Only "graded", "radix" and "delta" carry several.
     code="delta": as graded, of streams (samples, frames, *shape), but populations send changes only (sigma-delta), with dead
     zones as wide as `goal` allows on consecutive frames; without a goal they are 1, which loses nothing. refresh: every so many
     frames all values are sent in full, so that what packets or dead zones lost is made good. See docs/streams.md.
     code: how values become spikes; timesteps: the window T (for radix the number of digits, at most 8; graded needs 1).
-    A network that computes with values (functions, products, norms, attention) needs "graded", see docs/values.md; a last
+    A network that computes with values (functions, products, norms, attention) needs "graded" or "radix": docs/values.md; a last
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
@@ -235,6 +236,7 @@ def _of_sums(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: 
 
 def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, framed: bool) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
+    digits = chosen.code == "radix"
     why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
     graph = replace(graph, notes=(*graph.notes, *why))
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
@@ -242,15 +244,24 @@ def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, 
     sources = {name: one.source for name, one in made_for.items()}
     settings = replace(
         made_for[graph.inputs[0].name],
-        value_bits=chosen.value_bits,
+        value_bits=_digits(chosen) if digits else chosen.value_bits,
         sources=sources,
         paired=chosen.paired,
         headroom=chosen.headroom,
     )
-    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes)
+    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes, digits)
+    settings = replace(settings, code="radix") if digits else settings
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
     return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
+
+
+def _digits(chosen: Options) -> int:
+    """The bits of values that are sent as digits."""
+    if chosen.timesteps < LEAST_DIGITS and not chosen.value_bits:
+        fact = f"{chosen.timesteps} digits, and the network computes with values"
+        raise ConversionError("timesteps", fact, f"Use {LEAST_DIGITS} to {CODES['radix'].most_timesteps}, as values have bits")
+    return int(chosen.value_bits or min(chosen.timesteps, CODES["radix"].most_timesteps))
 
 
 def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Conversion:

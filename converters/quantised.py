@@ -83,7 +83,8 @@ def _of_values(network: Network, arrays: Arrays) -> _Parts:
             read_value = _read(p, torch.as_tensor(sent_value.reshape(-1, p.size)), 1)
             logits.append(read_value.reshape(sent_value.shape if framed else (samples, -1)))
             sent_value = np.zeros_like(sent_value)
-        spikes[p.name] = _narrow((sent_value != 0).sum(axis=1))
+        digits = p.neuron.computes and p.neuron.sends == "digits"
+        spikes[p.name] = _narrow((np.bitwise_count(sent_value) if digits else sent_value != 0).sum(axis=1))
     return np.concatenate(logits, axis=-1), spikes
 
 

@@ -94,7 +94,7 @@ def test_the_diagnosis_is_of_the_output_that_agrees_least(words) -> None:
     assert 0 < diagnosis.ablations[0].error < 0.01
 
 
-@pytest.mark.parametrize("code", ["rate", "signed", "wait", "radix"])
+@pytest.mark.parametrize("code", ["rate", "signed", "wait"])
 def test_codes_of_one_input_say_so(code: str) -> None:
     torch.manual_seed(0)
     with pytest.raises(ConversionError, match=rf"2 inputs \(sound, place\), and code='{code}' carries one\. Use code='graded'"):

@@ -71,7 +71,7 @@ def test_populations_add_up_to_the_network(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bert-large-128", "gpt3-decode"])
 def test_values_are_held_where_the_network_holds_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "_LONGEST_OF_SYNAPSES", 9)
+    monkeypatch.setattr(timing, "LONGEST_OF_SYNAPSES", 9)
     graph, samples = drawn(name)
     network, found = whole(graph, samples), works(graph, samples, CHIP)
     assert [work.name for work in found] == [p.name for p in network.populations]

@@ -16,20 +16,7 @@ from converters.evaluation import logits
 from converters.values import decompose, timing
 from converters.values.decompose import decompose as primitive
 from tests.graphs import graph, row
-
-
-class Attention(nn.Module):
-    """One head of two tokens over all; its values are ready long before the softmax that weighs them."""
-
-    def __init__(self, head: int) -> None:
-        super().__init__()
-        torch.manual_seed(head)
-        self.q, self.k, self.v, self.o = nn.Linear(4, head), nn.Linear(4, head), nn.Linear(4, 6), nn.Linear(6, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k = 2 * self.q(x[:, :2]), self.k(x)
-        weights = (q @ k.transpose(1, 2) / q.shape[2] ** 0.5).softmax(2)
-        return self.o((weights @ self.v(x)).mean(1))
+from tests.value_networks import Attention
 
 
 def runs(model: nn.Module | neuro.Graph, x: np.ndarray, code: str = "graded", **how: object) -> converters.Conversion:
@@ -54,7 +41,7 @@ def test_attention_over_many_tokens_runs_on_the_chip() -> None:
 def test_no_delay_is_longer_than_synapses_have(count: int, head: int, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With and without frames; in code delta a population that holds values for a dot product relays them as well."""
     monkeypatch.setattr(decompose, "_MOST_PRODUCTS", 9)
-    monkeypatch.setattr(timing, "_LONGEST_OF_SYNAPSES", 12)
+    monkeypatch.setattr(timing, "LONGEST_OF_SYNAPSES", 12)
     x = np.random.default_rng(0).normal(size=(4, 3, count, 4)).astype(np.float32)
     graph_ = converters.trace(Attention(head), x[:, 0])
     made = runs(graph_, x, code, frames=True) if code else runs(graph_, x[:, 0])
@@ -73,7 +60,7 @@ def test_values_that_are_held_are_the_values_that_came(count: int, head: int, lo
     for most in (longest, 10_000):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(decompose, "_MOST_PRODUCTS", longest // 2)
-            patch.setattr(timing, "_LONGEST_OF_SYNAPSES", most)
+            patch.setattr(timing, "LONGEST_OF_SYNAPSES", most)
             made = converters.convert(graph_, given_, code="graded", **how)
         assert max(p.delay for p in made.network.projections) <= max(most, timing._LONGEST_DELAY)
         run = neuro.run(made.network, given_, engine="reference")

@@ -13,6 +13,7 @@ from converters.samples import Given
 from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
+from converters.values.digits import to_digits
 from converters.values.encoding import Around, Encoded, Widths, encode, forecast
 from converters.values.populations import Cell, cells
 from converters.values.precision import effects, widened
@@ -43,12 +44,12 @@ class ValueNetwork:
 
 def value_network(
     graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Widths, correct_bias: bool = True, framed: bool = False,
-    relayed: bool = False,
+    relayed: bool = False, digits: bool = False,
 ) -> ValueNetwork:  # fmt: skip
     """The network of value neurons for a folded graph. samples (samples, *input shape) of its input or inputs: what units are
     chosen by; sources: how samples enter, by input; correct_bias: biases make the mean of every sum on them that of the float
     network. framed: it takes frames, one every period, and samples
-    are (samples, frames, *input shape). relayed: with what `to_changes` needs.
+    are (samples, frames, *input shape). relayed: with what `to_changes` needs. digits: as signed binary digits.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
@@ -63,7 +64,7 @@ def value_network(
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
-    found = with_holds(found, framed)
+    found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
     sources = {name: one.changed(period=steps.period) if framed else one for name, one in sources.items()}
     made: dict[str, Encoded] = {}
@@ -79,6 +80,7 @@ def value_network(
         tuple(p for one in kept.values() for p in one.projections),
         timesteps=steps.period or 1,
     )
+    network = to_digits(network) if digits else network
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
     return ValueNetwork(network, units, paths, (*_notes(found, network, steps.period), *told), expected, states)

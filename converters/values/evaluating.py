@@ -24,6 +24,7 @@ from neuro.network import Network, Population
 from neuro.projections import Projection, Sparse
 
 Integers = NDArray[np.int64]
+EMITTED = ("value", "change", "digits")
 Sent = dict[tuple[str, int], Integers]  # (samples, *shape) by population and how many frames ago
 State = dict[str, Integers]
 
@@ -31,7 +32,7 @@ State = dict[str, Integers]
 def of_values(network: Network) -> bool:
     """Whether a network has value neurons or frames, and each of its populations sends once, or once a frame."""
     found: list[Any] = [p.neuron for p in network.populations]
-    once = all(n.is_source or n.is_readout or (n.computes and n.emit in ("value", "change")) for n in found)
+    once = all(n.is_source or n.is_readout or (n.computes and n.emit in EMITTED) for n in found)
     return once and any(n.computes or (n.is_source and n.period is not None) for n in found)
 
 
@@ -127,8 +128,11 @@ def respond(
         key = (projection.source, lag)
         if key not in sent:
             raise ConversionError(projection.name, "its source comes later", "List populations in the order in which they send")
-        arrivals.setdefault(step - lag * (neuron.period or 0), []).append((projection, sent[key]))
-    if neuron.is_readout and neuron.period is None:
+        source: Any = network[projection.source].neuron
+        turns = _digits(sent[key], source.digits) if source.computes and source.emit == "digits" else [sent[key]]
+        for i, turn in enumerate(turns):
+            arrivals.setdefault(step - lag * (neuron.period or 0) + i, []).append((projection, turn))
+    if neuron.is_readout and neuron.period is None and not neuron.doubling:
         return sum((charge(part, network, one, p.shape) for parts in arrivals.values() for part, one in parts), _none(samples, p))
     state = initial(p, samples) if state is None else state
     message = _none(samples, p)
@@ -138,7 +142,14 @@ def respond(
             charges[part.port] = charges[part.port] + charge(part, network, before, p.shape)
         new, message, _ = neuron.advance(state, tuple(charges) if len(charges) == 2 else charges[0], first + step)
         state.update(new)
+    if neuron.computes and neuron.emit == "digits":  # the message is the first of them
+        message = (message << neuron.digits - 1) + state["left"]
     return state["v"] if neuron.is_readout else message
+
+
+def _digits(value: Integers, count: int) -> list[Integers]:
+    """The signed binary digits of values, most significant first."""
+    return [np.sign(value) * ((np.abs(value) >> place) & 1) for place in range(count - 1, -1, -1)]
 
 
 def _none(samples: int, p: Population) -> Integers:

@@ -14,7 +14,7 @@ import numpy as np
 from converters.values.populations import Cell, Pick
 
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
-_LONGEST_OF_SYNAPSES = 62  # steps: what a chip's synapses can delay
+LONGEST_OF_SYNAPSES = 62  # steps: what a chip's synapses can delay
 Held = dict[tuple[str, int], str]  # populations that hold values, by whose, and the first step of those that read them
 
 
@@ -76,7 +76,7 @@ def waiting(cell: Cell, by_name: Mapping[str, Cell], steps: Schedule, held: Held
     for source in cell.sources if timing.together else ():
         sent = steps.of[source].sends_at
         wait = timing.delay(sent)
-        if wait + timing.gather - 1 <= _LONGEST_OF_SYNAPSES or wait == 1 or sent < 0:
+        if wait + timing.gather - 1 <= LONGEST_OF_SYNAPSES or wait == 1 or sent < 0:
             continue
         early = by_name[source]
         if early.kind == "relay" and cell.kind in ("dot", "largest"):
