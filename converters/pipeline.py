@@ -43,6 +43,7 @@ from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.specification import renamed
 
+LEAST_DIGITS = 4  # of values, sign apart
 MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
@@ -235,21 +236,32 @@ def _of_sums(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: 
 
 def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, framed: bool) -> Conversion:
     """The network of value neurons, compared with the float network on calibration samples."""
+    digits = chosen.code == "radix"
     why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
     graph = replace(graph, notes=(*graph.notes, *why))
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
     made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
     sources = {name: one.source for name, one in made_for.items()}
-    digits = chosen.code == "radix"
-    fixed = chosen.value_bits or (min(chosen.timesteps, CODES["radix"].most_timesteps) if digits else None)
-    how: dict[str, Any] = {"sources": sources, "value_bits": fixed, "paired": chosen.paired, "headroom": chosen.headroom}
-    settings = replace(made_for[graph.inputs[0].name], **how)
-    forms = (framed, chosen.changes, digits)
-    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, *forms)
+    settings = replace(
+        made_for[graph.inputs[0].name],
+        value_bits=_digits(chosen) if digits else chosen.value_bits,
+        sources=sources,
+        paired=chosen.paired,
+        headroom=chosen.headroom,
+    )
+    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes, digits)
     settings = replace(settings, code="radix") if digits else settings
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
     conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
     return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
+
+
+def _digits(chosen: Options) -> int:
+    """The bits of values that are sent as digits."""
+    if chosen.timesteps < LEAST_DIGITS and not chosen.value_bits:
+        fact = f"{chosen.timesteps} digits, and the network computes with values"
+        raise ConversionError("timesteps", fact, f"Use {LEAST_DIGITS} to {CODES['radix'].most_timesteps}, as values have bits")
+    return int(chosen.value_bits or min(chosen.timesteps, CODES["radix"].most_timesteps))
 
 
 def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Conversion:

@@ -80,6 +80,8 @@ def test_fewer_digits_are_coarser() -> None:
     model, x = ready("activations")
     errors = [converters.convert(model, x, code="radix", timesteps=t).agreement.error for t in (8, 6)]
     assert errors[0] < errors[1]
+    with pytest.raises(ConversionError, match="3 digits, and the network computes with values. Use 4 to 8"):
+        converters.convert(model, x, code="radix", timesteps=3)
 
 
 class Two(nn.Module):
