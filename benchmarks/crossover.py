@@ -19,13 +19,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import neuro  # noqa: E402  # from this checkout
-from benchmarks.delivery import deliver_all  # noqa: E402
-from neuro.encoding import by_source  # noqa: E402
-from neuro.engine import plan as plans  # noqa: E402
-from neuro.engine import tiled  # noqa: E402
-from neuro.engine.event import BlockJob, Worker, input_payloads  # noqa: E402
-from neuro.engine.records import Recorder  # noqa: E402
-from neuro.engine.workspace import make_workspace  # noqa: E402
+from benchmarks.delivery import deliver_all  # noqa: E402  # from this checkout
+from neuro.encoding import by_source  # noqa: E402  # from this checkout
+from neuro.engine import plan as plans  # noqa: E402  # from this checkout
+from neuro.engine import tiled  # noqa: E402  # from this checkout
+from neuro.engine.event import BlockJob, Worker, input_payloads  # noqa: E402  # from this checkout
+from neuro.engine.records import Recorder  # noqa: E402  # from this checkout
+from neuro.engine.workspace import make_workspace  # noqa: E402  # from this checkout
 
 STEPS, DENSITY = 16, 0.3
 SHAPES = [  # source channels, target channels, side, kernel, stride

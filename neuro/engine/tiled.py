@@ -71,7 +71,7 @@ def tile_bytes(conv: Conv2d) -> int:
 def describe_tiles(row: Any, conv: Conv2d, source: Layout, target: Layout) -> None:
     """What the loops need to know of a convolution, but for where its weights begin."""
     columns, pad = conv.weights.shape[3], conv.padding[1][0]
-    stride, dilation, channels = conv.stride[1], conv.dilation[1], whole(source.channels)  # type: ignore[index]
+    stride, dilation, channels = conv.stride[1], conv.dilation[1], whole(source.channels)  # type: ignore[index]  # pairs
     row["tile_blocks"], row["tile_runs"] = -(-target.channels // OUTPUTS), runs_of(conv)
     row["tile_steps"] = columns // int(row["tile_runs"]) * channels // GROUP
     row["tile_channels"], row["tile_stride"], row["tile_dilation"] = channels, stride * channels, dilation * channels
