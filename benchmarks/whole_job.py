@@ -151,6 +151,26 @@ import neuro, numpy as np
 network = neuro.Network.load({str(DIGITS)!r})
 neuro.emulate(neuro.place(network, neuro.load_chip("loihi2")), np.load("test.npz")["x"], record=("logits_by_step",))
 """
+PACKETS = f"""
+import time
+import neuro, numpy as np
+network = neuro.Network.load({str(DIGITS)!r})
+placement, x = neuro.place(network, neuro.load_chip("loihi2")), np.random.default_rng(0).random((4, 1, 8, 8))
+neuro.emulate(placement, x)
+began = time.process_time()
+neuro.emulate(placement, x, noc="packet")
+print(time.process_time() - began)
+"""
+
+
+def first_packets() -> Found:
+    """The first simulation of packets ever, beyond a run that counts them."""
+    with TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        done = subprocess.run([sys.executable, "-c", PACKETS], check=True, capture_output=True, text=True, env=environment)
+    return {"cpu_s": float(done.stdout)}
+
+
 RUN = ("run", str(DIGITS), "--data", "test.npz", "--quiet")
 Case = Callable[[int], Found]
 CASES: dict[str, Case] = {
@@ -164,6 +184,7 @@ CASES: dict[str, Case] = {
     "neuro chips": lambda side: command("chips"),
     "neuro run, kernels on disk": lambda side: command(*RUN),
     "neuro run, first ever": lambda side: command(*RUN, cold=True),
+    "packet network, first ever": lambda side: first_packets(),
     **{name: (lambda side, job=job: job()) for name, job in engine_jobs.CASES.items()},
 }
 
