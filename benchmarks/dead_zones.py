@@ -19,7 +19,7 @@ from torch import nn
 
 import converters
 import neuro
-from benchmarks.streams import CLASSES, HIDDEN, SEED, Words, data, trained, words
+from benchmarks.streams import CLASSES, HIDDEN, SEED, Words, calibration, data, trained, words
 from converters.values.changes import to_changes
 
 PENALTY = 0.3  # for 10,000 synaptic operations a frame
@@ -100,7 +100,7 @@ def in_integers(made: converters.Conversion, zones: tuple[float, ...]) -> dict[s
 
 def measured(graph: neuro.Graph, parts: dict[str, Any], zones: tuple[float, ...], part: str) -> dict[str, Any]:
     """Right decisions and synaptic operations a frame: graded, lossless changes, changes with these dead zones."""
-    known, (x, y) = parts["train"][0][:256], parts[part]
+    known, (x, y) = calibration(parts["train"][0]), parts[part]
     graded = converters.convert(graph, known, code="graded")
     delta = converters.convert(graph, known, code="delta")
     forms = {"graded": graded.network, "lossless": delta.network, "delta": to_changes(delta.network, in_integers(delta, zones))}
@@ -118,7 +118,7 @@ def main() -> None:
     """Train both, convert, measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--networks", default="lstm")
+    parser.add_argument("--networks", default="lstm,gru")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--held", type=int, default=36, help="epochs with dead zones")
     parser.add_argument("--penalty", type=float, default=PENALTY)

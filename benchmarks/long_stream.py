@@ -20,10 +20,10 @@ import numpy as np
 
 import converters
 import neuro
-from benchmarks.streams import SETTINGS
+from benchmarks.streams import SETTINGS, calibration
 from neuro.keywords.features import advance, extract_all
 
-SEED, KNOWN = 0, 256
+SEED = 0
 BLOCK = 50  # frames that a session takes at a time
 
 
@@ -51,13 +51,14 @@ def main() -> None:
     parser.add_argument("--network", type=Path, default=Path(__file__).parent / "weights" / "words_lstm.safetensors")
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("--last", type=float, default=2.0, help="minutes before the end at which the third session begins")
+    parser.add_argument("--progress", type=Path, help="file for the hours so far, the frames that differ, and memory")
     given = parser.parse_args()
     with np.load(given.data / "scv2_train.npz") as file:
         known = extract_all(SETTINGS, file["audio"])
     with np.load(given.data / "scv2_test.npz") as file:
         audio = file["audio"].astype(np.float32)
     mean, spread = known.mean((0, 1)), known.std((0, 1))
-    graph, samples = neuro.Graph.load(given.network), ((known[:KNOWN] - mean) / spread).astype(np.float32)
+    graph, samples = neuro.Graph.load(given.network), ((calibration(known) - mean) / spread).astype(np.float32)
     made = {code: converters.convert(graph, samples, code=code).network for code in ("graded", "delta")}
     sessions = {code: neuro.open_session(network, most_steps=BLOCK) for code, network in made.items()}
     rate = SETTINGS.rate / SETTINGS.hop
@@ -75,6 +76,9 @@ def main() -> None:
             since = (number - begins + 1) * BLOCK
         if number % max(1, blocks // 100) == 0:
             memory.append(resident_mb())
+            if given.progress:
+                hours = (number + 1) * BLOCK / rate / 3600
+                given.progress.write_text(json.dumps({"hours": hours, "differing": differing, "memory, mb": memory}))
     memory.append(resident_mb())
     warm = memory[len(memory) // 10 :]
     found = {

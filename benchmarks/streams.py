@@ -89,6 +89,11 @@ def data(folder: Path) -> dict[str, tuple[Any, Any]]:
     return {part: (((x - mean) / spread).astype(np.float32), y) for part, (x, y) in found.items()}
 
 
+def calibration(x: Any) -> Any:
+    """256 clips from all over a part, whose clips are in the order of their words."""
+    return x[np.linspace(0, len(x) - 1, 256).astype(int)]
+
+
 def trained(model: nn.Module, x: Any, y: Any, epochs: int) -> nn.Module:
     """The model, trained on clips moved by some frames and in loudness."""
     torch.manual_seed(SEED)
@@ -113,12 +118,12 @@ def words(frames: Any) -> Any:
     return np.asarray(frames)[:, -6:].mean(1).argmax(1)
 
 
-def measured(name: str, graph: neuro.Graph, parts: dict[str, tuple[Any, Any]], budget: float) -> dict[str, Any]:
-    """Accuracy and work of a network in float, as values, and as changes."""
+def measured(name: str, graph: neuro.Graph, parts: dict[str, tuple[Any, Any]], budget: float, part: str) -> dict[str, Any]:
+    """Accuracy and work of a network in float, as values, and as changes, on a part."""
     from converters.evaluation import logits
 
-    (x, _), (new, y) = parts["train"], parts["test"]
-    known = x[:256]
+    (x, _), (new, y) = parts["train"], parts[part]
+    known = calibration(x)
     row = {"network": name, "parameters": graph.parameters, "float": float((words(logits(graph, new)) == y).mean())}
     for code, goal in (("graded", None), ("lossless delta", None), ("delta", converters.Goal(budget))):
         made = converters.convert(graph, known, code="graded" if code == "graded" else "delta", goal=goal)
@@ -138,16 +143,21 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=0.95, help="share of frames decided alike that dead zones must keep")
     parser.add_argument("--networks", default="lstm,gru,modes")
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--saved", type=Path, help="folder with words_lstm and the like, which are measured and not trained")
+    parser.add_argument("--part", default="test", help="that is measured: test or val")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     parts, rows = data(given.data), []
     for name in given.networks.split(","):
-        torch.manual_seed(SEED)
-        model = trained(Modes() if name == "modes" else Words(name.upper()), *parts["train"], given.epochs)
-        graph = graph_of_modes(model) if name == "modes" else converters.trace(model, parts["train"][0][:4], frames=True)
+        if given.saved:
+            graph = neuro.Graph.load(given.saved / f"words_{name}.safetensors")
+        else:
+            torch.manual_seed(SEED)
+            model = trained(Modes() if name == "modes" else Words(name.upper()), *parts["train"], given.epochs)
+            graph = graph_of_modes(model) if name == "modes" else converters.trace(model, parts["train"][0][:4], frames=True)
         if given.save:
             graph.save(given.save / f"words_{name}.safetensors")
-        rows.append(measured(name, graph, parts, given.budget))
+        rows.append(measured(name, graph, parts, given.budget, given.part))
         print(json.dumps(rows[-1], indent=1), flush=True)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
