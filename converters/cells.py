@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,19 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 MOST_ROWS = 128  # of a sequence that is written out
 
 
-class Writing(Protocol):
-    """What adds layers: a builder of a reader, for one node of what it reads."""
+class Writing:
+    """Adds layers to what a builder of a reader makes, for one node of what it reads."""
 
-    def add(
-        self, op: str, inputs: Names, shape: tuple[int, ...], arrays: Mapping[str, Any] | None = None, **options: Any
-    ) -> str: ...
+    def __init__(self, builder: Any, node: Any) -> None:
+        self._builder, self._node = builder, node
+
+    def add(self, op: str, inputs: Names, shape: tuple[int, ...], arrays: Mapping[str, Any] | None = None, **options: Any) -> str:
+        name: str = self._builder.add(self._node, op, inputs, shape, arrays, **options)
+        return name
 
     def link(self, previous: str, source: str) -> None:
         """Let a `previous` layer, which was added without a source, read one."""
-        ...
+        self._builder.link(previous, source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ SUBJECTS = {
         "Voice activity, silero-vad",
         "wild",
         _voice,
-        f"{STREAMS} streams of five recordings of Speech Commands, with silence between them; spectra come from the host.",
+        f"{STREAMS} streams of some 155 frames of Speech Commands, each an inference; spectra come from the host.",
         _same_frames,
     ),
     "images": Subject("CIFAR-10 (lossy copies), ResNet-20", "cifar10_jpeg", _case("cifar_resnet20")),

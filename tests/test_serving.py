@@ -134,6 +134,16 @@ def test_duty_by_hand() -> None:
     assert perhaps == (duty(unknown, 10.0),)
 
 
+def test_a_microcontroller_with_a_sleep_that_is_published_sleeps() -> None:
+    """STM32U575: 8.95 uA at 3.3 V between its inferences; at one a second that decides what it draws at most."""
+    target = machine_target(neuro.ready_workload("autoencoder"), neuro.load_machine("stm32u575"), 1)
+    assert target.sleep_w == pytest.approx(8.95e-6 * 3.3, rel=2e-3)
+    found = duty(target, 1.0)
+    assert found.asleep
+    assert found.power_w[1] < 0.05 * 0.0232  # what it draws running
+    assert found.power_w[0] > target.sleep_w
+
+
 @given(st.floats(1e-3, 200), st.floats(1e-4, 1), st.floats(0, 1), st.floats(1e-7, 1e-2))
 def test_power_grows_with_the_rate_and_never_beyond_working_all_the_time(rate, latency, waiting, joule) -> None:
     target = Target("t", (latency,), (latency,), (joule,), (0.0, waiting))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters import cells
-from converters.cells import MOST_ROWS, SIGMOID, TANH, Activation, Cell, State
+from converters.cells import MOST_ROWS, SIGMOID, TANH, Activation, Cell, State, Writing
 from converters.formats.onnx_building import Builder
 
 Floats = NDArray[np.float32]
@@ -27,26 +26,11 @@ _NAMES: dict[str, tuple[str, tuple[float, ...]]] = {  # activations, and default
 }
 
 
-class _Node:
-    """A builder that adds layers for one node."""
-
-    def __init__(self, b: Builder, node: Any) -> None:
-        self._b, self._node = b, node
-
-    def add(
-        self, op: str, inputs: cells.Names, shape: tuple[int, ...], arrays: Mapping[str, Any] | None = None, **options: Any
-    ) -> str:
-        return self._b.add(self._node, op, inputs, shape, arrays, **options)
-
-    def link(self, previous: str, source: str) -> None:
-        self._b.link(previous, source)
-
-
 def recurrent(b: Builder, node: Any, a: dict[str, Any]) -> tuple[str, ...]:
     """linear, sigmoid, tanh, multiply and, over frames, previous; whole sequences in both directions"""
     kind: Any = node.op_type.lower()
     _check(b, node, a)
-    x, w, swapped = b.layer(node), _Node(b, node), bool(a.get("layout", 0))
+    x, w, swapped = b.layer(node), Writing(b, node), bool(a.get("layout", 0))
     steps, width = _sequence(b, node, x.shape, swapped)
     sides = 2 if _word(a, "direction", "forward") == "bidirectional" else 1
     rows = cells.rows_of(w, w.add("reshape", (x.name,), (steps, width)), (steps, width))
@@ -68,7 +52,7 @@ def recurrent(b: Builder, node: Any, a: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _results(
-    b: Builder, w: _Node, found: list[tuple[cells.Names, cells.Names]], sizes: Any, swapped: bool, steps: int
+    b: Builder, w: Writing, found: list[tuple[cells.Names, cells.Names]], sizes: Any, swapped: bool, steps: int
 ) -> tuple[str, ...]:
     """Outputs of every step and side, and the last states, in the layout that the node asks for; samples have size 1."""
     one = (1,) * (1 - b.lead)
@@ -154,5 +138,5 @@ def _start(b: Builder, node: Any, index: int, sides: int, size: tuple[int, ...],
         return [one if one.any() else None for one in held[0]]
     if b.lead:
         raise b.refuse(node, "its first state depends on the data", "Read the file with samples=None, or False")
-    w, name = _Node(b, node), b.layer(node, index).name
+    w, name = Writing(b, node), b.layer(node, index).name
     return list(cells.rows_of(w, w.add("reshape", (name,), (sides, *size)), (sides, *size)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from converters import cells
-from converters.cells import MOST_ROWS, RELU, SIGMOID, TANH, Cell, State
+from converters.cells import MOST_ROWS, RELU, SIGMOID, TANH, Cell, State, Writing
 from converters.tracing.arguments import bound, module_of
 from converters.tracing.builder import Builder
 
@@ -27,24 +26,9 @@ class Alone(nn.Module):
         return outputs
 
 
-class _Node:
-    """A builder that adds layers for one node."""
-
-    def __init__(self, b: Builder, node: fx.Node) -> None:
-        self._b, self._node = b, node
-
-    def add(
-        self, op: str, inputs: cells.Names, shape: tuple[int, ...], arrays: Mapping[str, Any] | None = None, **options: Any
-    ) -> str:
-        return self._b.add(self._node, op, inputs, shape, arrays, **options)
-
-    def link(self, previous: str, source: str) -> None:
-        self._b.link(previous, source)
-
-
 def recurrent(b: Builder, node: fx.Node) -> None:
     """nn.LSTM, nn.GRU and nn.RNN of several layers, in one direction or both."""
-    m, a, w = module_of(b, node), bound(node, "input hx", hx=None), _Node(b, node)
+    m, a, w = module_of(b, node), bound(node, "input hx", hx=None), Writing(b, node)
     axis = b.moved.get(a["input"], 0)
     if a["input"].meta["value"].ndim != 3 or axis != (0 if m.batch_first else 1):
         raise b.refuse(node, "it runs along the axis of samples", "Use batch_first=True and inputs (samples, steps, features)")
@@ -78,7 +62,7 @@ def recurrent(b: Builder, node: fx.Node) -> None:
     b.states[node] = tuple(cells.stacked(w, [one[i] for one in last], shape) for i, shape in enumerate(sizes))
 
 
-def _joined(w: _Node, sides: list[tuple[cells.Names, tuple[int, ...]]]) -> cells.Names:
+def _joined(w: Writing, sides: list[tuple[cells.Names, tuple[int, ...]]]) -> cells.Names:
     """The outputs of both directions side by side."""
     if len(sides) == 1:
         return sides[0][0]
@@ -111,7 +95,7 @@ def cell(b: Builder, node: fx.Node) -> None:
         None if one is None else b.layer(one) if b.computed(one) else _same_for_all(b, node, one) for one in given
     ]
     states += [None] * (len(made.states) - len(states))
-    found = made.step(_Node(b, node), b.layer(a["input"]), states)
+    found = made.step(Writing(b, node), b.layer(a["input"]), states)
     if isinstance(m, nn.LSTMCell):
         b.parts[node] = list(found)
     else:

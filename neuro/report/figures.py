@@ -138,7 +138,7 @@ def stacked(name: str, title: str, rows: Mapping[str, Mapping[str, float]]) -> s
         axes.set_xlim(0, 1.25 * max(base.max(initial=0), 1e-9))
         axes.xaxis.set_visible(False)
         axes.spines["bottom"].set_visible(False)
-        axes.legend(**ABOVE)
+        axes.legend(**{**ABOVE, "loc": "lower right", "bbox_to_anchor": (1, 1)})  # long names of rows leave the axes little room
 
     return draw(name, title, paint, height_in=0.8 + 0.3 * max(len(rows), 2))
 
