@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from neuro import units
 from neuro.bill import Bill
@@ -71,38 +71,25 @@ class ChipRun(TableRepr):
         return _bill(self.counts, simulate(Tables(self.placement, self.run.timesteps), self.sampled, chip), chip)
 
 
-@overload
-def emulate(
-    placement: Placement,
-    inputs: Any,
-    /,
-    *,
-    timesteps: int | None = ...,
-    noc: Noc = ...,
-    faults: Faults | None = ...,
-    engine: str = ...,
-    threads: int | None = ...,
-    record: Iterable[str] = ...,
-    progress: Progress | None = ...,
-    within_s: float | None = ...,
-) -> ChipRun: ...
+class EmulateOptions(TypedDict, total=False):
+    """What `emulate` takes by name, however it is called."""
+
+    timesteps: int | None
+    noc: Noc
+    faults: Faults | None
+    engine: str
+    threads: int | None
+    record: Iterable[str]
+    progress: Progress | None
+    within_s: float | None
 
 
 @overload
-def emulate(
-    network: Network,
-    placement: Placement,
-    inputs: Any,
-    *,
-    timesteps: int | None = ...,
-    noc: Noc = ...,
-    faults: Faults | None = ...,
-    engine: str = ...,
-    threads: int | None = ...,
-    record: Iterable[str] = ...,
-    progress: Progress | None = ...,
-    within_s: float | None = ...,
-) -> ChipRun: ...
+def emulate(placement: Placement, inputs: Any, /, **options: Unpack[EmulateOptions]) -> ChipRun: ...
+
+
+@overload
+def emulate(network: Network, placement: Placement, inputs: Any, **options: Unpack[EmulateOptions]) -> ChipRun: ...
 
 
 def emulate(
