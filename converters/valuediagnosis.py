@@ -34,7 +34,8 @@ def diagnose_values(graph: Graph, calibrated: CalibratedGraph, settings: CodeSet
     samples = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
     simple, _ = decompose(graph)
     network = built.network
-    wanted = [p.name for p in network.populations if p.neuron.computes]
+    known = {layer.name for layer in simple.layers}  # populations that hold or relay values are copies, and lose nothing
+    wanted = [p.name for p in network.populations if p.neuron.computes and p.name in known]
     given = flat_frames(graph, samples, period_of(network) is not None)
     found = evaluation_of(simple, given, (*wanted, *graph.outputs))
     sent = _known(network, samples)
@@ -66,8 +67,9 @@ def _known(network: Network, samples: Given) -> dict[str, Integers]:
 
 
 def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: dict[str, Integers]) -> LayerDiagnosis:
-    unit, number = built.units[p.name], sent[p.name]
-    low, high = p.neuron.messages
+    unit, number, neuron = built.units[p.name], sent[p.name], p.neuron  # type: Any, Integers, Any
+    digits = neuron.emit == "digits"
+    low, high = neuron.value_range if digits else neuron.messages
     power = float(np.square(truth).mean()) or 1.0
     clipped = np.clip(truth, unit * low, unit * high)
     rounded = unit * np.rint(clipped / unit)
@@ -75,7 +77,7 @@ def _layer(network: Network, p: Population, truth: Floats, built: Built, sent: d
     def part(a: Any, b: Any) -> float:
         return float(np.square(a - b).mean()) / power
 
-    each = (number != 0).reshape(len(number), -1).mean(axis=0)
+    each = (np.bitwise_count(number) if digits else number != 0).reshape(len(number), -1).mean(axis=0)
     reach = [fan_out(q, p.shape, network[q.target].shape).reshape(-1).numpy() for q in network.out_of(p.name)]
     norm = float(np.linalg.norm(truth) * np.linalg.norm(unit * number)) or 1.0
     histogram, _ = np.histogram(np.abs(number) / max(high, -low), bins=_BINS, range=(0, 1))

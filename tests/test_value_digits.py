@@ -84,6 +84,15 @@ def test_fewer_digits_are_coarser() -> None:
         converters.convert(model, x, code="radix", timesteps=3)
 
 
+def test_the_diagnosis_of_digits_is_that_of_their_values() -> None:
+    """Relays and populations that hold values lose nothing, and are left out."""
+    graded, radix = pair(*ready("softmax inside"))
+    assert any(p.name.endswith(".values") for p in radix.network.populations)
+    for one, other in zip(graded.diagnosis.layers, radix.diagnosis.layers, strict=True):
+        assert (one.name, one.error, one.clipping, one.rounding) == (other.name, other.error, other.clipping, other.rounding)
+        assert one.messages <= other.messages
+
+
 class Two(nn.Module):
     def __init__(self) -> None:
         super().__init__()
