@@ -72,7 +72,7 @@ def spotter(code: str, timesteps: int) -> Case:
     varied = [found.inputs(clips) for clips in _augmented(train)]
     learn = np.concatenate([x["train"], *varied]), np.tile(y["train"], 1 + len(varied))
     test = np.concatenate([x["val"][~chosen], x["test"]]), np.concatenate([y["val"][~chosen], y["test"]])
-    settings, goal = OptimiseSettings(code=code, timesteps=timesteps, steps=500), OptimiseGoal(energy=(2.0, 2.7, 3.5))
+    settings, goal = OptimiseSettings(code=code, timesteps=timesteps, steps=2000), OptimiseGoal(energy=(2.0, 2.7, 3.5))
     return Case(found.graph, learn, (x["val"][chosen], y["val"][chosen]), test, settings, goal, None, ("radix", 8))
 
 
@@ -93,7 +93,7 @@ def _augmented(train: Any) -> list[list[Floats]]:
 
 
 def cifar(code: str, timesteps: int) -> Case:
-    """The committed ResNet-20: images moved and mirrored; the last 2,000 of the training images to choose, 2,000 test
+    """The committed ResNet-20: images moved and mirrored; the last 1,000 of the training images to choose, 2,000 test
     images."""
     import torch
 
@@ -105,9 +105,9 @@ def cifar(code: str, timesteps: int) -> Case:
             torch.manual_seed(int(rng.integers(2**31)))
             return crop(torch.as_tensor(batch), 4, True).numpy()
 
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=250)
-    learn, choose, test = (x[:-500], y[:-500]), (x[-500:], y[-500:]), (xt[:1000], yt[:1000])
-    return Case(_trained(resnet20(), "cifar"), learn, choose, test, settings, OptimiseGoal(energy=(2.7,)), moved)
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=6000, labels=1.0, features=0.1)
+    learn, choose, test = (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[:2000], yt[:2000])
+    return Case(_trained(resnet20(), "cifar"), learn, choose, test, settings, OptimiseGoal(energy=(2.7,)), moved, ("radix", 8))
 
 
 def published(code: str, timesteps: int) -> Case:
@@ -120,11 +120,13 @@ def published(code: str, timesteps: int) -> Case:
     chosen = _half_of(parts["val"].speakers)
     x = {name: np.stack([extract(MLPERF_KWS, clip).T for clip in part.audio]) for name, part in parts.items()}
     y = {name: part.labels for name, part in parts.items()}
+    varied = [np.stack([extract(MLPERF_KWS, clip).T for clip in clips]) for clips in _augmented(parts["train"])]
+    learn = np.concatenate([x["train"], *varied]), np.tile(y["train"], 1 + len(varied))
     test = np.concatenate([x["val"][~chosen], x["test"]]), np.concatenate([y["val"][~chosen], y["test"]])
     model = load_mlperf_dscnn(DATA / "pretrained" / "mlperf_kws_dscnn.npz")
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=250, batch=16, channels=0.0)
+    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=500, batch=32, channels=0.0)
     goal = OptimiseGoal(accuracy_loss=0.0, energy=(1.0,))
-    return Case(model, (x["train"], y["train"]), (x["val"][chosen], y["val"][chosen]), test, settings, goal)
+    return Case(model, learn, (x["val"][chosen], y["val"][chosen]), test, settings, goal)
 
 
 def dense(sparsity: float, pattern: str) -> Case:
@@ -217,7 +219,7 @@ def _line(found: Optimised, number: int, m: Measures, start: Measures) -> str:
 
 
 def _told(what: str, done: int, of: int) -> None:
-    if of and done % max(1, of // 4) == 0:
+    if of and done % max(1, of // 20) == 0:
         print(f"  {time.strftime('%H:%M:%S')} {what} {done}/{of}", file=sys.stderr, flush=True)
 
 
