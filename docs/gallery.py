@@ -5,7 +5,6 @@ the other networks and their data lie in ../shared/data, and are left out by nam
 numbers, no sample of the data but the one whose spikes they draw.
 """
 
-import runpy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html import escape
@@ -22,12 +21,12 @@ from benchmarks.conversion_networks import CASES, DATA
 from benchmarks.published_networks import chain, enlarged_photographs, sound_frames
 from benchmarks.train_nmnist import SIZE, STEP_US, STEPS, event_cnn
 from converters.evaluation import outputs
+from examples import voice_activity
 from neuro.events import driven_by_events, read_recordings, stacked
 
 SAMPLES = 100
 STREAMS = 6  # of about 155 frames
 EVENT_WEIGHTS = Path(__file__).parent.parent / "examples" / "nmnist_cnn.safetensors"
-VOICE = Path(__file__).parent.parent / "examples" / "voice_activity.py"
 WITHOUT_DATA = {
     "MLPerf Tiny: image classification": "its weights are not at hand; the ResNet-20 stands for it",
 }
@@ -103,15 +102,14 @@ def _floats(given: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 def _voice() -> dict[str, Any]:
     """As examples/voice_activity.py makes it: the chip's part of silero-vad, on streams of recordings; decisions of frames."""
-    example = runpy.run_path(str(VOICE))
     known, new = (
-        example["streams"](DATA / "speech_commands" / f"scv2_{part}.npz", count, 5, seed)
+        voice_activity.streams(DATA / "speech_commands" / f"scv2_{part}.npz", count, 5, seed)
         for part, count, seed in (("val", 12, 0), ("test", STREAMS, 1))
     )
-    graph, front, rest = example["voice_network"](DATA / "wild" / "silero_vad_16k.onnx", known)
-    made = example["converted"](front, rest, known)
+    graph, front, rest = voice_activity.voice_network(DATA / "wild" / "silero_vad_16k.onnx", known)
+    made = voice_activity.converted(front, rest, known)
     truth = outputs(graph, new)[graph.output.name][..., 0] > 0.5
-    return {"model": made.network, "x": example["spectra"](front, new), "answer": made.answer, "truth": truth}
+    return {"model": made.network, "x": voice_activity.spectra(front, new), "answer": made.answer, "truth": truth}
 
 
 def _same_frames(study: neuro.Study, given: dict[str, Any]) -> str:

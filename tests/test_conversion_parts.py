@@ -81,8 +81,8 @@ def test_networks_that_join_or_end_otherwise_follow_the_float_network(model, fit
 
 @pytest.mark.parametrize("code", ["signed", "radix"])
 def test_a_pool_that_needs_more_bits_is_refused_with_the_numbers(code, samples) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(8), nn.Flatten(), nn.Linear(2, 3))
-    power = {"signed": r"3\^7", "radix": r"2\^7"}[code]
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(7), nn.Flatten(), nn.Linear(2, 3))
+    power = {"signed": r"3\^6", "radix": r"2\^6"}[code]
     with pytest.raises(ConversionError, match=rf"module '2' \(MaxPool2d.*weights up to {power}, 7 bits hold 63.*smaller windows"):
         converters.convert(settled(model, samples), samples, code=code, timesteps=8, weight_bits=7)
     assert converters.convert(settled(model, samples), samples, code="wait", weight_bits=7).network
