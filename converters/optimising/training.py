@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -126,9 +125,3 @@ def answer_loss(logits: Tensor, truth: Tensor) -> Tensor:
     soft = F.softmax(truth / TEMPERATURE, dim=1)
     loss: Tensor = F.kl_div(F.log_softmax(logits / TEMPERATURE, dim=1), soft, reduction="batchmean") * TEMPERATURE**2
     return loss
-
-
-def as_lessons(x: Any, y: Any, teacher: Graph, augment: Augment | None = None) -> Lessons:
-    """Lessons of a student that has all that its teacher has."""
-    kept = {layer.name: np.arange(layer.shape[0]) for layer in teacher.layers if layer.op == "relu"}
-    return Lessons(np.asarray(x, np.float32), None if y is None else np.asarray(y, np.int64), teacher, kept, augment)

@@ -80,11 +80,6 @@ def read_arrays(path: Path) -> Several:
     return Several(events, *_cuts(where, arrays, len(times)))
 
 
-def holds_events(names: Any) -> bool:
-    """Whether arrays of these names are events."""
-    return all(any(name in names for name in _NAMES[key]) for key in _NAMES)
-
-
 def _column(where: str, arrays: Mapping[str, Any], key: str) -> NDArray[Any]:
     name = next((name for name in _NAMES[key] if name in arrays), None)
     if name is None:
