@@ -1,5 +1,6 @@
 """Laws of values: `eval(x.to_source()) == x`, equal values hash alike, what is saved is what is loaded, codes keep values."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neuro
-from neuro.bill import Part
+from neuro.bill import Part, added
 from neuro.chip import spec
 from neuro.chip.faultspec import Faults
 from neuro.chip.files import describe
@@ -126,9 +127,10 @@ def test_bills_say_what_they_are_and_add_up(energies: list[float], latency: floa
     parts = tuple(Part(f"part {i}", pj, "static" if i % 2 else "dynamic") for i, pj in enumerate(energies))
     bill = neuro.Bill("chip", parts, latency, 1e9 / latency)
     assert again(bill) == bill
-    assert bill.energy_pj == sum(energies)
-    assert bill.dynamic_pj == sum(energies[::2])
-    assert sum(row["energy_pj"] for row in bill.to_rows()) == bill.energy_pj
+    assert bill.energy_pj == added(energies)
+    assert bill.dynamic_pj == added(energies[::2])
+    assert added(row["energy_pj"] for row in bill.to_rows()) == bill.energy_pj
+    assert bill.energy_pj == pytest.approx(math.fsum(energies), rel=1e-12)
 
 
 @given(
