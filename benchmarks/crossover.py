@@ -1,6 +1,6 @@
 """From how many messages of a row on a product is faster than adding weights, against what `neuro/engine/tiled.py` computes.
 
-    python benchmarks/crossover.py [--only TEXT]
+    python -m benchmarks.crossover [--only TEXT]
 
 For each shape and kind of messages: nanoseconds of a source row that is multiplied, nanoseconds of a message that is added,
 where the two are equal, and the threshold that the engine takes. Processor time of one thread, the best of some repeats.
@@ -9,23 +9,19 @@ where the two are equal, and the threshold that the engine takes. Processor time
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import neuro  # noqa: E402  # from this checkout
-from benchmarks.delivery import deliver_all  # noqa: E402  # from this checkout
-from neuro.encoding import by_source  # noqa: E402  # from this checkout
-from neuro.engine import plan as plans  # noqa: E402  # from this checkout
-from neuro.engine import tiled  # noqa: E402  # from this checkout
-from neuro.engine.event import BlockJob, Worker, input_payloads  # noqa: E402  # from this checkout
-from neuro.engine.records import Recorder  # noqa: E402  # from this checkout
-from neuro.engine.workspace import make_workspace  # noqa: E402  # from this checkout
+import neuro
+from benchmarks.delivery import deliver_all
+from neuro.encoding import by_source
+from neuro.engine import plan as plans
+from neuro.engine import tiled
+from neuro.engine.event import BlockJob, Worker, input_payloads
+from neuro.engine.records import Recorder
+from neuro.engine.workspace import make_workspace
 
 STEPS, DENSITY = 16, 0.3
 SHAPES = [  # source channels, target channels, side, kernel, stride

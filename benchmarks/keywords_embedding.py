@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import neuro
-from benchmarks.keywords_learning import LESSONS, UNSEEN, WORDS, in_float, measure, relabelled, report, retrained
+from benchmarks.keywords_learning import LESSONS, UNSEEN, WORDS, cost_of, in_float, measure, relabelled, report, retrained
 from neuro.keywords.corpus import SILENCE, Corpus, read_arrays
 from neuro.keywords.making import float_logits
 from neuro.keywords.spotter import Spotter, shipped
@@ -156,12 +156,7 @@ def compare(payloads: dict[str, Any], corpora: dict[str, Corpus], spotter: Spott
             ways = {"chip": lambda rows, w=weights, k=known: score(rows, w, k)[:, 0], "float": in_float(lessons, known)}
             if count == LESSONS[1] and draw < 2:
                 ways["retrained"] = retrained(lessons, others)
-            dynamic = [part for part in chip_run.bill.parts if part.kind == "dynamic"]
-            costs = {
-                "lesson_pj": sum(part.energy_pj or 0.0 for part in dynamic),
-                "learning_pj": sum(part.energy_pj or 0.0 for part in dynamic if part.name == "learning"),
-                "updates": chip_run.run.synaptic_updates / len(lessons),
-            }
+            costs = cost_of(chip_run, len(lessons))
             for way, score_of in ways.items():
                 row = {"word": word, "draw": draw, "asked": count, "way": way} | measure(
                     score_of, word, parts["val"], parts["test"]

@@ -112,6 +112,16 @@ class Part:
         self.known = corpus.labels < len(empty.spotter.keywords)
 
 
+def cost_of(chip_run: Any, lessons: int) -> dict[str, float]:
+    """What a lesson takes: dynamic energy, that of learning among it, and updates of synapses."""
+    parts = [part for part in chip_run.bill.parts if part.kind == "dynamic"]
+    return {
+        "lesson_pj": sum(part.energy_pj or 0.0 for part in parts),
+        "learning_pj": sum(part.energy_pj or 0.0 for part in parts if part.name == "learning"),
+        "updates": chip_run.run.synaptic_updates / lessons,
+    }
+
+
 def measure(score_of: Callable[[Any], Any], word: str, val: Part, test: Part) -> dict[str, float]:
     """Of the test part: the word heard, false alarms, and what known words lose."""
     limit = teaching.threshold(score_of(val.payloads)[val.words != word])
@@ -202,12 +212,7 @@ def compare(
                 ways["chip, known words left out"] = lambda payloads, taught=chip_run.run.learned: alone(payloads, taught)
                 if draw < 2:
                     ways["retrained"] = retrained(lessons, others)
-            parts = [part for part in chip_run.bill.parts if part.kind == "dynamic"]
-            cost = {
-                "lesson_pj": sum(part.energy_pj or 0.0 for part in parts),
-                "learning_pj": sum(part.energy_pj or 0.0 for part in parts if part.name == "learning"),
-                "updates": chip_run.run.synaptic_updates / len(chosen),
-            }
+            cost = cost_of(chip_run, len(chosen))
             for way, score_of in ways.items():
                 row = {"word": word, "draw": draw, "asked": count, "lessons": len(chosen), "way": way}
                 found.append(row | measure(score_of, word, val, test) | (cost if way == "chip" else {}))
