@@ -116,6 +116,38 @@ def test_timing_is_in_the_values_of_codes_that_count():
     assert any(not torch.allclose(timed[name], exact[name], atol=1e-6) for name in others)
 
 
+@pytest.mark.parametrize(("code", "timesteps"), [("graded", 1), ("radix", 5), ("rate", 8), ("signed", 8)])
+def test_norms_begin_as_nothing_and_are_folded_as_they_trained(code, timesteps):
+    """Before training the network is what it was; afterwards it computes what the student did on the statistics it settled on."""
+    student = Student(GRAPH, X[:64], Coding(code, timesteps), norms=True)
+    assert set(student.norms.shift) == {layer.name for layer in GRAPH.layers if mixes(layer) or layer.op == "conv"} - {"answer"}
+    assert np.allclose(
+        logits(student.graph(), X[:64]), logits(Student(GRAPH, X[:64], Coding(code, timesteps)).graph(), X[:64]), atol=1e-4
+    )
+    batch, optimiser = torch.as_tensor(X[64:128]), torch.optim.Adam(student.parameters(0.01))
+    for _ in range(8):
+        loss = torch.nn.functional.cross_entropy(student.forward(batch).values[student.output], torch.as_tensor(Y[64:128]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    student.settle([batch])
+    folded = Student(student.graph(), X[:64], Coding(code, timesteps))
+    with torch.no_grad():
+        ours, theirs = (one.forward(batch).values[student.output] for one in (student, folded))
+    assert float((ours - theirs).abs().mean()) < 0.02 * float(ours.abs().mean())  # values on an edge are rounded the other way
+    moved = np.abs(student.graph()[student.weighted[0]].arrays["weight"] - GRAPH[student.weighted[0]].arrays["weight"])
+    assert moved.max() > 1e-3
+
+
+def test_settled_norms_have_the_mean_statistics_of_all_batches():
+    student = Student(GRAPH, X[:64], Coding("graded"), norms=True)
+    student.settle(torch.as_tensor(X[i : i + 60]) for i in range(0, 240, 60))
+    first = student.weighted[0]
+    layer = GRAPH[first]
+    raw = torch.nn.functional.conv2d(torch.as_tensor(X), torch.as_tensor(np.array(layer.arrays["weight"])), padding=1)
+    assert torch.allclose(student.norms.mean[first], raw.mean(dim=(0, 2, 3)), atol=1e-6)
+
+
 @given(st.integers(0, 2**20))
 def test_ones_of_binary_digits(number):
     assert int(ones(torch.tensor([float(number)]))) == number.bit_count()

@@ -143,6 +143,7 @@ def test_it_has_one_name_in_both_packages():
         ({"settings": {"score": "luck"}}, "luck"),
         ({"settings": {"code": "moral"}}, "moral"),
         ({"settings": {"channels": 1.5}}, "no share"),
+        ({"settings": {"norms": True, "batch": 1}}, "no variance"),
         ({"settings": {"sparsity": 0.5, "pattern": "2:4"}}, "one of them"),
     ],
 )

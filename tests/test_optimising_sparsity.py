@@ -62,9 +62,10 @@ def test_every_layer_loses_the_share_that_was_asked_for(share):
             assert weight.size - np.count_nonzero(weight) == round(share * weight.size), layer.name
 
 
-def test_rounds_thin_out_a_network_and_keep_it_so(tmp_path):
+@pytest.mark.parametrize("norms", [False, True])
+def test_rounds_thin_out_a_network_and_keep_it_so(tmp_path, norms):
     goal = neuro.OptimiseGoal(accuracy_loss=0.05, energy=(1.2, 2.0))
-    settings = neuro.OptimiseSettings(steps=40, channels=0.0, sparsity=0.8, score="magnitude")
+    settings = neuro.OptimiseSettings(steps=40, channels=0.0, sparsity=0.8, score="magnitude", norms=norms)
     found = neuro.optimise(learned(Plain(), X, Y), X, labels=Y, goal=goal, settings=settings, folder=tmp_path / "f")
     shares = [1 - np.count_nonzero(w := p.graph["first"].arrays["weight"]) / w.size for p in found.points]
     assert shares[0] == 0 < shares[1] < shares[2] == pytest.approx(0.8, abs=0.01)

@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retraining:
     """How a network is trained: its teacher and what it still has of it, samples, the code, prices {layer: pJ of one message of
-    each neuron}, weights that stay zero, bits of weights by layer, and the training itself."""
+    each neuron}, weights that stay zero, bits of weights by layer, whether with batch norms, and the training itself."""
 
     teacher: Graph
     kept: Mapping[str, tuple[int, ...]]
@@ -37,13 +37,14 @@ class Retraining:
     augment: Augment | None = None
     masks: Masks = field(default_factory=dict)
     weight_bits: Mapping[str, int] = field(default_factory=dict)
+    norms: bool = False
 
 
 def retrained(graph: Graph, how: Retraining, progress: Callable[[int, int], None] | None = None) -> Graph:
     """The network trained as said; prices of what is no rectifier or pool of it are left out."""
     coding = Coding(cast(Code, how.code), how.timesteps, how.weight_bits)
     with one_thread():
-        student = Student(graph, how.calibration, coding, how.masks)
+        student = Student(graph, how.calibration, coding, how.masks, how.norms)
         shapes = {layer.name: layer.shape for layer in graph.layers if layer.op in ("relu", "max_pool")}
         kept = {name: np.asarray(entries, np.int64) for name, entries in how.kept.items()}
         lessons = Lessons(how.x, how.y, how.teacher, kept, how.augment)

@@ -8,7 +8,7 @@ knows no chip: prices of messages are given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from converters.calibration import calibrate, thresholds
 from converters.codes import row_of
-from converters.evaluation import rounded
+from converters.evaluation import evaluate, rounded
 from converters.opmath import apply, arrays_of
 from converters.optimising.messages import Trains, messages, straight
+from converters.optimising.norms import Norms
 from neuro.codes import Code
 from neuro.graph import Graph, Layer
 
@@ -65,10 +66,18 @@ class Passed:
 class Student:
     """A folded, rectified graph whose weights, biases and thresholds can be trained for a code.
 
-    samples: typical inputs, for thresholds where a rectifier has none yet. masks: weights that stay zero.
+    samples: typical inputs, for thresholds where a rectifier has none yet. masks: weights that stay zero. norms: whether batch
+    norms stand behind all layers but the last while it is trained; `settle` before reading `graph` then.
     """
 
-    def __init__(self, graph: Graph, samples: NDArray[np.float32], coding: Coding, masks: Masks | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        samples: NDArray[np.float32],
+        coding: Coding,
+        masks: Masks | None = None,
+        norms: bool = False,
+    ) -> None:
         self.origin, self.coding = graph, coding
         self.input, self.output = graph.inputs[0].name, graph.output.name
         self.masks = {name: torch.as_tensor(np.asarray(mask, np.float32)) for name, mask in (masks or {}).items()}
@@ -79,6 +88,11 @@ class Student:
             if layer.op in WEIGHTED:
                 bias = layer.arrays.get("bias", np.zeros(layer.arrays["weight"].shape[0], np.float32))
                 self.arrays[layer.name] = {"weight": _leaf(layer.arrays["weight"]), "bias": _leaf(bias)}
+        inner = [layer for layer in graph.layers if norms and layer.op in WEIGHTED and layer.name != self.output]
+        names = {layer.name for layer in inner}
+        with torch.no_grad():
+            found = evaluate(graph, {self.input: torch.as_tensor(samples)}, names) if names else {}
+        self.norms = Norms(inner, found)
 
     @property
     def weighted(self) -> tuple[str, ...]:
@@ -93,7 +107,11 @@ class Student:
                 held = self.arrays[layer.name]
                 size = float(held["weight"].detach().square().mean().sqrt()) or 1e-3
                 unit = self._unit(layer)
-                groups += [{"params": [held["weight"]], "lr": rate * size}, {"params": [held["bias"]], "lr": 0.2 * rate * unit}]
+                groups.append({"params": [held["weight"]], "lr": rate * size})
+                if layer.name in self.norms.shift:
+                    groups += self.norms.parameters(layer.name, rate, unit)
+                else:
+                    groups.append({"params": [held["bias"]], "lr": 0.2 * rate * unit})
         return groups
 
     def _unit(self, layer: Layer) -> float:
@@ -123,12 +141,24 @@ class Student:
                 if counted is not None:
                     sent[layer.name] = straight(counted[1], sent[layer.name])
                 continue
-            values[layer.name] = apply(layer, inputs, arrays)
+            if layer.name in self.norms.shift:
+                raw = apply(layer, inputs, {"weight": arrays["weight"]})
+                values[layer.name] = self.norms.normed(layer.name, raw)
+                arrays = arrays if trains is None else self.norms.of_batch(layer.name, arrays["weight"], raw)
+            else:
+                values[layer.name] = apply(layer, inputs, arrays)
             if trains is not None:
                 trains.apply(layer, arrays)
             if layer.op == "max_pool":
                 sent[layer.name] = messages(self.coding, inputs[0].new_ones(()), values[layer.name], None)
         return Passed(values, sent)
+
+    @torch.no_grad()
+    def settle(self, batches: Iterable[Tensor]) -> None:
+        """Let the norms have the mean statistics of these batches of inputs, as what is trained is now."""
+        for number, x in enumerate(batches if self.norms.shift else ()):
+            self.norms.share = 1 / (number + 1)
+            self.forward(x)
 
     def effective(self, layer: Layer) -> dict[str, Tensor]:
         """The layer's arrays as they act: masked, and rounded to its bits."""
@@ -151,6 +181,8 @@ class Student:
                 layer = replace(layer, options=options)
             elif layer.op in WEIGHTED:
                 found = self.effective(layer)
+                if layer.name in self.norms.shift:
+                    found = self.norms.folded(layer.name, found["weight"])
                 layer = replace(layer, arrays={name: values.detach().numpy() for name, values in found.items()})
             layers.append(layer)
         return self.origin.relayered(layers)

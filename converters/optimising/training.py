@@ -26,6 +26,7 @@ Kept = Mapping[str, NDArray[np.int64]]
 TEMPERATURE = 2.0  # at which the teacher's and the student's answers are compared
 _FALLING = 0.5  # share of the training over which the target falls from what is spent to what may be
 _GAIN, _SHARP = 0.3, 10.0  # by which the weight of the bill grows with the excess, from step to step and at once
+_SETTLING = 32  # batches whose statistics the norms keep
 _WEIGHT, _WEIGHTS = 0.3, (0.01, 30.0)  # of the bill at first, and its limits
 
 
@@ -69,10 +70,7 @@ def train(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(plan.steps, 1))
     bill = _Bill(plan)
     for step in range(plan.steps):
-        chosen = rng.permutation(len(lessons.x))[: plan.batch]
-        x = lessons.x[chosen] if lessons.augment is None else lessons.augment(lessons.x[chosen], rng)
-        y = None if lessons.y is None else torch.as_tensor(lessons.y[chosen])
-        inputs = torch.as_tensor(np.ascontiguousarray(x, np.float32))
+        inputs, y = _batch(lessons, plan.batch, rng)
         got = student.forward(inputs)
         loss = task_loss(student, got, inputs, y, lessons, plan)
         if plan.target_pj is not None:
@@ -83,7 +81,16 @@ def train(
         schedule.step()
         if progress:
             progress(step + 1, plan.steps)
+    student.settle(_batch(lessons, plan.batch, rng)[0] for _ in range(_SETTLING))
     return bill.spent
+
+
+def _batch(lessons: Lessons, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    """Samples drawn and varied, and their classes."""
+    chosen = rng.permutation(len(lessons.x))[:size]
+    x = lessons.x[chosen] if lessons.augment is None else lessons.augment(lessons.x[chosen], rng)
+    y = None if lessons.y is None else torch.as_tensor(lessons.y[chosen])
+    return torch.as_tensor(np.ascontiguousarray(x, np.float32)), y
 
 
 class _Bill:

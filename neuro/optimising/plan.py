@@ -58,8 +58,8 @@ class OptimiseSettings:
     four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
     more where rounding costs the answers more (0: weight_bits everywhere); widths: layers and the share of their channels that
     the first round leaves; steps: of training in each round, `batch` samples each; rate: of learning. labels, answers,
-    features: weights of the labels, of the float network's answers, and of its features in training. seed: of the order of
-    samples.
+    features: weights of the labels, of the float network's answers, and of its features in training. norms: whether batch norms
+    stand behind the layers while they are trained. seed: of the order of samples.
     """
 
     code: str = "graded"
@@ -77,6 +77,7 @@ class OptimiseSettings:
     labels: float = 0.5
     answers: float = 1.0
     features: float = 0.3
+    norms: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -99,6 +100,8 @@ class OptimiseSettings:
             raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
         if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
             raise UsageError("optimise, average_bits", f"{self.average_bits} is out of reach", "Use 2 to 8, or 0 for weight_bits")
+        if self.norms and self.batch < 2:
+            raise UsageError("optimise, norms", "a batch of one sample has no variance", "Use batch=2 or more, or norms=False")
         for name in ("rate", "labels", "answers", "features"):
             real("optimise", name, getattr(self, name), 0, error=UsageError)
 

@@ -201,6 +201,7 @@ class Rounds:
             training=training,
             masks=zeros_of(stand.graph),
             weight_bits=stand.bits,
+            norms=s.norms,
         )
 
     def pruned(self, stand: Stand, priced: Priced, target_pj: float, share: float) -> tuple[Stand, list[int]]:
