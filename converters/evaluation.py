@@ -125,7 +125,7 @@ def quantise(layer: Layer, z: Tensor) -> Tensor:
 
 def rounded(z: Tensor, theta: Tensor, levels: int) -> Tensor:
     """theta / n * clip(round(z n / theta), 0, n) per channel, n = levels; gradients pass the rounding straight through."""
-    out: Tensor = _Rounded.apply(z, theta.reshape(-1, *[1] * (z.ndim - 2)), levels)
+    out: Tensor = _Rounded.apply(z, theta.reshape(-1, *[1] * (z.ndim - 2)), levels)  # type: ignore[no-untyped-call]  # torch's lacks annotations
     return out
 
 

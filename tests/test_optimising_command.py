@@ -39,7 +39,7 @@ def named(tmp_path):
 
 def test_the_command_makes_a_front_and_goes_on(named, monkeypatch, capsys) -> None:
     command = ["optimise", "mine.py:net", "--weights", "weights.pt", "--data", "train.npz", "--out", "small"]
-    asked = [*command, "--less", "1.3,1.6", "--steps", 8, "--against", "a100"]
+    asked = [*command, "--less", "1.3,1.6", "--steps", 8, "--against", "a100", "--norms"]
     status, said, wrong = here(monkeypatch, capsys, named, *asked)
     assert status == 0, wrong
     assert "elsewhere" in said
@@ -79,6 +79,8 @@ def test_the_command_searches(named, monkeypatch, capsys) -> None:
         (("--score", "luck"), "luck"),
         (("--channels", "2"), "no share"),
         (("--minutes", "0"), "no time"),
+        (("--cluster", "tcp://127.0.0.1:1"), "Add --search N"),
+        (("--depth", "1", "--search", "2"), "1 residual blocks are to be removed, the network has 0"),
         (("--json", "small/result.json"), "result.json"),
     ],
 )

@@ -57,7 +57,7 @@ def ones(number: Tensor) -> Tensor:
 
 def _switched(z: Tensor, sent: Tensor) -> Tensor:
     """One message where `sent`, with the gradient of z / (z + the mean of those above zero)."""
-    out: Tensor = _Switched.apply(z, sent)
+    out: Tensor = _Switched.apply(z, sent)  # type: ignore[no-untyped-call]  # torch's lacks annotations
     return out
 
 

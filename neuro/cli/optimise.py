@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from neuro.errors import UsageError
 
 if TYPE_CHECKING:
     from neuro.chip.spec import Chip as ChipSpec
+    from neuro.optimising.elsewhere import ElsewhereRow
+    from neuro.optimising.found import Optimised
     from neuro.optimising.optimise import Parts
     from neuro.optimising.plan import OptimisePlan
     from neuro.optimising.rounds import Report
@@ -59,8 +62,16 @@ Pattern = Annotated[
 ]
 _BITS = "Bits of a weight on average, 2 to 8, more where rounding costs more; 0: 8 everywhere."
 Bits = Annotated[float, typer.Option("--average-bits", metavar="B", help=_BITS)]
-_SEARCH = "Try N optimisations of one round in place of the rounds, widths of layers among what varies, as NSGA-II proposes them."
+_DEPTH = "Residual blocks to remove at the beginning; with --search: at most."
+Depth = Annotated[int, typer.Option(metavar="N", min=0, help=_DEPTH)]
+_NORMS = "Train with batch norms, which are folded again: needs fewer steps once many channels are gone."
+Norms = Annotated[bool, typer.Option("--norms", help=_NORMS)]
+_RATE = "Of learning, relative to the size of what is changed; three times as much with --norms."
+Pace = Annotated[float, typer.Option("--rate", metavar="R", help=_RATE)]
+_SEARCH = "Try N optimisations of one round in place of the rounds, widths, depth and kernels varied as NSGA-II proposes."
 Trials = Annotated[int | None, typer.Option("--search", metavar="N", min=1, help=_SEARCH)]
+_CLUSTER = "A Dask scheduler on whose workers the trials of --search run; they must see the folder --out."
+Cluster = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_CLUSTER, show_default=False)]
 Seed = Annotated[int, typer.Option(min=0, help="Of the division of the data and the order of samples.")]
 _AGAINST = "Machines on which the same networks are priced too: edge, datacentre, all, a name or a .toml file; repeat it."
 Against = Annotated[list[str] | None, typer.Option("--against", metavar="M", help=_AGAINST, show_default=False)]
@@ -87,7 +98,11 @@ def optimise(
     sparsity: Sparsity = 0.0,
     pattern: Pattern = "",
     average_bits: Bits = 0.0,
+    depth: Depth = 0,
+    norms: Norms = False,
+    rate: Pace = 5e-3,
     search: Trials = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     against: Against = None,
     json: Json = None,
@@ -109,12 +124,15 @@ def optimise(
     plan = _plan(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
         {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
-        | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits},
+        | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits}
+        | {"norms": norms, "rate": rate, "depth": 0 if search else depth},
     )
+    if cluster is not None and search is None:
+        raise UsageError("--cluster", "only the trials of a search run on one", "Add --search N, or leave it out")
     with working("loading", quiet=quiet) as work:
         read = read_named(request).of_one("neuro optimise")
         from neuro.cli.inputs import read_data
-        from neuro.optimising.elsewhere import elsewhere, plain_rows
+        from neuro.optimising.elsewhere import elsewhere
         from neuro.optimising.optimise import optimise_parts, split
         from neuro.rivals import rivals
 
@@ -131,12 +149,18 @@ def optimise(
             work.advance(done, of)
 
         if search is not None:
-            _search(parts, read.chip, plan, out, search, report, json, quiet=quiet)
+            _search(parts, read.chip, plan, out, (search, depth, cluster), report, json, quiet=quiet)
             return
         found = optimise_parts(parts, read.chip, plan, out, minutes=minutes, resume=resume, report=report)
         machines, _ = rivals(parts.graph, tuple(against or ()))
         rows = elsewhere(found, machines)
+    _show(found, rows, out, json, quiet=quiet)
+
+
+def _show(found: Optimised, rows: Sequence[ElsewhereRow], out: Path, json: Path | None, *, quiet: bool) -> None:
+    """Figure, page, tables and JSON of what was found."""
     from neuro.files import write_text
+    from neuro.optimising.elsewhere import plain_rows
     from neuro.report.optimising import front_figure, terminal, write_optimised_page
     from neuro.report.svg import alone
 
@@ -149,17 +173,32 @@ def optimise(
 
 
 def _search(
-    parts: Parts, chip: ChipSpec, plan: OptimisePlan, out: Path, trials: int, report: Report, json: Path | None, *, quiet: bool
+    parts: Parts,
+    chip: ChipSpec,
+    plan: OptimisePlan,
+    out: Path,
+    asked: tuple[int, int, str | None],
+    report: Report,
+    json: Path | None,
+    *,
+    quiet: bool,
 ) -> None:
-    """A search in place of the rounds; trials that the folder holds are taken as they are."""
+    """A search in place of the rounds; trials that the folder holds are taken as they are. asked: how many, with how many
+    residual blocks removed at most, on which cluster."""
     from neuro.optimising.search import OptimiseSpace, search_parts
     from neuro.report.optimising import search_terminal
     from neuro.sweeping.settings import Search
 
+    trials, depth, where = asked
     space = OptimiseSpace(
-        code=(plan.settings.code,), timesteps=(plan.settings.timesteps,), energy=plan.goal.energy, widths=(1.0, 0.75, 0.5)
+        code=(plan.settings.code,),
+        timesteps=(plan.settings.timesteps,),
+        energy=plan.goal.energy,
+        depth=tuple(range(depth + 1)),
+        widths=(1.0, 0.75, 0.5),
+        kernels=(1, 3, 5),
     )
-    found = search_parts(parts, chip, space, Search(trials, seed=plan.settings.seed), plan.settings, out, report)
+    found = search_parts(parts, chip, space, Search(trials, seed=plan.settings.seed), plan.settings, out, report, where)
     console(quiet=quiet or str(json) == "-").print(search_terminal(found))
     write_json(json, found.to_json())
 

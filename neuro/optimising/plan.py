@@ -57,7 +57,8 @@ class OptimiseSettings:
     the rest. sparsity: share of the weights of each layer that is removed by the last round, step by step; pattern "2:4": of
     four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
     more where rounding costs the answers more (0: weight_bits everywhere); widths: layers and the share of their channels that
-    the first round leaves; steps: of training in each round, `batch` samples each; rate: of learning. labels, answers,
+    the first round leaves; depth: residual blocks that it removes; kernels: convolutions and the size to which it cuts their
+    kernels; steps: of training in each round, `batch` samples each; rate: of learning. labels, answers,
     features: weights of the labels, of the float network's answers, and of its features in training. norms: whether batch norms
     stand behind the layers while they are trained. seed: of the order of samples.
     """
@@ -71,6 +72,8 @@ class OptimiseSettings:
     weight_bits: int = 8
     average_bits: float = 0.0
     widths: tuple[tuple[str, float], ...] = ()
+    depth: int = 0
+    kernels: tuple[tuple[str, int], ...] = ()
     steps: int = 300
     batch: int = 64
     rate: float = 5e-3
@@ -85,7 +88,13 @@ class OptimiseSettings:
             value = getattr(self, name)
             if value not in known:
                 raise UsageError(name, f"{value!r} is not known", one_of(str(value), known))
-        limits = {"timesteps": (1, LONGEST), "weight_bits": (2, 8), "steps": (0, 10_000_000), "batch": (1, 65_536)}
+        limits = {
+            "timesteps": (1, LONGEST),
+            "weight_bits": (2, 8),
+            "steps": (0, 10_000_000),
+            "depth": (0, 10_000),
+            "batch": (1, 65_536),
+        }
         settle(self, UsageError, "optimise", seed=(0, None), **limits)
         object.__setattr__(self, "timesteps", min(self.timesteps, CODES[self.code].most_timesteps))
         for name in ("channels", "sparsity"):
@@ -96,6 +105,8 @@ class OptimiseSettings:
             (str(name), real("optimise", f"width of {name!r}", share, 0, 1, error=UsageError)) for name, share in self.widths
         )
         object.__setattr__(self, "widths", widths)
+        kernels = tuple((str(n), whole("optimise", f"kernel of {n!r}", k, 1, error=UsageError)) for n, k in self.kernels)
+        object.__setattr__(self, "kernels", kernels)
         if self.sparsity and self.pattern:
             raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
         if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
@@ -123,8 +134,8 @@ class OptimisePlan:
         try:
             held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
             goal = {**held["goal"], "energy": tuple(held["goal"]["energy"])}
-            widths = tuple((name, share) for name, share in held["settings"].get("widths", ()))
-            return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**{**held["settings"], "widths": widths}))
+            named = {what: tuple(map(tuple, held["settings"].get(what, ()))) for what in ("widths", "kernels")}
+            return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**{**held["settings"], **named}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             fact = f"it is no plan of an optimisation ({type(error).__name__})"
             raise FormatError(str(path), fact, "Begin again in another folder") from None

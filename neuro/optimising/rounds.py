@@ -17,6 +17,7 @@ from converters.optimising.channels import ChannelGroups, channel_groups, dead_g
 from converters.optimising.reading import read_entries
 from converters.optimising.retrain import Retraining, retrained
 from converters.optimising.scores import Score, channel_scores, curvature, weight_scores
+from converters.optimising.shapes import with_kernels, without_blocks
 from converters.optimising.sparsity import masked, pattern_masks, share_masks, zeros_of
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
@@ -140,8 +141,12 @@ class Rounds:
         return trained, recipe
 
     def shaped(self, stand: Stand) -> Stand:
-        """The stand with the widths that the settings name: in each layer the channels with the highest scores, its share of
-        them."""
+        """The stand with the depth, kernels and widths that the settings name: of each layer the channels with the highest
+        scores, its share of them."""
+        graph = with_kernels(stand.graph, dict(self.settings.kernels))
+        graph = without_blocks(graph, self.settings.depth, self.lesson.x[:SCORED])
+        known, names = stand.kept, {layer.name for layer in graph.layers}
+        stand = replace(stand, graph=graph, kept={name: entries for name, entries in known.items() if name in names})
         if not self.settings.widths:
             return stand
         groups = channel_groups(stand.graph)
@@ -149,6 +154,8 @@ class Rounds:
         scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
         removed: set[int] = set()
         for name, share in self.settings.widths:
+            if name in known and name not in names:
+                continue  # its block was removed
             if name not in groups.of:
                 raise UsageError("optimise, widths", f"there is no layer {name!r}", f"Use one of {', '.join(groups.of)}")
             mine = sorted((g for g in set(groups.of[name].tolist()) if g in scores), key=lambda g: (scores[g], g))

@@ -79,18 +79,25 @@ def _block(placement: Any, data: tuple[Any, Any]) -> Any:
 
 
 @contextmanager
-def cluster(where: Any, subject: SweepSubject) -> Iterator[Cluster]:
-    """A cluster by its scheduler's address, or through a `dask.distributed.Client`, which stays open."""
+def connected(where: Any) -> Iterator[Any]:
+    """A client of the cluster at a scheduler's address; a `dask.distributed.Client` is taken as it is, and stays open."""
     try:
         from distributed import Client
     except ModuleNotFoundError:
         raise NeuroError("cluster", "dask is not installed", "pip install 'neuro-emulator[cluster]'") from None
     if isinstance(where, Client):
-        yield Cluster(where, subject)
+        yield where
         return
     try:
         client = Client(str(where), timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise NeuroError(f"cluster {where!r}", f"no scheduler answers ({reason_for(error)})", "Check its address") from None
     with client:
+        yield client
+
+
+@contextmanager
+def cluster(where: Any, subject: SweepSubject) -> Iterator[Cluster]:
+    """The cluster at an address, or of a client, with the subject's data."""
+    with connected(where) as client:
         yield Cluster(client, subject)
