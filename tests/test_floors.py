@@ -18,6 +18,7 @@ FLOORS = [
         "files",
         "bundles",
         "oprows",
+        "threads",
         "valueops",
         "ops",
         "graph",
@@ -63,7 +64,6 @@ CONVERTER_FLOORS = [
         "opmath",
         "samples",
         "states",
-        "threads",
         "tracing",
         "trinary",
         "valuemath",
@@ -78,7 +78,7 @@ CONVERTER_FLOORS = [
     {"agreement", "valuediagnosis"},
     {"pipeline"},
 ]
-TORCH = ("neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")
+TORCH = ("neuro/threads.py", "neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")
 
 
 def floor(room: str, floors: list[set[str]] = FLOORS) -> int:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from converters.optimising.messages import layer_prices
 from converters.optimising.student import Coding, Masks, Student
 from converters.optimising.training import Augment, Lessons, TrainingPlan, train
-from converters.threads import one_thread
 from neuro.codes import Code
 from neuro.graph import Graph
+from neuro.threads import one_thread
 
 Floats = NDArray[np.float32]
 

@@ -178,11 +178,21 @@ def _last(b: Builder, node: fx.Node, name: str, axes: list[int]) -> tuple[str, i
 
 def maximum(b: Builder, node: fx.Node) -> None:
     """amax, and max over one axis, whose second result (where the maximum is) no layer computes."""
+    _extreme(b, node, "maximum", 1.0)
+
+
+def minimum(b: Builder, node: fx.Node) -> None:
+    """amin, min over one axis, and the smaller of two: maxima of the negated values."""
+    _extreme(b, node, "minimum", -1.0)
+
+
+def _extreme(b: Builder, node: fx.Node, op: str, sign: float) -> None:
     a = bound(node, "input dim keepdim", dim=None, keepdim=False)
     if isinstance(a["dim"], fx.Node):
-        joined("maximum")(b, node)
+        joined(op)(b, node)
         return
     axes, name = _axes(b, node, a), b.layer(a["input"])
+    name = name if sign > 0 else scaled(b, node, name, factor=sign)
     shape, value = b.shape(name), node.meta["value"]
     kernel = shape[1:]
     if axes != list(range(1, len(shape))) or len(shape) not in (2, 3):
@@ -193,28 +203,7 @@ def maximum(b: Builder, node: fx.Node) -> None:
     name = b.add(
         node, "max_pool", (name,), (b.shape(name)[0], *ones), kernel=kernel, stride=kernel, padding=none, dilation=ones
     )  # fmt: skip
-    result = value[0] if isinstance(value, tuple) else value
-    name = b.add(node, "reshape", (name,), tuple(result.shape[1:]))
-    if isinstance(value, tuple):
-        b.parts[node] = [name]
-    else:
-        b.names[node] = name
-
-
-def minimum(b: Builder, node: fx.Node) -> None:
-    """amin, min over one axis, and the smaller of two: maxima of the negated values."""
-    a = bound(node, "input dim keepdim", dim=None, keepdim=False)
-    if isinstance(a["dim"], fx.Node):
-        joined("minimum")(b, node)
-        return
-    axes = tuple(_axes(b, node, a))
-    name = scaled(b, node, b.layer(a["input"]), factor=-1.0)
-    flat, count = _last(b, node, name, list(axes))
-    outer = math.prod(b.shape(flat)[:-1])
-    name = b.add(node, "reshape", (flat,), (outer, count))
-    window = b.add(node, "max_pool", (name,), (outer, 1), kernel=(count,), stride=(count,), padding=((0, 0),), dilation=(1,))
-    name = scaled(b, node, window, factor=-1.0)
-    value = node.meta["value"]
+    name = name if sign > 0 else scaled(b, node, name, factor=sign)
     result = value[0] if isinstance(value, tuple) else value
     name = b.add(node, "reshape", (name,), tuple(result.shape[1:]))
     if isinstance(value, tuple):

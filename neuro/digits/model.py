@@ -6,13 +6,13 @@ Knows torch and arrays; knows nothing of spikes. The network is an ordinary one:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from neuro.digits.data import Digits
+from neuro.threads import one_thread
 
 EPOCHS = 30
 BATCH = 64
@@ -36,7 +36,7 @@ def train(digits: Digits, *, seed: int = 0, epochs: int = EPOCHS, progress: Prog
 
     `progress(done, epochs)` is called after every epoch.
     """
-    with _one_thread(), torch.random.fork_rng(devices=()):
+    with one_thread(), torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = digits_cnn()
         x, y = torch.from_numpy(digits.x_train), torch.from_numpy(digits.y_train)
@@ -60,14 +60,3 @@ def _shifted(x: Tensor) -> Tensor:
     down, right = (int(n) for n in torch.randint(0, 3, (2,)))
     height, width = x.shape[2:]
     return nn.functional.pad(x, (1, 1, 1, 1))[:, :, down : down + height, right : right + width]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same sums on every machine, and quicker for images this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

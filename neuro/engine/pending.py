@@ -257,10 +257,7 @@ def _change_reached(last: Any, sides: Any, synapses: Any, scales: Any, since: An
             read[k] = packed[U(behind[begin + k])]
         added = np.int32(min(max(firing * sides[1][i], L.LOWEST), L.HIGHEST))
         how = (np.int32(arriving * sides[0][i]), added, np.int32(bias), np.int32(bounds[0]), np.int32(bounds[1]))
-        if arriving_first:
-            found += size - _change_row(weights, U(first) + begin, size, read, how)
-        else:
-            found += size - _change_row_behind(weights, U(first) + begin, size, read, how)
+        found += size - _change_row(weights, U(first) + begin, size, read, arriving_first, how)
         if len(updates):
             for k in range(size):
                 updates[np.int64(behind[begin + k]) - margin] += 1 - (read[k] & 1)
@@ -268,30 +265,17 @@ def _change_reached(last: Any, sides: Any, synapses: Any, scales: Any, since: An
 
 
 @inner
-def _change_row(weights: Any, at: Any, size: Any, read: Any, how: Any) -> Any:
-    """One source's synapses, first by the product on x0, then by that on y0; returns how many targets fired."""
+def _change_row(weights: Any, at: Any, size: Any, read: Any, arriving_first: bool, how: Any) -> Any:
+    """One source's synapses, by the product on x0 and, before or after it, that on y0; returns how many targets fired."""
     scale, added, bias, low, high = how
     lowest, highest, none, both = np.int32(L.LOWEST), np.int32(L.HIGHEST), np.int32(0), np.int32(0)
     for k in range(size):
         fired = np.int32(read[k] & np.int32(1))
         both = np.int32(both + fired)
         change = min(max(np.int32(scale * np.int32(read[k] >> np.int32(1))), lowest), highest)
-        total = min(max(np.int32(np.int32(np.int32(weights[at + k]) * np.int32(128)) + change), lowest), highest)
-        total = np.int32(np.int32(total + (added if fired else none)) + bias)
-        weights[at + k] = min(max(np.int32(total >> 7), low), high)
-    return np.int64(both)
-
-
-@inner
-def _change_row_behind(weights: Any, at: Any, size: Any, read: Any, how: Any) -> Any:
-    """The same, first by the product on y0."""
-    scale, added, bias, low, high = how
-    lowest, highest, none, both = np.int32(L.LOWEST), np.int32(L.HIGHEST), np.int32(0), np.int32(0)
-    for k in range(size):
-        fired = np.int32(read[k] & np.int32(1))
-        both = np.int32(both + fired)
-        change = min(max(np.int32(scale * np.int32(read[k] >> np.int32(1))), lowest), highest)
-        total = np.int32(np.int32(np.int32(weights[at + k]) * np.int32(128)) + (added if fired else none))
-        total = np.int32(np.int32(min(max(total, lowest), highest) + change) + bias)
+        other = added if fired else none
+        one, two = (change, other) if arriving_first else (other, change)
+        total = min(max(np.int32(np.int32(np.int32(weights[at + k]) * np.int32(128)) + one), lowest), highest)
+        total = np.int32(np.int32(total + two) + bias)
         weights[at + k] = min(max(np.int32(total >> 7), low), high)
     return np.int64(both)

@@ -83,7 +83,7 @@ def settled(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[st
 
 def _conversion(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Conversion:
     from converters.pipeline import convert
-    from converters.threads import one_thread
+    from neuro.threads import one_thread
 
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # every point's accuracy is measured

@@ -50,7 +50,7 @@ _MEANS = ("accuracy", "energy_pj", "dynamic_pj", "latency_ns", "spikes", "synops
 def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chip) -> Placement:
     """Convert and place. Raises ConversionError or FitError where the setting is not possible."""
     import converters
-    from converters.threads import one_thread
+    from neuro.threads import one_thread
 
     how: dict[str, Any] = {"code": setting.code, "threshold": setting.threshold, "weight_bits": setting.weight_bits}
     how |= conversion_for(chip, setting.code)
