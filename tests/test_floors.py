@@ -26,6 +26,7 @@ FLOORS = [
         "projections",
         "encoding",
         "events",
+        "framewise",
         "learning",
     },
     {"engine"},
