@@ -39,6 +39,7 @@ _WHERE = {
         "neurons",
     ),
     "LearningRule": "learning.rule",
+    "frame_by_frame": "framewise",
     "Run": "engine.records",
     "run": "engine.run",
     "Session": "engine.session",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from neuro.engine.session import Session as Session
     from neuro.engine.session import open_session as open_session
     from neuro.errors import NeuroError as NeuroError
+    from neuro.framewise import frame_by_frame as frame_by_frame
     from neuro.graph import Graph as Graph
     from neuro.graph import Layer as Layer
     from neuro.learning.rule import LearningRule as LearningRule

@@ -216,10 +216,13 @@ def _drive(population: Population, neuron: Neuron, inputs: NDArray[Any], timeste
 
 def _quantised(population: Population, inputs: NDArray[Any]) -> NDArray[np.int64]:
     source = source_of(population)
-    if source.twin:
-        signed = inputs.astype(np.float64)
-        inputs = np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=1)
-    return quantise(source, inputs)
+    return quantise(source, _halves(inputs, 1) if source.twin else inputs)
+
+
+def _halves(values: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """What is above zero and what is below it, one behind the other along an axis."""
+    signed = values.astype(np.float64)
+    return np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=axis)
 
 
 def frame_messages(
@@ -231,7 +234,8 @@ def frame_messages(
     receivers know before, of a source that sends changes; first: the number of the first frame.
     """
     source = source_of(population)
-    frames = quantise(source, inputs).reshape(*inputs.shape[:2], population.size)
+    values = _halves(inputs, 2) if source.twin else inputs
+    frames = quantise(source, values).reshape(*inputs.shape[:2], population.size)
     messages = np.zeros((len(frames), frames.shape[1] * (source.period or 1), population.size), np.int32)
     if source.emit == "value":
         messages[:, :: source.period] = frames
@@ -255,8 +259,7 @@ def stream_messages(population: Population, inputs: NDArray[Any]) -> NDArray[np.
         return frame_messages(population, frames, np.zeros((len(inputs), population.size), np.int64))[0]
     scaled = _scaled(source, inputs) if source.scale is not None or inputs.dtype.kind == "f" else inputs
     if source.twin:
-        signed = scaled.astype(np.float64)
-        scaled = np.concatenate([np.maximum(signed, 0), np.maximum(-signed, 0)], axis=2)
+        scaled = _halves(scaled, 2)
     low, high = source.messages
     if scaled.size and (scaled.min() < low or scaled.max() > high):
         raise InputError(f"inputs for {population.name!r}", f"a message leaves {low}..{high}", "Scale it, or raise `levels`")

@@ -27,6 +27,7 @@ FLOORS = [
         "projections",
         "encoding",
         "events",
+        "framewise",
         "learning",
     },
     {"engine"},

@@ -73,7 +73,7 @@ def test_cutting_the_audio_changes_nothing(cuts: list[int]) -> None:
 
 def test_posteriors_are_those_of_the_windows() -> None:
     listener = Listener(spotter(), chip())
-    first = listener.hearing.latency + listener.hearing.window
+    first = listener.latency + spotter().frames
     listener._recent = listener._recent[:0]  # no smoothing
     left_over = np.zeros(160, np.float32)  # of the silence before the beginning
     audio = np.concatenate([left_over, speech()])
@@ -84,10 +84,10 @@ def test_posteriors_are_those_of_the_windows() -> None:
 
 def test_spikes_are_those_of_one_run_over_everything() -> None:
     listener = Listener(spotter(), chip(), keep_spikes=True)
-    window = listener.hearing.window
+    window = spotter().frames
     audio = np.concatenate([np.zeros(spotter().features.samples(window), np.float32), speech()])
     frames = spotter().normalisation(extract(spotter().features, audio))
-    once = neuro.run(listener.hearing.network, listener.hearing.messages(frames)[None], record=("raster",))
+    once = neuro.run(listener.network, spotter().within(frames)[None], record=("raster",))
     messages = np.concatenate([np.abs(block[0, window:]) for block in once.raster.values()], axis=1)
     pieces = np.split(speech(), range(0, speech().size, 999))
     heard = [part.spikes for part in map(listener.hear, pieces) if part.account.steps]

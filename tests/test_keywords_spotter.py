@@ -3,19 +3,16 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import neuro
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
 from neuro.keywords.corpus import Corpus, silence
 from neuro.keywords.evaluation import accuracy, choose_threshold, confusion, operating_curve, posteriors
+from neuro.keywords.features import extract
 from neuro.keywords.spotter import Normalisation, Spotter
-from neuro.keywords.streaming import stream
 from neuro.keywords.training import TrainingSettings, train
 from tests.spotters import CLASSES, tones
 
@@ -54,84 +51,15 @@ def test_training_is_seeded() -> None:
     assert same[0] != other
 
 
-def test_stream_equals_every_window_bit_for_bit(spotter: Spotter) -> None:
-    hearing = stream(spotter.network)
-    audio = np.concatenate([tones(4, 2).audio.ravel()[:50_000]])
-    from neuro.keywords.features import extract
-
-    frames = spotter.normalisation(extract(spotter.features, audio))
-    messages = hearing.messages(np.concatenate([frames, frames[:1].repeat(hearing.latency, axis=0)]))
-    run = neuro.run(hearing.network, messages[None], record=("logits_by_step",))
-    assert run.logits_by_step is not None
-    starts = np.arange(len(frames) - hearing.window + 1)
-    windows = np.stack([frames[start : start + hearing.window].T for start in starts])
-    expected = neuro.run(spotter.network, windows).logits
-    assert np.array_equal(run.logits_by_step[0, hearing.warm_up :][: len(starts)], expected)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.data())
-def test_random_chains_stream_bit_for_bit(data: st.DataObject) -> None:
-    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
-    kernels = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3))
-    frames = sum(k - 1 for k in kernels) + data.draw(st.integers(1, 5))
-    uneven = data.draw(st.booleans())
-    network = chain(rng, kernels, frames, uneven)
-    hearing = stream(network)
-    inputs = rng.integers(-9, 10, (frames + 12, 3))
-    run = neuro.run(hearing.network, np.pad(inputs, ((0, hearing.latency), (0, 0)))[None], record=("logits_by_step",))
-    windows = np.stack([inputs[i : i + frames].T for i in range(13)])
-    assert run.logits_by_step is not None
-    assert np.array_equal(run.logits_by_step[0, hearing.warm_up :], neuro.run(network, windows).logits)
-
-
-def chain(rng: np.random.Generator, kernels: list[int], frames: int, uneven: bool) -> neuro.Network:
-    populations = [neuro.Population("p0", (3, frames), neuro.Source("once", levels=9))]
-    projections: list[Any] = []
-    channels = 3
-    for depth, kernel in enumerate(kernels, start=1):
-        frames -= kernel - 1
-        depthwise = bool(rng.integers(2))
-        wide = channels if depthwise else int(rng.integers(1, 5))
-        weights = rng.integers(-20, 21, (wide, 1 if depthwise else channels, kernel))
-        neuron = neuro.Graded(int(rng.integers(1, 30)), levels=15, bias=rng.integers(-50, 50, (wide, 1)), start_step=depth)
-        populations.append(neuro.Population(f"p{depth}", (wide, frames), neuron))
-        projections.append(neuro.Conv1d(f"p{depth - 1}", f"p{depth}", weights, groups=channels if depthwise else 1))
-        channels = wide
-    last = rng.integers(-20, 21, (channels, frames if uneven else 1, 2))
-    weights = np.broadcast_to(last, (channels, frames, 2)).reshape(-1, 2)
-    populations.append(neuro.Population("out", (2,), neuro.Readout(scale=np.array([0.5, 2.0]), start_step=len(kernels) + 1)))
-    projections.append(neuro.Dense(f"p{len(kernels)}", "out", weights))
-    return neuro.Network(tuple(populations), tuple(projections), timesteps=1)
-
-
-def test_networks_that_cannot_stream_are_refused() -> None:
-    rng = np.random.default_rng(0)
-    network = chain(rng, [2], 4, False)
-    source, hidden, out = network.populations
-    first, last = network.projections
-    cases: list[tuple[tuple[Any, ...], tuple[Any, ...], str]] = [
-        ((replace(source, shape=(1, 3, 4)),), (), "shape"),
-        ((replace(source, neuron=neuro.Source("rate", levels=9)), hidden, out), (first, last), "rate"),
-        ((source, replace(hidden, neuron=neuro.IntegrateAndFire(3)), out), (first, last), "graded"),
-        ((source, hidden, out), (first, last, replace(last, delay=2)), "chain"),
-    ]
-    for populations, projections, said in cases:
-        with pytest.raises(UsageError, match=said):
-            stream(neuro.Network(populations, projections, timesteps=1))
-    deep = replace(out, shape=(1, 1, 2))
-    with pytest.raises(UsageError, match=r"'out' has shape \(1, 1, 2\). Use the separable or multilayer network"):
-        stream(neuro.Network((source, hidden, deep), (first, last), timesteps=1))
-    uneven = neuro.Graded(3, bias=np.arange(hidden.size).reshape(hidden.shape))
-    with pytest.raises(UsageError, match="'p1' is not the same at every frame. Use the separable network"):
-        stream(neuro.Network((source, replace(hidden, neuron=uneven), out), (first, last), timesteps=1))
-    slow = replace(out, neuron=replace(out.neuron, doubling=True))
-    with pytest.raises(UsageError, match=r"'out' \(Readout\) takes more than a step a frame. Convert with code=.graded."):
-        stream(neuro.Network((source, hidden, slow), (first, last), timesteps=1))
-    padded = neuro.Conv1d("p0", "p1", rng.integers(1, 5, (2, 3, 3)), padding=1)
-    wide = neuro.Population("p1", (2, 4), neuro.Graded(3))
-    with pytest.raises(UsageError, match="every frame"):
-        stream(neuro.Network((source, wide), (padded,), timesteps=1))
+def test_a_stream_gives_the_answers_of_every_window_bit_for_bit(spotter: Spotter) -> None:
+    network, latency = spotter.framewise()
+    audio = tones(4, 2).audio.ravel()[:50_000]
+    frames = spotter.within(spotter.normalisation(extract(spotter.features, audio)))
+    run = neuro.run(network, np.concatenate([frames, frames[:1].repeat(latency, axis=0)])[None])
+    assert run.frames is not None
+    starts = np.arange(len(frames) - spotter.frames + 1)
+    expected = neuro.run(spotter.network, np.stack([frames[i : i + spotter.frames].T for i in starts])).logits
+    assert np.array_equal(run.frames[0, spotter.frames - 1 + latency :][: len(starts)], expected)
 
 
 def test_a_spotter_is_saved_and_loaded_whole(spotter: Spotter, tmp_path: Path) -> None:

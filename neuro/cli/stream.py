@@ -30,6 +30,8 @@ Examples:
       frames x (frames, *shape), 30 a second
   neuro stream network.safetensors hand.raw --step-us 10000
       events of a camera, one frame every 10 ms
+  neuro stream spotter.safetensors features.npz --rate 50 --time-axis -1
+      a network of windows, (40, 49) say, that takes frames (40,): an answer about the last window every frame
 """
 AUDIO_HZ = 16_000
 MOST_SHOWN = 6  # answers of a frame that a line has room for
@@ -43,6 +45,13 @@ Mic = Annotated[bool, typer.Option("--mic", help="Listen to the microphone until
 Hop = Annotated[int | None, typer.Option(help="Audio samples from frame to frame.", min=1, show_default="a frame")]
 Rate = Annotated[float | None, typer.Option(metavar="HZ", help="Frames a second of an .npz file.")]
 StepUs = Annotated[int | None, typer.Option("--step-us", metavar="N", help="Microseconds of a frame of an event camera.", min=1)]
+TimeAxis = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="The network decides about windows of frames along this axis: take it frame by frame."),
+]
+Causal = Annotated[
+    bool, typer.Option("--causal", help="With --time-axis: its padding in front of a window stands for the frames before.")
+]
 Live = Annotated[bool, typer.Option("--live", help="Print a line for every answer: what it is and what the chip did.")]
 
 
@@ -58,19 +67,25 @@ class _Fed:
 
 def stream(
     network: Saved, file: Input = None, mic: Mic = False, chip: Chip = "loihi2", hop: Hop = None, rate: Rate = None,
-    step_us: StepUs = None, live: Live = False, json: Json = None, quiet: Quiet = False,
+    step_us: StepUs = None, time_axis: TimeAxis = None, causal: Causal = False, live: Live = False, json: Json = None,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Take a network through a stream, frame by frame: how it keeps up, how late it answers, what it draws."""
     if (file is None) == (not mic):
         raise UsageError("neuro stream", "it needs one thing to listen to", "Name a file, or pass --mic")
+    if causal and time_axis is None:
+        raise UsageError("--causal", "it is about windows of frames", "Add --time-axis N, the axis of the network's input")
     check_files({"--json": json}, {"NETWORK": network, "FILE": file})
     from neuro.chip.files import load_chip
+    from neuro.framewise import frame_by_frame
     from neuro.network import Network
     from neuro.studies.streaming import Stream, frame_shape, streamed
 
     shown = console(quiet=quiet or str(json) == "-")
     with working("loading", quiet=quiet) as work:
         saved = Network.load(network)
+        if time_axis is not None:
+            saved = frame_by_frame(saved, time_axis, causal=causal)
         fed = _fed(file, frame_shape(saved), hop, rate, step_us)
         taken = Stream(saved, load_chip(chip), fed.rate_hz)
         for note in fed.notes:

@@ -22,7 +22,6 @@ from neuro.errors import FitError
 from neuro.keywords.evaluation import Floats64, posteriors
 from neuro.keywords.features import Floats, advance
 from neuro.keywords.spotter import Spotter
-from neuro.keywords.streaming import StreamNetwork, stream
 from neuro.keywords.teaching import KNOWN, SUM, WORDS, Taught
 from neuro.network import Network
 
@@ -61,8 +60,8 @@ class Listener:
     chip: Chip
     keep_spikes: bool = False
     taught: Taught | None = None
-    hearing: StreamNetwork = field(init=False)
     placement: Placement = field(init=False)
+    latency: int = field(init=False)  # frames from the last of a window to the answer about it, a step each
     _session: Session = field(init=False)
     _account: Account = field(init=False)
     _tail: Floats = field(init=False)  # samples that do not fill a frame yet
@@ -72,14 +71,14 @@ class Listener:
     _quiet_until: int = 0
 
     def __post_init__(self) -> None:
-        self.hearing = self.taught.hearing if self.taught else stream(self.spotter.network)
-        network = self.taught.network.fixed() if self.taught else self.hearing.network
+        own, self.latency = self.spotter.framewise()
+        network = self.taught.network.fixed() if self.taught else own
         self.placement = _placed(network, self.chip)
-        self._session = open_session(network, record=("logits_by_step", "raster"), most_steps=MOST_FRAMES)
+        self._session = open_session(network, record=("raster",), most_steps=MOST_FRAMES)
         self._account = Account(self.placement, MOST_FRAMES)
-        settings, window = self.spotter.features, self.hearing.window
+        settings, nothing = self.spotter.features, np.zeros(0, np.float32)
         self._recent = np.zeros((max(1, round(SMOOTH_S * settings.frames_per_s)) - 1, self._columns))
-        silence, self._tail = advance(settings, np.zeros(0, np.float32), np.zeros(settings.samples(window), np.float32))
+        silence, self._tail = advance(settings, nothing, np.zeros(settings.samples(self.spotter.frames), np.float32))
         for _ in self._ran(silence):
             pass
 
@@ -87,6 +86,11 @@ class Listener:
     def words(self) -> tuple[str, ...]:
         """The words that can be heard: the spotter's own, then those that it has been taught."""
         return self.spotter.keywords + (self.taught.words if self.taught else ())
+
+    @property
+    def network(self) -> Network:
+        """What listens, frame by frame."""
+        return self._session.network
 
     @property
     def _columns(self) -> int:
@@ -111,21 +115,21 @@ class Listener:
     def finish(self) -> Chunk:
         """The end: as much silence as it takes to detect a word that has just been said."""
         hold = round(HOLD_S * self.spotter.features.frames_per_s)
-        frames = self.hearing.window // 2 + self.hearing.latency + len(self._recent) + hold
+        frames = self.spotter.frames // 2 + self.latency + len(self._recent) + hold
         return self.hear(np.zeros(frames * self.spotter.features.hop, np.float32))
 
     def _ran(self, frames: Floats) -> Iterator[Run]:
         """What the network did with features (frames, size), part by part."""
-        messages = self.hearing.messages(self.spotter.normalisation(frames))
-        for start in range(0, len(messages), MOST_FRAMES):
-            part = messages[start : start + MOST_FRAMES]
-            others = {p.name: np.zeros((len(part), p.size), np.int32) for p in self._session.network.sources[1:]}
-            yield self._session.step({self._session.network.sources[0].name: part, **others})
+        heard, *others = self.network.sources
+        for start in range(0, len(frames), MOST_FRAMES):
+            part = self.spotter.within(self.spotter.normalisation(frames[start : start + MOST_FRAMES]))
+            quiet = {p.name: np.zeros((len(part), p.size), np.int32) for p in others}
+            yield self._session.step({heard.name: part, **quiet})
 
     def _shares(self, run: Run) -> Floats64:
         """Posteriors (frames, columns) of the classes, with the scores of taught words among them."""
-        assert run.logits_by_step is not None
-        shares, keywords = posteriors(run.logits_by_step[0]), len(self.spotter.keywords)
+        assert run.frames is not None
+        shares, keywords = posteriors(run.frames[0]), len(self.spotter.keywords)
         if self.taught is None:
             return shares
         near = self.taught.nearness({name: run.raster[name][0] for name in (WORDS, KNOWN, SUM)})
@@ -164,8 +168,8 @@ class Listener:
     def _middle_s(self, step: int) -> float:
         """The middle of the windows that the posterior at `step` stands for, in seconds since the beginning."""
         settings = self.spotter.features
-        last = step - self.hearing.latency - len(self._recent) / 2
-        return max(0.0, (last - self.hearing.window / 2) * settings.hop / settings.rate + settings.window / 2 / settings.rate)
+        last = step - self.latency - len(self._recent) / 2
+        return max(0.0, (last - self.spotter.frames / 2) * settings.hop / settings.rate + settings.window / 2 / settings.rate)
 
 
 def _placed(network: Network, chip: Chip) -> Placement:

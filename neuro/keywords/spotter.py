@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.bundles import load_parts, save_parts
+from neuro.encoding import source_of
 from neuro.engine.records import Run
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError, RangeWarning
+from neuro.framewise import frame_by_frame
 from neuro.graph import Graph
 from neuro.keywords.augment import fit
 from neuro.keywords.features import FeatureSettings, Floats, extract
@@ -87,6 +89,19 @@ class Spotter:
             for clip in clips
         ]
         return np.ascontiguousarray(np.stack(rows).transpose(0, 2, 1))
+
+    def framewise(self) -> tuple[Network, int]:
+        """The network frame by frame, all of it on from the first step, and the steps from a window's last frame to its answer.
+        NetworkError where it cannot go frame by frame."""
+        network = frame_by_frame(self.network)
+        at_once = tuple(replace(p, neuron=p.neuron.changed(start_step=0)) for p in network.populations)
+        return replace(network, populations=at_once), network.readouts[0].neuron.start_step
+
+    def within(self, inputs: Floats) -> Floats:
+        """Normalised features, those beyond the calibrated range at its end: the ones of digital silence lie far below it."""
+        source = source_of(self.network.sources[0])
+        reach = source.levels * (source.scale or 1.0)
+        return np.clip(inputs, -reach, reach)
 
     def run(self, clips: NDArray[Any], **options: Any) -> Run:
         """The spiking network on clips of audio (clips, samples); options as those of `neuro.run`."""

@@ -23,8 +23,8 @@ from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
+from neuro.keywords.features import Floats
 from neuro.keywords.spotter import Spotter
-from neuro.keywords.streaming import StreamNetwork, stream
 from neuro.learning.ready import prototype
 from neuro.learning.rule import LONGEST_EPOCH
 from neuro.network import Network, Population
@@ -84,38 +84,33 @@ def shipped_pooled() -> Pooled:
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
     """A spotter with words that it has been taught: `network` takes a stream, one recording in `steps` steps; `lessons` and
-    `thresholds` of each of its `words`. `hearing`: the spotter's own network for streams."""
+    `thresholds` of each of its `words`."""
 
     network: Network
     spotter: Spotter
-    hearing: StreamNetwork
     words: tuple[str, ...]
     lessons: tuple[int, ...]
     thresholds: tuple[float, ...]
 
     @staticmethod
     def of(spotter: Spotter, words: tuple[str, ...], pooled: Pooled) -> Taught:
-        """A spotter that has not been taught any of the words yet. UsageError for one that has no stream form, or no words."""
+        """A spotter that has not been taught any of the words yet. UsageError where there are no words, NetworkError for a
+        spotter that cannot go frame by frame."""
         known = [word for word in words if words.count(word) > 1 or word in spotter.classes]
         if not words or known:
             fact = f"{known[0]!r} is known already" if known else "there are none"
             raise UsageError("words to learn", fact, "Name new words, each once")
-        hearing = stream(spotter.network)
-        network = _learner(spotter, hearing, len(words), pooled)
-        return Taught(network, spotter, hearing, words, (0,) * len(words), (NEVER,) * len(words))
+        network = _learner(spotter, len(words), pooled)
+        return Taught(network, spotter, words, (0,) * len(words), (NEVER,) * len(words))
 
     @property
     def steps(self) -> int:
         """Steps of one recording: its frames, and those until its payloads reach the synapses that learn."""
-        return _steps(self.hearing)
+        return max(p.rule.epoch for p in self.network.projections if p.rule is not None)
 
-    def messages(self, clips: NDArray[Any]) -> NDArray[np.int32]:
-        """What recordings (clips, samples) send, (clips, steps, channels)."""
-        frames = self.spotter.inputs(clips).transpose(0, 2, 1)
-        sent = np.zeros((len(clips), self.steps, frames.shape[2] * (1 + self.hearing.source.twin)), np.int32)
-        for clip, given in zip(sent, frames, strict=True):
-            clip[: len(given)] = self.hearing.messages(given)
-        return sent
+    def inputs(self, clips: NDArray[Any]) -> Floats:
+        """What the network takes of recordings (clips, samples), frame by frame: (clips, frames, size)."""
+        return self.spotter.within(self.spotter.inputs(clips).transpose(0, 2, 1))
 
     def teach(
         self, word: str, clips: NDArray[Any], chip: Chip, pooled: Pooled, *, placement: Placement | None = None
@@ -129,7 +124,7 @@ class Taught:
             raise UsageError(f"word {word!r}", "it is not among those to learn", f"Use one of {', '.join(self.words)}")
         if len(clips) == 0:
             raise InputError("lessons", "there are no recordings", "Record the word at least once")
-        at, sent = self.words.index(word), self.messages(clips)
+        at, sent = self.words.index(word), self.inputs(clips)
         teacher = np.zeros((len(clips), self.steps, len(self.words)), np.int32)
         numbers = self.lessons[at] + 1 + np.arange(len(clips))
         teacher[:, -2, at] = np.maximum(1, np.rint(WHOLE / numbers))
@@ -158,14 +153,14 @@ class Taught:
     def payloads(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
         """What reaches the synapses at the end of each recording, (clips, payloads), as the network computes it."""
         network, source = self.network.fixed(), self.network.sources[0].name
-        inputs = {source: self.messages(clips), TEACHER: np.zeros((len(clips), 1, len(self.words)), np.int32)}
+        inputs = {source: self.inputs(clips), TEACHER: np.zeros((len(clips), 1, len(self.words)), np.int32)}
         raster = run(network, inputs, timesteps=self.steps, record=(f"raster:{POOL}",), threads=threads).raster[POOL]
         return raster[:, -2].astype(np.int64)
 
     def scores(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.float64]:
         """Scores (clips, words), from the messages that the network sends at the end of each recording."""
         network, source = self.network.fixed(), self.network.sources[0].name
-        inputs = {source: self.messages(clips), TEACHER: np.zeros((len(clips), 1, len(self.words)), np.int32)}
+        inputs = {source: self.inputs(clips), TEACHER: np.zeros((len(clips), 1, len(self.words)), np.int32)}
         record = tuple(f"raster:{name}" for name in (WORDS, KNOWN, SUM))
         raster = run(network, inputs, timesteps=self.steps, record=record, threads=threads).raster
         return self.nearness({name: block[:, -1] for name, block in raster.items()})
@@ -193,10 +188,12 @@ class Taught:
         """Read a file that `save` wrote for this spotter; anything else is a FormatError."""
         parts = load_parts(path, "taught words")
         try:
-            taught = Taught(spotter=spotter, hearing=stream(spotter.network), **parts)
-            if {POOL, TEACHER, WORDS, KNOWN, SUM} - {p.name for p in taught.network.populations}:
-                raise InputError("taught words", "an earlier version wrote them", "Teach them again")
-            return taught
+            taught = Taught(spotter=spotter, **parts)
+            own = {p.name: p for p in spotter.framewise()[0].populations}  # earlier versions wrote it without frames
+            if {POOL, TEACHER, WORDS, KNOWN, SUM, *own} - {p.name for p in taught.network.populations}:
+                raise InputError("taught words", "an earlier version or another spotter learned them", "Teach them again")
+            body = tuple(own.get(p.name, p) for p in taught.network.populations)
+            return replace(taught, network=replace(taught.network, populations=body))
         except (TypeError, AttributeError, NeuroError) as error:
             raise FormatError(str(path), f"it holds no taught words ({error})", "Teach them again") from None
 
@@ -221,13 +218,10 @@ def _nearness(new: Any, known: Any, total: Any, weights: Any, known_weights: Any
     return np.asarray((new / lengths[0] - NEAREST_KNOWN * nearest[:, None]) / np.maximum(1, total)[:, None], np.float64)
 
 
-def _steps(hearing: StreamNetwork) -> int:
-    return hearing.window + hearing.latency + 1
-
-
-def _learner(spotter: Spotter, hearing: StreamNetwork, words: int, pooled: Pooled) -> Network:
-    """The stream network, sums over its layers' frames as payloads, and synapses from them to each new word."""
-    network, steps = hearing.network, _steps(hearing)
+def _learner(spotter: Spotter, words: int, pooled: Pooled) -> Network:
+    """The network frame by frame, sums over its layers' frames as payloads, and synapses from them to each new word."""
+    network, latency = spotter.framewise()
+    steps = spotter.frames + latency + 1
     if steps > LONGEST_EPOCH:
         raise UsageError("spotter", f"a recording takes {steps} steps, an epoch {LONGEST_EPOCH}", "Use a shorter window")
     outputs = pooled.matrix.shape[1]
@@ -241,7 +235,7 @@ def _learner(spotter: Spotter, hearing: StreamNetwork, words: int, pooled: Poole
         Population(SUM, (1,), Graded(1, MOST_PAYLOAD)),
     )
     added = (
-        *_pools(spotter, hearing, pooled),
+        *_pools(spotter, network, pooled),
         Dense(POOL, WORDS, np.zeros((2 * outputs, words), np.int32), rule=rule),
         Dense(POOL, KNOWN, pooled.known.astype(np.int32)),
         Dense(POOL, SUM, np.ones((2 * outputs, 1), np.int32)),
@@ -249,14 +243,14 @@ def _learner(spotter: Spotter, hearing: StreamNetwork, words: int, pooled: Poole
     return Network((*network.populations, *populations), (*network.projections, *added), notes=network.notes)
 
 
-def _pools(spotter: Spotter, hearing: StreamNetwork, pooled: Pooled) -> Iterator[Dense]:
+def _pools(spotter: Spotter, network: Network, pooled: Pooled) -> Iterator[Dense]:
     """From each layer that is read, its frames as they come and, negated, as they leave the window; all at the same time."""
-    names = [p.name for p in hearing.network.populations]
-    channels = [hearing.network[name].size for name in pooled.layers if name in names]
+    names = [p.name for p in network.populations]
+    channels = [network[name].size for name in pooled.layers if name in names]
     if len(channels) < len(pooled.layers) or sum(channels) != len(pooled.matrix):
         fact = f"{sum(channels)} channels in layers {', '.join(pooled.layers)}, a matrix for {len(pooled.matrix)}"
         raise UsageError("spotter", fact, "Take what belongs to this spotter")
-    last = names.index(hearing.network.into(hearing.network.readouts[0].name)[0].source)
+    last = names.index(network.into(network.readouts[0].name)[0].source)
     for name, part in zip(pooled.layers, np.split(pooled.matrix, np.cumsum(channels)[:-1]), strict=True):
         weights = np.concatenate([part, -part], axis=1).astype(np.int32)
         delay, frames = 1 + last - names.index(name), int(spotter.network[name].shape[1])

@@ -69,9 +69,9 @@ class Source(Neuron):
                 raise NetworkError("Source", "it sends changes without a period", "Give the steps from frame to frame: period=")
             return
         settle(self, NetworkError, period=POSITIVE)
-        if self.code != "once" or self.twin or (self.dead_zone > 1 and self.emit == "value"):
+        if self.code != "once" or (self.twin and self.emit == "change") or (self.dead_zone > 1 and self.emit == "value"):
             fact = f"period = {self.period} with code {self.code!r}, twin = {self.twin}, emit {self.emit!r}"
-            raise NetworkError("Source", fact, 'Use code="once" without twin, and emit="change" for a dead zone')
+            raise NetworkError("Source", fact, 'Use code="once", emit="change" for a dead zone, and no twin with it')
 
     def _check_driven(self) -> None:
         neuron = self.neuron

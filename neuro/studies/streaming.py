@@ -117,7 +117,8 @@ def frame_shape(network: Network) -> tuple[int, ...]:
     if told.period is None and (told.on_chip or told.scale is not None or any(p.neuron.phased for p in network.populations)):
         raise InputError(
             "network", "it takes no frames, and no spikes from outside step by step",
-            "Convert with frames=True, or put a camera in front: neuro.events.driven_by_events(network)",
+            "Convert with frames=True, or, where its inputs are windows of frames, use neuro.frame_by_frame(network, axis), "
+            "--time-axis; or put a camera in front: neuro.events.driven_by_events(network)",
         )  # fmt: skip
     return value_shape(source)
 
