@@ -87,6 +87,22 @@ def deliver_depthwise(
 
 
 @addressed
+def deliver_apart(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """The same where no column is read twice, as by a pool: so few additions that they are done one by one."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
+    synops, shift = np.int64(0), source.payload_at - source.list_at
+    for row in range(row_from, row_to):
+        segment = top + row * source.segment_row
+        low, high = begins[segment], ends[segment]
+        if low < high:
+            reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
+            synops += K.apart(acc, arenas[0], arenas[1], q, p.halo, lists, low, high, payloads, shift, reach, reached)
+            if p.accumulator == FLUSHED:
+                K.flush_reached(acc, wide, reach, reached, p.acc_row)
+    return synops
+
+
+@addressed
 def deliver_dense(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
     """Plain messages to all neurons: those of all source rows are gathered first."""
     acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
@@ -184,7 +200,6 @@ def deliver_by_source(
 
 
 _KERNELS = {
-    T.DEPTHWISE: deliver_depthwise,
     T.SPARSE: deliver_sparse,
     T.SPARSE_WIDE: deliver_sparse_wide,
     T.SPARSE_BY_SOURCE: deliver_by_source,
@@ -200,6 +215,8 @@ def kernel_of(q: Any, wide: bool, weights: Any) -> Callable[..., Any]:
         return convolving(ONE_BY_ONE if apart else form, way)
     if q["kind"] == T.DENSE:
         return deliver_dense_scaled if q["scaled"] else deliver_dense
+    if q["kind"] == T.DEPTHWISE:
+        return deliver_depthwise if q["runs"] else deliver_apart
     return _KERNELS[int(q["kind"])]
 
 

@@ -16,12 +16,16 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import inner
-from neuro.engine.lanes import lowest_bit, mask_of, ones
+from neuro.engine.lanes import lowest_bit, mask_of, ones, place_bits
 from neuro.engine.tables import HELD_LONG, U
+from neuro.specification import IntArray
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
 HALF_24 = np.int64(1 << 23)
+THIRD, MOST = np.int64(0x55555555), 2**31 - 1
+PIECE = 256  # neurons of a pool that are taken at a time
+FEW = 6  # of 64 neurons that fired, above which they are listed octet by octet
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
@@ -301,26 +305,53 @@ def turns(p: Any, state: Any, largest: Any, acc: Any, a: Any, n: Any, fired: Any
 
 
 @inner
-def leader(p: Any, state: Any, behind: Any, acc: Any, a: Any, n: Any, fired: Any, sent: Any, f: Any) -> Any:
-    """How far each tap lags behind the leading one; the leader's progress is the message. p.threshold centres signed digits."""
+def leader(
+    p: Any, state: IntArray, behind: int, acc: IntArray, a: int, n: int, fired: IntArray, sent: IntArray, f: int
+) -> tuple[Any, Any]:
+    """How far each tap lags behind the leading one; the leader's progress is the message. Takes its charges apart in place."""
     driven, restless = I32(0), I32(0)
+    for begin in range(U(0), n, U(PIECE)):
+        counted = _leader_of_some(p, state, behind + begin, acc, a + begin, min(n - begin, U(PIECE)), fired, sent, f + begin)
+        driven, restless = I32(driven + counted[0]), I32(restless + counted[1])
+    return driven, restless
+
+
+@inner
+def _leader_of_some(
+    p: Any, state: IntArray, behind: int, acc: IntArray, a: int, n: int, fired: IntArray, sent: IntArray, f: int
+) -> tuple[Any, Any]:
+    """So few neurons that they stay in the first cache while tap after tap passes.
+
+    p.threshold centres signed digits; what is taken off a positive charge instead, a power of the base more, leaves the digits of
+    the taps as they are, and nothing overflows.
+    """
+    driven, restless = I32(0), I32(0)
+    ternary, centre, doubling, subtract = p.digits == 3, I32(p.threshold), I32(p.doubling), I32(p.subtract)
     for j in range(n):
-        before, drive = state[behind + j], I32(acc[a + j])
-        rest, least = np.int64(drive) + p.threshold, np.int64(1 << 40)
-        for i in range(p.gather):
-            at = behind + j + U(i * p.state_stride)
-            lag = (np.int64(state[at]) << p.doubling) - (rest % p.digits - p.subtract)
-            rest //= p.digits
-            state[at] = lag
-            least = min(least, lag)
-        for i in range(p.gather):
-            at = behind + j + U(i * p.state_stride)
-            lag = state[at] - least
-            state[at] = min(lag, np.int64(1)) if p.doubling else lag
-        fired[f + j] = least != 0
-        sent[f + j] = -least
-        driven += I32(drive != 0)
-        restless += I32((drive | before) != 0)
+        before, drive = state[behind + j], acc[a + j]
+        driven = I32(driven + (drive != 0))
+        restless = I32(restless + ((drive | before) != 0))
+        sent[f + j] = I32(MOST)
+        if ternary:
+            acc[a + j] = I32(drive - I32(centre + 1)) if drive > 0 else I32(drive + centre)
+    for i in range(p.gather):
+        tap = behind + U(i * p.state_stride)
+        for j in range(n):
+            rest = acc[a + j]
+            whole = I32((I64(rest) * THIRD + THIRD // 2) >> 32) if ternary else I32(rest >> 1)
+            digit = I32(rest - I32(whole * 3)) if ternary else I32(rest & 1)
+            acc[a + j] = whole
+            lag = I32(I32(state[tap + j] << doubling) - I32(digit - subtract))
+            state[tap + j] = lag
+            sent[f + j] = min(sent[f + j], lag)
+    for i in range(p.gather):
+        tap = behind + U(i * p.state_stride)
+        most = I32(1 if p.doubling else MOST)
+        for j in range(n):
+            state[tap + j] = min(I32(state[tap + j] - sent[f + j]), most)
+    for j in range(n):
+        fired[f + j] = sent[f + j] != 0
+        sent[f + j] = I32(-sent[f + j])
     return driven, restless
 
 
@@ -341,11 +372,11 @@ def readout(p: Any, elapsed: int, state: Any, v: Any, acc: Any, a: Any, n: Any) 
 
 
 @inner
-def gather_fired(fired: Any, f: Any, n: Any, lists: Any, at: Any) -> Any:
+def gather_fired(fired: IntArray, f: int, n: int, lists: IntArray, at: int) -> Any:
     """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many.
 
-    They are written SLACK at a time, so that the loop ends where a processor expects it to; up to SLACK - 1 places behind the
-    last one are overwritten.
+    They are written SLACK at a time, so that loops end where a processor expects it: up to SLACK places behind the last one are
+    overwritten. Of 64 in which some fired, octet by octet.
     """
     found = U(at)
     for base in range(U(0), n, U(64)):
@@ -353,6 +384,11 @@ def gather_fired(fired: Any, f: Any, n: Any, lists: Any, at: Any) -> Any:
         if n - base < U(64):
             bits &= (U(1) << (n - base)) - U(1)
         end = found + ones(bits)
+        if end - found > U(FEW):
+            for octet in range(U(0), U(64), U(8)):
+                some = (bits >> octet) & U(255)
+                place_bits(lists, found, base + octet, some)
+                found += ones(some)
         while found < end:
             for k in range(U(SLACK)):
                 lists[found + k] = base + lowest_bit(bits)

@@ -15,7 +15,8 @@ import numpy as np
 from neuro.compiled import inner
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, paired2, paired4, paired8, products1, products3, scaled1
 from neuro.engine.rows import add_rows, add_signed_rows
-from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
+from neuro.engine.tables import APART_COLUMN, COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
+from neuro.specification import IntArray
 
 
 @inner
@@ -243,6 +244,27 @@ def depthwise(
             multiply_runs(acc, U(reach[r, 1] + p.halo), weights, o, tables, projection, spread, at)
         if p.accumulator == FLUSHED:
             flush_reached(acc, wide, reach, reached, p.acc_row)
+    return synops
+
+
+@inner
+def apart(
+    acc: IntArray, weights: IntArray, tables: IntArray, projection: Any, halo: int, lists: IntArray, low: int, high: int,
+    payloads: IntArray, shift: int, reach: IntArray, reached: int,
+) -> Any:  # fmt: skip
+    """Messages of one source row, each to its own channel of the one target column that its column reaches, if any."""
+    synops, columns, scaled = np.int64(0), U(projection.columns_at), projection.scaled != 0
+    reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
+    for r in range(reached):
+        at = U(reach[r, 1]) + U(halo)
+        o = U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
+        for i in range(U(low), U(high)):
+            column = columns + U(APART_COLUMN) * ((U(lists[i]) * reciprocal) >> U(40))
+            lane = U(lists[i]) + U(np.int64(tables[column]))
+            there = np.int64(tables[column + U(1)])
+            weight = np.int64(weights[o + lane + U(tables[column + U(2)])]) * there
+            acc[at + lane] += weight * payload_of(projection, payloads, i + U(shift)) if scaled else weight
+            synops += there
     return synops
 
 

@@ -3,8 +3,9 @@
 `add1 .. add8(acc, at, weights, halves, o0, ...)` add 1, 2, 4 or 8 rows of `16 * halves` weights that begin at o0, ... to
 acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are widened
 to the accumulator's type. `paired2 .. paired8` multiply rows by payloads of 16 bits, two rows at a time: where the processor
-multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of` and `lowest_bit` find set bytes,
-64 at a time. Loops that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
+multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of`, `lowest_bit` and
+`place_bits` find set bytes, 64 at a time. Loops that LLVM vectorises by itself spend more time in remainders than in additions
+for rows this short.
 """
 
 from __future__ import annotations
@@ -240,6 +241,24 @@ def _ones(typingctx: Any, bits: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
+def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, octet: Any) -> Any:
+    """Write base + the position of each bit that is set in an octet to lists[at:], ascending; eight places, the rest anything."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, lanes = ir.VectorType(ir.IntType(8), 8), ir.VectorType(ir.IntType(32), 8)
+        places = [[bit for bit in range(8) if octet >> bit & 1] for octet in range(256)]
+        rows = ir.ArrayType(kind, 256)([kind(row + [0] * (8 - len(row))) for row in places])
+        table = cgutils.global_constant(builder, "places_of_bits", rows)
+        row = builder.load(builder.gep(table, [_I64(0), args[3]]), align=8)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        target = builder.bitcast(builder.gep(data, [args[1]]), lanes.as_pointer())
+        builder.store(builder.add(builder.zext(row, lanes), _splat(builder, lanes, args[2])), target, align=4)
+        return context.get_dummy_value()
+
+    u = types.uint64
+    return types.void(lists, u, u, u), codegen
+
+
 def _plain_mask(flags: Any, at: int) -> Any:
     chosen = flags[int(at) : int(at) + 64] != 0
     return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
@@ -253,7 +272,13 @@ def _plain_ones(bits: int) -> Any:
     return int(bits).bit_count()
 
 
+def _plain_place_bits(lists: Any, at: int, base: int, octet: int) -> None:
+    places = [bit for bit in range(8) if octet >> bit & 1]
+    lists[int(at) : int(at) + len(places)] = [base + bit for bit in places]
+
+
 products1, products3 = (_product(count) for count in (1, 3))
 mask_of: Callable[..., Any] = _plain_mask if numba.config.DISABLE_JIT else intrinsic(_mask_of)
 lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT else intrinsic(_lowest_bit)
 ones: Callable[..., Any] = _plain_ones if numba.config.DISABLE_JIT else intrinsic(_ones)
+place_bits: Callable[..., Any] = _plain_place_bits if numba.config.DISABLE_JIT else intrinsic(_place_bits)

@@ -1,4 +1,4 @@
-"""Sums of weight rows for a list of messages, as LLVM vectors: up to 128 lanes of the sums stay in registers while all rows pass.
+"""Sums of weight rows for a list of messages, as LLVM vectors: up to 192 lanes of the sums stay in registers while all rows pass.
 
 `add_rows(acc, at, weights, base, halves, stride, lists, i, n)` adds to acc[at:] the rows of `halves` HALVES that begin at
 weights[base + lists[k] * stride] for k from i to n; `add_signed_rows(.., payloads, shift)` takes those off of which payloads[k +
@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 
 from neuro.engine.lanes import HALF
 
+MOST, SIZES = 12, (10, 8, 6, 4, 2, 1)  # vectors of 16 sums of 16 bits that stay in registers together, and of what is left
 _I64 = ir.IntType(64)
 
 
@@ -27,7 +28,7 @@ def _generate(signed: bool, context: Any, builder: Any, signature: Any, args: An
     wide, narrow = (ir.VectorType(ir.IntType(signature.args[k].dtype.bitwidth), HALF) for k in (0, 2))
     target, rows, listed = (builder.gep(array, [args[k]]) for array, k in zip(arrays, (1, 3, 7), strict=True))
     halves, stride, count = args[4], args[5], builder.sub(args[8], args[7])
-    most = 8 * 16 // wide.element.width  # HALVES of sums that the registers hold
+    most = MOST * 16 // wide.element.width  # HALVES of sums that the registers hold
     if signed:
         payloads = context.make_array(signature.args[9])(context, builder, args[9]).data
         sent = builder.gep(payloads, [builder.add(args[7], args[10])])
@@ -68,14 +69,13 @@ def _generate(signed: bool, context: Any, builder: Any, signature: Any, args: An
 
     with cgutils.for_range(builder, builder.udiv(halves, _I64(most))) as loop:
         part(builder.mul(loop.index, _I64(most * HALF)), most)
-    rest = builder.urem(halves, _I64(most))
-    lane = builder.mul(builder.sub(halves, rest), _I64(HALF))
-    for vectors in (4, 2, 1):
-        if vectors < most:
-            chosen = builder.and_(rest, _I64(vectors))
-            with builder.if_then(builder.icmp_unsigned("!=", chosen, _I64(0))):
-                part(lane, vectors)
-            lane = builder.add(lane, builder.mul(chosen, _I64(HALF)))
+    rest = cgutils.alloca_once_value(builder, builder.urem(halves, _I64(most)))
+    builder.store(builder.urem(halves, _I64(most)), rest)
+    for vectors in (size for size in SIZES if size < most):
+        left = builder.load(rest)
+        with builder.if_then(builder.icmp_unsigned(">=", left, _I64(vectors))):
+            part(builder.mul(builder.sub(halves, left), _I64(HALF)), vectors)
+            builder.store(builder.sub(left, _I64(vectors)), rest)
     return context.get_dummy_value()
 
 

@@ -88,5 +88,8 @@ COLUMN = 4
 # Per source column of a depthwise convolution: how far its lanes move when spread, synapses per message.
 DEPTHWISE_COLUMN = 2
 
+# The same where no two target columns read it (`runs` is 0): lanes to its target's, whether there is one, how far its weight is.
+APART_COLUMN = 3
+
 # Per kernel column of a depthwise convolution: lane of the spread row, weight lane.
 RUN = 2
