@@ -274,7 +274,10 @@ def _placed(operator: Operator, sides: Sides, target: Shape) -> Matrix:
     at = np.flatnonzero(order >= 0)
     select = sparse.csr_array((np.ones(at.size), (order[at], at)), shape=(int(np.prod(operator.target)), order.size))
     matrix = _unshared(operator)
-    return Matrix(matrix.source, target, matrix.weight @ select)
+    weight = matrix.weight
+    if not sparse.issparse(weight) and order.size > 2 * weight.shape[1]:  # most of it would be zeros
+        weight = sparse.csr_array(weight)
+    return Matrix(matrix.source, target, weight @ select)
 
 
 def _join(first: Window, second: Window) -> Window | None:

@@ -21,7 +21,7 @@ from neuro.errors import MachineError
 from neuro.machines.ready import ready_workload
 from neuro.machines.survey_spikes import measured_rows, table_two_spikes
 from neuro.machines.workload import weigh
-from neuro.studies.surveying import measuring, shapes
+from neuro.studies.surveying import counting, measuring, shapes
 from neuro.studies.surveying.counting import COUNTED, total
 from neuro.studies.surveying.measuring import measured, outputs_of, works
 from tests.commands import here
@@ -92,6 +92,23 @@ def test_attention_over_128_tokens_is_placed() -> None:
     assert any(work.name.endswith(".held") for work in found)
     assert total(found, CHIP).longest_delay <= CHIP.core.delay_steps
     neuro.place(network, CHIP, method="sequential").check()
+
+
+def test_what_is_sized_by_one_of_its_parts_is_reached_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list into one head alone would make the messages of all heads reach fewer cores than they do."""
+    monkeypatch.setattr(counting, "LISTED", 1)
+    graph, samples = drawn("bert-large-128")
+    parts = 0
+    network, sizing = whole(graph, samples), counting.Sizing(CHIP)
+    for p in network.populations:
+        into = network.into(p.name)
+        if into and len(p.shape) == 3 and all(isinstance(q, neuro.Sparse) for q in into):
+            one = neuro.Network((*(network[name] for name in dict.fromkeys(q.source for q in into)), p), into, timesteps=1)
+            cores, reach = sizing.of(one)
+            fans = [q.count(network[q.source].shape, p.shape) / network[q.source].size for q in into]
+            assert reach == pytest.approx([min(cores, fan) for fan in fans]), p.name
+            parts += cores >= p.shape[0] > 1
+    assert parts
 
 
 def test_programs_are_counted_as_the_chip_counts_them() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.samples import Given
+from converters.values.cells import Cell, Pick
 from converters.values.evaluating import values
-from converters.values.populations import Cell, Pick
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
 

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.samples import Given
+from converters.values.cells import Cell
 from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.digits import to_digits
-from converters.values.encoding import Around, Encoded, encode, forecast
-from converters.values.populations import Cell, cells
+from converters.values.encoding import Around, encode, forecast
+from converters.values.populations import cells
 from converters.values.precision import effects, widened
 from converters.values.ranges import extents, flat_frames
+from converters.values.scaling import Encoded
 from converters.values.timing import schedule, with_holds
 from converters.values.widths import Widths
 from neuro.graph import Graph

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from converters.evaluation import evaluation_of
 from converters.samples import Given, by_input, each, spread
 from converters.stepping import source_signal
-from converters.values.encoding import Encoded, narrow
+from converters.values.cells import Cell
+from converters.values.encoding import narrow
 from converters.values.evaluating import Sent, charge, lag_of, respond
-from converters.values.populations import Cell
 from converters.values.ranges import flat_frames, frame_count
+from converters.values.scaling import Encoded
 from neuro.graph import Graph
 from neuro.network import Network, Population
 

@@ -6,7 +6,7 @@ each neuron or channel, which its multiplier and shift turn into the unit of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import integers, linear
-from converters.linear import Operator, Window
+from converters import integers
+from converters.linear import Operator
+from converters.values.cells import Cell, Pick, Sum
 from converters.values.functions import lookup
-from converters.values.populations import Cell, Pick, Sum
 from converters.values.ranges import Extent
+from converters.values.scaling import Encoded, Scaled, compressed, scaled
 from converters.values.timing import Schedule, Timing
 from converters.values.widths import MARGIN, Widths
 from neuro.errors import ConversionError
@@ -28,28 +29,7 @@ from neuro.neurons.tables import fixed_ratio, value_bounds
 from neuro.projections import OneToOne, Projection, Sparse
 
 Floats = NDArray[np.float64]
-_LARGEST_EXPONENT = 7
-_NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
 _FINER = 16  # steps of an argument for each of the charge, at most
-_ALIKE = 2.0  # scales of neurons that differ by less share the larger one
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A population, the projections into it, the real value of a step of what it sends (as many axes as its shape, each whole
-    or 1), the step at which it sends, and of each path the share of its weights' energy that rounding keeps."""
-
-    population: Population
-    projections: tuple[Projection, ...]
-    unit: Floats
-    sends_at: int
-    kept: tuple[tuple[str, float], ...] = ()
-    step: Floats | None = None  # of a weighted sum, the real value of a step of its charge
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """Smallest and largest integer that it sends."""
-        return self.population.neuron.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +84,6 @@ def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, sources: Map
     return Encoded(Population(name, shape, neuron), (), unit, sends_at)
 
 
-# Units
-
-
 def result_extent(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     """The largest |value| that neurons with one unit share, (as many axes as the shape, each whole or 1)."""
     size, keep = found[cell.layer.name].size, None if cell.uniform else cell.channels
@@ -114,118 +91,30 @@ def result_extent(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     return np.asarray(size.max(axis=axes, keepdims=True))
 
 
-def compressed(values: Floats, alike: float = 1.0) -> Floats:
-    """The array with every axis reduced to its largest entry along which entries differ by no more than a factor."""
-    for axis in range(values.ndim):
-        most = values.max(axis=axis, keepdims=True)
-        if values.shape[axis] > 1 and (most <= alike * np.where(values > 0, values, np.inf)).all():
-            values = most
-    return values
-
-
-# Weighted sums
-
-
-@dataclass(frozen=True, slots=True)
-class _Scaled:
-    """Integer operators, their exponents, and the real value of one step of the charge that they bring, per neuron."""
-
-    operators: tuple[Operator, ...]
-    exponents: tuple[int, ...]
-    step: Floats
-    kept: tuple[tuple[str, float], ...]
-
-
-def _scaled(
-    cell: Cell,
-    port: Sum,
-    made: Mapping[str, Encoded],
-    extent: Extent,
-    widths: Widths,
-    clipped: bool = False,
-    alike: frozenset[str] = frozenset(),
-) -> _Scaled:
-    shape, senders = cell.layer.shape, [made[path.source] for path in port.paths]
-    real = [linear.times(path.operator, s.unit, 1.0) for path, s in zip(port.paths, senders, strict=True)]
-    sizes = [integers.largest_weight([op]) for op in real]
-    exponents = exponents_of(sizes, [max(map(abs, s.range)) for s in senders])
-    each = [largest_into(op, shape) / 2.0**e for op, e in zip(real, exponents, strict=True)]
-    largest = together(each, shape, any(isinstance(op, Window) for op in real))
-    room = reach_of(port, extent, largest.shape)
-    limit = widths.limit_of(cell.weight_bits)
-    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, limit)
-    step = np.where(largest > 0, largest / whole, 1.0)
-    step = np.maximum(step, room / widths.room(clipped))  # small weights beside a large bias lose digits, not the sum its range
-    for path, sender, e in zip(port.paths, senders, exponents, strict=True):
-        if path.source in alike:  # a whole number of steps, the same for all of them
-            unit = np.broadcast_to(sender.unit, shape) / 2.0**e
-            step = unit / np.maximum(np.floor(unit / step * (1 + 1e-9)), 1)
-    fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
-    rounded = tuple(integers.rounded(op, limit) for op in fine)
-    kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
-    return _Scaled(rounded, tuple(exponents), np.asarray(step), kept)
-
-
-def exponents_of(largest: Sequence[float], levels: Sequence[int]) -> list[int]:
-    """Powers of two by which sources of very different units keep all the bits of their weights. For each source: its largest
-    weight, in real values for one step of it, and the largest integer that it sends."""
-    brought = [size * most for size, most in zip(largest, levels, strict=True)]
-    counted = [size for size, part in zip(largest, brought, strict=True) if part > _NEGLIGIBLE * max(brought)]
-    if len(largest) == 1 or not counted:
-        return [0] * len(largest)
-    finest = min(counted)
-    return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
-
-
-def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
-    """The largest weight into each neuron; into each channel where a window shares its weights. As many axes as the shape."""
-    if isinstance(op, Window):
-        return np.asarray(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1).reshape(-1, *[1] * (len(shape) - 1)))
-    return linear.largest_into(op).reshape(shape)
-
-
-def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
-    """The largest of all paths' weights, for neurons with one scale; shared: a window is among them, so channels have one."""
-    largest = np.asarray(np.broadcast_arrays(np.zeros((1,) * len(shape)), *each)).max(axis=0)
-    if shared:
-        return np.asarray(largest.max(axis=tuple(range(1, len(shape))), keepdims=True))
-    return compressed(largest, _ALIKE)
-
-
-def reach_of(port: Sum, extent: Extent, scales: tuple[int, ...]) -> Floats:
-    """How far a sum goes on the way to its calibrated range, for neurons that share a scale of that shape."""
-    reach = np.maximum(extent.size, np.abs(port.bias)) + np.abs(port.bias)
-    room = compressed(reach, _ALIKE) if scales == reach.shape else reach
-    for axis, count in enumerate(scales):
-        if count == 1:
-            room = room.max(axis=axis, keepdims=True)
-    return np.asarray(room)
-
-
 def _encode_sum(cell: Cell, around: Around) -> Encoded:
     made, found, widths = around.made, around.found, around.widths
     (port,) = cell.ports
     assert isinstance(port, Sum)
     timing = around.timing(cell)
-    scaled = _scaled(cell, port, made, found[cell.before], widths, timing.together, around.alike(cell))
+    weights = scaled(cell, port, made, found[cell.before], widths, timing.together, around.alike(cell))
     how = lookup(
         cell.layer,
         cell.fused,
         found[cell.before],
         result_extent(cell, found),
         cell.bits,
-        float(scaled.step.max()) / _FINER,
+        float(weights.step.max()) / _FINER,
         cell.argument_bits,
     )
-    multiplier, shift = _ratio(scaled.step / how.unit_in)
-    bias = narrow(np.rint(port.bias / scaled.step).astype(np.int64))
+    multiplier, shift = _ratio(weights.step / how.unit_in)
+    bias = narrow(np.rint(port.bias / weights.step).astype(np.int64))
     neuron = Value(
         (timing.port,), "charge", timing.gather, 0, multiplier, shift,
         bias=bias, start_step=timing.start, potential_bits=widths.potential_bits, period=around.schedule.period, **how.parameters,
     )  # fmt: skip
     unit = _spread(how.unit_out, cell.layer.shape)
-    links = _weighted(cell, port, scaled, made, timing, widths.limit)
-    return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, scaled.kept, scaled.step)
+    links = _weighted(cell, port, weights, made, timing, widths.limit)
+    return Encoded(Population(cell.name, cell.layer.shape, neuron), links, unit, timing.sends_at, weights.kept, weights.step)
 
 
 def _spread(unit: Floats, shape: tuple[int, ...]) -> Floats:
@@ -252,19 +141,21 @@ def _encode_readout(cell: Cell, around: Around) -> Encoded:
     assert isinstance(port, Sum)
     extent = around.found[cell.layer.name]
     less = Extent(extent.lowest - port.bias, extent.highest - port.bias)  # the host adds the offset
-    scaled = _scaled(cell, replace(port, bias=np.zeros_like(port.bias)), made, less, widths)
+    weights = scaled(cell, replace(port, bias=np.zeros_like(port.bias)), made, less, widths)
     timing = around.timing(cell)
     neuron = Readout(
-        scale=narrow(scaled.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
+        scale=narrow(weights.step), offset=port.bias, gather=timing.gather, start_step=timing.start,
         potential_bits=widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
-    projections = _weighted(cell, port, scaled, made, timing, widths.limit)
+    projections = _weighted(cell, port, weights, made, timing, widths.limit)
     unit = np.ones((1,) * len(cell.layer.shape))
-    return Encoded(Population(cell.name, cell.layer.shape, neuron), projections, unit, timing.sends_at, scaled.kept, scaled.step)
+    return Encoded(
+        Population(cell.name, cell.layer.shape, neuron), projections, unit, timing.sends_at, weights.kept, weights.step
+    )
 
 
 def _weighted(
-    cell: Cell, port: Sum, scaled: _Scaled, made: Mapping[str, Encoded], timing: Timing, limit: int
+    cell: Cell, port: Sum, scaled: Scaled, made: Mapping[str, Encoded], timing: Timing, limit: int
 ) -> tuple[Projection, ...]:
     """The projections of a sum: two of each path with weights beyond the limit, one 2^n times as coarse as the other."""
     return tuple(

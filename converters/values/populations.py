@@ -9,26 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import prod
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy import sparse
 
 from converters import linear
-from converters.evaluation import Evaluation
-from converters.linear import Matrix, Operator
-from converters.opmath import apply
-from converters.stages import Path, split_concat
+from converters.stages import split_concat
+from converters.values.cells import Cell, Pick
 from converters.values.decompose import OPERAND_BITS, STREAM_BITS
 from converters.values.fusing import Fused, fused
 from converters.values.means import MOVES, WEIGHTED, means_apart
+from converters.values.ports import dotted, pick, taps_of, weighted_sum
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.ops import OPS
 
-Places = NDArray[np.int64]
 _ALWAYS = frozenset({"input", "relu", "function", "multiply", "matmul", "max_pool", "quantise", "previous"})
 _LINEAR = frozenset({*linear.FOLLOWED, "mask", "constant"}) | {op for op, row in OPS.items() if row.listed is not None}
 LINEAR_BITS = 10  # of linear layers that other weighted layers read
@@ -38,59 +32,6 @@ GATE_BITS = 12  # of what multiplies a state from frame to frame
 FED_BACK_BITS = 10  # of values that are functions or products and come back one frame later
 STATE_BITS = 16  # of sums that grow from frame to frame, and of the products that they are sums of;
 WEIGHTED_STATE_BITS = 12  # of those that weighted layers read
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """A port that adds up weighted values: the linear paths to it, and its value where every source is zero, (*shape)."""
-
-    paths: tuple[Path, ...]
-    bias: NDArray[np.float64]
-
-    def reading(self, source: str, other: str) -> Sum:
-        """The port with another population, of the same values, in place of one."""
-        return replace(self, paths=tuple(replace(p, source=other) if p.source == source else p for p in self.paths))
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A port that reads values of one population as they are: of each neuron the `places` there, (neurons, taps)."""
-
-    source: str
-    places: Places
-
-    def reading(self, source: str, other: str) -> Pick:
-        """The port with another population, of the same values, in place of one."""
-        return replace(self, source=other) if self.source == source else self
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A layer that becomes a population. kind: input, sum (a function, or none, of a weighted sum), product, dot, largest,
-    previous (the last frame's values of another population), relay or hold (the values of another one, later) or readout.
-    `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along which
-    units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual; fused: the part of
-    the graph that the table computes, where it is more than the layer; shares: the state whose unit it has, so that it joins it
-    without rounding; weight_bits: of the weights into it, two synapses each, 0 for those of one synapse."""
-
-    name: str
-    kind: str
-    layer: Layer
-    ports: tuple[Sum | Pick, ...] = ()
-    bits: int = 8
-    uniform: bool = False
-    before: str = ""
-    argument_bits: int = 0
-    fused: Fused | None = None
-    shares: str = ""
-    channels: int | None = None
-    weight_bits: int = 0
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Populations that it reads."""
-        named = [path.source for port in self.ports if isinstance(port, Sum) for path in port.paths]
-        return tuple(dict.fromkeys([*named, *(port.source for port in self.ports if isinstance(port, Pick))]))
 
 
 @dataclass
@@ -165,15 +106,30 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
         _keep(plan, layer.inputs[0], LINEAR_BITS)
     elif layer.op in MOVES and _explicit(plan, layer) > _LISTED:
         _keep(plan, layer.inputs[0], STREAM_BITS)
+    elif layer.op == "concat":
+        _keep_joined(plan, layer)
     elif layer.op == "add":
-        for name in layer.inputs:
-            if _repeated(plan, name, layer) >= _MEAN:
-                _keep(plan, name, STREAM_BITS)
-        if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
-            _keep(plan, layer.name, STREAM_BITS)
+        _keep_added(plan, layer)
     apart = dict.fromkeys(means_apart(plan.graph, plan.names, layer), STREAM_BITS)
     for name, bits in (apart | dict.fromkeys(_moved_before(plan, layer), LINEAR_BITS)).items():
         _keep(plan, name, bits)
+
+
+def _keep_joined(plan: Plan, layer: Layer) -> None:
+    """Make populations of weighted layers that are a small part of joined values: else their weights are listed."""
+    for name in layer.inputs:
+        source = _moved_from(plan, name)
+        if 2 * prod(plan.graph[source].shape) < prod(layer.shape) and _dense(plan, source) > _LISTED:
+            _keep(plan, source, OPERAND_BITS)
+
+
+def _keep_added(plan: Plan, layer: Layer) -> None:
+    """Make populations of means that are added at many places, and of a sum that several layers read."""
+    for name in layer.inputs:
+        if _repeated(plan, name, layer) >= _MEAN:
+            _keep(plan, name, STREAM_BITS)
+    if len(plan.graph.consumers(layer.name)) > 1 and layer.name not in plan.names:
+        _keep(plan, layer.name, STREAM_BITS)
 
 
 def _keep(plan: Plan, name: str, bits: int) -> None:
@@ -275,6 +231,13 @@ def _explicit(plan: Plan, layer: Layer) -> int:
     return _synapses(source) if source.name not in plan.names and source.op == "conv" else 0
 
 
+def _dense(plan: Plan, name: str) -> int:
+    """The synapses of a weighted layer that is no population; 0 of any other layer."""
+    layer = plan.graph[name]
+    positions = {"conv": layer.shape[1:], "linear": layer.shape[:-1]}.get(layer.op)
+    return 0 if name in plan.names or positions is None else int(layer.arrays["weight"].size * prod(positions))
+
+
 def _repeated(plan: Plan, name: str, layer: Layer) -> int:
     """How many values a sum has that is added at several places: as synapses of each, its weights would be small there."""
     times = prod(layer.shape) // max(1, prod(plan.graph[name].shape))
@@ -297,20 +260,26 @@ def _cell(plan: Plan, layer: Layer, value_bits: int) -> Cell:
         return Cell(name, "input", layer, bits=bits)
     if name in plan.fused:
         part = plan.fused[name]
-        port = _sum(graph, part.source, plan.names)
+        port = weighted_sum(graph, part.source, plan.names)
         return Cell(name, "sum", layer, (port,), bits, uniform, part.source, fused=part)
     if layer.op == "previous":
         places = np.arange(prod(layer.shape)).reshape(-1, 1)
         return Cell(name, "previous", layer, (Pick(layer.inputs[0], places),), bits, uniform)
     if layer.op == "multiply":
-        return Cell(name, "product", layer, tuple(_pick(plan, n, layer.shape) for n in layer.inputs), bits, uniform)
+        return Cell(name, "product", layer, tuple(pick(graph, plan.names, n, layer.shape) for n in layer.inputs), bits, uniform)
     if layer.op == "matmul":
-        return Cell(name, "dot", layer, _dotted(plan, layer), bits, uniform)
+        return Cell(name, "dot", layer, dotted(graph, plan.names, layer), bits, uniform)
     if layer.op == "max_pool":
-        return Cell(name, "largest", layer, (_taps(plan, layer),), bits, uniform)
+        return Cell(name, "largest", layer, (taps_of(graph, plan.names, layer),), bits, uniform)
     before = _before(plan, layer)
     return Cell(
-        name, "sum", layer, (_sum(graph, before, plan.names - ({name} if before == name else set())),), bits, uniform, before
+        name,
+        "sum",
+        layer,
+        (weighted_sum(graph, before, plan.names - ({name} if before == name else set())),),
+        bits,
+        uniform,
+        before,
     )
 
 
@@ -325,102 +294,14 @@ def _readouts(plan: Plan) -> list[Cell]:
     """What the host reads. Several outputs are named as in the graph; `decompose` leaves them an identity each."""
     if len(plan.graph.outputs) > 1:
         named = [plan.graph[name] for name in plan.graph.outputs]
-        return [Cell(one.name, "readout", one, (_sum(plan.graph, one.name, plan.names),)) for one in named]
+        return [Cell(one.name, "readout", one, (weighted_sum(plan.graph, one.name, plan.names),)) for one in named]
     last = plan.graph.output
     name = "output" if all(layer.name != "output" for layer in plan.graph.layers) else f"{last.name}.output"
-    return [Cell(last.name if last.name not in plan.names else name, "readout", last, (_sum(plan.graph, last.name, plan.names),))]
-
-
-# What a port reads
-
-
-def _positions(plan: Plan, name: str) -> tuple[str, Places]:
-    """The population that a layer's values are, and the place there of each of them, in the layer's shape."""
-    source, chain = name, []
-    while source not in plan.names:
-        chain.append(plan.graph[source])
-        source = plan.graph[source].inputs[0]
-    at = torch.arange(prod(plan.graph[source].shape)).reshape(1, *plan.graph[source].shape)
-    for layer in reversed(chain):
-        at = apply(layer, [at])
-    return source, at[0].numpy()
-
-
-def _pick(plan: Plan, name: str, shape: tuple[int, ...]) -> Pick:
-    source, at = _positions(plan, name)
-    return Pick(source, np.broadcast_to(at, shape).reshape(-1, 1))
-
-
-def _dotted(plan: Plan, layer: Layer) -> tuple[Pick, Pick]:
-    """Rows of the first matrix and columns of the second, one for each result."""
-    (first, a), (second, b) = (_positions(plan, name) for name in layer.inputs)
-    whole = (*layer.shape, a.shape[-1])
-    rows = np.broadcast_to(a[..., :, None, :], whole)
-    columns = np.broadcast_to(np.swapaxes(b, -1, -2)[..., None, :, :], whole)
-    return Pick(first, rows.reshape(-1, whole[-1])), Pick(second, columns.reshape(-1, whole[-1]))
-
-
-def _taps(plan: Plan, layer: Layer) -> Pick:
-    """Every window's places; those beyond the image are replaced by one inside, which changes no maximum."""
-    source, at = _positions(plan, layer.inputs[0])
-    o, found = layer.options, []
-    for axis, n in enumerate(at.shape[1:]):
-        start = np.arange(layer.shape[1 + axis]) * o["stride"][axis] - o["padding"][axis][0]
-        taps = start[:, None] + np.arange(o["kernel"][axis]) * o["dilation"][axis]
-        inside = (taps >= 0) & (taps < n)
-        anyone = np.take_along_axis(taps, inside.argmax(1)[:, None], 1)
-        found.append(np.where(inside, taps, anyone))
-    picked = at
-    for axis, taps in enumerate(found):  # (channels, out, taps, ...) for each axis in turn
-        picked = np.take(picked, taps, axis=1 + 2 * axis)
-    axes = len(found)
-    order = (0, *(1 + 2 * i for i in range(axes)), *(2 + 2 * i for i in range(axes)))
-    return Pick(source, picked.transpose(order).reshape(prod(layer.shape), -1))
-
-
-def _sum(graph: Graph, name: str, names: set[str]) -> Sum:
-    merged: dict[Any, Path] = {}
-    for path in _paths(graph, name, names):
-        op = path.operator
-        key: Any = (path.source, "matrix")
-        if isinstance(op, linear.Window):
-            key = (path.source, op.stride, op.padding, op.dilation, op.groups, op.weight.shape)
-        if key in merged:
-            path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
-        merged[key] = path
-    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
-    bias = Evaluation(graph, zeros, (name,)).value(name)[0].numpy().astype(np.float64)
-    return Sum(tuple(merged.values()), bias)
-
-
-def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
-    """Every linear way from a population to the value of a layer."""
-    layer = graph[name]
-    if name in names:
-        return [Path(name, linear.identity(layer.shape))]
-    shapes = tuple(graph[source].shape for source in layer.inputs)
-    found: list[Path] = []
-    if layer.op == "conv" and graph[layer.inputs[0]].op == "concat" and layer.inputs[0] not in names:
-        for source, piece in split_concat(graph, layer):
-            for path in _paths(graph, source, names):
-                found.append(replace(path, operator=linear.follow(path.operator, piece)))
-        if found:
-            return found
-    for part, source in enumerate(layer.inputs):
-        for path in _paths(graph, source, names):
-            found.append(replace(path, operator=_followed(path.operator, layer, part, shapes)))
-    return found
-
-
-def _followed(operator: Operator, layer: Layer, part: int, shapes: tuple[tuple[int, ...], ...]) -> Operator:
-    if layer.op == "mask":
-        return linear.times(operator, 1.0, np.broadcast_to(layer.arrays["keep"] != 0, layer.shape))
-    if layer.op == "add" and shapes[part] != layer.shape:
-        at = np.arange(prod(shapes[part])).reshape(shapes[part])
-        matrix = linear.to_matrix(operator)
-        weight = matrix.weight.tocsc() if sparse.issparse(matrix.weight) else matrix.weight
-        return Matrix(matrix.source, layer.shape, weight[:, np.broadcast_to(at, layer.shape).ravel()])
-    if layer.op == "scale":
-        factor = np.broadcast_to(layer.arrays.get("factor", np.ones(1)), layer.shape)
-        return linear.times(operator, 1.0, factor)
-    return linear.follow(operator, layer, part, shapes)
+    return [
+        Cell(
+            last.name if last.name not in plan.names else name,
+            "readout",
+            last,
+            (weighted_sum(plan.graph, last.name, plan.names),),
+        )
+    ]

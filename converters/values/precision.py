@@ -24,10 +24,11 @@ from converters.linear import Matrix, Operator, Window
 from converters.opmath import apply
 from converters.samples import Given, by_input, spread
 from converters.stages import Path
-from converters.values.encoding import exponents_of, largest_into, reach_of, result_extent, together
+from converters.values.cells import Cell, Sum
+from converters.values.encoding import result_extent
 from converters.values.functions import argument_bits, is_tabulated
-from converters.values.populations import Cell, Sum
 from converters.values.ranges import Extent
+from converters.values.scaling import exponents_of, largest_into, reach_of, together
 from converters.values.widths import Widths
 from neuro.graph import Graph, Layer
 from neuro.neurons.tables import value_bounds

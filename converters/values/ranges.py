@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation import evaluation_of
 from converters.samples import Given, Samples, each, spread
-from converters.values.populations import Cell
+from converters.values.cells import Cell
 from neuro.graph import Graph
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from converters.values.populations import Cell, Pick
+from converters.values.cells import Cell, Pick
 
 _LONGEST_DELAY = 8  # beyond, ports hold what comes early
 LONGEST_OF_SYNAPSES = 62  # steps: what a chip's synapses can delay

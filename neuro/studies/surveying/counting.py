@@ -9,7 +9,7 @@ nothing queues).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,9 @@ class Sizing:
             part, times = _one_part(network)
             tiling = _fewest(part, self.chip)
             reach = tuple(mean_reach(p, part, tiling) for p in part.projections)
+            if times > 1:  # of what the whole population is read by, not only its first part
+                whole = [p.count(network[p.source].shape, target.shape) / network[p.source].size for p in network.projections]
+                reach = tuple(min(tiling.slices * times, fan_out) for fan_out in whole)
             self._known[key] = tiling.slices * times, reach
         return self._known[key]
 
@@ -97,9 +100,10 @@ def _bisected(count: int, fits: Callable[[int], bool]) -> int | None:
 
 
 def _one_part(network: Network) -> tuple[Network, int]:
-    """The network with sources that the host drives; of long lists only those into the first of several parts of the target."""
+    """The network with sources that the host drives; of long lists only those into the first of several parts of the target, and
+    of its sources only what these read."""
     target = network.populations[-1]
-    sources = [Population(p.name, p.shape, Source("once", levels=127)) for p in network.populations[:-1]]
+    sources = [_driven(p.name, p.shape) for p in network.populations[:-1]]
     listed = sum(p.count(network[p.source].shape, target.shape) for p in network.projections)
     parts = target.shape[0] if len(target.shape) == 3 else 1
     lists = [p for p in network.projections if isinstance(p, Sparse)]
@@ -111,7 +115,22 @@ def _one_part(network: Network) -> tuple[Network, int]:
         name: value[:1] for name in neuron.per_neuron if np.ndim(value := getattr(neuron, name)) == 3 and len(value) == parts
     }
     one = Population(target.name, (1, *target.shape[1:]), neuron.changed(**arrays) if arrays else neuron)
-    return Network((*sources, one), tuple(_into_first(p, size) for p in lists), timesteps=1), parts
+    first = [_into_first(p, size) for p in lists]
+    sources = [_driven(p.name, (p.size,)) for p in sources]
+    for source in sources:
+        reading = [p.weights[0] for p in first if p.source == source.name]
+        used = np.zeros(source.size, np.bool_)
+        for pre in reading:
+            used[pre] = True
+        if used.any():
+            place = np.cumsum(used) - 1
+            first = [replace(p, weights=(place[p.weights[0]], *p.weights[1:])) if p.source == source.name else p for p in first]
+            sources = [_driven(p.name, (int(used.sum()),)) if p.name == source.name else p for p in sources]
+    return Network((*sources, one), tuple(first), timesteps=1), parts
+
+
+def _driven(name: str, shape: tuple[int, ...]) -> Population:
+    return Population(name, shape, Source("once", levels=127))
 
 
 def _into_first(p: Sparse, size: int) -> Sparse:
@@ -120,17 +139,15 @@ def _into_first(p: Sparse, size: int) -> Sparse:
     return replace(p, weights=(pre[kept], post[kept], weight[kept]))
 
 
-def work_of(
-    network: Network, sent: Mapping[str, Any], steps: tuple[int, int], reached: Mapping[int, Any], sizing: Sizing
-) -> Work:
+def work_of(network: Network, sent: Mapping[str, Any], steps: tuple[int, int], synops: Sequence[int], sizing: Sizing) -> Work:
     """What the last population of a network does for one sample. sent: what each population sends, (*shape); steps: its first and
-    their number; reached: of each projection, the synapses of each source neuron."""
+    their number; synops: synaptic operations of each projection."""
     chip, p = sizing.chip, network.populations[-1]
-    on_chip = p.neuron.on_chip
-    messages = 0 if p.neuron.is_readout else int(np.count_nonzero(sent[p.name]))
+    on_chip, each = p.neuron.on_chip, {name: int(np.count_nonzero(value)) for name, value in sent.items()}
+    messages = 0 if p.neuron.is_readout else each[p.name]
     forms: Counter[str] = Counter()
-    for i, projection in enumerate(network.projections):
-        forms[encoding(projection, chip)] += int(np.asarray(reached[i])[sent[projection.source] != 0].sum())
+    for projection, count in zip(network.projections, synops, strict=True):
+        forms[encoding(projection, chip)] += count
     program = own_work(p, range(steps[1]), chip).sum(axis=1) if on_chip else np.zeros(3, np.int64)
     counts = {
         "neurons": p.size * on_chip,
@@ -141,7 +158,7 @@ def work_of(
         **{name: int(p.size * value) for name, value in zip(("passes", "products", "lookups"), program, strict=True)},
     }
     cores, reach = sizing.of(network) if on_chip else (0, ())
-    heard = [int(np.count_nonzero(sent[q.source])) for q in network.projections] if on_chip else []
+    heard = [each[q.source] for q in network.projections] if on_chip else []
     packets = sum(n * times for n, times in zip(heard, reach, strict=True))
     axons = (
         {q.source: network[q.source].size * times for q, times in zip(network.projections, reach, strict=True)} if on_chip else {}

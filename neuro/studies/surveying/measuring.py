@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.delivery import fan_out
 from converters.drawing import Drawing
 from converters.folding import fold
@@ -18,6 +21,7 @@ from neuro.errors import MachineError, one_of
 from neuro.graph import Graph
 from neuro.machines.ready import ready_workload
 from neuro.machines.workload import weigh
+from neuro.projections import Projection, Sparse
 from neuro.studies.surveying.counting import Sizing, Total, Work, total, work_of
 from neuro.studies.surveying.shapes import WORKLOADS
 
@@ -39,11 +43,19 @@ def works(graph: Graph, samples: Mapping[str, Any], chip: Chip, tell: Told = lam
     for visit in walk(whole, given, sources, Widths(widen=False)):
         network = visit.network
         shape = network.populations[-1].shape
-        reached = {i: fan_out(p, network[p.source].shape, shape).numpy() for i, p in enumerate(network.projections)}
+        synops = [_synops(p, visit.sent[p.source], shape) for p in network.projections]
         steps = visit.timing.start, visit.timing.gather
-        found.append(work_of(network, visit.sent, steps, reached, sizing))
+        found.append(work_of(network, visit.sent, steps, synops, sizing))
         tell(f"{len(found)}: {visit.name}, {found[-1].counts['synops']:,} synops, {time.perf_counter() - began:.0f} s")
     return found
+
+
+def _synops(projection: Projection, sent: NDArray[Any], target: tuple[int, ...]) -> int:
+    """The synapses that messages from the places that send any, (*source), arrive at."""
+    sends = sent != 0
+    if isinstance(projection, Sparse):
+        return int(np.count_nonzero(sends.ravel()[projection.weights[0]]))
+    return int(fan_out(projection, sent.shape, target).numpy()[sends].sum())
 
 
 def measured(name: str, chip: Chip, tell: Told = lambda _: None) -> dict[str, Any]:

@@ -90,21 +90,30 @@ def bert_large(d: Drawing, tokens: int = 128, width: int = 1024, heads: int = 16
     d.function("tanh", d.linear("pooler", first, width))
 
 
-def gpt3_block(d: Drawing, context: int = 2048, width: int = 12288, heads: int = 96, parts: int = 4) -> None:
-    """Brown et al. 2020: one of 96 decoder blocks, writing one token after others whose keys and values enter as inputs. Weights
-    are drawn in `parts` parts, each of which is a population of its own."""
-    depth = width // heads
+def gpt3_block(d: Drawing, context: int = 2048, width: int = 12288, heads: int = 96, parts: int = 8) -> None:
+    """Brown et al. 2020: one of 96 decoder blocks, writing one token after others whose keys and values enter as inputs. Its
+    heads and features come in `parts` parts, populations of their own, so that memory holds the integers of one at a time."""
+    depth, some, part = width // heads, heads // parts, width // parts
     x = d.input("token", normal(1, width))
-    keys, values = d.input("keys", normal(heads, depth, context - 1)), d.input("values", normal(heads, context - 1, depth))
-    y = _norm(d, x)
-    q, k, v = (_wide(d, name, y, width, parts) for name in ("query", "key", "value"))
-    whole = _joined(d, keys, _heads(d, k, heads, (1, 2, 0)), axis=2), _joined(d, values, _heads(d, v, heads, (1, 0, 2)), axis=1)
-    mixed = _attention(d, _heads(d, q, heads, (1, 0, 2)), *whole)
-    x = d.add("add", x, _wide(d, "output", mixed, width, parts))
-    y = _norm(d, x)
+    y, mixed = _norm(d, x), []
+    for i in range(parts):
+        q, k, v = (d.linear(f"{name}.{i}", y, part) for name in ("query", "key", "value"))
+        keys, values = (
+            d.input(f"keys.{i}", normal(some, depth, context - 1)),
+            d.input(f"values.{i}", normal(some, context - 1, depth)),
+        )
+        keys, values = (
+            _joined(d, keys, _heads(d, k, some, (1, 2, 0)), axis=2),
+            _joined(d, values, _heads(d, v, some, (1, 0, 2)), axis=1),
+        )
+        mixed.append(_attention(d, _heads(d, q, some, (1, 0, 2)), keys, values))
+        d.forget(x, y, *mixed)
+    before = [d.add("gather", x, options={"axis": 1, "indices": np.arange(i * part, (i + 1) * part)}) for i in range(parts)]
+    inner = [d.add("add", one, _summed(d, f"output.{i}", mixed, part)) for i, one in enumerate(before)]
+    y = _norm(d, _joined(d, *inner, axis=1))
     up = [d.function("gelu", d.linear(f"up.{i}", y, 4 * width // (2 * parts))) for i in range(2 * parts)]
-    down = [d.add("add", *(d.linear(f"down.{j}.{i}", one, width // parts) for i, one in enumerate(up))) for j in range(parts)]
-    d.add("add", x, _joined(d, *down, axis=1))
+    for i, one in enumerate(inner):
+        d.add("add", one, _summed(d, f"down.{i}", up, part))
 
 
 WORKLOADS: dict[
@@ -192,5 +201,6 @@ def _norm(d: Drawing, x: str) -> str:
     return d.add("layer_norm", x, arrays=arrays, options={"axes": (1,), "epsilon": 1e-5})
 
 
-def _wide(d: Drawing, name: str, x: str, out: int, parts: int) -> str:
-    return _joined(d, *(d.linear(f"{name}.{i}", x, out // parts) for i in range(parts)), axis=1)
+def _summed(d: Drawing, name: str, parts: Sequence[str], out: int) -> str:
+    """A dense layer whose inputs come in parts."""
+    return d.add("add", *(d.linear(f"{name}.{i}", one, out, len(parts) ** -0.5) for i, one in enumerate(parts)))

@@ -1,0 +1,128 @@
+"""Weights into a population as integers: one scale for each neuron or channel, with a power of two for each source.
+
+Knows the units and ranges of what is read; knows no neurons' parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import integers, linear
+from converters.linear import Operator, Window
+from converters.values.cells import Cell, Sum
+from converters.values.ranges import Extent
+from converters.values.widths import Widths
+from neuro.network import Population
+from neuro.projections import Projection
+
+Floats = NDArray[np.float64]
+_LARGEST_EXPONENT = 7
+_NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
+_ALIKE = 2.0  # scales of neurons that differ by less share the larger one
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A population, the projections into it, the real value of a step of what it sends (as many axes as its shape, each whole
+    or 1), the step at which it sends, and of each path the share of its weights' energy that rounding keeps."""
+
+    population: Population
+    projections: tuple[Projection, ...]
+    unit: Floats
+    sends_at: int
+    kept: tuple[tuple[str, float], ...] = ()
+    step: Floats | None = None  # of a weighted sum, the real value of a step of its charge
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest integer that it sends."""
+        return self.population.neuron.messages
+
+
+def compressed(values: Floats, alike: float = 1.0) -> Floats:
+    """The array with every axis reduced to its largest entry along which entries differ by no more than a factor."""
+    for axis in range(values.ndim):
+        most = values.max(axis=axis, keepdims=True)
+        if values.shape[axis] > 1 and (most <= alike * np.where(values > 0, values, np.inf)).all():
+            values = most
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Integer operators, their exponents, and the real value of one step of the charge that they bring, per neuron."""
+
+    operators: tuple[Operator, ...]
+    exponents: tuple[int, ...]
+    step: Floats
+    kept: tuple[tuple[str, float], ...]
+
+
+def scaled(
+    cell: Cell,
+    port: Sum,
+    made: Mapping[str, Encoded],
+    extent: Extent,
+    widths: Widths,
+    clipped: bool = False,
+    alike: frozenset[str] = frozenset(),
+) -> Scaled:
+    shape, senders = cell.layer.shape, [made[path.source] for path in port.paths]
+    real = [linear.times(path.operator, s.unit, 1.0) for path, s in zip(port.paths, senders, strict=True)]
+    sizes = [integers.largest_weight([op]) for op in real]
+    exponents = exponents_of(sizes, [max(map(abs, s.range)) for s in senders])
+    each = [largest_into(op, shape) / 2.0**e for op, e in zip(real, exponents, strict=True)]
+    largest = together(each, shape, any(isinstance(op, Window) for op in real))
+    room = reach_of(port, extent, largest.shape)
+    limit = widths.limit_of(cell.weight_bits)
+    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, limit)
+    step = np.where(largest > 0, largest / whole, 1.0)
+    step = np.maximum(step, room / widths.room(clipped))  # small weights beside a large bias lose digits, not the sum its range
+    for path, sender, e in zip(port.paths, senders, exponents, strict=True):
+        if path.source in alike:  # a whole number of steps, the same for all of them
+            unit = np.broadcast_to(sender.unit, shape) / 2.0**e
+            step = unit / np.maximum(np.floor(unit / step * (1 + 1e-9)), 1)
+    fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
+    rounded = tuple(integers.rounded(op, limit) for op in fine)
+    kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
+    return Scaled(rounded, tuple(exponents), np.asarray(step), kept)
+
+
+def exponents_of(largest: Sequence[float], levels: Sequence[int]) -> list[int]:
+    """Powers of two by which sources of very different units keep all the bits of their weights. For each source: its largest
+    weight, in real values for one step of it, and the largest integer that it sends."""
+    brought = [size * most for size, most in zip(largest, levels, strict=True)]
+    counted = [size for size, part in zip(largest, brought, strict=True) if part > _NEGLIGIBLE * max(brought)]
+    if len(largest) == 1 or not counted:
+        return [0] * len(largest)
+    finest = min(counted)
+    return [int(np.clip(np.ceil(np.log2(size / finest)), 0, _LARGEST_EXPONENT)) if size > finest else 0 for size in largest]
+
+
+def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
+    """The largest weight into each neuron; into each channel where a window shares its weights. As many axes as the shape."""
+    if isinstance(op, Window):
+        return np.asarray(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1).reshape(-1, *[1] * (len(shape) - 1)))
+    return linear.largest_into(op).reshape(shape)
+
+
+def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
+    """The largest of all paths' weights, for neurons with one scale; shared: a window is among them, so channels have one."""
+    largest = np.asarray(np.broadcast_arrays(np.zeros((1,) * len(shape)), *each)).max(axis=0)
+    if shared:
+        return np.asarray(largest.max(axis=tuple(range(1, len(shape))), keepdims=True))
+    return compressed(largest, _ALIKE)
+
+
+def reach_of(port: Sum, extent: Extent, scales: tuple[int, ...]) -> Floats:
+    """How far a sum goes on the way to its calibrated range, for neurons that share a scale of that shape."""
+    reach = np.maximum(extent.size, np.abs(port.bias)) + np.abs(port.bias)
+    room = compressed(reach, _ALIKE) if scales == reach.shape else reach
+    for axis, count in enumerate(scales):
+        if count == 1:
+            room = room.max(axis=axis, keepdims=True)
+    return np.asarray(room)
