@@ -1,14 +1,19 @@
-"""Write the tables of docs/formats.md from the code that they describe: python -m docs.refresh_formats."""
+"""Write the tables of docs/formats.md from the code that they describe: python -m docs.refresh_formats [TABLE...]."""
 
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
+import converters
+import neuro
 from converters.formats.nir_neurons import READINGS
 from converters.formats.onnx_operators import OPERATORS
 from docs.page import table
@@ -57,7 +62,36 @@ def readings() -> str:
     return table(columns, rows)
 
 
-TABLES = {"operators": operators, "node_tests": node_tests, "readings": readings}
+RECORDED = Path(__file__).parent.parent / "tests" / "data" / "nir"
+NIR_NAMES = sorted(path.stem for path in RECORDED.glob("*.nir") if path.stem != "written")
+NIR_CHIPS = ("loihi2", "loihi1-nahuku")
+
+
+def read_recorded(name: str) -> neuro.Network:
+    """A recorded NIR file, read as its writer means it."""
+    return converters.read_nir(
+        RECORDED / f"{name}.nir", writer=name.split("_")[0], reset="zero" if name.endswith("zero") else None
+    )
+
+
+def on_chip(name: str, chip: str) -> str:
+    """What becomes of a recorded NIR file on a chip: cores, and work for the first of its samples, or why it is refused."""
+    network, x = read_recorded(name), np.load(RECORDED / f"{name}.npz")["x"][:1]
+    try:
+        placement = neuro.place(network, neuro.load_chip(chip))
+    except neuro.errors.FitError as error:
+        return f"refused: {error.fact}"
+    found = neuro.emulate(network, placement, x)
+    return f"{placement.cores_used} cores, {found.run.synops:,} synops, {found.run.messages:,} messages"
+
+
+def nir_chips() -> str:
+    """The recorded NIR files on both generations of Loihi."""
+    rows = [(f"`{name}`", *(on_chip(name, chip) for chip in NIR_CHIPS)) for name in NIR_NAMES]
+    return table(("file", *NIR_CHIPS), rows)
+
+
+TABLES = {"operators": operators, "node_tests": node_tests, "readings": readings, "nir_chips": nir_chips}
 
 
 def refreshed(page: str, names: Iterable[str] = TABLES) -> str:
@@ -69,4 +103,4 @@ def refreshed(page: str, names: Iterable[str] = TABLES) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(refreshed(PAGE.read_text()))
+    PAGE.write_text(refreshed(PAGE.read_text(), sys.argv[1:] or TABLES))

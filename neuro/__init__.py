@@ -35,6 +35,7 @@ _WHERE = {
             "SigmaDelta",
             "UserNeuron",
             "Readout",
+            "LeakyReadout",
         ),
         "neurons",
     ),
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from neuro.neurons import Delta as Delta
     from neuro.neurons import Graded as Graded
     from neuro.neurons import IntegrateAndFire as IntegrateAndFire
+    from neuro.neurons import LeakyReadout as LeakyReadout
     from neuro.neurons import MaxPool as MaxPool
     from neuro.neurons import RadixIntegrateAndFire as RadixIntegrateAndFire
     from neuro.neurons import Readout as Readout

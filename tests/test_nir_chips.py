@@ -5,30 +5,31 @@ from pathlib import Path
 import nir
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import converters
 import neuro
 from converters.formats.nir_import import imported
 from converters.formats.nir_neurons import reading
+from docs.refresh_formats import NIR_CHIPS, NIR_NAMES, PAGE, RECORDED, on_chip
 from neuro.errors import FitError
 from tests.commands import here
 
-RECORDED = Path(__file__).parent / "data" / "nir"
-NAMES = sorted(path.stem for path in RECORDED.glob("*.nir") if path.stem != "written")
-PROGRAMMED = ("norse_box", "snntorch_leaky", "snntorch_recurrent", "snntorch_synaptic")  # neurons that Loihi 1 does not have
+PROGRAMMED = ("snntorch_leaky", "snntorch_recurrent", "snntorch_synaptic")  # neurons that Loihi 1 does not have
 
 
-def read(name: str) -> neuro.Network:
+def read(name: str, **options: int) -> neuro.Network:
     given_reset = {"reset": "zero"} if name.endswith("zero") else {}
-    return converters.read_nir(RECORDED / f"{name}.nir", writer=name.split("_")[0], **given_reset)
+    return converters.read_nir(RECORDED / f"{name}.nir", writer=name.split("_")[0], **given_reset, **options)
 
 
-@pytest.mark.parametrize("chip", ["loihi2", "loihi1-nahuku"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("chip", NIR_CHIPS)
+@pytest.mark.parametrize("name", NIR_NAMES)
 def test_recorded_networks_run_on_chips_that_have_their_neurons(name, chip) -> None:
     network, x = read(name), np.load(RECORDED / f"{name}.npz")["x"][:1]
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    assert row.split("|")[2 + NIR_CHIPS.index(chip)].strip() == on_chip(name, chip)  # `python -m docs.refresh_formats nir_chips`
     if chip == "loihi1-nahuku" and name in PROGRAMMED:
         with pytest.raises(
             FitError, match=r"\(user\) have no program there.*Use a chip with programmable neurons, such as loihi2"
@@ -40,6 +41,36 @@ def test_recorded_networks_run_on_chips_that_have_their_neurons(name, chip) -> N
     found = neuro.emulate(network, placement, x)
     assert np.array_equal(found.run.logits, neuro.run(network, x).logits)
     assert found.bill.energy_pj > 0
+
+
+def test_a_leaky_readout_is_the_chips_neuron_in_every_engine(tmp_path: Path) -> None:
+    network, recorded = read("norse_box"), np.load(RECORDED / "norse_box.npz")
+    assert isinstance(network.readouts[0].neuron, neuro.LeakyReadout)
+    expected = neuro.run(network, recorded["x"], engine="reference", record=("logits_by_step",))
+    never = neuro.CubaLif(4095, network.readouts[0].neuron.voltage_decay, 131071, start_step=2)
+    as_neuron = [neuro.Population(p.name, p.shape, never) if p.neuron.is_readout else p for p in network.populations]
+    chips_own = neuro.run(neuro.Network(tuple(as_neuron), network.projections), recorded["x"], record=("potentials:3",))
+    assert np.array_equal(chips_own.potentials["3"], expected.potentials["3"])
+    for engine in ("event", "torch"):
+        found = neuro.run(network, recorded["x"], engine=engine, record=("logits_by_step",))
+        assert np.array_equal(found.logits_by_step, expected.logits_by_step)
+        assert (found.synops, found.updates, found.messages) == (expected.synops, expected.updates, expected.messages)
+    network.save(tmp_path / "n.safetensors")
+    session = neuro.open_session(neuro.Network.load(tmp_path / "n.safetensors"))
+    for frame in recorded["x"][0]:
+        session.step(frame)
+    assert np.array_equal(session.finish().logits[0], expected.logits[0])
+    converters.write_nir(network, tmp_path / "n.nir")
+    assert converters.read_nir(tmp_path / "n.nir") == network
+    exact = read("norse_box", weight_bits=20)  # where 12 bits of a decay are much coarser than the weights
+    assert [type(p.neuron).__name__ for p in exact.readouts] == ["Readout"]
+    assert "leaks by a program" in " ".join(exact.notes)
+
+
+def test_a_decay_that_no_leaky_readout_has_is_refused() -> None:
+    for lost in (0, 4096):
+        with pytest.raises(neuro.NeuroError, match="voltage_decay"):
+            neuro.LeakyReadout(lost)
 
 
 def test_inputs_that_are_no_spikes_are_refused_where_messages_carry_none() -> None:
@@ -71,6 +102,7 @@ def test_a_leaky_readout_stays_within_its_stated_error(data) -> None:
     tau = data.draw(st.sampled_from([1.0, 2.5, 10.0, 97.0, 3000.0]))
     nodes = {"w": nir.Linear(weight), "li": nir.LI(np.full(last, tau), np.ones(last), np.zeros(last))}
     graph = _graph(nodes, [("input", "w"), ("w", "li"), ("li", "output")], size, last)
+    assume(np.abs(weight).max() / tau < 2 ** (bits - 1) - 1)  # beyond, the weights have too few bits
     network = imported(graph, reading("nir", None, dt=None, weight_bits=bits, input_scale=None, timesteps=None))
     x = (rng.random((2, 60, size)) < rng.random()).astype(np.int8)
     v = np.zeros((2, last))
@@ -81,7 +113,8 @@ def test_a_leaky_readout_stays_within_its_stated_error(data) -> None:
     assert np.abs(neuro.run(network, x).logits - v).max() <= 1.01 * bound + 1e-6 * np.abs(v).max()
     assert all((p.neuron.potential_bits or 24) <= 24 for p in network.populations)
     full = neuro.run(network, np.ones((1, 400, size), np.int8)).logits  # all inputs, the most that can add up
-    assert (np.abs(full / network["output"].neuron.scale) <= 2**23 - 1).all()
+    (readout,) = network.readouts
+    assert (np.abs(full / readout.neuron.scale) <= 131071 << 6).all()  # where a leaky neuron of Loihi would fire
 
 
 def _recurrent(kind: str) -> nir.NIRGraph:

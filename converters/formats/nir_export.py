@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import FormatError
 from neuro.network import Network, Population
-from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, Readout, Source
+from neuro.neurons import CubaLif, IntegrateAndFire, LeakyReadout, Neuron, Readout, Source
 from neuro.projections import Projection, SumPool2d
 from neuro.projections.forms import as_convolution
 from neuro.windows import Shape
@@ -286,11 +286,17 @@ def _cuba(nir: Any, n: CubaLif, shape: tuple[int, ...]) -> Any:
     )  # fmt: skip
 
 
+def _leaky(nir: Any, n: LeakyReadout, shape: tuple[int, ...]) -> Any:
+    tau = 4096 / n.voltage_decay
+    return nir.LI(tau=np.full(shape, tau), r=np.full(shape, 64 * tau), v_leak=np.zeros(shape))
+
+
 _NODES: dict[type[Neuron], Callable[..., Any]] = {  # of models that NIR has a word for
     Source: lambda nir, n, shape: nir.Input(np.array(shape)),
     IntegrateAndFire: _integrator,
     CubaLif: _cuba,
     Readout: lambda nir, n, shape: nir.I(np.ones(shape, np.float32)),
+    LeakyReadout: _leaky,
 }
 
 

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from converters import integers, linear
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
 from converters.formats.nir_neurons import (
+    AS_GOOD,
     POTENTIAL,
     Equations,
     Reading,
     bias_unit,
+    chip_readout,
     equations,
     integrator,
     integrator_bits,
@@ -33,7 +35,7 @@ from converters.opmath import apply
 from neuro.encoding import source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
-from neuro.neurons import IntegrateAndFire, Readout, Source
+from neuro.neurons import IntegrateAndFire, LeakyReadout, Readout, Source
 from neuro.projections import Dense, OneToOne, Projection
 
 Floats = NDArray[np.float64]
@@ -262,7 +264,8 @@ class _Importer:
             self.bias_wanted.append((name, whole))
 
     def _integrator(self, name: str, e: Equations, scale: float, start: int, operators: list[Operator], constant: Floats) -> None:
-        """A neuron that never fires: a readout, which leaks by way of a population that sends its changes."""
+        """A neuron that never fires: a readout, which leaks as the chip's neuron does, or, where a decay of 12 bits is much
+        coarser, by way of a population with a program of its own that sends its changes."""
         after = [type(self.nodes[b]).__name__ for b in self.nodes if name in self.before[b]]
         if e.keep_current is not None or set(after) != {"Output"}:
             raise ConversionError(self.where(name), "its potential is read by other nodes", "Let I and LI end in the output")
@@ -273,12 +276,17 @@ class _Importer:
         rounded = sum(_fan_in(op) * _off(_flat(op) * scale) for op in operators) + _off(constant * scale)
         most = scale * (sum(_reach(op) for op in operators) + float(np.abs(constant).max(initial=0))) + rounded
         bits = integrator_bits(e, most)
-        self.populations[name] = Population(name, shape, integrator(e, start, bits))
-        self._readout(name, Readout(1 / (2**bits * scale), start_step=start + 1))
-        off = integrator_error(e, bits, most, rounded) / scale
-        self.notes.append(
-            f"node {name!r}: its potential has 24 bits, and with inputs of 0 and 1 is within {off:.3g} of its equation's"
-        )
+        off, chip = integrator_error(e, bits, most, rounded), chip_readout(e, most, rounded)
+        if chip is not None and chip[1] <= AS_GOOD * off:
+            lost, off = chip
+            self.populations[name] = Population(name, shape, LeakyReadout(lost, 1 / (64 * scale), start_step=start))
+            how = f"leaks by {lost} of 4096 a step, as the chip's own neuron does"
+        else:
+            self.populations[name] = Population(name, shape, integrator(e, start, bits))
+            self._readout(name, Readout(1 / (2**bits * scale), start_step=start + 1))
+            how = "leaks by a program, which some chips do not have"
+        within = f"with inputs of 0 and 1 is within {off / scale:.3g} of its equation's"
+        self.notes.append(f"node {name!r}: its potential has 24 bits, {how}, and {within}")
 
     def _unit(self, source: str) -> float:
         population = self.populations.get(source)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.errors import ConversionError, UsageError
 from neuro.neurons import CubaLif, IntegrateAndFire, Neuron, UserNeuron
+from neuro.neurons.leaky_readout import LARGEST
 from neuro.numbers import real, whole
 
 Floats = NDArray[np.float64]
@@ -23,6 +24,7 @@ _HALF = 1 << (_KEEP_BITS - 1)
 _LARGEST = 2**21  # of a threshold in weight units, where the model has no smaller limit
 _LOIHI = 2**17 - 1
 _LONGEST = 4096  # steps that a leak is reckoned with
+AS_GOOD = 1.5  # times the error of a program: what the chip's own leaky neuron may have as a readout
 POTENTIAL = 2**23 - 1  # of a potential of 24 bits, the chip's
 
 
@@ -69,6 +71,7 @@ READINGS = {
     for r in (
         Reading("nir"),
         Reading("snntorch", 1e-4, subtract=True, late=True),
+        Reading("snntorch-zero", 1e-4),  # with reset_mechanism="zero", which writes the same file
         Reading("sinabs", 1.0, subtract=True, strict=False, exact=True),
         Reading("norse", 1e-6, input_gain=1.0),  # writes tau = dt / (1 / tau) with dt = 0.001: a thousandth of it
         Reading("spikingjelly", 1e-4, strict=False),
@@ -196,6 +199,19 @@ def integrator_bits(e: Equations, most_charge: float) -> int:
     bits leave room for, -1 where they do not hold even the units."""
     fits = [bits for bits in range(_FRACTION + 1) if leak_gain(e) * (most_charge * 2**bits + 1) <= POTENTIAL]
     return fits[-1] if fits else -1
+
+
+def chip_readout(e: Equations, most_charge: float, rounded: float) -> tuple[int, float] | None:
+    """The 12-bit decay of the chip's own leaky neuron for a leaky readout, and how far its potential can then be from its
+    equation's, in weight units (see `integrator_error`); None where 24 bits do not hold what charges can add up to."""
+    lost = min(4095, round(4096 * (1 - e.keep)))
+    if lost == 0:
+        return None
+    gain = max(4096 / lost, leak_gain(e))
+    if gain * most_charge > LARGEST / 2**_FRACTION:
+        return None
+    drift = abs(e.keep - (1 - lost / 4096)) * gain * most_charge
+    return lost, gain * (rounded + 2.0**-_FRACTION + drift)
 
 
 def integrator_error(e: Equations, bits: int, most_charge: float, rounded: float) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 512
 INPUT_LEVELS = 255  # of values that are not integers, when they enter a network as messages
 DEFAULT_CHIP = "loihi2"
-WRITERS = ("nir", "snntorch", "sinabs", "norse", "spikingjelly")
+WRITERS = ("nir", "snntorch", "snntorch-zero", "sinabs", "norse", "spikingjelly")
 _MODEL = "module:callable or file.py:callable (a torch.nn.Module), an .onnx, .nir or .net file, or a saved spiking network."
 MODEL = typer.Argument(metavar="MODEL", help=_MODEL, show_default=False)
 _DATA = "An .npz file: x (samples, ...) and, if known, y; or a folder of images or .wav files, one folder a class."
@@ -41,9 +41,13 @@ Samples = Annotated[Path, SAMPLES]
 Code = Annotated[str | None, CODE_OR_AUTO]
 Timesteps = Annotated[int | None, TIMESTEPS]
 Weights = Annotated[Path | None, typer.Option(metavar="FILE", help="The module's weights: safetensors, or a file of torch.save.")]
+_WRITTEN = (
+    "Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly; snntorch-zero where its neurons reset to zero, "
+    "which the file does not tell."
+)
 NirWriter = Annotated[
     str | None,
-    typer.Option("--nir-writer", metavar="NAME", help="Who wrote a .nir file: nir, snntorch, sinabs, norse or spikingjelly."),
+    typer.Option("--nir-writer", metavar="NAME", help=_WRITTEN),
 ]
 _BINNED = "Microseconds of a step, where --data names recordings of an event camera (a file, or a folder of them)."
 StepUs = Annotated[int | None, typer.Option("--step-us", metavar="N", min=1, help=_BINNED, show_default=False)]

@@ -83,7 +83,7 @@ def describe(row: Any, neuron: Neuron) -> None:
         _describe_value(row, neuron)
     if row["model"] == T.LEADER:
         _describe_maximum(row, neuron)
-    row["count_at"] = -1 if neuron.is_readout else 0
+    row["count_at"] = -1 if neuron.is_readout and has_kernel(neuron) else 0
     row["trace_at"] = -1
 
 

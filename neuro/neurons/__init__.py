@@ -13,6 +13,7 @@ from neuro.neurons.cuba_lif import CubaLif as CubaLif
 from neuro.neurons.delta import Delta as Delta
 from neuro.neurons.graded import Graded as Graded
 from neuro.neurons.integrate_and_fire import IntegrateAndFire as IntegrateAndFire
+from neuro.neurons.leaky_readout import LeakyReadout as LeakyReadout
 from neuro.neurons.max_pool import MaxPool as MaxPool
 from neuro.neurons.radix import RadixIntegrateAndFire as RadixIntegrateAndFire
 from neuro.neurons.readout import Readout as Readout
@@ -39,6 +40,7 @@ MODELS: dict[str, type[Neuron]] = {  # every model, by the name that it has in f
         SigmaDelta,
         UserNeuron,
         Readout,
+        LeakyReadout,
     )
 }
 
