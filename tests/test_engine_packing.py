@@ -9,6 +9,7 @@ import neuro
 from neuro.engine import pack
 from neuro.engine import tables as T
 from neuro.engine.layout import LONGEST_ROW, Layout
+from neuro.engine.listed import FAR
 from neuro.engine.pack import Bound, Packer, as_convolution, bounds, is_depthwise
 from neuro.engine.plan import make_plan
 from tests.runs import same
@@ -326,3 +327,13 @@ def test_rows_of_a_population(shape: tuple[int, ...], rows: int, width: int, cha
     assert np.array_equal(layout.to_memory(np.arange(layout.size)), positions)
     assert np.array_equal(layout.to_user(positions), np.arange(layout.size))
     assert np.array_equal(positions[layout.memory_index], np.arange(layout.size))
+
+
+@pytest.mark.parametrize("targets", [700, LONGEST_ROW + 5])
+def test_many_listed_synapses_are_asked_for_ahead_and_added_as_few_are(targets: int) -> None:
+    """More than fit the nearest caches, of messages one by one, a few and many at a step."""
+    rng, sources = np.random.default_rng(0), 2000
+    synapses = rng.integers(0, sources, 40_000), rng.integers(0, targets, 40_000), rng.integers(-9, 10, 40_000)
+    assert 2 * FAR < 40_000
+    inputs = (rng.random((2, 5, sources)) < np.array([0.003, 0.02, 0.05, 0.5, 1.0])[:, None]).astype(np.int8)
+    same(join(neuro.Sparse("in", "p", synapses), (sources,), (targets,)), inputs, 5, by=(1,))

@@ -13,9 +13,11 @@ from neuro.engine import fire
 from neuro.neurons.integers import decay, saturate, wrap24
 from tests.laws import law
 from tests.networks import neurons
+from tests.runs import RECORD, assert_same
 
 LAW = law(60)
-leaked = njit(lambda x, kept: fire.leaked(x, kept))  # fire's own has no wrapper for Python
+leaked = njit(lambda x, kept: fire.leaked(x, kept))  # fire's own have no wrappers for Python
+leaked_little = njit(lambda x, kept: fire.leaked_little(x, *fire.parts(kept)))
 SEEDS = st.integers(0, 10**6)
 
 
@@ -257,6 +259,34 @@ def test_decay_shrinks_toward_zero_alike_on_both_sides(seed: int, factor: int) -
 @given(st.integers(-(2**23), 2**23), st.integers(0, 4096))
 def test_leaks_in_32_bits_are_those_of_the_definition(x: int, kept: int) -> None:
     assert int(leaked(np.int32(x), np.int32(kept))) == int(decay(np.array(x, np.int64), 4096 - kept))
+
+
+@law(300)
+@given(st.integers(-(2**23), 2**23), st.integers(0, 255) | st.integers(4096 - 255, 4096))
+def test_leaks_by_one_product_are_those_of_the_definition(x: int, kept: int) -> None:
+    assert int(leaked_little(np.int32(x), np.int32(kept))) == int(decay(np.array(x, np.int64), 4096 - kept))
+
+
+DECAYS = st.integers(0, 260) | st.integers(3835, 4095) | st.integers(0, 4095)  # at the bounds of one product, and anywhere
+
+
+@law(60)
+@given(DECAYS, DECAYS, st.integers(0, 7), st.sampled_from([1, 2, 64]), st.sampled_from([None, 3]), SEEDS)
+def test_leaky_neurons_are_exact_in_32_bits_whatever_arrives(
+    current: int, voltage: int, exponent: int, refractory: int, reset: int | None, seed: int
+) -> None:
+    """Charges up to what an accumulator holds, which wrap the current and saturate the potential, against 64 bits."""
+    rng = np.random.default_rng(seed)
+    bias = rng.integers(-4096, 4097, 40)
+    neuron = neuro.CubaLif(current, voltage, 131_071, bias, exponent, 0, refractory, reset)
+    network = neuro.Network(
+        (neuro.Population("in", (40,), neuro.Source(levels=65_535)), neuro.Population("a", (40,), neuron)),
+        (neuro.OneToOne("in", "a", 32_000),),
+    )
+    sizes = 2.0 ** rng.uniform(0, 16, (1, 12, 40))
+    inputs = np.rint(np.minimum(sizes, 65_535) * rng.choice([-1, 0, 1], sizes.shape)).astype(np.int64)
+    expected = neuro.run(network, inputs, engine="reference", record=RECORD)
+    assert_same(neuro.run(network, inputs, record=RECORD), expected)
 
 
 @law(300)

@@ -17,8 +17,8 @@ from numba import types
 
 from neuro.compiled import addressed
 from neuro.engine import kernels as K
+from neuro.engine import listed, tiled
 from neuro.engine import tables as T
-from neuro.engine import tiled
 from neuro.engine.invoke import address_of
 from neuro.engine.tiled import NEVER, NO_TILES, OCTETS, WORDS
 
@@ -152,7 +152,7 @@ def deliver_sparse(p: Any, q: Any, source: Any, context: Any, top: int, first: i
         segment, base = top + row * source.segment_row, row * source.lanes
         low, high = begins[segment], ends[segment]
         if low < high:
-            synops += K.sparse(
+            synops += listed.sparse(
                 acc, arenas[2], arenas[4], arenas[5], q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled
             )
             if p.accumulator == FLUSHED:
@@ -171,7 +171,7 @@ def deliver_sparse_wide(
         segment, base = top + row * source.segment_row, row * source.lanes
         low, high = begins[segment], ends[segment]
         if low < high:
-            synops += K.sparse(
+            synops += listed.sparse(
                 acc, arenas[3], arenas[4], arenas[5], q, first, last, p.acc_row, base, lists, low, high, payloads, shift, scaled
             )
             if p.accumulator == FLUSHED:
@@ -190,7 +190,7 @@ def deliver_by_source(
         segment, base = top + row * source.segment_row, row * source.lanes
         low, high = begins[segment], ends[segment]
         if low < high:
-            synops += K.sparse_by_source(
+            synops += listed.sparse_by_source(
                 acc, arenas[3], arenas[4], arenas[1], arenas[5], q, first, last, p.acc_row, row, base, lists, low, high, payloads,
                 shift, scaled,
             )  # fmt: skip

@@ -22,7 +22,6 @@ from neuro.specification import IntArray
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
-HALF_24 = np.int64(1 << 23)
 THIRD, MOST = np.int64(0x55555555), 2**31 - 1
 PIECE = 256  # neurons of a pool that are taken at a time
 FEW = 6  # of 64 neurons that fired, above which they are listed octet by octet
@@ -252,39 +251,86 @@ def graded_plainly(p: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: A
 
 
 @inner
-def leaked(x: Any, kept: Any) -> Any:
-    """sign(x) * ((|x| * kept) >> 12) for |x| <= 2^23 and kept <= 2^12, in 32 bits: the upper and lower 12 bits apart."""
-    size = I32(max(x, I32(-x)))
-    left = I32(I32(I32(size >> 12) * kept) + I32(I32(I32(size & 0xFFF) * kept) >> 12))
-    return left if x >= 0 else I32(-left)
+def leaked(x: np.int32, kept: np.int32) -> np.int32:
+    """sign(x) * ((|x| * kept) >> 12) for |x| <= 2^23 and kept <= 2^12, in 32 bits: the upper and lower 12 bits apart, and what
+    rounds towards zero instead of down added where x is negative."""
+    up = I32(I32(x >> 31) & 0xFFF)
+    return I32(I32(I32(x >> 12) * kept) + I32(I32(I32(I32(x & 0xFFF) * kept) + up) >> 12))
+
+
+@inner
+def leaked_little(x: np.int32, whole: np.int32, kept: np.int32) -> np.int32:
+    """The same with one product, where `little` is kept or lost: x & whole, and the factor `kept`, as `parts` has them."""
+    up = I32(I32(x >> 31) & 0xFFF)
+    return I32(I32(x & whole) + I32(I32(I32(x * kept) + up) >> 12))
+
+
+@inner
+def parts(kept: int | np.int32) -> tuple[np.int32, np.int32]:
+    """A mask and a factor, as small as can be: x * kept is (x & mask) * 2^12 + x * factor."""
+    return (I32(-1), I32(kept - 4096)) if kept > 2048 else (I32(0), I32(kept))
+
+
+@inner
+def little(kept: int) -> bool:
+    """Whether the product of |x| <= 2^23 with the factor that is kept, or lost, fits 32 bits."""
+    return bool(-256 < parts(kept)[1] < 256)
 
 
 @inner
 def cuba(
-    p: Any, state: Any, v: Any, u: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
+    p: Any, state: IntArray, v: Any, u: Any, elapsed: int, acc: IntArray, a: Any, bias: IntArray, b: Any, n: Any,
+    fired: IntArray, f: Any,
 ) -> Any:  # fmt: skip
-    """In 32 bits: u wraps to 24, v is clipped to 24, a bias has at most 20 and a threshold 23."""
-    driven, restless = I32(0), I32(0)
-    cleared = p.reset_interval > 0 and elapsed % p.reset_interval == p.reset_offset
-    kept, rest, pause = I32(0 if cleared else 1), u + U(p.state_stride), I32(p.refractory - 1)
+    """The loop of what the neurons do: a test inside it would be one for every few neurons."""
+    rests = p.refractory > 1
+    any_decay = not (little(4096 - p.current_decay - 1) and little(4096 - p.voltage_decay))
+    if rests and any_decay:
+        return leaky(True, True, p, state, v, u, elapsed, acc, a, bias, b, n, fired, f)
+    if rests:
+        return leaky(True, False, p, state, v, u, elapsed, acc, a, bias, b, n, fired, f)
+    if any_decay:
+        return leaky(False, True, p, state, v, u, elapsed, acc, a, bias, b, n, fired, f)
+    return leaky(False, False, p, state, v, u, elapsed, acc, a, bias, b, n, fired, f)
+
+
+@inner
+def leaky(
+    rests: bool, any_decay: bool, p: Any, state: IntArray, v: Any, u: Any, elapsed: int, acc: IntArray, a: Any,
+    bias: IntArray, b: Any, n: Any, fired: IntArray, f: Any,
+) -> Any:  # fmt: skip
+    """In 32 bits: u wraps to 24, v is clipped to 24, a bias has at most 20 and a threshold 23. `rests`: whether it pauses;
+    `any_decay`: whether a decay keeps, and loses, more than `little`."""
+    undriven, still = I32(0), I32(0)
+    kept, rest, pause = I32(-1), u + U(p.state_stride), I32(p.refractory - 1)
+    if p.reset_interval > 0 and elapsed % p.reset_interval == p.reset_offset:
+        kept = I32(0)
+        for j in range(n):
+            state[u + j] = 0
+            if rests:
+                state[rest + j] = 0
     du, dv = I32(4096 - p.current_decay - 1), I32(4096 - p.voltage_decay)
-    threshold, limit, shift = I32(p.threshold << 6), I32(p.limit), p.shift
+    (whole_u, part_u), (whole_v, part_v) = parts(du), parts(dv)
+    threshold, limit, shift = I32(p.threshold << 6), I32(p.limit), p.shift & 7  # as the compiler sees, less than 32
     for j in range(n):
-        before, old = state[v + j], I32(state[u + j] * kept)
-        now = I32(((leaked(old, du) + (I64(acc[a + j]) << 6) + HALF_24) & 0xFFFFFF) - HALF_24)
+        before, old = state[v + j], state[u + j]
+        x = I32(before & kept)
+        left_u = leaked(old, du) if any_decay else leaked_little(old, whole_u, part_u)
+        left_v = leaked(x, dv) if any_decay else leaked_little(x, whole_v, part_v)
+        now = I32(I32((left_u + (I64(acc[a + j]) << 6)) << 8) >> 8)
         state[u + j] = now
         drive = I32(now + I32(bias[b + j] << shift))
-        x = min(max(I32(leaked(I32(before * kept), dv) + drive), I32(-limit)), limit)
-        if pause > 0:
-            resting = I32(state[rest + j] * kept)
+        x = min(max(I32(left_v + drive), I32(-limit)), limit)
+        if rests:
+            resting = state[rest + j]
             x = I32(0) if resting > 0 else x
             state[rest + j] = pause if x > threshold else max(I32(resting - 1), I32(0))
         fires = x > threshold
         fired[f + j] = fires
         state[v + j] = I32(0) if fires else x
-        driven = I32(driven + (drive != 0))
-        restless = I32(restless + ((drive | before) != 0))
-    return driven, restless
+        undriven = I32(undriven + (drive == 0))
+        still = I32(still + (I32(drive | before) == 0))
+    return I32(n - undriven), I32(n - still)
 
 
 @inner

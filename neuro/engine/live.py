@@ -129,7 +129,7 @@ def _kinds(wide: bool) -> tuple[Any, ...]:
 
 def reads_narrow(p: Any) -> bool:
     """Whether the kernel of a population's model reads 16-bit accumulators: only the commonest model, to compile less."""
-    return bool(p["accumulator"] == NARROW and p["model"] == IF and p["hold"] != HELD_LONG)
+    return bool(p["accumulator"] == NARROW and p["model"] in (IF, CUBA) and p["hold"] != HELD_LONG)
 
 
 def live_address(p: Any) -> Any:
