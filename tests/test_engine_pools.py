@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 import neuro
-from neuro.engine import fire
+from neuro.engine import fire, maxima
 from neuro.engine.models import describe
 from neuro.engine.tables import POPULATION, U
 from tests.runs import same
@@ -20,7 +20,7 @@ MOST = 2**31 - 1 - 2**24  # what a plan lets a charge be
 
 @njit
 def lead(p: Any, state: Any, acc: Any, n: int, fired: Any, sent: Any) -> Any:
-    return fire.leader(p[0], state, U(2), acc, U(1), U(n), fired, sent, U(0))
+    return maxima.leader(p[0], state, U(2), acc, U(1), U(n), fired, sent, U(0))
 
 
 @pytest.mark.compiled

@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from neuro.compiled import addressed
-from neuro.engine import fire
+from neuro.engine import fire, maxima
 from neuro.engine.invoke import address_of
 from neuro.engine.tables import (
     CHARGE,
@@ -93,9 +93,9 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
             elif model == CUBA:
                 counted = fire.cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
             elif model == TURNS:
-                counted = fire.turns(p, state, v, acc, a, n, fired, sent, f)
+                counted = maxima.turns(p, state, v, acc, a, n, fired, sent, f)
             elif model == LEADER:
-                counted = fire.leader(p, state, v, acc, a, n, fired, sent, f)
+                counted = maxima.leader(p, state, v, acc, a, n, fired, sent, f)
             else:
                 counted = fire.readout(p, elapsed, state, v, acc, a, n)
             totals[index, DRIVEN, slot] += counted[0]
