@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 import neuro
-from neuro.engine import fire, maxima
+from neuro.engine import fire, pools
 from neuro.engine.models import describe
 from neuro.engine.tables import POPULATION, U
 from tests.runs import same
@@ -19,26 +19,31 @@ MOST = 2**31 - 1 - 2**24  # what a plan lets a charge be
 
 
 @njit
-def lead(p: Any, state: Any, acc: Any, n: int, fired: Any, sent: Any) -> Any:
-    return maxima.leader(p[0], state, U(2), acc, U(1), U(n), fired, sent, U(0))
+def lead(digit: Any, p: Any, state: Any, acc: Any, n: int, fired: Any, sent: Any) -> Any:
+    return pools.leader(digit, p[0], state, U(2), acc, U(1), U(n), fired, sent, U(0))
 
 
 @pytest.mark.compiled
 @settings(deadline=None)
-@given(st.sampled_from(("counts", "signed", "digits")), st.integers(1, 9), st.sampled_from((3, 400)), st.integers(0, 2**32 - 1))
+@given(
+    st.sampled_from(("counts", "signed", "short", "digits")), st.integers(1, 10), st.sampled_from((3, 400)),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
 def test_charges_of_any_size_are_taken_apart(code: str, taps: int, n: int, seed: int) -> None:
-    pool = neuro.MaxPool(taps, "digits" if code == "digits" else "counts", code == "signed")
+    signed, most = code in ("signed", "short"), 2**15 - 1 if code == "short" else MOST
+    digit = pools.ternary_short if code == "short" else pools.ternary if signed else pools.binary
+    pool = neuro.MaxPool(taps, "digits" if code == "digits" else "counts", signed)
     rng, p = np.random.default_rng(seed), np.zeros(1, POPULATION)
     describe(p[0], pool)
     p["state_stride"], behind = n + 1, np.zeros(2 + taps * (n + 1), np.int32)
     state = pool.initial_state((n,))
     for step in range(4):
-        charge = rng.integers(-MOST, MOST + 1, n) // rng.choice((1, 2**16, 2**28))
-        charge = np.where(rng.random(n) < 0.1, rng.choice((-MOST, -1, 0, 1, MOST), n), charge)
+        charge = rng.integers(-most, most + 1, n) // rng.choice((1, 2**16, 2**28))
+        charge = np.where(rng.random(n) < 0.1, rng.choice((-most, -1, 0, 1, most), n), charge)
         acc = np.concatenate([[5], charge, [6]]).astype(np.int32)
         fired, sent = np.zeros(n + 1, np.uint8), np.zeros(n + 1, np.int32)
         before, (state, message, drive) = state, pool.advance(state, charge, step)
-        driven, restless = lead(p, behind, acc, n, fired, sent)
+        driven, restless = lead(digit, p, behind, acc, n, fired, sent)
         assert np.array_equal(sent[:n], message)
         assert np.array_equal(fired[:n], message != 0)
         assert driven == np.count_nonzero(drive)

@@ -54,14 +54,16 @@ def convolving(form: int, way: int) -> Callable[..., Any]:
                             tiled.multiply_words(acc, arenas[0], arenas[1], p, q, words, reach, reached)
                             synops += each * reached
                     elif form == PLAIN:
-                        synops += K.convolve(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
+                        synops += K.convolve(
+                            K.plain_column, acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
+                        )
                     elif form == SIGNS:
-                        synops += K.convolve_signed(
-                            acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
+                        synops += K.convolve(
+                            K.signed_column, acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
                         )
                     elif form == SCALED:
-                        synops += K.convolve_scaled(
-                            acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
+                        synops += K.convolve(
+                            K.scaled_column, acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
                         )
                     else:
                         synops += K.convolve_taps(

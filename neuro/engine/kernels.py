@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import inner
+from neuro.compiled import inlined, inner
 from neuro.engine.lanes import HALF, add1, add2, add4, add8, paired2, paired4, paired8, products1, products3, scaled1
 from neuro.engine.rows import add_rows, add_signed_rows
-from neuro.engine.tables import APART_COLUMN, COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
+from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 from neuro.specification import IntArray
 
 
@@ -63,55 +63,48 @@ def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_ro
 
 
 @inner
-def column_at(tables: Any, projection: Any, lists: Any, i: Any, n: Any) -> Any:
-    """The messages [i, j) of the column of message i: j, the lane where its runs land, where the run of lane 0 begins, lanes of a
-    run, and the synapses that these messages visit through one kernel row."""
-    channels = U(projection.channels)
-    x = (U(lists[i]) * ((U(1) << U(40)) // channels + U(1))) >> U(40)
-    base = x * channels
-    j = i + U(1)
-    while j < n and U(lists[j]) < base + channels:
-        j += U(1)
-    column = projection.columns_at + COLUMN * np.int64(x)
-    run, visited = U(tables[column + 2]), np.int64(tables[column + 3]) * np.int64(j - i)
-    begin = U(tables[column + 1]) - base * run  # may wrap around: what is added makes up for it
-    return j, U(tables[column]), begin, run, visited
-
-
-@inner
 def convolve(
-    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, reach: Any, reached: int
-) -> Any:
-    """Plain messages of one source row through shared kernels: the messages of one column add their rows together."""
-    synops = np.int64(0)
-    i, n = U(low), U(high)
-    while i < n:
-        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
-        synops += visited * reached
-        halves, row = run // U(HALF), U(projection.channels) * run
-        for r in range(reached):
-            add_rows(acc, lane + U(reach[r, 1]), weights, begin + U(reach[r, 0]) * row, halves, run, lists, i, j)
-        i = j
-    return synops
-
-
-@inner
-def convolve_signed(
-    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, reach: Any,
-    reached: int,
+    add_column: Any, acc: IntArray, weights: IntArray, tables: IntArray, projection: Any, lists: IntArray, low: int, high: int,
+    payloads: IntArray, shift: int, reach: IntArray, reached: int,
 ) -> Any:  # fmt: skip
-    """The same for messages of -1 and 1."""
-    synops = np.int64(0)
-    i, n = U(low), U(high)
+    """Messages of one source row through shared kernels: `add_column` adds the rows of those of one column together."""
+    synops, i, n, channels = np.int64(0), U(low), U(high), U(projection.channels)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
     while i < n:
-        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
-        synops += visited * reached
-        halves, row = run // U(HALF), U(projection.channels) * run
-        for r in range(reached):
-            at, base = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * row
-            add_signed_rows(acc, at, weights, base, halves, run, lists, i, j, payloads, U(shift))
+        x = (U(lists[i]) * reciprocal) >> U(40)
+        base, j = x * channels, i + U(1)
+        while j < n and U(lists[j]) < base + channels:
+            j += U(1)
+        column = U(projection.columns_at) + U(COLUMN) * x
+        run = U(tables[column + U(2)])
+        begin = U(tables[column + U(1)]) - base * run  # may wrap around: what is added makes up for it
+        synops += np.int64(tables[column + U(3)]) * np.int64(j - i) * reached
+        add_column(acc, U(tables[column]), weights, begin, run, projection, lists, i, j, payloads, U(shift), reach, reached)
         i = j
     return synops
+
+
+@inlined
+def plain_column(
+    acc: IntArray, lane: int, weights: IntArray, begin: int, run: int, projection: Any, lists: IntArray, i: int, j: int,
+    payloads: IntArray, shift: int, reach: IntArray, reached: int,
+) -> None:  # fmt: skip
+    """Add to acc[lane:], and the rows reached, runs of the weights that begin at lane 0's: messages [i, j) without payloads."""
+    halves, row = run // U(HALF), U(projection.channels) * run
+    for r in range(reached):
+        add_rows(acc, lane + U(reach[r, 1]), weights, begin + U(reach[r, 0]) * row, halves, run, lists, i, j)
+
+
+@inlined
+def signed_column(
+    acc: IntArray, lane: int, weights: IntArray, begin: int, run: int, projection: Any, lists: IntArray, i: int, j: int,
+    payloads: IntArray, shift: int, reach: IntArray, reached: int,
+) -> None:  # fmt: skip
+    """The same for messages of -1 and 1."""
+    halves, row = run // U(HALF), U(projection.channels) * run
+    for r in range(reached):
+        at, base = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * row
+        add_signed_rows(acc, at, weights, base, halves, run, lists, i, j, payloads, shift)
 
 
 @inner
@@ -166,53 +159,42 @@ def message_at(projection: Any, lists: Any, payloads: Any, shift: Any, i: Any, e
     return U(lists[at]), payload_of(projection, payloads, at + U(shift)) if i < end else np.int64(0)
 
 
-@inner
-def convolve_scaled(
-    acc: Any, weights: Any, tables: Any, projection: Any, lists: Any, low: Any, high: Any, payloads: Any, shift: Any, reach: Any,
-    reached: int,
-) -> Any:  # fmt: skip
-    """Messages with factors of 16 bits of one source row through shared kernels: those of one column add their rows together."""
-    synops = np.int64(0)
-    i, n = U(low), U(high)
-    while i < n:
-        j, lane, begin, run, visited = column_at(tables, projection, lists, i, n)
-        synops += visited * reached
-        halves, row = run // U(HALF), U(projection.channels) * run
-        while i < j:
-            c0, p0 = message_at(projection, lists, payloads, shift, i, j)
-            c1, p1 = message_at(projection, lists, payloads, shift, i + U(1), j)
-            o0, o1 = c0 * run, c1 * run
-            if j - i <= U(2):
-                for r in range(reached):
-                    o = begin + U(reach[r, 0]) * row
-                    paired2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, p0, p1)
-                i = j
-                continue
-            c2, p2 = message_at(projection, lists, payloads, shift, i + U(2), j)
-            c3, p3 = message_at(projection, lists, payloads, shift, i + U(3), j)
-            o2, o3 = c2 * run, c3 * run
-            if j - i <= U(4):
-                for r in range(reached):
-                    o = begin + U(reach[r, 0]) * row
-                    paired4(
-                        acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, p0, p1, p2, p3
-                    )  # fmt: skip
-                i = j
-                continue
-            c4, p4 = message_at(projection, lists, payloads, shift, i + U(4), j)
-            c5, p5 = message_at(projection, lists, payloads, shift, i + U(5), j)
-            c6, p6 = message_at(projection, lists, payloads, shift, i + U(6), j)
-            c7, p7 = message_at(projection, lists, payloads, shift, i + U(7), j)
-            o4, o5, o6, o7 = c4 * run, c5 * run, c6 * run, c7 * run
+@inlined
+def scaled_column(
+    acc: IntArray, lane: int, weights: IntArray, begin: int, run: int, projection: Any, lists: IntArray, i: int, j: int,
+    payloads: IntArray, shift: int, reach: IntArray, reached: int,
+) -> None:  # fmt: skip
+    """The same for messages with factors of 16 bits, eight at a time."""
+    halves, row = run // U(HALF), U(projection.channels) * run
+    while i < j:
+        c0, p0 = message_at(projection, lists, payloads, shift, i, j)
+        c1, p1 = message_at(projection, lists, payloads, shift, i + U(1), j)
+        o0, o1 = c0 * run, c1 * run
+        if j - i <= U(2):
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row
-                paired8(
-                    acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7,
-                    p0, p1, p2, p3, p4, p5, p6, p7,
-                )  # fmt: skip
-            i += U(8)
-        i = j  # the last eight may have gone beyond it
-    return synops
+                paired2(acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, p0, p1)
+            return
+        c2, p2 = message_at(projection, lists, payloads, shift, i + U(2), j)
+        c3, p3 = message_at(projection, lists, payloads, shift, i + U(3), j)
+        o2, o3 = c2 * run, c3 * run
+        if j - i <= U(4):
+            for r in range(reached):
+                o, at = begin + U(reach[r, 0]) * row, lane + U(reach[r, 1])
+                paired4(acc, at, weights, halves, o + o0, o + o1, o + o2, o + o3, p0, p1, p2, p3)
+            return
+        c4, p4 = message_at(projection, lists, payloads, shift, i + U(4), j)
+        c5, p5 = message_at(projection, lists, payloads, shift, i + U(5), j)
+        c6, p6 = message_at(projection, lists, payloads, shift, i + U(6), j)
+        c7, p7 = message_at(projection, lists, payloads, shift, i + U(7), j)
+        o4, o5, o6, o7 = c4 * run, c5 * run, c6 * run, c7 * run
+        for r in range(reached):
+            o = begin + U(reach[r, 0]) * row
+            paired8(
+                acc, lane + U(reach[r, 1]), weights, halves, o + o0, o + o1, o + o2, o + o3, o + o4, o + o5, o + o6, o + o7,
+                p0, p1, p2, p3, p4, p5, p6, p7,
+            )  # fmt: skip
+        i += U(8)
 
 
 @inner
@@ -253,18 +235,17 @@ def apart(
     payloads: IntArray, shift: int, reach: IntArray, reached: int,
 ) -> Any:  # fmt: skip
     """Messages of one source row, each to its own channel of the one target column that its column reaches, if any."""
-    synops, columns, scaled = np.int64(0), U(projection.columns_at), projection.scaled != 0
-    reciprocal = (U(1) << U(40)) // U(projection.channels) + U(1)
+    synops, scaled = np.int64(0), projection.scaled != 0
+    lanes, weights_at = U(projection.columns_at), U(projection.runs_at)
     for r in range(reached):
-        at = U(reach[r, 1]) + U(halo)
-        o = U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
+        at, o = U(reach[r, 1]) + U(halo), U(projection.weights_at) + U(reach[r, 0]) * U(projection.row_weights)
         for i in range(U(low), U(high)):
-            column = columns + U(APART_COLUMN) * ((U(lists[i]) * reciprocal) >> U(40))
-            lane = U(lists[i]) + U(np.int64(tables[column]))
-            there = np.int64(tables[column + U(1)])
-            weight = np.int64(weights[o + lane + U(tables[column + U(2)])]) * there
-            acc[at + lane] += weight * payload_of(projection, payloads, i + U(shift)) if scaled else weight
-            synops += there
+            lane = U(lists[i])
+            weight = np.int64(weights[o + U(tables[weights_at + lane])])
+            target = np.int64(tables[lanes + lane])
+            if target >= 0:
+                acc[at + U(target)] += weight * payload_of(projection, payloads, i + U(shift)) if scaled else weight
+                synops += 1
     return synops
 
 

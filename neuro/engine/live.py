@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from neuro.compiled import addressed
-from neuro.engine import fire, maxima
+from neuro.engine import fire, pools
 from neuro.engine.invoke import address_of
 from neuro.engine.tables import (
     CHARGE,
@@ -35,12 +35,13 @@ from neuro.engine.tables import (
 from neuro.engine.values import plain_value, value
 
 UPDATES, DRIVEN, RESTLESS = 2, 3, 4  # rows of the totals
+BINARY = 2  # the base of a maximum of plain spikes; of signed ones it is 3
 
 
 @lru_cache
 def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[..., Any]:  # noqa: C901  # only one branch is compiled
-    """The kernel for a model, `hold` being how integrate and fire holds a current, `plain` a value neuron without state and
-    `short` a neuron that computes in 32 bits.
+    """The kernel for a model, `hold` being how integrate and fire holds a current or to which base a maximum counts, `plain` a
+    value neuron without state and `short` a neuron that computes in 32 bits, or a maximum of charges of 16.
 
     live(p, its index, elapsed, slot, sample, first, last, context) -> 0
     """
@@ -93,9 +94,10 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
             elif model == CUBA:
                 counted = fire.cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
             elif model == TURNS:
-                counted = maxima.turns(p, state, v, acc, a, n, fired, sent, f)
+                counted = pools.turns(p, state, v, acc, a, n, fired, sent, f)
             elif model == LEADER:
-                counted = maxima.leader(p, state, v, acc, a, n, fired, sent, f)
+                digit = pools.binary if hold == BINARY else pools.ternary_short if short else pools.ternary
+                counted = pools.leader(digit, p, state, v, acc, a, n, fired, sent, f)
             else:
                 counted = fire.readout(p, elapsed, state, v, acc, a, n)
             totals[index, DRIVEN, slot] += counted[0]
@@ -138,5 +140,7 @@ def live_address(p: Any) -> Any:
     plain = model == VALUE and p["ports"] == 1 and (p["port0"], p["combine"], p["emit"]) == (FRESH, CHARGE, SEND_VALUE)
     held = int(p["hold"]) if model in (IF, SIGNED) else 0
     short = model in (IF, SIGNED, RADIX) and p["short"] and p["hold"] <= (HELD if held else 0)
-    kernel = live_kernel(model, held if model == IF or short else 0, bool(plain), bool(short))
+    if model == LEADER:
+        held, short = int(p["digits"]), p["digits"] != BINARY and p["accumulator"] == NARROW
+    kernel = live_kernel(model, held if model in (IF, LEADER) or short else 0, bool(plain), bool(short))
     return address_of(kernel, () if numba.config.DISABLE_JIT else _kinds(not reads_narrow(p)))

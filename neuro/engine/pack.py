@@ -291,7 +291,7 @@ class Packer:
         row["kind"], row["row_weights"], row["blocks"] = T.DEPTHWISE, kernel_columns * blocks * LANES, blocks
         row["weights_at"] = self._add("narrow", weights)
         if max(map(len, columns.targets)) == 1:
-            row["columns_at"] = self._add("tables", _columns_apart(columns, target, blocks * LANES))
+            row["columns_at"], row["runs_at"] = (self._add("tables", t) for t in _apart(columns, target, blocks * LANES))
             return
         row["runs"], row["runs_at"] = len(runs), self._add("tables", np.array(runs))
         x = np.arange(source.width)
@@ -367,15 +367,15 @@ class Packer:
         row["fan_at"] = self._add("tables", fan)
 
 
-def _columns_apart(columns: Columns, target: Layout, lanes: int) -> NDArray[np.int64]:
-    """For each source column: lanes to that of its target, whether there is one, how far from there its weight is."""
-    table = np.zeros((len(columns.targets), T.APART_COLUMN), np.int64)
+def _apart(columns: Columns, target: Layout, lanes: int) -> NDArray[np.int64]:
+    """For each source lane the lane of its one target, or -1; and the lane of its weight."""
+    found = np.zeros((2, len(columns.targets), target.channels), np.int64)
+    found[0] = -1
     for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):
         if targets and 0 <= targets[0] < target.width:
-            table[x] = (targets[0] - x) * target.channels, 1, taps[0] * lanes
-        else:
-            table[x] = -x * target.channels, 0, 0  # lanes of column 0, which are there
-    return table
+            found[0, x] = targets[0] * target.channels + np.arange(target.channels)
+            found[1, x] = found[0, x] + taps[0] * lanes
+    return found
 
 
 def _neighbours(conv: Conv2d) -> bool:

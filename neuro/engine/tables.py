@@ -76,7 +76,8 @@ PROJECTION = _record(
     "tile_above tiles_at starts_at",  # messages beyond which a row is multiplied; weights in tiles, what makes up for offsets
     "tile_blocks tile_runs tile_steps",  # blocks of target channels, runs of source columns, steps of a run
     "tile_channels tile_stride tile_dilation tile_before tile_row",  # places of a spread row: a pixel, from one to the next, ...
-    "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run
+    "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run; where no
+    # column is read twice there are none: for each source lane its target's, or -1, is at columns_at, its weight's at runs_at
     "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
     "pointers_at sources",  # sparse
     "rows_at reach_at",  # by source: target rows, from the place of the targets on; first and last target row of a source row
@@ -87,9 +88,6 @@ COLUMN = 4
 
 # Per source column of a depthwise convolution: how far its lanes move when spread, synapses per message.
 DEPTHWISE_COLUMN = 2
-
-# The same where no two target columns read it (`runs` is 0): lanes to its target's, whether there is one, how far its weight is.
-APART_COLUMN = 3
 
 # Per kernel column of a depthwise convolution: lane of the spread row, weight lane.
 RUN = 2
