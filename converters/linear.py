@@ -118,7 +118,7 @@ def _scaled(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ..
 def _windowed(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
     second = as_window(layer, operator.target)
     joined = _join(operator, second) if isinstance(operator, Window) else None
-    result: Operator = joined or _product(_unshared(operator), to_matrix(second))
+    result: Operator = joined or _product(_unshared(operator), _at_one_place(second) or to_matrix(second))
     if layer.op == "avg_pool" and layer.options["divisor"] is None and any(map(any, layer.options["padding"])):
         inside = to_matrix(second).weight.sum(axis=0)
         return times(result, 1.0, (1 / inside).reshape(layer.shape))
@@ -210,6 +210,13 @@ def to_matrix(operator: Operator) -> Matrix:
     size = (int(np.prod(two.source)), int(np.prod(two.target)))
     weight = sparse.csr_array((two.weight.ravel()[listed.weight - 1], (listed.pre, listed.post)), shape=size)
     return Matrix(operator.source, operator.target, weight)
+
+
+def _at_one_place(w: Window) -> Matrix | None:
+    """A window of one place over an image of one as a plain matrix; None of any other."""
+    if w.groups > 1 or int(np.prod(w.source[1:])) * int(np.prod(w.weight.shape[2:])) > 1 or int(np.prod(w.target[1:])) > 1:
+        return None
+    return Matrix(w.source, w.target, w.weight.reshape(w.weight.shape[:2]).T)
 
 
 def _as_2d(w: Window) -> Window:

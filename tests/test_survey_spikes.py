@@ -9,10 +9,11 @@ import pytest
 
 import neuro
 from converters.drawing import Drawing
+from converters.evaluation import outputs
 from converters.folding import fold
 from converters.inputs import input_source
 from converters.samples import Samples
-from converters.values import timing
+from converters.values import decompose, timing
 from converters.values.converting import value_network
 from converters.values.tail import split_tail
 from converters.values.walking import walk
@@ -109,6 +110,22 @@ def test_what_is_sized_by_one_of_its_parts_is_reached_as_a_whole(monkeypatch: py
             assert reach == pytest.approx([min(cores, fan) for fan in fans]), p.name
             parts += cores >= p.shape[0] > 1
     assert parts
+
+
+def test_sums_of_more_than_a_core_holds_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers of 16, 16, 16 and 16 values: two at a time read 32 of the 40 that a neuron may."""
+    graph, samples = drawn("gpt3-decode")
+    monkeypatch.setattr(decompose, "_MOST_READ", 40)
+    network, found = whole(graph, samples), works(graph, samples, CHIP)
+    assert [work.name for work in found] == [p.name for p in network.populations]
+    names = {p.name for p in network.populations}
+    assert {"add64.0", "add64.1", "add70.0", "add70.1"} <= names
+    run = neuro.run(network, {name: x[:1] for name, x in samples.items()})
+    assert (total(found, CHIP).counts["messages"], total(found, CHIP).counts["synops"]) == (run.messages, run.synops)
+    simple, _ = decompose.decompose(graph)
+    given, wanted = outputs(graph, samples), outputs(simple, samples)
+    for name, values in given.items():
+        np.testing.assert_allclose(wanted[name], values, atol=1e-4)
 
 
 def test_programs_are_counted_as_the_chip_counts_them() -> None:

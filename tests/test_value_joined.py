@@ -67,3 +67,30 @@ def test_joined_values_stand_where_the_join_puts_them(
     wanted = np.concatenate(around, axis + 1).reshape(rows, -1)
     np.testing.assert_array_equal(linear.dense(found), wanted)
     assert sparse.issparse(found.weight) == (wanted.shape[1] > 2 * weight.shape[1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    inputs=st.integers(1, 5),
+    out=st.integers(1, 5),
+    axes=st.integers(1, 2),
+    kernel=st.sampled_from([1, 3]),
+    size=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_a_convolution_behind_moved_values_is_the_same_matrix(
+    inputs: int, out: int, axes: int, kernel: int, size: int, seed: int
+) -> None:
+    """Of one place it is a plain matrix, whatever its padding; of more places a list."""
+    pad = kernel // 2
+    options = {"stride": (1,) * axes, "padding": ((pad, pad),) * axes, "dilation": (1,) * axes, "groups": 1}
+    source, weight = (inputs, *(size,) * axes), np.random.default_rng(seed).normal(size=(out, inputs, *(kernel,) * axes))
+    layer = Layer("conv", "conv", ("x",), (out, *(size,) * axes), {"weight": weight.astype(np.float32)}, options)
+    count = int(np.prod(source))
+    before = np.random.default_rng(seed).permutation(count)
+    moved = linear.Matrix((count,), source, sparse.eye_array(count, format="csr")[before])
+    found = linear.follow(moved, layer)
+    assert isinstance(found, linear.Matrix)
+    wanted = linear.to_matrix(linear.as_window(layer, source)).weight.toarray()[before]
+    np.testing.assert_array_equal(linear.dense(found), wanted)
+    assert sparse.issparse(found.weight) == (size > 1 or kernel > 1)

@@ -6,7 +6,7 @@ graph computes what the given one did, so the float network proves it. Knows ops
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -29,6 +29,7 @@ PART_BITS = 12  # of dot products that are added up
 OPERAND_BITS = 8
 _MOST_PRODUCTS = 48  # of one neuron, so that delays of synapses also cover that its operands are ready at different steps
 _MOST_SUMMED = 8192  # values that one neuron adds up, so that its synapses fit a core
+_MOST_READ = 12288  # values that one neuron reads with a weight each
 _SUM_BITS = 21  # that a sum over many values may take of a potential
 _MOST_TAPS = 8  # of a maximum that is taken one value a step
 _MOST_WEIGHED = 6  # of one that weighs each value by another power of two, so that one more fits 8 bits
@@ -52,7 +53,7 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
             masks.add(found[0].name)
             waiting[:0] = writer.finished()
             continue
-        if rule is not None and rule(writer, layer):
+        if (rule is not None and rule(writer, layer)) or _long_sum(writer, layer, before):
             waiting[:0] = writer.finished()
             continue
         layers.append(layer)
@@ -209,6 +210,25 @@ def _extreme(sign: float) -> Callable[[Writer, Layer], bool]:
         return True
 
     return rule
+
+
+def _long_sum(w: Writer, layer: Layer, before: Mapping[str, Layer]) -> bool:
+    """A sum of weighted layers that read more values than synapses of one neuron fit a core, as a sum of shorter ones."""
+    if layer.op != "add" or not all(name in before for name in layer.inputs):
+        return False
+    parts, read = list[list[str]](), 0
+    for name in layer.inputs:
+        source = before[name]
+        fan_in = source.arrays["weight"][0].size if source.op in ("linear", "conv") else 1
+        if not parts or read + fan_in > _MOST_READ:
+            parts.append([])
+            read = 0
+        parts[-1].append(name)
+        read += fan_in
+    if len(parts) < 2 or len(parts) == len(layer.inputs):
+        return False
+    w.add("add", [w.add("add", part, bits=STREAM_BITS) for part in parts])
+    return True
 
 
 def _where(w: Writer, layer: Layer) -> bool:

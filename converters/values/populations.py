@@ -290,18 +290,11 @@ def _before(plan: Plan, layer: Layer) -> str:
     return layer.inputs[0] if layer.op in ("relu", "function", "quantise") else layer.name
 
 
-def _readouts(plan: Plan) -> list[Cell]:
+def _readouts(plan: Plan) -> Iterator[Cell]:
     """What the host reads. Several outputs are named as in the graph; `decompose` leaves them an identity each."""
-    if len(plan.graph.outputs) > 1:
-        named = [plan.graph[name] for name in plan.graph.outputs]
-        return [Cell(one.name, "readout", one, (weighted_sum(plan.graph, one.name, plan.names),)) for one in named]
-    last = plan.graph.output
-    name = "output" if all(layer.name != "output" for layer in plan.graph.layers) else f"{last.name}.output"
-    return [
-        Cell(
-            last.name if last.name not in plan.names else name,
-            "readout",
-            last,
-            (weighted_sum(plan.graph, last.name, plan.names),),
-        )
-    ]
+    taken = {layer.name for layer in plan.graph.layers}
+    for name in plan.graph.outputs:
+        last, named = plan.graph[name], name
+        if len(plan.graph.outputs) == 1 and name in plan.names:
+            named = "output" if "output" not in taken else f"{name}.output"
+        yield Cell(named, "readout", last, (weighted_sum(plan.graph, name, plan.names),))
