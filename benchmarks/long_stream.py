@@ -3,7 +3,8 @@
 FOLDER has scv2_train.npz and scv2_test.npz of Speech Commands. Test clips in a seeded order, at seeded loudness, are one stream
 without an end for a saved network with frames (`benchmarks.streams` trains one). Two sessions take it: one of values, one of
 changes, whose ports add up changes from the first frame to the last. Any drift, in either, shows as a frame in which they differ.
-Shortly before the end a third session begins, of values, with nothing remembered: from some frame on it must say the same too.
+Shortly before the end a third session begins, of values, with nothing remembered: how far its answers are from the first one's is
+reported, as is the size of answers in each tenth of the stream. The states of such a network need not meet: integers round.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main() -> None:
     blocks = round(given.hours * 3600 * rate / BLOCK)
     begins = max(0, blocks - round(given.last * 60 * rate / BLOCK))
     clipped = differing = since = 0
+    apart, sizes = list[Any](), list[tuple[float, float]]()
     memory, started = [], time.process_time()
     for number, block in zip(range(blocks), features(audio, mean, spread), strict=False):
         if number == begins:
@@ -72,15 +74,19 @@ def main() -> None:
         runs = {name: session.step(block) for name, session in sessions.items()}
         clipped += sum(runs["graded"].clipped.values())
         differing += int((runs["graded"].frames != runs["delta"].frames).any(-1).sum())
-        if number > begins and (runs["graded"].frames != runs["fresh"].frames).any():
-            since = (number - begins + 1) * BLOCK
+        sizes.append((float(np.abs(runs["graded"].frames).mean()), float(runs["graded"].frames.std())))
+        if number > begins:
+            apart.append(np.abs(runs["graded"].frames - runs["fresh"].frames).max(-1).ravel())
+            if apart[-1].any():
+                since = (number - begins + 1) * BLOCK
         if number % max(1, blocks // 100) == 0:
             memory.append(resident_mb())
             if given.progress:
                 hours = (number + 1) * BLOCK / rate / 3600
                 given.progress.write_text(json.dumps({"hours": hours, "differing": differing, "memory, mb": memory}))
     memory.append(resident_mb())
-    warm = memory[len(memory) // 10 :]
+    warm, far = memory[len(memory) // 10 :], np.concatenate([*apart, np.zeros(0)])
+    mean_size = [round(float(np.mean([size for size, _ in part])), 4) for part in np.array_split(np.array(sizes), 10)]
     found = {
         "hours": given.hours,
         "frames": blocks * BLOCK,
@@ -88,6 +94,11 @@ def main() -> None:
         "frames in which values and changes differ": differing,
         "frames until a session begun late says the same": since,
         "of": (blocks - begins) * BLOCK,
+        "share of those in which it differs": round(float((far > 0).mean()), 4) if far.size else None,
+        "largest difference, in spreads of the answers": round(float(far.max() / np.mean([s for _, s in sizes])), 4)
+        if far.size
+        else None,
+        "mean size of answers, tenth by tenth": mean_size,
         "input values clipped": clipped,
         "memory after a tenth, mb": round(warm[0], 1),
         "memory at the end, mb": round(memory[-1], 1),

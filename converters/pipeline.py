@@ -273,7 +273,8 @@ def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Con
         zones = found.dead_zones
         notes[-1] = (
             f"delta: dead zones of {len(zones)} populations, up to {max(zones.values(), default=1)}; "
-            f"{100 * found.agreement:.1f} % of calibration frames are decided as without; {found.synops:,.0f} synops a frame, "
+            f"{100 * found.agreement:.1f} % of {found.frames:,} calibration frames are decided as without (were each drawn by "
+            f"itself, one could be 95 % sure of {100 * found.at_least:.1f} %); {found.synops:,.0f} synops a frame, "
             f"{found.lossless_synops:,.0f} with dead zones of 1, {found.value_synops:,.0f} graded"
         )
     changing = to_changes(made.network, zones)

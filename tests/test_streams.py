@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 import converters
 import neuro
 from converters.evaluation import logits
-from converters.values.changes import to_changes
+from converters.values.changes import Budget, to_changes
 from converters.values.refreshing import with_refresh
 from tests.streams import KINDS, Layers, drawn, network, stream
 
@@ -152,6 +153,15 @@ def test_a_goal_widens_dead_zones_and_saves_synops() -> None:
     assert (one.frames.argmax(2) == other.frames.argmax(2)).mean() >= 0.95
     assert np.array_equal(neuro.run(wide.network, x[:2], engine="reference").frames, other.frames[:2])
     assert "dead zones" in wide.notes[-1]
+    assert "of 320 calibration frames" in wide.notes[-1]
+
+
+@pytest.mark.parametrize(("same", "frames"), [(320, 320), (317, 320), (5, 8), (1, 40)])
+def test_a_budget_says_how_sure_it_is(same: int, frames: int) -> None:
+    """Were the share no larger than it says, so many alike or more would come by chance in one of twenty (by SciPy)."""
+    least = Budget({}, same / frames, 1.0, 1.0, 1.0, frames).at_least
+    assert binom.sf(same - 1, frames, least) == pytest.approx(0.05)
+    assert Budget({}, 0.0, 1.0, 1.0, 1.0, frames).at_least == 0
 
 
 def test_a_still_stream_costs_nothing_after_its_first_frames() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from converters.samples import Given
 from converters.values.cells import Cell, Pick
@@ -93,14 +94,22 @@ def _changing(p: Population, relay: bool, zones: Mapping[str, int]) -> Populatio
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Dead zones, the share of frames on which the network decides as without them, and synaptic operations of a frame: with
-    them, with dead zones of 1, and of values."""
+    """Dead zones, the share of so many frames on which the network decides as without them, and synaptic operations of a frame:
+    with them, with dead zones of 1, and of values."""
 
     dead_zones: dict[str, int]
     agreement: float
     synops: float
     lossless_synops: float
     value_synops: float
+    frames: int
+
+    @property
+    def at_least(self) -> float:
+        """The share of all frames like these, with 95 % confidence (Clopper and Pearson, one side), were each drawn by itself:
+        frames of one stream are alike, so that less is known than it says."""
+        same = round(self.agreement * self.frames)
+        return float(betaincinv(same, self.frames - same + 1, 0.05)) if same else 0.0
 
 
 Count = Callable[[Network, Any], tuple[NDArray[np.floating[Any]], int]]
@@ -141,7 +150,7 @@ def choose_dead_zones(network: Network, samples: Given, agreement: float, kept: 
         share, synops = tried(wider)
         if share >= agreement and synops < least:
             zones, best, least = wider, share, synops
-    return Budget(zones, best, *(n / frames for n in (least, lossless, value_synops)))
+    return Budget(zones, best, least / frames, lossless / frames, value_synops / frames, frames)
 
 
 def _reach(network: Network, name: str) -> int:
