@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import neuro
 from neuro.engine import pack
 from neuro.engine import tables as T
 from neuro.engine.layout import LONGEST_ROW, Layout
 from neuro.engine.listed import FAR
+from neuro.engine.listing import list_by_row
 from neuro.engine.pack import Bound, Packer, as_convolution, bounds, is_depthwise
 from neuro.engine.plan import make_plan
+from tests.laws import law
 from tests.runs import same
 
 BIG = 2**15 - 1
@@ -337,3 +341,19 @@ def test_many_listed_synapses_are_asked_for_ahead_and_added_as_few_are(targets: 
     assert 2 * FAR < 40_000
     inputs = (rng.random((2, 5, sources)) < np.array([0.003, 0.02, 0.05, 0.5, 1.0])[:, None]).astype(np.int8)
     same(join(neuro.Sparse("in", "p", synapses), (sources,), (targets,)), inputs, 5, by=(1,))
+
+
+@law(60)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 12), st.integers(1, 5), st.integers(0, 40), st.integers(0, 3))
+def test_lists_by_row_are_those_of_sorting(seed: int, sources: int, targets: int, rows: int, count: int, halo: int) -> None:
+    """In any order, with pairs that occur twice and rows that nothing reaches, against sorting by row, source and lane."""
+    rng, lanes = np.random.default_rng(seed), -(-targets // rows)
+    pre, post = (rng.integers(0, most, count).astype(np.int32) for most in (sources, targets))
+    weight = rng.integers(-99, 100, count)
+    target = Layout(-(-targets // lanes), 1, lanes, targets, False)
+    starts, places, weights = list_by_row(pre, post, weight, Layout.of((sources,)), target, halo, np.int16)
+    order = np.lexsort((post % lanes, pre, post // lanes))
+    keys = (post // lanes * sources + pre)[order]
+    assert starts.tolist() == np.searchsorted(keys, np.arange(target.rows * sources + 1)).tolist()
+    assert places.tolist() == (post % lanes + halo)[order].tolist()
+    assert weights.tolist() == weight[order].tolist()

@@ -18,6 +18,7 @@ from neuro.compiled import compiled
 from neuro.engine.layout import Layout
 from neuro.specification import IntArray
 
+Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 POINTERS_EACH = 2  # pointers by row that a synapse may cost
 
@@ -34,9 +35,9 @@ class BySource:
     reach: Int64s
 
 
-def in_memory(layout: Layout, neurons: Int64s) -> Int64s:
+def in_memory(layout: Layout, neurons: Int32s) -> Int32s:
     """Memory positions of neurons given in the user's order."""
-    return layout.memory_index[neurons] if layout.moves else neurons
+    return layout.memory_index.astype(np.int32)[neurons] if layout.moves else neurons
 
 
 def listed_by_row(synapses: int, sources: int, target_rows: int) -> bool:
@@ -45,7 +46,7 @@ def listed_by_row(synapses: int, sources: int, target_rows: int) -> bool:
 
 
 def list_by_row(
-    pre: Int64s, post: Int64s, weight: NDArray[Any], source: Layout, target: Layout, halo: int, kind: type[np.signedinteger[Any]]
+    pre: Int32s, post: Int32s, weight: NDArray[Any], source: Layout, target: Layout, halo: int, kind: type[np.signedinteger[Any]]
 ) -> tuple[Int64s, NDArray[np.uint32], NDArray[Any]]:
     """Pointers (target rows * sources + 1,), lanes and weights, ascending by target row, source neuron and lane."""
     pre, post, weight = _sorted(pre, post, weight, source.size, target.size)
@@ -55,7 +56,7 @@ def list_by_row(
     return starts, lanes, weights
 
 
-def list_by_source(pre: Int64s, post: Int64s, weight: NDArray[Any], source: Layout, target: Layout, halo: int) -> BySource:
+def list_by_source(pre: Int32s, post: Int32s, weight: NDArray[Any], source: Layout, target: Layout, halo: int) -> BySource:
     """The synapses ascending by source neuron and target neuron."""
     pre, post, weight = _sorted(pre, post, weight, source.size, target.size)
     rows = (post // target.lanes).astype(np.int32)
@@ -67,19 +68,19 @@ def list_by_source(pre: Int64s, post: Int64s, weight: NDArray[Any], source: Layo
     return BySource(starts, rows, (post % target.lanes + halo).astype(np.uint32), weight.astype(np.int32), reach)
 
 
-def fan_in(post: Int64s, weight: NDArray[Any], targets: int) -> tuple[Int64s, Int64s]:
+def fan_in(post: Int32s, weight: NDArray[Any], targets: int) -> tuple[Int64s, Int64s]:
     """Of each target neuron, the sum of its positive weights and of the magnitudes of its negative ones."""
     up, down = np.zeros(targets, np.int64), np.zeros(targets, np.int64)
     _fan_in(post, weight, up, down)
     return up, down
 
 
-def has_repeats(pre: Int64s, post: Int64s, targets: int, room: int) -> bool:
+def has_repeats(pre: Int32s, post: Int32s, targets: int, room: int) -> bool:
     """Whether two synapses lead from one neuron to one other; `room` pairs there are."""
     return bool(_has_repeats(pre, post, targets, np.zeros(room, np.bool_)))
 
 
-def _sorted(pre: Int64s, post: Int64s, weight: NDArray[Any], sources: int, targets: int) -> tuple[Int64s, Int64s, NDArray[Any]]:
+def _sorted(pre: Int32s, post: Int32s, weight: NDArray[Any], sources: int, targets: int) -> tuple[Int32s, Int32s, NDArray[Any]]:
     """The synapses by source and, of one source, by target; equal ones stay in their order."""
     if _is_sorted(pre, post):
         return pre, post, weight
@@ -115,16 +116,27 @@ def _by_row(
     pre: IntArray, post: IntArray, weight: IntArray, sources: int, row_lanes: int, halo: int, starts: IntArray,
     lanes: IntArray, weights: IntArray,
 ) -> None:  # fmt: skip
-    """Fill lists from synapses in the order of `_sorted`. While filling, starts[key] is the next place of its list."""
+    """Fill lists from synapses in the order of `_sorted`: targets of one source ascend, and so do their rows. While filling,
+    starts[key] is the next place of its list."""
+    y, begin, before = 0, 0, -1
     for i in range(len(pre)):
-        starts[post[i] // row_lanes * sources + pre[i] + 1] += 1
+        if pre[i] != before:
+            y, begin, before = 0, 0, pre[i]
+        while post[i] >= begin + row_lanes:
+            y, begin = y + 1, begin + row_lanes
+        starts[y * sources + before + 1] += 1
     for k in range(1, len(starts)):
         starts[k] += starts[k - 1]
+    before = -1
     for i in range(len(pre)):
-        key = post[i] // row_lanes * sources + pre[i]
+        if pre[i] != before:
+            y, begin, before = 0, 0, pre[i]
+        while post[i] >= begin + row_lanes:
+            y, begin = y + 1, begin + row_lanes
+        key = y * sources + before
         at = starts[key]
         starts[key] = at + 1
-        lanes[at] = post[i] % row_lanes + halo
+        lanes[at] = post[i] - begin + halo
         weights[at] = weight[i]
     for k in range(len(starts) - 1, 0, -1):
         starts[k] = starts[k - 1]

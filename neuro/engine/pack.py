@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from neuro.engine import tables as T
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
-from neuro.engine.listing import fan_in, has_repeats, in_memory, list_by_row, list_by_source, listed_by_row
+from neuro.engine.listing import Int32s, fan_in, has_repeats, in_memory, list_by_row, list_by_source, listed_by_row
 from neuro.engine.tiled import NEVER, describe_tiles, has_tiles, tiles_of, worth_tiles
 from neuro.network import Network
 from neuro.projections import Conv2d, Projection, forms
+from neuro.specification import IntArray
 
 INT16, INT32 = 2**15 - 1, 2**31 - 1
 DENSE_BELOW = 12
@@ -99,9 +100,18 @@ def _sums(projection: Projection, network: Network) -> WeightSums:
     if matrix is not None:
         step = _worst(*_signs(matrix, (0,)))
         return WeightSums(*step, *step, biggest, True)
-    synapses = projection.synapses(source.shape, target.shape)
-    step = _worst(*fan_in(synapses.post, synapses.weight, target.size))
+    _, post, weight = _listed(projection, network)
+    step = _worst(*fan_in(post, weight, target.size))
     return WeightSums(*step, *step, biggest, False)
+
+
+def _listed(projection: Projection, network: Network) -> tuple[Int32s, Int32s, IntArray]:
+    """Source neurons, target neurons and weights of a projection's synapses; where they are stored as such, there is no copy."""
+    if projection.storage == "sparse":
+        stored: Any = projection.expanded()
+        return stored.weights  # type: ignore[no-any-return]  # three arrays, once it is made
+    synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
+    return synapses.pre.astype(np.int32), synapses.post.astype(np.int32), synapses.weight
 
 
 def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) -> Bound:
@@ -312,8 +322,8 @@ class Packer:
         row["weights_at"] = self._add("narrow", padded)
 
     def _pack_listed(self, row: Any, projection: Projection, network: Network, source: Layout, target: Layout, halo: int) -> None:
-        synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
-        pre, post, weight = in_memory(source, synapses.pre), in_memory(target, synapses.post), synapses.weight
+        pre, post, weight = _listed(projection, network)
+        pre, post = in_memory(source, pre), in_memory(target, post)
         room = source.size * target.size
         small = magnitude(weight) <= INT16
         if small and len(pre) * DENSE_BELOW > room and room <= DENSE_LIMIT and not has_repeats(pre, post, target.size, room):
@@ -329,8 +339,8 @@ class Packer:
         self, row: Any, projection: Projection, network: Network, source: Layout, target: Layout, halo: int
     ) -> None:
         """Synapses that learn, those of one source neuron after the other, so that `engine.plastic` finds them."""
-        synapses = projection.synapses(network[projection.source].shape, network[projection.target].shape)
-        pre, post, weight = in_memory(source, synapses.pre), in_memory(target, synapses.post), synapses.weight
+        pre, post, weight = _listed(projection, network)
+        pre, post = in_memory(source, pre), in_memory(target, post)
         row["sources"] = source.size
         if target.rows > 1:
             self._pack_by_source(row, pre, post, weight, source, target, halo)

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuro.errors import NetworkError
 from neuro.projections.base import Projection, Synapses, check_exponent, settle_projection, settle_rule, settled_weights
-from neuro.specification import IntArray, frozen_array, integer_or_array
+from neuro.specification import INT32, IntArray, frozen_array, integer_or_array
 from neuro.windows import Shape
 
 COUNTED = 4  # neurons for each synapse that counting may take memory for
@@ -99,7 +99,8 @@ def _in_order(pre: IntArray, post: IntArray, weight: IntArray) -> tuple[IntArray
         return pre[order], post[order], weight[order]
     from scipy import sparse
 
-    by_target = sparse.coo_array((np.arange(len(pre)), (post, pre)), shape=(most, most))
+    kind = np.int32 if len(pre) <= INT32.max else np.int64
+    by_target = sparse.coo_array((np.arange(len(pre), dtype=kind), (post, pre)), shape=(most, most))
     by_target.has_canonical_format = True  # or synapses between the same neurons would be added up
     by_source = by_target.tocsr().tocsc()
     sources = np.repeat(np.arange(most, dtype=np.int32), np.diff(by_source.indptr))
