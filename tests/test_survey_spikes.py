@@ -207,6 +207,7 @@ def test_the_table_says_where_the_chip_loses() -> None:
     assert "latency: a100, tpu-v4" in cheap["where_the_chip_loses"]
     assert cheap["pipelined_mj"] == pytest.approx((0.5 + 0.5 * 1e9 / 1e12) * 1e-9)
     assert dear["name"].endswith("(one block x 96)")
+    assert dear["where_the_chip_loses"].startswith("not comparable")
     assert cheap["a100_batch_1_latency_ms"] > 0
 
 

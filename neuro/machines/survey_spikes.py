@@ -74,7 +74,9 @@ def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
             if speed == "pipelined_per_s" and per_s is not None and per_s > found[speed]:
                 less.setdefault("rate", []).append(name)
     lost = [f"{what}: {', '.join(names)}" for what, names in less.items()]
-    return {**found, "where_the_chip_loses": "; ".join(lost) or "nowhere, as far as is known"}
+    compared = any(found[f"{name}_batch_{ONE}_latency_ms"] is not None for name, _ in BESIDE)
+    none = "nowhere, as far as is known" if compared else "not comparable: one machine does not hold the network"
+    return {**found, "where_the_chip_loses": "; ".join(lost) or none}
 
 
 def _machine(workload: str, name: str, precision: str, batch: int) -> tuple[float | None, float | None, float | None]:
