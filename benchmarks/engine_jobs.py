@@ -139,7 +139,7 @@ def placing() -> Found:
     return {"cpu_s": time.process_time() - began}
 
 
-def vgg6() -> Any:
+def vgg6(maxima: bool) -> Any:
     """Six convolutions of 32, 32, 64, 64, 128 and 128 channels, pooled after each two, and a dense layer; random weights."""
     import torch
     from torch import nn
@@ -151,11 +151,11 @@ def vgg6() -> Any:
         for _ in range(2):
             parts += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU()]
             before = channels
-        parts.append(nn.AvgPool2d(2))
+        parts.append(nn.MaxPool2d(2) if maxima else nn.AvgPool2d(2))
     return nn.Sequential(*parts, nn.Flatten(), nn.Linear(128 * 16, 10)).eval()
 
 
-def code(name: str, images: int = 64, rounds: int = 5) -> Found:
+def code(name: str, maxima: bool, images: int = 64, rounds: int = 5) -> Found:
     """VGG-6 at 32 x 32 in a code, also in forward passes of the float network in torch, each timed right after a run."""
     import torch
 
@@ -163,7 +163,7 @@ def code(name: str, images: int = 64, rounds: int = 5) -> Found:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    model, x = vgg6(), np.random.default_rng(0).random((images, 3, 32, 32), np.float32)
+    model, x = vgg6(maxima), np.random.default_rng(0).random((images, 3, 32, 32), np.float32)
     network = converters.convert(model, x[:8], code=name, timesteps=CODES[name]).network
 
     def forward() -> None:
@@ -188,5 +188,6 @@ CASES: dict[str, Callable[[], Found]] = {
     "13 million listed synapses, made and packed": packing,
     "a packet": packet,
     "placing 462,056 neurons": placing,
-    **{f"run VGG-6, 64 images, {name}": (lambda name=name: code(name)) for name in CODES},
+    **{f"run VGG-6, 64 images, {name}": (lambda name=name: code(name, False)) for name in CODES},
+    **{f"run VGG-6 with maxima, 64 images, {name}": (lambda name=name: code(name, True)) for name in CODES},
 }
