@@ -1,23 +1,23 @@
 """How well words are learned on the chip from what another body says of them: a network that was trained on many words elsewhere.
 
-    python -m benchmarks.keywords_embedding EMBEDDING.onnx [--data ../shared/data/speech_commands] [--draws 4] [--unseen FILE]
-                                            [--cache FILE.npz] [--spikes CLIPS]
+    python -m benchmarks.keywords_embedding BODY [--front speech-embedding] [--unseen FILE] [--draws 4] [--work FOLDER]
+                                            [--data ../shared/data/speech_commands]
 
-EMBEDDING.onnx takes 76 frames of 32 log-mel values (0.76 s) and gives 96 numbers, as Google's speech embedding. It runs in float
-on the host (onnxruntime). The largest of each number over the windows of a recording, made as little correlated within a word as
-possible, goes to the chip as payloads above and below the usual value; the chip learns as it does behind the spotter's body. Half
-of what the nearest of the train part's other words has is taken from a score, as there of the nearest of the ten.
-The protocol is that of benchmarks/keywords_learning.py: twelve words, or with --unseen (the file which that made) every second
-one of the ten. --spikes: also converts the body and compares spikes with the float network, on windows of some recordings.
+BODY is an ONNX file, such as Google's speech embedding, or a body that `neuro keywords learn` or benchmarks/keywords_distil.py
+wrote; what that was read by is left out. It is converted to values on the chip (code graded); its numbers, added up over the
+windows of a recording, reach the synapses as payloads. The protocol is that of benchmarks/keywords_learning.py: twelve words, or
+with --unseen (the file which that made) every second one of the ten, of which nothing takes part in how the body is read.
+"chip" has the body and the lessons on the chip; "rule in float" is the mean of the chip's payloads; "all in float" are an ONNX
+file's own numbers (onnxruntime), read in the same way. The first draw of each word is also learned with the whole network on the
+emulated chip: the same weights, and what a lesson takes. Sums are kept in FOLDER; called again, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,79 +25,85 @@ import numpy as np
 
 import neuro
 from benchmarks.keywords_learning import LESSONS, UNSEEN, WORDS, cost_of, in_float, measure, relabelled, report, retrained
+from neuro.keywords.body import Body, inputs_of, sums_of
 from neuro.keywords.corpus import SILENCE, Corpus, read_arrays
+from neuro.keywords.embedding import CALIBRATION, SHRINK, UNIT, converted, front_of, read
+from neuro.keywords.features import to_float
+from neuro.keywords.head import MOST_PAYLOAD, WHOLE, on_body, timing_of_body
+from neuro.keywords.listening import Listener
 from neuro.keywords.making import float_logits
+from neuro.keywords.pooled import Pooled, score
 from neuro.keywords.spotter import Spotter, shipped
-from neuro.keywords.teaching import MOST_PAYLOAD, WHOLE, score
+from neuro.keywords.teaching import Taught
 from neuro.learning import prototype
 
 HERE = Path(__file__).parent.parent
-WINDOW, EVERY = 76, 8  # frames that the body sees, and from one window to the next
-FRAME, HOP, FFT, BANDS, LOW_HZ, HIGH_HZ = 400, 160, 512, 32, 60, 3_800
-QUIET = 4_000  # samples of faint noise before and after a recording
-UNIT, SHRINK = 25, 0.1  # payloads for one deviation within a word; what is added to the smallest deviations
+BATCH = 16
 
 
-def slaney(hz: Any) -> Any:
-    """Mel by Slaney: straight below 1,000 Hz, logarithmic above."""
-    hz = np.asarray(hz, np.float64)
-    return np.where(hz < 1_000, 3 * hz / 200, 15 + 27 * np.log(np.maximum(hz, 1) / 1_000) / np.log(6.4))
+def body_of(path: Path, front: str, train: Corpus, work: Path) -> Body:
+    """A body of which nothing has been read yet, from an ONNX file or as it is."""
+    kept = work / "body.safetensors"
+    if path.suffix != ".onnx" or kept.exists():
+        return Body.load(path if path.suffix != ".onnx" else kept)
+    import converters
+
+    graph = converters.read_onnx(path)
+    heard = front_of(graph, front)
+    drawn = np.random.default_rng(0).permutation(len(train))[:CALIBRATION]
+    network, numbers = converted(graph, inputs_of(heard, train.audio[drawn]))
+    none = np.zeros((2, 0), np.int64)
+    pooled = Pooled((numbers,), np.zeros((network[numbers].size, 1), np.int64), np.zeros(1, np.int64), 1, none.T, none)
+    body = Body(network, heard, pooled, {"from": path.name})
+    body.save(kept)
+    return body
 
 
-@cache
-def filters() -> Any:
-    """Triangles in Hz (bins, BANDS), each of area 1."""
-    mel = np.linspace(slaney(LOW_HZ), slaney(HIGH_HZ), BANDS + 2)
-    edges = np.where(mel < 15, mel * 200 / 3, 1_000 * np.exp((mel - 15) * np.log(6.4) / 27))
-    hz = np.linspace(0, 8_000, FFT // 2 + 1)[:, None]
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    return np.maximum(0, np.minimum((hz - left) / (centre - left), (right - hz) / (right - centre))) * 2 / (right - left)
+def summed(of: Callable[[Any], Any], corpora: dict[str, Corpus], work: Path, name: str) -> dict[str, Any]:
+    """What `of` says of the recordings of each part, in batches; kept in a folder."""
+    found = {}
+    for part, corpus in corpora.items():
+        rows = []
+        for at in range(0, len(corpus), 8 * BATCH):
+            file = work / f"{name}_{part}_{at}.npy"
+            if not file.exists():
+                clips = corpus.audio[at : at + 8 * BATCH]
+                made = [of(clips[i : i + BATCH]) for i in range(0, len(clips), BATCH)]
+                np.save(file, np.concatenate(made))
+            rows.append(np.load(file))
+        found[part] = np.concatenate(rows)
+        print(f"{name}: {len(found[part])} recordings of the {part} part", flush=True)
+    return found
 
 
-def windows(clip: Any, rng: np.random.Generator) -> Any:
-    """The body's inputs (windows, WINDOW, BANDS, 1) for samples (n,) int16."""
-    around = rng.normal(0, 2, (2, QUIET))
-    samples = np.concatenate([around[0], clip, around[1]])
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FFT)[::HOP]
-    hann = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME), (FFT - FRAME) // 2)
-    power = np.abs(np.fft.rfft(frames * hann)) ** 2 @ filters()
-    decibels = 10 * np.log10(np.maximum(power, 1e-10))
-    mels = np.maximum(decibels, decibels.max() - 80) / 10 + 2
-    starts = range(EVERY, len(mels) - WINDOW - EVERY + 1, EVERY)
-    return np.stack([mels[at : at + WINDOW] for at in starts])[..., None].astype(np.float32)
-
-
-def embedded(path: Path, corpora: dict[str, Corpus], kept: Path | None) -> dict[str, Any]:
-    """The largest of each of the body's numbers over the windows of each recording, (clips, 96) for each part."""
-    if kept and kept.exists():
-        with np.load(kept) as arrays:
-            return dict(arrays)
+def host_sums(path: Path, body: Body) -> Callable[[Any], Any]:
+    """The ONNX file's own numbers, added up over the windows of each recording."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    body = onnxruntime.InferenceSession(path, options)
-    name, rng, found = body.get_inputs()[0].name, np.random.default_rng(0), {}
-    for part, corpus in corpora.items():
-        rows = [body.run(None, {name: windows(clip, rng)})[0] for clip in corpus.audio]
-        found[part] = np.stack([row.reshape(len(row), -1).max(axis=0) for row in rows])
-        print(f"{part}: {len(rows)} recordings", flush=True)
-    if kept:
-        np.savez(kept, **found)
-    return found
+    session = onnxruntime.InferenceSession(path, options)
+    name = session.get_inputs()[0].name
+
+    def of(clips: Any) -> Any:
+        windows = inputs_of(body.front, clips)
+        told = session.run(None, {name: windows.reshape(-1, *windows.shape[2:])})[0]
+        return told.reshape(len(clips), windows.shape[1], -1).sum(axis=1)
+
+    return of
 
 
-def payloads_of(numbers: dict[str, Any], train: Corpus, hidden: tuple[str, ...]) -> dict[str, Any]:
-    """Payloads (clips, 192) of each part; a matrix whitens the numbers within the words of the train part that are not hidden."""
+def float_payloads(sums: dict[str, Any], train: Corpus, hidden: tuple[str, ...], windows: int) -> dict[str, Any]:
+    """Payloads read of numbers as `neuro.keywords.embedding.read` does, without rounding and without bounds."""
     words = np.array(train.words)
-    said = [(words == word) for word in sorted({*words} - {*hidden, SILENCE})]
-    heard = ~np.isin(words, hidden)
-    usual, spread = numbers["train"][heard].mean(axis=0), numbers["train"][heard].std(axis=0) + 1e-3
-    inside = np.concatenate([(numbers["train"][word] - numbers["train"][word].mean(axis=0)) / spread for word in said])
+    said = [words == word for word in sorted({*words} - {*hidden, SILENCE})]
+    means = {part: rows / windows for part, rows in sums.items()}
+    usual, spread = means["train"][~np.isin(words, hidden)].mean(axis=0), means["train"].std(axis=0) + 1e-3
+    inside = np.concatenate([(means["train"][of] - means["train"][of].mean(axis=0)) / spread for of in said])
     values, vectors = np.linalg.eigh(inside.T @ inside / len(inside))
-    matrix = vectors / np.sqrt(values + SHRINK * values.mean()) / spread[:, None]
-    above = {part: np.floor(UNIT * (rows - usual) @ matrix) for part, rows in numbers.items()}
-    return {part: np.clip(np.concatenate([rows, -rows], axis=1), 0, 255).astype(np.int64) for part, rows in above.items()}
+    matrix = UNIT * vectors / np.sqrt(values + SHRINK * values.mean()) / spread[:, None]
+    above = {part: (rows - usual) @ matrix for part, rows in means.items()}
+    return {part: np.maximum(np.concatenate([rows, -rows], axis=1), 0) for part, rows in above.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,107 +111,156 @@ class Part:
     """One part of the recordings, with what `measure` asks of it."""
 
     words: Any
+    people: Any
     payloads: Any
     right: Any
     known: Any
 
 
-def taught(lessons: Any, known: Any, chip: neuro.Chip) -> tuple[Any, Any]:
-    """Weights (payloads, 1) after one lesson for each row of payloads (lessons, payloads), and what the chip did."""
+def taught(lessons: Any, body: Body, chip: neuro.Chip) -> Any:
+    """Weights (payloads, 1) after one lesson for each row of payloads (lessons, payloads), by the head alone.
+
+    A lesson has the epochs that it has with the whole network, because the numbers drawn for rounding go by epochs.
+    """
+    timing = timing_of_body(body)
+    steps = on_body(body, ("new",)).steps(timing.window)
     size, words = lessons.shape[1], neuro.Graded(1, MOST_PAYLOAD)
-    rule = replace(prototype("teacher", -1, sign="excitatory"), epoch=2)
+    rule = replace(prototype("teacher", -1, sign="excitatory"), epoch=timing.epoch)
     network = neuro.Network(
         (
             neuro.Population("pool", (size,), neuro.Source(levels=255)),
             neuro.Population("teacher", (1,), neuro.Source(levels=127)),
             neuro.Population("words", (1,), words),
-            neuro.Population("known", (known.shape[1],), words),
-            neuro.Population("sum", (1,), words),
         ),
-        (
-            neuro.Dense("pool", "words", np.zeros((size, 1), np.int32), rule=rule),
-            neuro.Dense("pool", "known", known.astype(np.int32)),
-            neuro.Dense("pool", "sum", np.ones((size, 1), np.int32)),
-        ),
+        (neuro.Dense("pool", "words", np.zeros((size, 1), np.int32), rule=rule),),
     )
     rates = np.maximum(1, np.rint(WHOLE / np.arange(1, len(lessons) + 1)))[:, None, None]
     sent = {"pool": lessons[:, None], "teacher": rates}
-    inputs = {name: np.concatenate([given, 0 * given], axis=1).astype(np.int32) for name, given in sent.items()}
-    chip_run = neuro.emulate(neuro.place(network, chip), inputs, timesteps=2)
-    learned = next(p for p in chip_run.run.learned.projections if p.rule is not None)
-    return np.asarray(learned.weights, np.int64), chip_run
+    inputs = {name: np.zeros((len(lessons), steps, given.shape[2]), np.int32) for name, given in sent.items()}
+    for name, given in sent.items():
+        inputs[name][:, timing.scored - 1] = given[:, 0]
+    chip_run = neuro.emulate(neuro.place(network, chip), inputs, timesteps=steps)
+    return np.asarray(chip_run.run.learned.projections[0].weights, np.int64)
 
 
-def compare(payloads: dict[str, Any], corpora: dict[str, Corpus], spotter: Spotter, words: tuple[str, ...], draws: int) -> Any:
-    """Each word learned in each way from some draws of lessons: a row for each."""
+def compare(
+    body: Body,
+    payloads: dict[str, Any],
+    real: dict[str, Any] | None,
+    parts: dict[str, Part],
+    train: Corpus,
+    words: tuple[str, ...],
+    draws: int,
+) -> Any:
+    """Each word learned in each way from some draws of lessons: a row for each. Payloads of the chip and, where there is an ONNX
+    file, of its float network; `parts` have the chip's."""
     chip, rng, found = neuro.load_chip("loihi2"), np.random.default_rng(0), []
-    right = float_logits(spotter, corpora["test"].audio).argmax(axis=1) == corpora["test"].labels
-    parts = {
-        part: Part(np.array(corpus.words), payloads[part], right, corpus.labels < len(spotter.keywords))
-        for part, corpus in corpora.items()
-    }
-    train, hidden = parts["train"], words if words is UNSEEN else ()
-    heard = [word for word in sorted({*train.words} - {SILENCE, *hidden})]
+    said, hidden = np.array(train.words), words if words is UNSEEN else ()
     for word in words:
-        means = [train.payloads[train.words == other].mean(axis=0) / 2 for other in heard if other != word]
-        known = np.rint(np.stack(means, axis=1)).astype(np.int64)
-        others = train.payloads[(train.words != word) & ~np.isin(train.words, hidden)]
+        known = body.pooled.without((word,)).known
+        others = payloads["train"][(said != word) & ~np.isin(said, hidden)]
+        if real:
+            heard = [other for other in body.pooled.words if other != word]
+            real_known = np.stack([real["train"][said == other].mean(axis=0) / 2 for other in heard], axis=1)
         for draw, count in itertools.product(range(draws), LESSONS):
-            lessons = train.payloads[rng.permutation(np.flatnonzero(train.words == word))[:count]]
-            weights, chip_run = taught(lessons, known, chip)
-            ways = {"chip": lambda rows, w=weights, k=known: score(rows, w, k)[:, 0], "float": in_float(lessons, known)}
+            chosen = rng.permutation(np.flatnonzero(said == word))[:count]
+            lessons = payloads["train"][chosen]
+            weights, costs = taught(lessons, body, chip), {}
+            if count == LESSONS[1] and draw == 0:
+                costs = whole(body, word, train.audio[chosen], weights, chip)
+            ways = {
+                "on the chip": (payloads, lambda rows, w=weights, k=known: score(rows, w, k)[:, 0]),
+                "rule in float": (payloads, in_float(lessons, known)),
+            }
+            if real:
+                ways["all in float"] = (real, in_float(real["train"][chosen], real_known))
             if count == LESSONS[1] and draw < 2:
-                ways["retrained"] = retrained(lessons, others)
-            costs = cost_of(chip_run, len(lessons))
-            for way, score_of in ways.items():
-                row = {"word": word, "draw": draw, "asked": count, "way": way} | measure(
-                    score_of, word, parts["val"], parts["test"]
-                )
-                found.append(row | (costs if way == "chip" else {}))
+                ways["retrained"] = (payloads, retrained(lessons, others))
+            for way, (rows, score_of) in ways.items():
+                val, test = (replace(parts[part], payloads=rows[part]) for part in ("val", "test"))
+                row = {"word": word, "draw": draw, "asked": count, "way": "chip" if way == "on the chip" else way}
+                found.append(row | measure(score_of, word, val, test) | (costs if way == "on the chip" else {}))
+        print(word, flush=True)
     return found
 
 
-def as_spikes(path: Path, corpora: dict[str, Corpus], clips: int) -> None:
-    """The body converted with windows of the train part, against its float network on windows of the test part."""
-    import converters
-    from converters.evaluation import logits
-
-    rng = np.random.default_rng(0)
-    drawn = {
-        part: np.concatenate([windows(clip, rng)[rng.integers(7)][None] for clip in rng.permutation(corpora[part].audio)[:count]])
-        for part, count in (("train", 48), ("test", clips))
-    }
-    graph = converters.read_onnx(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = converters.convert(graph, drawn["train"], code="graded", timesteps=16)
-    run, expected = neuro.run(made.network, drawn["test"]), logits(graph, drawn["test"])
-    alike = np.corrcoef(run.logits.reshape(clips, -1).ravel(), expected.reshape(clips, -1).ravel())[0, 1]
-    print(f"body as spikes: correlation {alike:.4f} with the float network on {clips} windows")
-    cores = neuro.place(made.network, neuro.load_chip("loihi2")).cores_used
-    print(
-        f"a window: {run.synops / clips:,.0f} synaptic operations, {run.messages / clips:,.0f} messages; {cores} cores of loihi2"
-    )
+def whole(body: Body, word: str, audio: Any, weights: Any, chip: neuro.Chip) -> dict[str, float]:
+    """The same lessons with the whole network on the emulated chip: what they take. They leave the same weights."""
+    new = replace(body, pooled=body.pooled.without((word,)))
+    given, chip_run = Taught.of(shipped(), ("new",), new).teach("new", to_float(audio), chip, new)
+    if not np.array_equal(given.weights, weights):
+        raise SystemExit(f"{word}: the whole network learns other weights than its head alone")
+    return cost_of(chip_run, len(audio))
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("embedding", type=Path)
+    options.add_argument("body", type=Path)
+    options.add_argument("--front", default="speech-embedding")
     options.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data" / "speech_commands")
     options.add_argument("--draws", type=int, default=4)
     options.add_argument("--unseen", type=Path, metavar="FILE")
-    options.add_argument("--cache", type=Path, metavar="FILE.npz")
-    options.add_argument("--spikes", type=int, metavar="CLIPS", default=0)
+    options.add_argument("--stream", type=float, metavar="MINUTES", default=0, help="also listens to a stream of so long")
+    options.add_argument("--train", type=int, metavar="N", default=1_000, help="recordings of the train part that take part")
+    options.add_argument("--work", type=Path, metavar="FOLDER", default=Path("embedding_sums"))
     given = options.parse_args()
-    corpora = {part: read_arrays(given.data / f"scv2_{part}.npz") for part in ("train", "val", "test")}
-    numbers = embedded(given.embedding, corpora, given.cache)
-    spotter, words = (Spotter.load(given.unseen), UNSEEN) if given.unseen else (shipped(), WORDS)
-    payloads = payloads_of(numbers, corpora["train"], UNSEEN if given.unseen else ())
+    given.work.mkdir(parents=True, exist_ok=True)
+    corpora = read_parts(given.data, given.train)
+    spotter, words, hidden = (Spotter.load(given.unseen), UNSEEN, UNSEEN) if given.unseen else (shipped(), WORDS, ())
+    train = corpora["train"].take(~np.isin(np.array(corpora["train"].words), hidden))
+    body = body_of(given.body, given.front, train, given.work)
+    sums = summed(lambda clips: sums_of(body.network, body.numbers, body.inputs(clips)), corpora, given.work, "chip")
+    seen = sums["train"][~np.isin(np.array(corpora["train"].words), hidden)]
+    body = replace(body, pooled=read(body.numbers, seen, train.words, body.windows))
+    payloads = {part: body.pooled.payloads(rows) for part, rows in sums.items()}
+    real = None
+    if given.body.suffix == ".onnx":
+        told = summed(host_sums(given.body, body), corpora, given.work, "host")
+        real = float_payloads(told, corpora["train"], hidden, body.windows)
     corpora = {part: relabelled(corpus, spotter.classes) for part, corpus in corpora.items()}
-    report(compare(payloads, corpora, spotter, words, given.draws), words)
-    print("the body and the largest of its numbers are not in a lesson's energy: they are the host's")
-    if given.spikes:
-        as_spikes(given.embedding, corpora, given.spikes)
+    people = np.unique(np.array(corpora["val"].speakers), return_inverse=True)[1]
+    body = replace(body, pooled=replace(body.pooled, others=payloads["val"], people=people, said=corpora["val"].words))
+    if given.stream:
+        in_stream(body, spotter, corpora, words, given.stream)
+    report(compare(body, payloads, real, parts_of(corpora, spotter), corpora["train"], words, given.draws), words)
+
+
+def in_stream(body: Body, spotter: Spotter, corpora: dict[str, Corpus], words: tuple[str, ...], minutes: float) -> None:
+    """All words taught, five lessons each, and heard in the test part's recordings, one after the other without a pause."""
+    chip, rng, taught = neuro.load_chip("loihi2"), np.random.default_rng(0), Taught.of(spotter, words, body)
+    for word in words:
+        chosen = rng.permutation(np.flatnonzero(np.array(corpora["train"].words) == word))[: LESSONS[1]]
+        taught, _ = taught.teach(word, to_float(corpora["train"].audio[chosen]), chip, body)
+    test, rate = corpora["test"], spotter.features.rate
+    order = rng.permutation(len(test))[: round(60 * minutes)]
+    listener, found = Listener(spotter, chip, taught=taught), []
+    for at in range(0, len(order), 10):
+        found += listener.hear(to_float(test.audio[order[at : at + 10]].ravel())).detections
+    found += listener.finish().detections
+    new = [(f.word, test.words[order[min(len(order) - 1, int(f.at_s))]]) for f in found if f.word in words]
+    right, said = sum(heard == was for heard, was in new), sum(test.words[i] in words for i in order)
+    hours = len(order) * test.audio.shape[1] / rate / 3_600
+    print(
+        f"in a stream of {60 * hours:.0f} minutes: {right} of {said} taught words heard, {len(new) - right} false alarms, ",
+        end="",
+    )
+    print(f"{(len(new) - right) / hours / len(words):.0f} an hour for each word; {listener.cores_used} cores")
+
+
+def read_parts(data: Path, train: int) -> dict[str, Corpus]:
+    """The parts of the recordings; of the train part so many of them."""
+    corpora = {part: read_arrays(data / f"scv2_{part}.npz") for part in ("val", "test", "train")}
+    drawn = np.sort(np.random.default_rng(0).permutation(len(corpora["train"]))[:train])
+    return corpora | {"train": corpora["train"].take(drawn)}
+
+
+def parts_of(corpora: dict[str, Corpus], spotter: Spotter) -> dict[str, Part]:
+    right = float_logits(spotter, corpora["test"].audio).argmax(axis=1) == corpora["test"].labels
+    own = len(spotter.keywords)
+    return {
+        part: Part(np.array(c.words), np.unique(np.array(c.speakers), return_inverse=True)[1], None, right, c.labels < own)
+        for part, c in corpora.items()
+    }
 
 
 if __name__ == "__main__":

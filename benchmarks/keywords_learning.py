@@ -25,11 +25,14 @@ from typing import Any
 import numpy as np
 
 import neuro
-from neuro.keywords import making, teaching
+from neuro.keywords import making
 from neuro.keywords.corpus import UNKNOWN, Corpus, read_arrays
+from neuro.keywords.embedding import UNIT, whitening
 from neuro.keywords.features import to_float
+from neuro.keywords.head import WORDS as NEW
+from neuro.keywords.pooled import SHIPPED, Pooled, score, shipped_pooled, threshold
 from neuro.keywords.spotter import Spotter, shipped
-from neuro.keywords.teaching import Pooled, Taught, score, shipped_pooled
+from neuro.keywords.teaching import Taught
 from neuro.keywords.training import TrainingSettings
 
 HERE = Path(__file__).parent.parent
@@ -39,7 +42,7 @@ UNSEEN = ("go", "no", "on", "stop", "yes")
 CLIPS = 80_000  # shown to a body that has never heard them
 OTHERS = 400  # recordings that choose a threshold
 # How a body is read; chosen on the val part, with the body that has never heard the words.
-LAYERS, OUTPUTS, UNIT = slice(2, None, 2), 144, 25
+LAYERS = slice(2, None, 2)
 BATCH = 128
 
 
@@ -77,13 +80,7 @@ def pooled_of(spotter: Spotter, train: Corpus, val: Corpus) -> Pooled:
 
     keywords = [np.array(train.words) == word for word in spotter.keywords]
     sums = in_batches(train, summed)
-    spread = (sums / frames).std(axis=0) + 1e-3
-    inside = np.concatenate([(sums[said] - sums[said].mean(axis=0)) / frames / spread for said in keywords])
-    values, vectors = np.linalg.eigh(inside.T @ inside / len(inside))
-    kept = slice(len(values) - min(len(values), OUTPUTS), None)
-    whitening = vectors[:, kept] / np.sqrt(values[kept] + 0.1 * values.mean()) / (frames * spread)[:, None]
-    scale = 127 / np.abs(whitening).max()
-    matrix = np.rint(whitening * scale).astype(np.int64)
+    matrix, scale = whitening(sums, keywords, frames)
     means = np.rint(sums.mean(axis=0) @ matrix).astype(np.int64)
     none = np.zeros((2 * matrix.shape[1], 1), np.int64)
     pooled = Pooled(tuple(layers), matrix, means, max(1, round(scale / UNIT)), none.T, none)
@@ -95,17 +92,12 @@ def pooled_of(spotter: Spotter, train: Corpus, val: Corpus) -> Pooled:
     return replace(pooled, others=others[chosen], known=np.rint(known).astype(np.int64))
 
 
-def narrow(pooled: Pooled) -> Pooled:
-    """The same in as few bytes as it takes."""
-    kinds = {"matrix": np.int8, "means": np.int32, "others": np.uint8, "known": np.uint8}
-    return replace(pooled, **{name: getattr(pooled, name).astype(kind) for name, kind in kinds.items()})
-
-
 class Part:
     """One part of the recordings: words said, payloads at the synapses; of the test part what the spotter hears by itself."""
 
     def __init__(self, corpus: Corpus, empty: Taught, test: bool) -> None:
         self.corpus, self.words = corpus, np.array(corpus.words)
+        self.people = None  # as the shipped spotter's thresholds, which count recordings
         self.payloads = in_batches(corpus, empty.payloads)
         heard = in_batches(corpus, lambda clips: empty.spotter.run(clips).predictions) if test else np.zeros(len(corpus))
         self.right = heard == corpus.labels
@@ -122,9 +114,10 @@ def cost_of(chip_run: Any, lessons: int) -> dict[str, float]:
     }
 
 
-def measure(score_of: Callable[[Any], Any], word: str, val: Part, test: Part) -> dict[str, float]:
+def measure(score_of: Callable[[Any], Any], word: str, val: Any, test: Any) -> dict[str, float]:
     """Of the test part: the word heard, false alarms, and what known words lose."""
-    limit = teaching.threshold(score_of(val.payloads)[val.words != word])
+    others = val.words != word
+    limit = threshold(score_of(val.payloads)[others], None if val.people is None else val.people[others])
     fired = score_of(test.payloads) > limit
     said, known = test.words == word, test.known
     return {
@@ -174,7 +167,7 @@ def main() -> None:
     given = options.parse_args()
     corpora = {part: read_arrays(given.data / f"scv2_{part}.npz") for part in ("train", "val", "test")}
     if given.pooled:
-        narrow(pooled_of(shipped(), corpora["train"], corpora["val"])).save(HERE / "neuro" / "keywords" / teaching.SHIPPED)
+        pooled_of(shipped(), corpora["train"], corpora["val"]).save(HERE / "neuro" / "keywords" / SHIPPED)
         return
     spotter, pooled, words = shipped(), None if given.unseen else shipped_pooled(), WORDS
     if given.unseen:
@@ -222,7 +215,7 @@ def compare(
 
 def alone(payloads: Any, network: neuro.Network) -> Any:
     """Scores by what was learned alone, whatever the words are that the spotter knows."""
-    weights = np.asarray(network.into(teaching.WORDS)[0].stored_weights, np.int64)
+    weights = np.asarray(network.into(NEW)[0].stored_weights, np.int64)
     return score(payloads, weights, np.zeros((len(weights), 0), np.int64))[:, 0]
 
 
@@ -235,12 +228,12 @@ def report(found: list[dict[str, Any]], words: tuple[str, ...]) -> None:
                 continue
             heard = sum(row["heard"] for row in rows) / sum(row["clips"] for row in rows)
             alarms, lost = (np.mean([row[name] for row in rows]) for name in ("false_alarms", "lost_points"))
-            print(f"{count:>8} {way:>26} {heard:>7.1%} {alarms:>13.1%} {lost:>11.2f} points")
+            print(f"{count:>8} {way:>26} {heard:>7.1%} {alarms:>13.2%} {lost:>11.2f} points")
     print("heard after 5 lessons on the chip, word by word:")
     for word in words:
         rows = [row for row in found if (row["asked"], row["way"], row["word"]) == (5, "chip", word)]
         print(f"  {word:8} {sum(r['heard'] for r in rows) / sum(r['clips'] for r in rows):6.1%} of {rows[0]['clips']} clips")
-    costs = [row for row in found if row["way"] == "chip"]
+    costs = [row for row in found if "lesson_pj" in row]
     whole, part = np.mean([row["lesson_pj"] for row in costs]) / 1e6, np.mean([row["learning_pj"] for row in costs]) / 1e3
     print(f"a lesson: {whole:.3g} uJ dynamic, of which learning {part:.3g} nJ, {costs[0]['updates']:.0f} synaptic updates")
 

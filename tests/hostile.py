@@ -35,8 +35,8 @@ from neuro.keywords.audio import read_wav
 from neuro.keywords.corpus import read_arrays
 from neuro.keywords.features import FeatureSettings
 from neuro.keywords.model import load_mlperf_dscnn
+from neuro.keywords.pooled import Pooled
 from neuro.keywords.spotter import Spotter
-from neuro.keywords.teaching import Pooled
 from neuro.machines.ownership import read_prices
 from neuro.machines.points import PublishedPoint, read_points
 from neuro.serving.use import read_arrivals

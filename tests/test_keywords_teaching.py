@@ -16,8 +16,9 @@ from neuro.cli import app
 from neuro.errors import FormatError, InputError, UsageError
 from neuro.keywords.audio import write_wav
 from neuro.keywords.listening import Listener
+from neuro.keywords.pooled import NEAREST_KNOWN, Pooled, score, shipped_pooled, threshold
 from neuro.keywords.spotter import shipped
-from neuro.keywords.teaching import NEAREST_KNOWN, Pooled, Taught, score, shipped_pooled, threshold
+from neuro.keywords.teaching import Taught
 
 runner = CliRunner()
 
@@ -132,7 +133,7 @@ def test_what_was_taught_comes_back_from_a_file(tmp_path: Path) -> None:
             p,
             neuron=neuro.Source(levels=127) if p.name == "input_1" else p.neuron.changed(period=None, changes=False, gather=None),
         )
-        if p.neuron.is_source or p.neuron.is_readout
+        if p.name == "input_1" or p.neuron.is_readout
         else p
         for p in taught.network.populations
     )
@@ -160,7 +161,7 @@ def test_the_command_teaches_and_hears(tmp_path: Path) -> None:
         write_wav(tmp_path / f"{number}.wav", clip)
     files = [str(tmp_path / f"{number}.wav") for number in range(3)]
     out, facts = tmp_path / "taught.safetensors", tmp_path / "facts.json"
-    options = ["--out", str(out), "--json", str(facts), "--test", files[2]]
+    options = ["--out", str(out), "--json", str(facts), "--test", files[2], "--body", "own"]
     result = runner.invoke(app, ["keywords", "learn", "--word", "new", *files[:2], *options])
     assert result.exit_code == 0, result.output
     assert "Learned 'new' in 2 lessons on loihi2" in result.output
@@ -180,7 +181,7 @@ def test_the_command_learns_at_the_microphone(tmp_path: Path, monkeypatch: pytes
     said = iter([clips()[0], clips()[2], clips()[1]])
     monkeypatch.setattr("neuro.keywords.audio.microphone", lambda rate, block: (clip[:block] for clip in said))
     out = tmp_path / "taught.safetensors"
-    result = runner.invoke(app, ["keywords", "learn", "--word", "new", "--mic", "2", "--out", str(out)])
+    result = runner.invoke(app, ["keywords", "learn", "--word", "new", "--mic", "2", "--out", str(out), "--body", "own"])
     assert result.exit_code == 0, result.output
     assert "Say 'new' now (2 of 2)" in result.output
     straight, _ = untaught().teach("new", clips()[:2], neuro.load_chip("loihi2"), shipped_pooled())

@@ -46,6 +46,7 @@ File = Annotated[Path | None, typer.Argument(metavar="[FILE.wav]", help="A recor
 Mic = Annotated[bool, typer.Option("--mic", help="Listen to the microphone until Ctrl-C.")]
 Chosen = Annotated[Path | None, typer.Option("--spotter", metavar="FILE", help="A trained spotter (default: ten command words).")]
 Taught = Annotated[Path | None, typer.Option("--taught", metavar="FILE", help="Words that `keywords learn` taught this spotter.")]
+OtherBody = Annotated[Path | None, typer.Option("--body", metavar="FILE", help="The body that taught them, if another.")]
 Threshold = Annotated[float | None, typer.Option(help="Posterior from which a word counts (default: the spotter's own).")]
 Curve = Annotated[Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw the operating curve.")]
 Figure = Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw audio, spikes and posteriors.")]
@@ -108,6 +109,7 @@ def listen(
     mic: Mic = False,
     spotter: Chosen = None,
     taught: Taught = None,
+    body: OtherBody = None,
     chip: Chip = "loihi2",
     threshold: Threshold = None,
     figure: Figure = None,
@@ -120,14 +122,17 @@ def listen(
     for option, value in (("--figure", figure), ("--json", json)):
         if mic and value is not None:
             raise UsageError(option, "it is of a recording, not of the microphone", "Name a WAV file, or leave it out")
+    if body is not None and taught is None:
+        raise UsageError(f"--body {body}", "there are no taught words to hear with it", "Pass --taught too")
     if threshold is not None and not 0 < threshold < 1:
         raise UsageError("--threshold", f"{threshold:g} is no share", "Use more than 0, and less than 1")
     check_files(
-        {"--figure": figure, "--json": json}, {"FILE.wav": file, "--spotter": spotter, "--taught": taught, "--chip": chip}
+        {"--figure": figure, "--json": json},
+        {"FILE.wav": file, "--spotter": spotter, "--taught": taught, "--body": body, "--chip": chip},
     )
     from neuro.reading import opened
 
-    for path in (file, spotter, taught):
+    for path in (file, spotter, taught, body):
         if path is not None:
             with opened(path):
                 pass
@@ -135,7 +140,7 @@ def listen(
 
     target = load_chip(chip)
     with working("loading", quiet=quiet):
-        listener = _listener(spotter, taught, target, threshold, keep_spikes=figure is not None)
+        listener = _listener(spotter, taught, body, target, threshold, keep_spikes=figure is not None)
     shown = console(quiet=quiet or str(json) == "-")
     if file is None:
         _at_the_microphone(listener, shown)
@@ -208,7 +213,13 @@ def _error(share: float | None) -> str:
 
 
 def _listener(
-    spotter: Path | None, taught: Path | None, chip: EmulatedChip, threshold: float | None, *, keep_spikes: bool
+    spotter: Path | None,
+    taught: Path | None,
+    body: Path | None,
+    chip: EmulatedChip,
+    threshold: float | None,
+    *,
+    keep_spikes: bool,
 ) -> Listener:
     from dataclasses import replace
 
@@ -220,9 +231,10 @@ def _listener(
         chosen = replace(chosen, threshold=threshold)
     if taught is None:
         return Listener(chosen, chip, keep_spikes)
+    from neuro.keywords.body import Body
     from neuro.keywords.teaching import Taught
 
-    return Listener(chosen, chip, keep_spikes, Taught.load(taught, chosen))
+    return Listener(chosen, chip, keep_spikes, Taught.load(taught, chosen, None if body is None else Body.load(body)))
 
 
 def _to_a_file(listener: Listener, file: Path, figure: Path | None, json: Path | None, shown: Console) -> None:
@@ -290,7 +302,8 @@ def _account_facts(account: ChipUse, listener: Listener) -> dict[str, Any]:
     rate, power = listener.spotter.features.frames_per_s, listener.placement.chip.power
     return {
         "chip": listener.placement.chip.name,
-        "cores_used": listener.placement.cores_used,
+        "chips": listener.chips,
+        "cores_used": listener.cores_used,
         "inferences": account.steps,
         "spikes_per_inference": account.spikes / frames,
         "synops_per_inference": account.synops / frames,
@@ -299,8 +312,8 @@ def _account_facts(account: ChipUse, listener: Listener) -> dict[str, Any]:
         "dynamic_pj_per_second": account.dynamic_pj / frames * rate,
         "busy_ns_per_inference": account.busy_ns / frames,
         "energy_by_part_pj_per_inference": {name: None if pj is None else pj / frames for name, pj in account.parts_pj},
-        "static_w": power.static,
-        "management_w": power.management,
+        "static_w": None if power.static is None else listener.chips * power.static,
+        "management_w": None if power.management is None else listener.chips * power.management,
     }
 
 
@@ -308,9 +321,10 @@ def _account_lines(account: ChipUse, listener: Listener) -> Iterator[str]:
     from neuro import units
 
     facts = _account_facts(account, listener)
-    rate = listener.spotter.features.frames_per_s
+    rate, several = listener.spotter.features.frames_per_s, listener.chips > 1
     yield (
-        f"On {facts['chip']}, {facts['cores_used']} cores, one inference every {1000 / rate:g} ms: "
+        f"On {facts['chip']}, {facts['cores_used']} cores{' of 2 chips' if several else ''}, "
+        f"one inference every {1000 / rate:g} ms: "
         f"{units.count(round(facts['spikes_per_inference']))} spikes, "
         f"{units.count(round(facts['synops_per_inference']))} synops, "
         f"{units.energy(facts['dynamic_pj_per_inference'])} dynamic in {units.time(facts['busy_ns_per_inference'])}."
@@ -318,7 +332,8 @@ def _account_lines(account: ChipUse, listener: Listener) -> Iterator[str]:
     yield (
         f"Per second: {units.count(round(facts['spikes_per_inference'] * rate))} spikes, "
         f"{units.energy(facts['dynamic_pj_per_second'])} dynamic; being switched on adds "
-        f"{_drawn(facts['static_w'])} for the chip and {_drawn(facts['management_w'])} for its board."
+        f"{_drawn(facts['static_w'])} for {'the chips' if several else 'the chip'} and "
+        f"{_drawn(facts['management_w'])} for {'their boards' if several else 'its board'}."
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuro.cli.bodies import OWN, BodyData, BodyFile, Front, check_body, chosen_body
 from neuro.cli.output import Chip, Json, Quiet, console, working, write_json
 from neuro.cli.paths import check_files
 from neuro.errors import UsageError
@@ -36,26 +37,37 @@ def learn(
     mic: Mic = 0,
     test: Test = None,
     out: Out = Path("taught.safetensors"),
+    body: BodyFile = None,
+    data: BodyData = None,
+    front: Front = "log-mel",
     chip: Chip = "loihi2",
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Teach the shipped spotter a further word from recordings or the microphone, on the emulated chip; its ten words stay."""
+    """Teach the shipped spotter a further word from recordings or the microphone, on the emulated chip; its ten words stay.
+
+    A network on the chip says what the word sounds like: one that comes with the package, the spotter's own, or yours.
+    """
     if not word.strip() or word.startswith(("_", ".")) or "/" in word:
         raise UsageError(f"--word {word!r}", "it is no word", "Name a word, like seven")
     files, tests = recordings or [], test or []
     if not files and not mic:
         raise UsageError("neuro keywords learn", "there is nothing to learn from", "Name WAV files of the word, or pass --mic 5")
     read = {f"recording {file}": file for file in (*files, *tests)}
-    check_files({"--out": out, "--json": json}, {**read, "--chip": chip})
+    check_body(body, data)
+    kept = out.with_name(f"{out.stem}_body.safetensors")
+    results = {"--out": out, "--json": json, **({"the body's file": kept} if data else {})}
+    check_files(results, {**read, "--chip": chip, "--body": None if body == OWN else body})
     with working("loading", quiet=quiet):
         import numpy as np
 
         from neuro.chip.files import load_chip
         from neuro.keywords.spotter import shipped
-        from neuro.keywords.teaching import Taught, shipped_pooled
+        from neuro.keywords.teaching import Taught
 
-        target, pooled = load_chip(chip), shipped_pooled()
+        target = load_chip(chip)
+    with working("reading the body", quiet=quiet) as work:
+        pooled = chosen_body(body, word, data, front, kept, work)
         before = Taught.of(shipped(), (word,), pooled)
         lessons = _clips(files, before)
         asked = _clips(tests, before)
@@ -67,6 +79,8 @@ def learn(
     heard = taught.heard(np.stack(asked)) if asked else ()
     for line in _said(taught, chip_run, dict(zip(tests, heard, strict=True)), out):
         shown.print(line)
+    other = "" if body in (None, OWN) else f" --body {kept if data else body}"
+    shown.print(f"Hear it: neuro keywords listen FILE.wav --taught {out}{other}")
     write_json(json, _facts(taught, chip_run, dict(zip(map(str, tests), heard, strict=True))))
 
 
@@ -75,17 +89,14 @@ def _clips(files: list[Path], taught: Taught) -> list[Any]:
     from neuro.keywords.audio import read_wav
     from neuro.keywords.augment import fit
 
-    settings = taught.spotter.features
-    length = settings.samples(taught.spotter.frames)
-    return [fit(read_wav(file, settings.rate), length) for file in files]
+    return [fit(read_wav(file, taught.spotter.features.rate), taught.samples) for file in files]
 
 
 def _spoken(word: str, times: int, taught: Taught, shown: Console) -> Iterator[Any]:
     """What is said at the microphone after each prompt, one window (samples,) each, with a pause of as long between two."""
     from neuro.keywords.audio import microphone
 
-    settings = taught.spotter.features
-    blocks = microphone(settings.rate, settings.samples(taught.spotter.frames))
+    blocks = microphone(taught.spotter.features.rate, taught.samples)
     for number in range(times):
         shown.print(f"Say {word!r} now ({number + 1} of {times}).")
         yield next(blocks)
@@ -107,7 +118,7 @@ def _said(taught: Taught, chip_run: ChipRun, heard: dict[Path, str], out: Path) 
     taken = f"{units.count(round(updates))} synaptic updates take {units.energy(learning)}"
     yield f"Learned {taught.words[0]!r} in {lessons} lessons on {chip_run.bill.target}."
     yield f"A lesson takes {units.energy(whole)} dynamic; its {taken} of them."
-    yield f"Its threshold is to let at most 2 % of other recordings through: a score of {taught.thresholds[0]:.1f}."
+    yield f"Its threshold is to let at most 2 % of other recordings through: a score of {taught.thresholds[0]:.4g}."
     for file, word in heard.items():
         yield f"{file}: {word}"
     yield f"Written: {out}"
