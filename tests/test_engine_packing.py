@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 import neuro
 from neuro.engine import pack
 from neuro.engine import tables as T
+from neuro.engine.bounds import Bound, as_convolution, bounds, is_depthwise
 from neuro.engine.layout import LONGEST_ROW, Layout
 from neuro.engine.listed import FAR
 from neuro.engine.listing import list_by_row
-from neuro.engine.pack import Bound, Packer, as_convolution, bounds, is_depthwise
+from neuro.engine.pack import Packer
 from neuro.engine.plan import make_plan
 from tests.laws import law
 from tests.runs import same

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import neuro
 from converters.quantised import evaluate
 from neuro.engine import brian2_engine
-from neuro.engine.pack import Packer, as_convolution
+from neuro.engine.bounds import as_convolution
+from neuro.engine.pack import Packer
 from neuro.engine.plan import FOREVER, make_plan
 from neuro.engine.tables import HELD, HELD_LONG
 from neuro.errors import EngineError, InputError, NeuroError

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from neuro.engine.bounds import INT16 as MOST_NARROW
+from neuro.engine.bounds import as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import listed_by_row
 from neuro.engine.models import has_kernel
-from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT, as_convolution, as_stored, is_depthwise, magnitude
-from neuro.engine.pack import INT16 as MOST_NARROW
+from neuro.engine.pack import DENSE_BELOW, DENSE_LIMIT
 from neuro.engine.records import recorded_bytes
 from neuro.engine.tiled import has_tiles, tile_bytes
 from neuro.memory import check_fits

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from neuro.components import components
 from neuro.engine import tables as T
+from neuro.engine.bounds import WeightSums, as_stored, magnitude, sums
 from neuro.engine.layout import Layout
 from neuro.engine.live import reads_narrow
 from neuro.engine.models import describe, has_kernel
-from neuro.engine.pack import Packer, WeightSums, as_stored, magnitude, sums
+from neuro.engine.pack import Packer
 from neuro.engine.tiled import NEVER, threshold, way_of
 from neuro.engine.tiles import GROUP
 from neuro.errors import EngineError

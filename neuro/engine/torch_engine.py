@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from neuro.encoding import encode
+from neuro.engine.bounds import as_convolution
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
-from neuro.engine.pack import as_convolution
 from neuro.engine.plan import sums_of
 from neuro.engine.records import Recorder
 from neuro.errors import EngineError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.engine.pack import magnitude
+from neuro.engine.bounds import magnitude
 from neuro.engine.plan import sums_of
 from neuro.network import Network, Population
 from neuro.numbers import whole
