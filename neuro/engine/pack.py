@@ -10,7 +10,6 @@ rows (their fan-out is still counted synapse by synapse).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from neuro.engine import tables as T
 from neuro.engine.bounds import INT16, INT32, as_convolution, is_depthwise, listed, magnitude
+from neuro.engine.columns import Columns, apart, most_taps, neighbours, padded_targets, tap_step
 from neuro.engine.lanes import HALF, LANES
 from neuro.engine.layout import Layout
 from neuro.engine.listing import has_repeats, in_memory, list_by_row, list_by_source, listed_by_row
@@ -27,28 +27,6 @@ from neuro.projections import Conv2d, Projection
 
 DENSE_BELOW = 12
 DENSE_LIMIT = 1 << 27  # weights that a sparse projection may be padded to
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """For each source column: target columns it reaches, ascending, through kernel columns `taps` (descending)."""
-
-    targets: list[list[int]]
-    taps: list[list[int]]
-
-    @staticmethod
-    def of(conv: Conv2d, width: int) -> Columns:
-        stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]  # settled to pairs at birth
-        targets, taps = [], []
-        for x in range(width):
-            pairs = [
-                ((x + conv.padding[1][0] - k * dilation) // stride, k)
-                for k in reversed(range(conv.weights.shape[3]))
-                if (x + conv.padding[1][0] - k * dilation) % stride == 0
-            ]
-            targets.append([p[0] for p in pairs])
-            taps.append([p[1] for p in pairs])
-        return Columns(targets, taps)
 
 
 class Packer:
@@ -97,7 +75,11 @@ class Packer:
             conv = as_convolution(projection, network)
             if conv is None or is_depthwise(conv):
                 continue
-            reach = [t for ts in Columns.of(conv, Layout.of(network[conv.source].shape).width).targets for t in _padded(conv, ts)]
+            reach = [
+                t
+                for ts in Columns.of(conv, Layout.of(network[conv.source].shape).width).targets
+                for t in padded_targets(conv, ts)
+            ]
             left, right = max(left, -min(reach, default=0)), max(right, max(reach, default=0) - layout.width + 1)
         return left, right
 
@@ -127,8 +109,8 @@ class Packer:
             self._pack_depthwise(row, conv, columns, source, target)
             return
         row["kind"] = T.CONV
-        merged = conv.groups == 1 and _neighbours(conv)
-        row["taps"], row["tap_lanes"] = (1, 0) if merged else (_most_taps(columns), _tap_step(conv) * target.channels)
+        merged = conv.groups == 1 and neighbours(conv)
+        row["taps"], row["tap_lanes"] = (1, 0) if merged else (most_taps(columns), tap_step(conv) * target.channels)
         group_size = out // conv.groups
         if conv.groups > 1:
             row["groups_at"] = self._add("tables", np.arange(source.channels) // per_group * group_size)
@@ -178,7 +160,7 @@ class Packer:
         row["kind"], row["row_weights"], row["blocks"] = T.DEPTHWISE, kernel_columns * blocks * LANES, blocks
         row["weights_at"] = self._add("narrow", weights)
         if max(map(len, columns.targets)) == 1:
-            row["columns_at"], row["runs_at"] = (self._add("tables", t) for t in _apart(columns, target, blocks * LANES))
+            row["columns_at"], row["runs_at"] = (self._add("tables", t) for t in apart(columns, target, blocks * LANES))
             return
         row["runs"], row["runs_at"] = len(runs), self._add("tables", np.array(runs))
         x = np.arange(source.width)
@@ -252,35 +234,3 @@ class Packer:
         row["flush_every"] = max(1, INT16 // max(1, magnitude(weight)))
         row["weights_at"] = self._add("narrow", padded)
         row["fan_at"] = self._add("tables", fan)
-
-
-def _apart(columns: Columns, target: Layout, lanes: int) -> NDArray[np.int64]:
-    """For each source lane the lane of its one target, or -1; and the lane of its weight."""
-    found = np.zeros((2, len(columns.targets), target.channels), np.int64)
-    found[0] = -1
-    for x, (targets, taps) in enumerate(zip(columns.targets, columns.taps, strict=True)):
-        if targets and 0 <= targets[0] < target.width:
-            found[0, x] = targets[0] * target.channels + np.arange(target.channels)
-            found[1, x] = found[0, x] + taps[0] * lanes
-    return found
-
-
-def _neighbours(conv: Conv2d) -> bool:
-    """Whether the target columns of successive taps are neighbours, so that taps merge into one row."""
-    return _tap_step(conv) == 1
-
-
-def _tap_step(conv: Conv2d) -> int:
-    stride, dilation = conv.stride[1], conv.dilation[1]  # type: ignore[index]  # a Conv2d holds pairs once it is made
-    return int(dilation // np.gcd(stride, dilation))
-
-
-def _most_taps(columns: Columns) -> int:
-    return max(1, *(len(taps) for taps in columns.taps))
-
-
-def _padded(conv: Conv2d, targets: list[int]) -> list[int]:
-    """Target columns of one source column, with those that zero-padded taps would reach."""
-    if not targets:
-        return targets
-    return [*targets, targets[0] + (conv.weights.shape[3] - 1) * _tap_step(conv)]
