@@ -14,22 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from converters import integers, linear
+from converters.formats import nir_neurons
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
-from converters.formats.nir_neurons import (
-    AS_GOOD,
-    POTENTIAL,
-    Equations,
-    Reading,
-    bias_unit,
-    chip_readout,
-    equations,
-    integrator,
-    integrator_bits,
-    integrator_error,
-    leak_gain,
-    model,
-    takes_bias,
-)
 from converters.linear import Operator
 from converters.opmath import apply
 from neuro.encoding import source_of
@@ -52,7 +38,7 @@ class Connection:
     late: int
 
 
-def imported(graph: Any, r: Reading) -> Network:
+def imported(graph: Any, r: nir_neurons.Reading) -> Network:
     """The network of a graph; `r` fills in what NIR leaves open."""
     nodes, edges = _flattened(graph, "")
     builder = _Importer(nodes, edges, r)
@@ -92,7 +78,7 @@ def _flattened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str,
 class _Importer:
     """Visits nodes from the output backwards and collects populations and projections."""
 
-    def __init__(self, nodes: dict[str, Any], edges: list[tuple[str, str]], r: Reading) -> None:
+    def __init__(self, nodes: dict[str, Any], edges: list[tuple[str, str]], r: nir_neurons.Reading) -> None:
         self.nodes, self.r = nodes, r
         self.before: dict[str, list[str]] = {name: [] for name in nodes}
         for a, b in edges:
@@ -204,7 +190,7 @@ class _Importer:
     # Neurons
 
     def _neuron(self, name: str) -> None:
-        e = equations(self.nodes[name], self.where(name), self.r)
+        e = nir_neurons.equations(self.nodes[name], self.where(name), self.r)
         shape = tuple(np.broadcast_shapes(e.gain.shape, np.shape(e.threshold if e.threshold is not None else 0)))
         back = [s for s in self.before[name] if self._leads_back(s, name)]
         every, self.before[name] = self.before[name], [s for s in self.before[name] if s not in back]
@@ -237,7 +223,7 @@ class _Importer:
                 waiting += [] if stateful else self.before[name]
         return reached == {target}
 
-    def _place(self, name: str, e: Equations, sources: list[str]) -> None:
+    def _place(self, name: str, e: nir_neurons.Equations, sources: list[str]) -> None:
         """The population of a neuron node with the projections into it."""
         shape = self.shapes[name]
         paths = [p for s in sources for p in self.paths_of[s]]
@@ -249,21 +235,23 @@ class _Importer:
         direct = e.keep_current is None
         own, carried = (e.pull + arriving * direct) / per, arriving * (not direct) / per
         scale = self._scale(operators, own + carried, e, name)
-        if e.threshold is None or not takes_bias(e, self.r):
+        if e.threshold is None or not nir_neurons.takes_bias(e, self.r):
             if not direct and np.any(e.pull):
                 raise ConversionError(self.where(name), "a leak voltage has no place in its model here", "Set v_leak to v_reset")
             own, carried = np.zeros(1), own + carried
         if e.threshold is None:
             self._integrator(name, e, scale, start, operators, own + carried)
         else:
-            bias = np.rint(own * scale * bias_unit(e)).astype(np.int64)
-            self.populations[name] = Population(name, shape, model(e, round(scale), bias, start, self.r))
+            bias = np.rint(own * scale * nir_neurons.bias_unit(e)).astype(np.int64)
+            self.populations[name] = Population(name, shape, nir_neurons.model(e, round(scale), bias, start, self.r))
         self._project(name, paths, operators, scale)
         whole = np.rint(carried * scale).astype(np.int64)
         if whole.any():
             self.bias_wanted.append((name, whole))
 
-    def _integrator(self, name: str, e: Equations, scale: float, start: int, operators: list[Operator], constant: Floats) -> None:
+    def _integrator(
+        self, name: str, e: nir_neurons.Equations, scale: float, start: int, operators: list[Operator], constant: Floats
+    ) -> None:
         """A neuron that never fires: a readout, which leaks as the chip's neuron does, or, where a decay of 12 bits is much
         coarser, by way of a population with a program of its own that sends its changes."""
         after = [type(self.nodes[b]).__name__ for b in self.nodes if name in self.before[b]]
@@ -275,14 +263,14 @@ class _Importer:
             return
         rounded = sum(_fan_in(op) * _off(_flat(op) * scale) for op in operators) + _off(constant * scale)
         most = scale * (sum(_reach(op) for op in operators) + float(np.abs(constant).max(initial=0))) + rounded
-        bits = integrator_bits(e, most)
-        off, chip = integrator_error(e, bits, most, rounded), chip_readout(e, most, rounded)
-        if chip is not None and chip[1] <= AS_GOOD * off:
+        bits = nir_neurons.integrator_bits(e, most)
+        off, chip = nir_neurons.integrator_error(e, bits, most, rounded), nir_neurons.chip_readout(e, most, rounded)
+        if chip is not None and chip[1] <= nir_neurons.AS_GOOD * off:
             lost, off = chip
             self.populations[name] = Population(name, shape, LeakyReadout(lost, 1 / (64 * scale), start_step=start))
             how = f"leaks by {lost} of 4096 a step, as the chip's own neuron does"
         else:
-            self.populations[name] = Population(name, shape, integrator(e, start, bits))
+            self.populations[name] = Population(name, shape, nir_neurons.integrator(e, start, bits))
             self._readout(name, Readout(1 / (2**bits * scale), start_step=start + 1))
             how = "leaks by a program, which some chips do not have"
         within = f"with inputs of 0 and 1 is within {off / scale:.3g} of its equation's"
@@ -292,7 +280,7 @@ class _Importer:
         population = self.populations.get(source)
         return (source_of(population).scale or 1.0) if population and population.neuron.is_source else 1.0
 
-    def _scale(self, operators: list[Operator], bias: Floats, e: Equations | None, name: str) -> float:
+    def _scale(self, operators: list[Operator], bias: Floats, e: nir_neurons.Equations | None, name: str) -> float:
         """Integer units in a threshold: so many that nothing needs rounding, if that can be, else as many as weights allow."""
         largest = max(integers.largest_weight(operators), 1e-30)
         room = 1.0 if e is None or e.keep_current is None else 1 / (1 - min(e.keep_current, 1 - 2**-12))
@@ -301,7 +289,7 @@ class _Importer:
         if (
             e is not None and e.threshold is None and e.keep < 1
         ):  # a potential of 24 bits holds all that it can add up to, with half a unit of rounding for each weight
-            spare = POTENTIAL / leak_gain(e) - 1 - sum(_fan_in(op) for op in operators)
+            spare = nir_neurons.POTENTIAL / nir_neurons.leak_gain(e) - 1 - sum(_fan_in(op) for op in operators)
             most = min(self.r.limit / largest, e.limit, spare / max(total, 1e-30))
         flat = [*map(_flat, operators), np.ravel(bias)]
         levels = {1.0} if e is None or e.threshold is None else {1.0, *np.unique(e.threshold)[:4].tolist()}

@@ -13,40 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from converters.tracing import products, recurrent, values
+from converters.tracing import products, recurrent, values, weighted
+from converters.tracing import rearranging as forms
 from converters.tracing.arguments import Handler, bound, module_of, operand, same
 from converters.tracing.arithmetic import add, divide, multiply, negate, scaled, subtract
 from converters.tracing.builder import Builder
 from converters.tracing.pools import adaptive, maximum, mean, minimum, pool, total
-from converters.tracing.rearranging import (
-    add_transpose,
-    concatenate,
-    enlarge,
-    expand,
-    flip,
-    moveaxis,
-    pad,
-    permute,
-    pick,
-    repeat,
-    repeat_interleave,
-    reshape,
-    roll,
-    select,
-    shuffle_pixels,
-    split,
-    stack,
-    transpose,
-)  # fmt: skip
-from converters.tracing.weighted import (
-    conv_function,
-    conv_module,
-    linear,
-    norm_function,
-    norm_module,
-    transposed_function,
-    transposed_module,
-)  # fmt: skip
 
 # Activations
 
@@ -134,7 +106,7 @@ def _attribute(b: Builder, node: fx.Node) -> None:
     elif x not in b.parts and name == "data":
         b.names[node] = b.layer(x)
     elif x not in b.parts and name == "mT":
-        add_transpose(b, node, x, -1, -2)
+        forms.add_transpose(b, node, x, -1, -2)
     else:
         raise b.refuse(node, f"it reads {name!r} of a value", "Write it with ReLU, convolutions, linear layers and pooling")
 
@@ -177,10 +149,10 @@ MODULES: dict[type[nn.Module], Handler] = {
     nn.ReLU: _relu,
     nn.ReLU6: _relu6,
     nn.Hardtanh: _hardtanh,
-    nn.Linear: linear,
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d), conv_module),
-    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d), transposed_module),
-    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), norm_module),
+    nn.Linear: weighted.linear,
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d), weighted.conv_module),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d), weighted.transposed_module),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d), weighted.norm_module),
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d), pool("avg_pool")),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), pool("max_pool")),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d), adaptive("avg_pool")),
@@ -188,12 +160,12 @@ MODULES: dict[type[nn.Module], Handler] = {
     **dict.fromkeys(
         (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.Identity), same
     ),
-    **dict.fromkeys((nn.Flatten, nn.Unflatten), reshape),
-    **dict.fromkeys((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), pad),
-    **dict.fromkeys((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d), pad),
-    **dict.fromkeys((nn.CircularPad1d, nn.CircularPad2d), pad),
-    **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), enlarge),
-    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), shuffle_pixels),
+    **dict.fromkeys((nn.Flatten, nn.Unflatten), forms.reshape),
+    **dict.fromkeys((nn.ZeroPad1d, nn.ZeroPad2d, nn.ConstantPad1d, nn.ConstantPad2d), forms.pad),
+    **dict.fromkeys((nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d), forms.pad),
+    **dict.fromkeys((nn.CircularPad1d, nn.CircularPad2d), forms.pad),
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), forms.enlarge),
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), forms.shuffle_pixels),
 }  # fmt: skip
 
 FUNCTIONS: dict[Any, Handler] = {
@@ -247,11 +219,11 @@ FUNCTIONS: dict[Any, Handler] = {
     **dict.fromkeys((F.hardtanh, F.hardtanh_), _hardtanh),
     **dict.fromkeys((torch.clamp, torch.clip, torch.clamp_, torch.clip_), _clamp),
     torch.clamp_min: _clamp_min,
-    **dict.fromkeys((F.conv1d, F.conv2d, torch.conv1d, torch.conv2d), conv_function),
-    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d), transposed_function),
-    F.linear: linear,
+    **dict.fromkeys((F.conv1d, F.conv2d, torch.conv1d, torch.conv2d), weighted.conv_function),
+    **dict.fromkeys((F.conv_transpose1d, F.conv_transpose2d), weighted.transposed_function),
+    F.linear: weighted.linear,
     **dict.fromkeys((operator.matmul, torch.matmul, torch.mm, torch.bmm), products.product),
-    F.batch_norm: norm_function,
+    F.batch_norm: weighted.norm_function,
     **dict.fromkeys((F.avg_pool1d, F.avg_pool2d), pool("avg_pool")),
     **dict.fromkeys((F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d), pool("max_pool")),
     **dict.fromkeys((F.adaptive_avg_pool1d, F.adaptive_avg_pool2d), adaptive("avg_pool")),
@@ -259,23 +231,23 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.mean: mean,
     torch.sum: total,
     **dict.fromkeys((torch.amax, torch.max), maximum),
-    **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten), reshape),
-    torch.permute: permute,
-    **dict.fromkeys((torch.transpose, torch.swapaxes, torch.swapdims), transpose),
-    **dict.fromkeys((torch.movedim, torch.moveaxis), moveaxis),
-    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), concatenate),
-    torch.stack: stack,
-    **dict.fromkeys((torch.chunk, torch.split, torch.tensor_split, torch.unbind), split),
-    **dict.fromkeys((torch.select, torch.narrow, torch.index_select), select),
-    torch.flip: flip,
-    torch.roll: roll,
-    torch.tile: repeat,
-    torch.repeat_interleave: repeat_interleave,
-    torch.broadcast_to: expand,
-    F.pad: pad,
-    **dict.fromkeys((F.interpolate, F.upsample), enlarge),
-    **dict.fromkeys((F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle), shuffle_pixels),
-    operator.getitem: pick,
+    **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.unflatten), forms.reshape),
+    torch.permute: forms.permute,
+    **dict.fromkeys((torch.transpose, torch.swapaxes, torch.swapdims), forms.transpose),
+    **dict.fromkeys((torch.movedim, torch.moveaxis), forms.moveaxis),
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), forms.concatenate),
+    torch.stack: forms.stack,
+    **dict.fromkeys((torch.chunk, torch.split, torch.tensor_split, torch.unbind), forms.split),
+    **dict.fromkeys((torch.select, torch.narrow, torch.index_select), forms.select),
+    torch.flip: forms.flip,
+    torch.roll: forms.roll,
+    torch.tile: forms.repeat,
+    torch.repeat_interleave: forms.repeat_interleave,
+    torch.broadcast_to: forms.expand,
+    F.pad: forms.pad,
+    **dict.fromkeys((F.interpolate, F.upsample), forms.enlarge),
+    **dict.fromkeys((F.pixel_shuffle, F.pixel_unshuffle, F.channel_shuffle), forms.shuffle_pixels),
+    operator.getitem: forms.pick,
     getattr: _attribute,
     **dict.fromkeys((operator.add, operator.iadd, torch.add), add),
     **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract), subtract),
@@ -308,17 +280,17 @@ METHODS: dict[str, Handler] = {
     "mean": mean,
     "sum": total,
     **dict.fromkeys(("amax", "max"), maximum),
-    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as", "reshape_as"), reshape),
-    "permute": permute,
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), transpose),
-    **dict.fromkeys(("movedim", "moveaxis"), moveaxis),
-    **dict.fromkeys(("chunk", "split", "tensor_split", "unbind"), split),
-    **dict.fromkeys(("select", "narrow", "index_select"), select),
-    "flip": flip,
-    "roll": roll,
-    **dict.fromkeys(("repeat", "tile"), repeat),
-    "repeat_interleave": repeat_interleave,
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand),
+    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten", "view_as", "reshape_as"), forms.reshape),
+    "permute": forms.permute,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), forms.transpose),
+    **dict.fromkeys(("movedim", "moveaxis"), forms.moveaxis),
+    **dict.fromkeys(("chunk", "split", "tensor_split", "unbind"), forms.split),
+    **dict.fromkeys(("select", "narrow", "index_select"), forms.select),
+    "flip": forms.flip,
+    "roll": forms.roll,
+    **dict.fromkeys(("repeat", "tile"), forms.repeat),
+    "repeat_interleave": forms.repeat_interleave,
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), forms.expand),
     **dict.fromkeys(("contiguous", "detach", "clone", "cpu"), same),
     **dict.fromkeys(("to", "type_as", "float", "double", "half", "bfloat16", "type"), values.whole_numbers),
     **dict.fromkeys(("long", "int", "bool"), values.whole_numbers),

@@ -8,20 +8,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import (
-    DEFAULT_CHIP,
-    MODEL,
-    SAMPLES,
-    Calibration,
-    Code,
-    NirStep,
-    NirWriter,
-    Request,
-    Scale,
-    Timesteps,
-    Weights,
-    study_named,
-)
+from neuro.cli import named
 from neuro.cli.output import Chips, Json, Quiet, Report, machine_names, working
 from neuro.cli.paths import check_files
 from neuro.cli.survey import ResNetOptions, Results, show_rooflines, show_spikes, show_table
@@ -51,8 +38,8 @@ Examples:
 _NETWORK = ("title", "facts", "chip", "code", "timesteps", "accuracy_snn", "accuracy_ann", "agreement", "clipped_inputs")
 _JUDGED = ("comparison", "verdict", "warnings", "conditions", "other_chips", "refused_chips", "versions")
 _TOLD = (*_NETWORK, *_JUDGED)  # of the result
-Model = Annotated[str | None, MODEL]
-Samples = Annotated[Path | None, SAMPLES]
+Model = Annotated[str | None, named.MODEL]
+Samples = Annotated[Path | None, named.SAMPLES]
 Machines = Annotated[list[str] | None, typer.Option("--machine", metavar="M", help=_MACHINE, autocompletion=machine_names)]
 Batches = Annotated[list[int] | None, typer.Option("--batch", metavar="B", min=1, help="A batch size; repeat it.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows as CSV.")]
@@ -70,13 +57,13 @@ def compare(
     machine: Machines = None,
     batch: Batches = None,
     chip: Chips = None,
-    code: Code = None,
-    timesteps: Timesteps = None,
-    weights: Weights = None,
-    calibration: Calibration = None,
-    scale: Scale = None,
-    nir_writer: NirWriter = None,
-    dt: NirStep = None,
+    code: named.Code = None,
+    timesteps: named.Timesteps = None,
+    weights: named.Weights = None,
+    calibration: named.Calibration = None,
+    scale: named.Scale = None,
+    nir_writer: named.NirWriter = None,
+    dt: named.NirStep = None,
     rate: Rate = None,
     battery: Battery = None,
     arrivals: Arrivals = None,
@@ -115,17 +102,19 @@ def compare(
         if model is None or data is None:
             raise UsageError("neuro compare", "a model and its data are needed", "Write `neuro compare MODEL --data FILE.npz`")
         _leave_out("a comparison of MODEL", {"--figure": figure})
-        first, *more = chip or (DEFAULT_CHIP,)
-        named = Request(model, data, first, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale)
-        named = replace(named, machines=tuple(machine or ()), batches=tuple(batch or ()), more_chips=tuple(more))
-        _compare(replace(named, use=UseOptions(rate, battery, arrivals, deadline, prices)), report, to)
+        first, *more = chip or (named.DEFAULT_CHIP,)
+        request = named.Request(
+            model, data, first, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale
+        )
+        request = replace(request, machines=tuple(machine or ()), batches=tuple(batch or ()), more_chips=tuple(more))
+        _compare(replace(request, use=UseOptions(rate, battery, arrivals, deadline, prices)), report, to)
 
 
-def _compare(request: Request, report: Path | None, to: Results) -> None:
+def _compare(request: named.Request, report: Path | None, to: Results) -> None:
     """The network that was named on its chips and on machines."""
     check_files({**to.files(), "--report": report}, request.inputs(), code=request.code_files())
     with working("loading", quiet=to.quiet) as work:
-        outcome = study_named(request, work=work)
+        outcome = named.study_named(request, work=work)
     if outcome.comparison is None:
         fact = " ".join(outcome.facts)
         raise UsageError(f"model {request.model!r}", fact, "Pass a feedforward network, or the torch module")

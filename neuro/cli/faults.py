@@ -8,21 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from neuro.cli.named import (
-    MODEL,
-    SAMPLES,
-    Calibration,
-    Code,
-    NirStep,
-    NirWriter,
-    Request,
-    Scale,
-    Timesteps,
-    Weights,
-    check_auto,
-    network_of,
-    read_named,
-)
+from neuro.cli import named
 from neuro.cli.output import Chip as ChipName
 from neuro.cli.output import Json, Quiet, Report, console, working, write_json, write_out
 from neuro.cli.paths import check_files
@@ -45,8 +31,8 @@ Examples:
 """
 _DEVIATION = "threshold_noise"  # the only kind whose rate is no share
 _DEMO_SAMPLES = 150  # of the held-out digits: enough to see a percent, little enough for a few minutes
-Model = Annotated[str | None, MODEL]
-Samples = Annotated[Path | None, SAMPLES]
+Model = Annotated[str | None, named.MODEL]
+Samples = Annotated[Path | None, named.SAMPLES]
 Kinds = Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="A kind of fault; repeat it. All if left out.")]
 Rates = Annotated[list[float] | None, typer.Option("--rate", metavar="R", min=0, help="A rate for every kind; repeat it.")]
 Seeds = Annotated[int, typer.Option(metavar="N", min=1, help="How often each rate is drawn.")]
@@ -60,13 +46,13 @@ def faults(
     rate: Rates = None,
     seeds: Seeds = 3,
     chip: ChipName = "loihi2",
-    code: Code = None,
-    timesteps: Timesteps = None,
-    weights: Weights = None,
-    calibration: Calibration = None,
-    nir_writer: NirWriter = None,
-    dt: NirStep = None,
-    scale: Scale = None,
+    code: named.Code = None,
+    timesteps: named.Timesteps = None,
+    weights: named.Weights = None,
+    calibration: named.Calibration = None,
+    nir_writer: named.NirWriter = None,
+    dt: named.NirStep = None,
+    scale: named.Scale = None,
     figure: Drawn = None,
     report: Report = None,
     json: Json = None,
@@ -94,15 +80,17 @@ def faults(
         request = None
         check_files(results, {"--chip": chip})
     else:
-        request = Request(model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale)
+        request = named.Request(
+            model, data, chip, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale
+        )
         check_files(results, request.inputs(), code=request.code_files())
-    check_auto(code, timesteps)
+    named.check_auto(code, timesteps)
     with working("loading", quiet=quiet) as work:
         from neuro.chip.files import load_chip
         from neuro.cli.options import as_options
         from neuro.studies.settings import StudySettings
 
-        read = None if request is None else read_named(request).of_one("neuro faults")
+        read = None if request is None else named.read_named(request).of_one("neuro faults")
         target = load_chip(chip) if read is None else read.chip
         with as_options():
             StudySettings(code or StudySettings().code, timesteps or StudySettings().timesteps)
@@ -116,7 +104,7 @@ def faults(
         if request is None or read is None:
             network, samples = _digits(target, code, timesteps, work)
         else:
-            network, samples = network_of(request, read, work=work)
+            network, samples = named.network_of(request, read, work=work)
         trial = try_network(network, target, samples, StudySettings(), code=code or "-", timesteps=timesteps, work=work)
         work.step(f"breaking {target.name}")
         subject = PlacedSamples(trial.placement, samples.x, samples.y, trial.chip_run.run.timesteps)

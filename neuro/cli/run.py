@@ -7,21 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuro.cli.named import (
-    DEFAULT_CHIP,
-    Calibration,
-    Code,
-    Model,
-    NirStep,
-    NirWriter,
-    Request,
-    Samples,
-    Scale,
-    StepUs,
-    Timesteps,
-    Weights,
-    study_named,
-)
+from neuro.cli import named
 from neuro.cli.output import Board, Chips, Json, Quiet, Report, working
 from neuro.cli.paths import check_files
 from neuro.cli.use import Arrivals, Battery, Deadline, PriceFile, Rate, UseOptions
@@ -53,18 +39,18 @@ AllCodes = Annotated[bool, typer.Option("--all-codes", help="Try the other codes
 
 
 def run(
-    model: Model,
-    data: Samples,
+    model: named.Model,
+    data: named.Samples,
     chip: Chips = None,
     board: Board = "given",
-    code: Code = None,
-    timesteps: Timesteps = None,
-    weights: Weights = None,
-    calibration: Calibration = None,
-    scale: Scale = None,
-    nir_writer: NirWriter = None,
-    dt: NirStep = None,
-    step_us: StepUs = None,
+    code: named.Code = None,
+    timesteps: named.Timesteps = None,
+    weights: named.Weights = None,
+    calibration: named.Calibration = None,
+    scale: named.Scale = None,
+    nir_writer: named.NirWriter = None,
+    dt: named.NirStep = None,
+    step_us: named.StepUs = None,
     all_codes: AllCodes = False,
     against: Against = None,
     diagnose: Diagnose = False,
@@ -85,10 +71,10 @@ def run(
     --timesteps say otherwise; a saved spiking network runs as it is.
     The current folder is searched for modules.
     """
-    request = Request(
+    request = named.Request(
         model,
         data,
-        (chip or [DEFAULT_CHIP])[0],
+        (chip or [named.DEFAULT_CHIP])[0],
         code,
         timesteps,
         weights,
@@ -107,7 +93,7 @@ def run(
     )
     check_files({"--trace": trace, "--report": report, "--json": json}, request.inputs(), code=request.code_files())
     with working("loading", quiet=quiet) as work:
-        outcome = study_named(request, work=work)
+        outcome = named.study_named(request, work=work)
     from neuro.cli.showing import show
 
     if trace is not None:
@@ -117,7 +103,7 @@ def run(
     show(outcome, report=report, json=json, quiet=quiet, hint=_hint(request))
 
 
-def _hint(request: Request) -> str:
+def _hint(request: named.Request) -> str:
     """The options that answer the next questions."""
     more = "" if request.saved else ", --all-codes and --diagnose for accuracy"
     return f"Next: --against datacentre, all or names for other machines{more}, --report FILE for figures and every source."

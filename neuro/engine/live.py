@@ -12,26 +12,9 @@ from numba import types
 
 from neuro.compiled import addressed
 from neuro.engine import fire, pools
+from neuro.engine import tables as T
 from neuro.engine.invoke import address_of
-from neuro.engine.tables import (
-    CHARGE,
-    CUBA,
-    FRESH,
-    GRADED,
-    HELD,
-    HELD_LONG,
-    IF,
-    LEADER,
-    NARROW,
-    POPULATION,
-    RADIX,
-    SEND_VALUE,
-    SIGNED,
-    TURNS,
-    VALUE,
-    WAIT,
-    U,
-)
+from neuro.engine.tables import U
 from neuro.engine.values import plain_value, value
 
 UPDATES, DRIVEN, RESTLESS = 2, 3, 4  # rows of the totals
@@ -58,8 +41,8 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
             f = U((y - first) * p.lanes)
             a, b = U((y - first) * p.acc_row + p.halo), U(p.bias_at + y * p.bias_row)
             v, aux = U(p.v_at) + lane + f, U(p.aux_at) + lane + f
-            if model == IF:
-                if hold == HELD_LONG:
+            if model == T.IF:
+                if hold == T.HELD_LONG:
                     counted = fire.held_long(p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif hold and short:
                     counted = fire.held(fire.I32, p, state, v, aux, acc, a, bias, b, n, fired, f)
@@ -69,7 +52,7 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
                     counted = fire.integrate_and_fire(fire.I32, p, state, v, acc, a, bias, b, n, fired, f)
                 else:
                     counted = fire.integrate_and_fire(fire.I64, p, state, v, acc, a, bias, b, n, fired, f)
-            elif model == SIGNED:
+            elif model == T.SIGNED:
                 second = U(p.second_at) + lane + f
                 if short and hold:
                     counted = fire.signed_plainly(True, p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
@@ -77,25 +60,25 @@ def live_kernel(model: int, hold: int, plain: bool, short: bool) -> Callable[...
                     counted = fire.signed_plainly(False, p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
                 else:
                     counted = fire.signed(p, state, v, aux, second, elapsed, acc, a, bias, b, n, fired, sent, f)
-            elif model == WAIT:
+            elif model == T.WAIT:
                 counted = fire.wait(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
-            elif model == RADIX:
+            elif model == T.RADIX:
                 if short:
                     counted = fire.radix(fire.I32, p, state, v, elapsed, acc, a, bias, b, n, fired, f)
                 else:
                     counted = fire.radix(fire.I64, p, state, v, elapsed, acc, a, bias, b, n, fired, f)
-            elif model == GRADED:
+            elif model == T.GRADED:
                 counted = fire.graded(p, state, aux, acc, a, bias, b, n, fired, sent, f)
-            elif model == VALUE:
+            elif model == T.VALUE:
                 if plain:
                     counted = plain_value(p, elapsed, acc, a, bias, b, n, fired, sent, f)
                 else:
                     counted = value(p, elapsed, state, v, acc, other, a, bias, b, n, fired, sent, f)
-            elif model == CUBA:
+            elif model == T.CUBA:
                 counted = fire.cuba(p, state, v, aux, elapsed, acc, a, bias, b, n, fired, f)
-            elif model == TURNS:
+            elif model == T.TURNS:
                 counted = pools.turns(p, state, v, acc, a, n, fired, sent, f)
-            elif model == LEADER:
+            elif model == T.LEADER:
                 digit = pools.binary if hold == BINARY else pools.ternary_short if short else pools.ternary
                 counted = pools.leader(digit, p, state, v, acc, a, n, fired, sent, f)
             else:
@@ -126,21 +109,21 @@ def _kinds(wide: bool) -> tuple[Any, ...]:
     held = (array(np.int32), array(np.int32), array(np.uint16), array(np.int32), array(np.int64, 3))
     scratch = (array(np.int32 if wide else np.int16), array(np.int32))
     context = types.CPointer(types.Tuple((*scratch, *held, array(np.uint8), array(np.int32))))
-    return (numba.from_dtype(POPULATION), *(types.int64,) * 6, context)
+    return (numba.from_dtype(T.POPULATION), *(types.int64,) * 6, context)
 
 
 def reads_narrow(p: Any) -> bool:
     """Whether the kernel of a population's model reads 16-bit accumulators: only the commonest model, to compile less."""
-    return bool(p["accumulator"] == NARROW and p["model"] in (IF, CUBA) and p["hold"] != HELD_LONG)
+    return bool(p["accumulator"] == T.NARROW and p["model"] in (T.IF, T.CUBA) and p["hold"] != T.HELD_LONG)
 
 
 def live_address(p: Any) -> Any:
     """Where the kernel for a population's record begins."""
     model = int(p["model"])
-    plain = model == VALUE and p["ports"] == 1 and (p["port0"], p["combine"], p["emit"]) == (FRESH, CHARGE, SEND_VALUE)
-    held = int(p["hold"]) if model in (IF, SIGNED) else 0
-    short = model in (IF, SIGNED, RADIX) and p["short"] and p["hold"] <= (HELD if held else 0)
-    if model == LEADER:
-        held, short = int(p["digits"]), p["digits"] != BINARY and p["accumulator"] == NARROW
-    kernel = live_kernel(model, held if model in (IF, LEADER) or short else 0, bool(plain), bool(short))
+    plain = model == T.VALUE and p["ports"] == 1 and (p["port0"], p["combine"], p["emit"]) == (T.FRESH, T.CHARGE, T.SEND_VALUE)
+    held = int(p["hold"]) if model in (T.IF, T.SIGNED) else 0
+    short = model in (T.IF, T.SIGNED, T.RADIX) and p["short"] and p["hold"] <= (T.HELD if held else 0)
+    if model == T.LEADER:
+        held, short = int(p["digits"]), p["digits"] != BINARY and p["accumulator"] == T.NARROW
+    kernel = live_kernel(model, held if model in (T.IF, T.LEADER) or short else 0, bool(plain), bool(short))
     return address_of(kernel, () if numba.config.DISABLE_JIT else _kinds(not reads_narrow(p)))

@@ -12,20 +12,8 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import inner
-from neuro.engine.tables import (
-    CHANGES,
-    CHARGE,
-    DIGIT_PORT,
-    DIRECT,
-    DOT,
-    FRESH,
-    MAXIMUM,
-    NO_TABLE,
-    RECIPROCAL,
-    SEND_CHANGE,
-    SEND_VALUE,
-    U,
-)
+from neuro.engine import tables as T
+from neuro.engine.tables import U
 
 I32, I64 = np.int32, np.int64
 
@@ -35,14 +23,14 @@ def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int, an
     """What a port holds after this step; its state is renewed. anew: whether changes begin at 0."""
     limit = I64(p.limit)
     total = min(max(charge, -limit), limit)
-    if mode != FRESH:
+    if mode != T.FRESH:
         before = I64(state[at])
-        if mode == CHANGES:
+        if mode == T.CHANGES:
             total = min(max((I64(0) if anew else before) + charge, -limit), limit)
         elif phase >= p.gather:
             total = before
         elif phase > 0:
-            total = min(max((before << 1 if mode == DIGIT_PORT else before) + charge, -limit), limit)
+            total = min(max((before << 1 if mode == T.DIGIT_PORT else before) + charge, -limit), limit)
         state[at] = total
     return total
 
@@ -51,12 +39,12 @@ def gathered(p: Any, mode: int, state: Any, at: Any, charge: Any, phase: int, an
 def combined(p: Any, first: Any, second: Any, before: Any, phase: int) -> Any:
     """The ports as one number, with what the steps before have brought."""
     limit, x = I64(p.limit), first
-    if p.combine == MAXIMUM:
+    if p.combine == T.MAXIMUM:
         x = max(first, second) if p.ports > 1 else first
         x = max(before, x) if phase > 0 else x
-    elif p.combine != CHARGE:
+    elif p.combine != T.CHARGE:
         x = (first * second) >> p.shift
-        if p.combine == DOT and phase > 0:
+        if p.combine == T.DOT and phase > 0:
             x += before
         x = min(max(x, -limit), limit)
     return x
@@ -68,7 +56,7 @@ def restored(p: Any, x: Any, bias: Any) -> Any:
     leading = I64(0)
     while x >> (leading + 1) > 0:
         leading += 1
-    if p.table == RECIPROCAL:
+    if p.table == T.RECIPROCAL:
         index, place = ((x << p.bits) >> leading) - (I64(1) << p.bits), leading
     else:
         kept, place = p.bits - 1, leading >> 1
@@ -87,9 +75,9 @@ def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
     half = (I64(1) << shift) >> 1 if p.rounds else I64(bias[b + U(3) * apart])
     y = (x * bias[b + apart] + half) >> shift
     y = min(max(y, I64(bias[b + U(4) * apart])), I64(bias[b + U(5) * apart]))
-    if p.table == DIRECT:
+    if p.table == T.DIRECT:
         y = I64(bias[U(p.table_at + y - I64(bias[b + U(4) * apart]))])
-    elif p.table != NO_TABLE:
+    elif p.table != T.NO_TABLE:
         y = restored(p, max(y, I64(1)), bias)
     return y
 
@@ -98,9 +86,9 @@ def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
 def emitted(p: Any, y: Any, state: Any, at: Any, phase: int, full: Any) -> Any:
     """The message for a value, which is 0 before and after the step in which it is computed. full: whether all of it is sent."""
     last = phase == p.gather - 1
-    if p.emit == SEND_VALUE:
+    if p.emit == T.SEND_VALUE:
         message = y
-    elif p.emit == SEND_CHANGE:
+    elif p.emit == T.SEND_CHANGE:
         message = y - I64(state[at]) if last else I64(0)
         message = message if abs(message) >= p.dead_zone or full else I64(0)
         state[at] += message
@@ -122,7 +110,7 @@ def value(
 ) -> Any:  # fmt: skip
     phase = elapsed % p.period
     driven, restless = I32(0), I32(0)
-    limit, stride, sums = I64(p.limit), U(p.state_stride), p.combine == DOT or p.combine == MAXIMUM
+    limit, stride, sums = I64(p.limit), U(p.state_stride), p.combine == T.DOT or p.combine == T.MAXIMUM
     port0, port1, sent_at = v + U(p.port0_at) * stride, v + U(p.port1_at) * stride, v + U(p.sent_at) * stride
     frame = elapsed // p.period % p.refresh if p.refresh > 0 else -1
     anew0, anew1 = phase == 0 and frame == p.refresh0, phase == 0 and frame == p.refresh1

@@ -22,21 +22,9 @@ from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
 from neuro.engine.run import run
 from neuro.errors import FormatError, InputError, NeuroError, UsageError
+from neuro.keywords import head
 from neuro.keywords.body import HEARD, NAME, Body, shipped_body
 from neuro.keywords.features import Floats
-from neuro.keywords.head import (
-    KNOWN,
-    POOL,
-    SUM,
-    TEACHER,
-    WHOLE,
-    WORDS,
-    Timing,
-    on_body,
-    on_spotter,
-    timing_of_body,
-    timing_of_spotter,
-)
 from neuro.keywords.pooled import Pooled, nearness, score, threshold
 from neuro.keywords.spotter import Spotter
 from neuro.network import Network
@@ -68,14 +56,14 @@ class Taught:
             fact = f"{known[0]!r} is known already" if known else "there are none"
             raise UsageError("words to learn", fact, "Name new words, each once")
         body = pooled if isinstance(pooled, Body) else None
-        network = on_body(pooled, words) if isinstance(pooled, Body) else on_spotter(spotter, len(words), pooled)
+        network = head.on_body(pooled, words) if isinstance(pooled, Body) else head.on_spotter(spotter, len(words), pooled)
         return Taught(network, spotter, words, (0,) * len(words), (NEVER,) * len(words), body)
 
     @property
-    def timing(self) -> Timing:
+    def timing(self) -> head.Timing:
         if self.body:
-            return timing_of_body(self.body)
-        return timing_of_spotter(max(p.rule.epoch for p in self.network.projections if p.rule is not None))
+            return head.timing_of_body(self.body)
+        return head.timing_of_spotter(max(p.rule.epoch for p in self.network.projections if p.rule is not None))
 
     @property
     def samples(self) -> int:
@@ -101,7 +89,7 @@ class Taught:
         known = pooled.pooled if isinstance(pooled, Body) else pooled
         at, timing, inputs = self.words.index(word), self.timing, self._given(clips)
         numbers = self.lessons[at] + 1 + np.arange(len(clips))
-        inputs[TEACHER][:, timing.lesson, at] = np.maximum(1, np.rint(WHOLE / numbers))
+        inputs[head.TEACHER][:, timing.lesson, at] = np.maximum(1, np.rint(head.WHOLE / numbers))
         chip_run = emulate(placement or place(self.network, chip), inputs, timesteps=timing.window)
         assert chip_run.run.learned is not None
         lessons = tuple(n + len(clips) * (i == at) for i, n in enumerate(self.lessons))
@@ -117,7 +105,7 @@ class Taught:
     @property
     def known(self) -> NDArray[np.int64]:
         """The weights of the words that the spotter knows, (payloads, words)."""
-        return np.asarray(self.network.into(KNOWN)[0].stored_weights, np.int64)
+        return np.asarray(self.network.into(head.KNOWN)[0].stored_weights, np.int64)
 
     def _thresholds(self, pooled: Pooled) -> tuple[float, ...]:
         scores = score(pooled.others, self.weights, self.known).T
@@ -125,11 +113,11 @@ class Taught:
 
     def payloads(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
         """What reaches the synapses at the end of each recording, (clips, payloads), as the network computes it."""
-        return self._sent(clips, (POOL,), threads)[POOL][:, self.timing.pooled].astype(np.int64)
+        return self._sent(clips, (head.POOL,), threads)[head.POOL][:, self.timing.pooled].astype(np.int64)
 
     def scores(self, clips: NDArray[Any], *, threads: int | None = None) -> NDArray[np.float64]:
         """Scores (clips, words), from the messages that the network sends at the end of each recording."""
-        sent = self._sent(clips, (WORDS, KNOWN, SUM), threads)
+        sent = self._sent(clips, (head.WORDS, head.KNOWN, head.SUM), threads)
         return self.nearness({name: block[:, self.timing.scored] for name, block in sent.items()})
 
     def _sent(self, clips: NDArray[Any], names: tuple[str, ...], threads: int | None) -> Mapping[str, NDArray[Any]]:
@@ -139,11 +127,11 @@ class Taught:
     def _given(self, clips: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """What is sent for recordings, and a teacher that says nothing."""
         teacher = np.zeros((len(clips), self.timing.taught, len(self.words)), np.int32)
-        return {self.network.sources[0].name: self.inputs(clips), TEACHER: teacher}
+        return {self.network.sources[0].name: self.inputs(clips), head.TEACHER: teacher}
 
     def nearness(self, sent: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Scores (rows, words) from what the populations WORDS, KNOWN and SUM send, (rows, neurons) each."""
-        new, known, total = (sent[name].astype(np.int64) for name in (WORDS, KNOWN, SUM))
+        new, known, total = (sent[name].astype(np.int64) for name in (head.WORDS, head.KNOWN, head.SUM))
         return nearness(new, known, total[:, 0], self.weights, self.known)
 
     def heard(self, clips: NDArray[Any], *, threads: int | None = None) -> tuple[str, ...]:
@@ -170,7 +158,7 @@ class Taught:
             body = shipped_body() if body is None and other == NAME else body
             taught = Taught(spotter=spotter, body=body, **parts)
             own = {} if other else {p.name: p for p in spotter.framewise()[0].populations}  # earlier versions wrote no frames
-            if {POOL, TEACHER, WORDS, KNOWN, SUM, *own} - {p.name for p in taught.network.populations}:
+            if {head.POOL, head.TEACHER, head.WORDS, head.KNOWN, head.SUM, *own} - {p.name for p in taught.network.populations}:
                 raise InputError("taught words", "an earlier version or another spotter learned them", "Teach them again")
             populations = tuple(own.get(p.name, p) for p in taught.network.populations)
             taught = replace(taught, network=replace(taught.network, populations=populations))

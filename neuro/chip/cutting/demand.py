@@ -11,19 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neuro.chip.cutting.limits import (
-    Needs,
-    compartments,
-    encoding,
-    list_bits,
-    row_bits,
-    skips_zeros,
-    sparse_slices,
-    state_words,
-    synapse_bits,
-    trace_bits,
-    weight_bits,
-)
+from neuro.chip.cutting import limits
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, channel_reach, fan, kept_by_slice, reach, with_rows
 from neuro.chip.spec import Chip
 from neuro.network import Network, Population
@@ -37,7 +25,7 @@ class CoreDemand:
 
     def __init__(self, network: Network, chip: Chip) -> None:
         self.network, self.chip = network, chip
-        self._bits = [weight_bits(p, chip) for p in network.projections]
+        self._bits = [limits.weight_bits(p, chip) for p in network.projections]
         self._axes: dict[tuple[int, int, bytes], tuple[Ints, list[Lengths]]] = {}
         self._channels: dict[tuple[int, bytes], list[tuple[Lengths, Lengths]]] = {}
         self._reached: dict[int, tuple[Tiling, tuple[Ints, ...] | Ints]] = {}
@@ -46,11 +34,11 @@ class CoreDemand:
         """Whether every slice fits a core of its own."""
         return max(self.needs(population, tiling, tilings).worst(self.chip).values()) <= 1
 
-    def needs(self, population: Population, tiling: Tiling, tilings: Mapping[str, Tiling]) -> Needs:
+    def needs(self, population: Population, tiling: Tiling, tilings: Mapping[str, Tiling]) -> limits.Needs:
         """Needs of the slices, given the tilings of the populations that they project to (missing: one slice)."""
         in_axons, bits, out_axons = np.zeros((3, tiling.slices), np.int64)
         learning = np.zeros(tiling.slices, np.int64)
-        before, behind = trace_bits(population, self.network)
+        before, behind = limits.trace_bits(population, self.network)
         for i, projection in enumerate(self.network.projections):
             if projection.target == population.name:
                 axons, memory = self._lists(i, projection, tiling)
@@ -62,36 +50,36 @@ class CoreDemand:
                     tiling.sizes() if target is None else _sum_over(tiling, self._reach(i, projection, target))
                 )
         core = self.chip.core
-        neurons = tiling.sizes() * compartments(population, self.chip)
-        state = neurons * state_words(population, self.network) * (core.state_word_bits or 0)
+        neurons = tiling.sizes() * limits.compartments(population, self.chip)
+        state = neurons * limits.state_words(population, self.network) * (core.state_word_bits or 0)
         memory = bits + in_axons * (core.in_axon_bits or 0) + out_axons * (core.out_axon_bits or 0) + state
         memory = memory + population.neuron.table_bits + learning + tiling.sizes() * behind
-        return Needs(neurons, in_axons, out_axons, bits, memory)
+        return limits.Needs(neurons, in_axons, out_axons, bits, memory)
 
     def _lists(self, i: int, projection: Projection, tiling: Tiling) -> tuple[Ints, Ints]:
         """Incoming axons and bits of synaptic memory of each slice."""
         source, sizes = self.network[projection.source], tiling.sizes()
-        if encoding(projection, self.chip) == "conv":
-            bits = synapse_bits(projection, self.chip, int(sizes.max()), weight=self._bits[i])
+        if limits.encoding(projection, self.chip) == "conv":
+            bits = limits.synapse_bits(projection, self.chip, int(sizes.max()), weight=self._bits[i])
             if projection.offset is not None:
                 touched = np.bincount(
                     tiling.labels()[projection.offset : projection.offset + source.size], minlength=tiling.slices
                 )
                 lists = np.minimum(touched, projection.stored_weights.size)
-                return touched.astype(np.int64), lists * int(list_bits(1, bits, self.chip))
+                return touched.astype(np.int64), lists * int(limits.list_bits(1, bits, self.chip))
             return self._kernels(i, projection, tiling, bits)
-        each = np.array([synapse_bits(projection, self.chip, int(size), weight=self._bits[i]) for size in sizes])
+        each = np.array([limits.synapse_bits(projection, self.chip, int(size), weight=self._bits[i]) for size in sizes])
         if projection.matrix is not None:
-            axons, memory = np.full(tiling.slices, source.size), source.size * list_bits(sizes, each, self.chip)
-            for k in np.flatnonzero(sparse_slices(projection, self.chip, tiling, weight=self._bits[i])):
+            axons, memory = np.full(tiling.slices, source.size), source.size * limits.list_bits(sizes, each, self.chip)
+            for k in np.flatnonzero(limits.sparse_slices(projection, self.chip, tiling, weight=self._bits[i])):
                 kept = kept_by_slice(projection.matrix, tiling)[:, k]
-                one = synapse_bits(projection, self.chip, int(sizes[k]), weight=self._bits[i], form="sparse")
-                axons[k], memory[k] = np.count_nonzero(kept), list_bits(kept, one, self.chip).sum()
+                one = limits.synapse_bits(projection, self.chip, int(sizes[k]), weight=self._bits[i], form="sparse")
+                axons[k], memory[k] = np.count_nonzero(kept), limits.list_bits(kept, one, self.chip).sum()
             return axons, memory
-        leads = fan(projection, self.network, tiling, zeros=not skips_zeros(projection, self.chip))
+        leads = fan(projection, self.network, tiling, zeros=not limits.skips_zeros(projection, self.chip))
         members = np.bincount(leads.classes, minlength=len(leads.starts) - 1)
         times = np.repeat(members, np.diff(leads.starts))
-        stored = times * list_bits(leads.synops, each[leads.slices], self.chip)
+        stored = times * limits.list_bits(leads.synops, each[leads.slices], self.chip)
         axons, memory = (np.bincount(leads.slices, values, tiling.slices).astype(np.int64) for values in (times, stored))
         return axons, memory
 
@@ -107,7 +95,9 @@ class CoreDemand:
         axons: Ints = np.multiply.outer(np.ones(tiling.grid[0], np.int64), np.multiply.outer(rows[0], columns[0])).ravel()
         if self.chip.core.conv_memory == "rows":
             places = int(np.prod(window.weights.shape[2:]))
-            rowed = [row_bits(widths, bits, self.chip) * (1 if projection.one_kernel else times) for widths, times in channels]
+            rowed = [
+                limits.row_bits(widths, bits, self.chip) * (1 if projection.one_kernel else times) for widths, times in channels
+            ]
             stored = np.array([places * int(np.sum(each)) for each in rowed], np.int64)
             return axons, np.repeat(stored, tiling.slices // tiling.grid[0])
         wide = list(dict.fromkeys(channels))
@@ -116,7 +106,7 @@ class CoreDemand:
         for i, j, k in np.ndindex(table.shape):
             widths, times = wide[i]
             taps = np.multiply.outer(down[j], along[k]).ravel()
-            lists = list_bits(np.multiply.outer(taps, widths), bits, self.chip).sum(axis=0)
+            lists = limits.list_bits(np.multiply.outer(taps, widths), bits, self.chip).sum(axis=0)
             table[i, j, k] = int((lists * (1 if projection.one_kernel else times)).sum())
         chosen = [wide.index(x) for x in channels], [down.index(x) for x in rows[1]], [along.index(x) for x in columns[1]]
         return axons, table[np.ix_(*chosen)].ravel()

@@ -12,19 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuro.chip.cutting import limits
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.cutting.limits import (
-    compartments,
-    encoding,
-    formats,
-    limits,
-    list_bits,
-    row_bits,
-    skips_zeros,
-    state_words,
-    synapse_bits,
-    weight_bits,
-)
 from neuro.chip.cutting.routing import RoutingTable
 from neuro.chip.cutting.tilings import Ints, Tiling, as_window, with_rows
 from neuro.chip.spec import Chip
@@ -42,9 +31,9 @@ def fill(
     total = {name: np.zeros(len(used), np.int64) for name in names}
     for p in lives:
         at = np.searchsorted(used, cores[p.name])
-        held = np.bincount(at[tilings[p.name].labels()], minlength=len(used)) * compartments(p, chip)
+        held = np.bincount(at[tilings[p.name].labels()], minlength=len(used)) * limits.compartments(p, chip)
         total["neurons"] += held
-        total["memory_bits"] += held * state_words(p, network) * (chip.core.state_word_bits or 0)
+        total["memory_bits"] += held * limits.state_words(p, network) * (chip.core.state_word_bits or 0)
         total["memory_bits"][np.unique(at)] += p.neuron.table_bits
         total["neuron_configs"][np.unique(at)] += 1
         for projection in network.into(p.name):
@@ -57,7 +46,7 @@ def fill(
             np.add.at(total["out_axons"], np.searchsorted(used, w.cores), members * np.diff(w.packet_starts))
     for k, core_number in enumerate(used):
         on = [p for p in lives if core_number in cores[p.name]]
-        total["synapse_configs"][k] = len(set().union(*(formats(p, network, chip) for p in on)))
+        total["synapse_configs"][k] = len(set().union(*(limits.formats(p, network, chip) for p in on)))
     core = chip.core
     total["memory_bits"] += total["synapse_bits"] + total["in_axons"] * (core.in_axon_bits or 0)
     total["memory_bits"] += total["out_axons"] * (core.out_axon_bits or 0)
@@ -68,7 +57,7 @@ def overfull(network: Network, chip: Chip, cores: Mapping[str, Ints], held: Mapp
     """A sentence for each limit that a core breaks, given what they hold, and for each core that may not be used."""
     lives = [p for p in network.populations if on_cores(p)]
     used = np.unique(np.concatenate([cores[p.name] for p in lives])) if lives else np.zeros(0, np.int64)
-    room: dict[str, int | None] = dict(limits(chip))
+    room: dict[str, int | None] = dict(limits.limits(chip))
     room.update(neuron_configs=chip.core.neuron_configs, synapse_configs=chip.core.synapse_configs)
     broken = []
     for name, most in room.items():
@@ -105,16 +94,17 @@ def _into_slices(projection: Projection, network: Network, chip: Chip, tiling: T
     source = network[projection.source]
     labels = tiling.labels()
     held = np.bincount(labels, minlength=tiling.slices)
-    weight = weight_bits(projection, chip)
-    each = [synapse_bits(projection, chip, int(count), weight=weight) for count in held]
+    weight = limits.weight_bits(projection, chip)
+    each = [limits.synapse_bits(projection, chip, int(count), weight=weight) for count in held]
     window = as_window(projection, source.shape)
-    if encoding(projection, chip) != "conv":
+    if limits.encoding(projection, chip) != "conv":
         return _listed(projection, network, chip, labels, each)
     if window is None:
         assert projection.offset is not None
         touched = np.bincount(labels[projection.offset : projection.offset + source.size], minlength=tiling.slices)
         bits = [
-            min(int(t), projection.stored_weights.size) * int(list_bits(1, b, chip)) for t, b in zip(touched, each, strict=True)
+            min(int(t), projection.stored_weights.size) * int(limits.list_bits(1, b, chip))
+            for t, b in zip(touched, each, strict=True)
         ]
         return touched, np.array(bits)
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(held)[:-1])
@@ -131,21 +121,21 @@ def _listed(projection: Projection, network: Network, chip: Chip, labels: NDArra
     source, target = network[projection.source], network[projection.target]
     if projection.matrix is not None:
         held = np.bincount(labels, minlength=len(each))
-        bits = np.array([source.size * int(list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)])
+        bits = np.array([source.size * int(limits.list_bits(count, b, chip)) for count, b in zip(held, each, strict=True)])
         axons = np.full(len(each), source.size)
-        for k in range(len(each)) if skips_zeros(projection, chip) and "sparse" in chip.core.encodings else ():
+        for k in range(len(each)) if limits.skips_zeros(projection, chip) and "sparse" in chip.core.encodings else ():
             kept = np.count_nonzero(projection.matrix[:, labels == k], axis=1)
-            one = synapse_bits(projection, chip, int(held[k]), form="sparse")
-            listed = sum(int(list_bits(count, one, chip)) for count in kept if count)
+            one = limits.synapse_bits(projection, chip, int(held[k]), form="sparse")
+            listed = sum(int(limits.list_bits(count, one, chip)) for count in kept if count)
             if listed < bits[k]:
                 bits[k], axons[k] = listed, np.count_nonzero(kept)
         return axons, bits
     synapses = projection.synapses(source.shape, target.shape)
-    stored = synapses.weight != 0 if skips_zeros(projection, chip) else np.ones(len(synapses.pre), np.bool_)
+    stored = synapses.weight != 0 if limits.skips_zeros(projection, chip) else np.ones(len(synapses.pre), np.bool_)
     pairs, visited = np.unique((synapses.pre * len(each) + labels[synapses.post])[stored], return_counts=True)
     slices = pairs % len(each)
     axons = np.bincount(slices, minlength=len(each))
-    return axons, np.array([int(list_bits(visited[slices == k], bits, chip).sum()) for k, bits in enumerate(each)])
+    return axons, np.array([int(limits.list_bits(visited[slices == k], bits, chip).sum()) for k, bits in enumerate(each)])
 
 
 def _kernel_lists(
@@ -159,12 +149,12 @@ def _kernel_lists(
     outputs = outputs[outputs > 0]
     if chip.core.conv_memory == "rows":
         taps_each = int(np.prod(window.weights.shape[2:])) * per_group
-        total = taps_each * int(row_bits(outputs[:1] if projection.one_kernel else outputs, bits, chip).sum())
+        total = taps_each * int(limits.row_bits(outputs[:1] if projection.one_kernel else outputs, bits, chip).sum())
         return len(taps[0]) * len(taps[1]), total
     if projection.one_kernel:
         outputs = outputs[:1]
     total = sum(
-        per_group * int(list_bits(len(y) * len(x) * outputs, bits, chip).sum())
+        per_group * int(limits.list_bits(len(y) * len(x) * outputs, bits, chip).sum())
         for y in set(taps[0].values())
         for x in set(taps[1].values())
     )
