@@ -206,8 +206,8 @@ def _largest_of(values: torch.Tensor) -> float | None:
 
 
 def _check_same(model: nn.Module, graph: Graph, samples: Mapping[str, torch.Tensor], largest: float) -> None:
-    """The graph must compute what the model computes, on the sample and on its negative."""
-    negated = {name: -x if x.is_floating_point() else x for name, x in samples.items()}
+    """The graph must compute what the model computes, on the sample and on its negative; inputs of 0 and 1, as masks, stay."""
+    negated = {name: -x if x.is_floating_point() and ((x != 0) & (x != 1)).any() else x for name, x in samples.items()}
     for given in (samples, negated):
         with torch.no_grad():
             result = model(*(x.clone() for x in given.values()))  # a forward may change it in place

@@ -12,6 +12,7 @@ import neuro
 from converters.evaluation import outputs
 from converters.folding import fold
 from converters.values.decompose import decompose
+from converters.values.recognising import recognised
 from neuro.graph import Graph, Layer
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -93,3 +94,70 @@ def test_a_row_that_keeps_nothing_stays_as_it_is() -> None:
     simple, _ = decompose(fold(graph_of((2, 2), 1, kept, -1e9, "fill")))
     x = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
     np.testing.assert_allclose(outputs(simple, x)["y"][:, 1], 0.5)
+
+
+class Padded(nn.Module):
+    """Attention over as many positions as an input says, in one of the ways in which models and exporters write it."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form, self.a, self.b = form, nn.Linear(6, 18), nn.Linear(6, 4)
+        self.heads = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x: Tensor, here: Tensor) -> Tensor:
+        q, k, v = self.a(x).chunk(3, -1)
+        row, lowest = here[:, None], torch.finfo(torch.float32).min
+        if self.form == "fused":
+            return self.b(nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=row > 0.5))
+        if self.form == "heads":
+            return self.b(self.heads(4 * q, k, v, key_padding_mask=here < 0.5)[0])
+        scores = q @ k.transpose(1, 2)
+        if self.form == "causal":
+            scores = scores + torch.ones(x.shape[1], x.shape[1]).triu(1) * -1e9
+        if self.form == "filled":
+            scores = scores.masked_fill(row == 0, float("-inf"))
+        elif self.form == "chosen":
+            scores = torch.where(row > 0.5, scores, torch.tensor(-1e9))
+        else:
+            scores = scores + (1 - row) * (lowest if self.form == "lowest" else -10_000.0)
+        return self.b(scores.softmax(-1) @ v)
+
+
+PADDED = ["added", "lowest", "filled", "chosen", "fused", "heads", "causal"]
+
+
+def padded(form: str, seed: int, samples: int = 64) -> tuple[nn.Module, dict[str, np.ndarray]]:
+    torch.manual_seed(seed)
+    model, rng = Padded(form).eval(), np.random.default_rng(seed)
+    with torch.no_grad():
+        model.a.weight *= 3
+    here = (np.arange(7) < rng.integers(1, 8, samples)[:, None]).astype(np.float32)
+    return model, {"x": rng.normal(size=(samples, 7, 6)).astype(np.float32), "here": here}
+
+
+@pytest.mark.parametrize("form", PADDED)
+def test_a_mask_that_is_an_input_takes_no_bits_from_the_scores(form: str) -> None:
+    model, inputs = padded(form, 0)
+    made = converters.convert(model, inputs, code="graded")
+    assert made.agreement.correlation > 0.999
+    few = {name: array[:3] for name, array in inputs.items()}
+    np.testing.assert_array_equal(neuro.run(made.network, few).logits.reshape(3, -1), made.quantised(few).reshape(3, -1))
+
+
+@pytest.mark.parametrize("form", PADDED)
+def test_what_an_input_masks_has_no_share(form: str) -> None:
+    """The rewritten float graph gives what the model gives, holds no number of a mask's size, and does not see what is masked."""
+    for seed in range(3):
+        model, inputs = padded(form, seed, 16)
+        graph = converters.trace(model, {name: array[:2] for name, array in inputs.items()})
+        simple, _ = decompose(recognised(fold(graph)))
+        sizes = [np.abs(array).max() for layer in simple.layers for array in layer.arrays.values()]
+        assert max(sizes) < 1e3
+        with torch.no_grad():
+            wanted = model(*(torch.as_tensor(inputs[name]) for name in ("x", "here"))).numpy()
+        (found,) = outputs(simple, inputs).values()
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        other = np.where(inputs["here"][..., None] > 0, inputs["x"], 9.0 * inputs["x"]).astype(np.float32)
+        (changed,) = outputs(simple, {**inputs, "x": other}).values()
+        kept = inputs["here"] > 0
+        np.testing.assert_allclose(changed[kept], found[kept], atol=1e-5)

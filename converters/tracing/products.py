@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from converters.tracing.arithmetic import scaled
 from converters.tracing.axes import along, spread
 from converters.tracing.builder import Builder
 from converters.tracing.values import masked
+
+_HIDDEN = 1e9  # what a truth value takes from scores that have no part
 
 
 def product(b: Builder, node: fx.Node) -> None:
@@ -143,7 +146,7 @@ def _contracted(b: Builder, node: fx.Node, names: list[str], letters: list[list[
 
 
 def scaled_dot_product(b: Builder, node: fx.Node) -> None:
-    """F.scaled_dot_product_attention, with a constant mask or none."""
+    """F.scaled_dot_product_attention, with a mask or none."""
     names = "query key value attn_mask dropout_p is_causal"
     a = bound(node, names, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False)
     if a["dropout_p"]:
@@ -163,9 +166,10 @@ def _repeated(b: Builder, node: fx.Node, name: str, times: int) -> str:
 
 
 def attended(
-    b: Builder, node: fx.Node, query: str, key: str, value: str, mask: Any = None, causal: bool = False, scale: Any = None
-) -> str:
-    """softmax(q k^T scale + mask) v."""
+    b: Builder, node: fx.Node, query: str, key: str, value: str, mask: Any = None, causal: bool = False, scale: Any = None,
+    left_out: Sequence[Any] = (),
+) -> str:  # fmt: skip
+    """softmax(q k^T scale + mask) v; left_out: computed masks, which are added, or say by 1 what takes no part."""
     factor = 1 / math.sqrt(b.shape(query)[-1]) if scale is None else float(scale)
     scores = multiplied(b, node, scaled(b, node, query, factor=factor), turned(b, node, key))
     shape = b.shape(scores)
@@ -173,6 +177,9 @@ def attended(
         scores = masked(b, node, scores, np.tril(np.ones(shape[-2:])), -np.inf)
     if mask is not None:
         scores = with_mask(b, node, scores, mask)
+    for other in left_out:
+        added = b.layer(other) if other.meta["value"].dtype.is_floating_point else hidden(b, node, b.layer(other), kept=0)
+        scores = b.add(node, "add", (scores, spread(b, node, added, shape)), shape)
     shares = b.add(node, "softmax", (scores,), shape, axis=len(shape) - 1)
     return multiplied(b, node, shares, value)
 
@@ -180,9 +187,10 @@ def attended(
 def with_mask(b: Builder, node: fx.Node, scores: str, mask: Any) -> str:
     """Scores with a mask: truth values that say what is kept, or numbers that are added."""
     if b.computed(mask):
+        added = b.layer(mask)
         if not mask.meta["value"].dtype.is_floating_point:
-            raise b.refuse(node, "its mask depends on the data", "Make the mask a constant, or add it to the scores")
-        return b.add(node, "add", (scores, spread(b, node, b.layer(mask), b.shape(scores))), b.shape(scores))
+            added = hidden(b, node, added, kept=1)
+        return b.add(node, "add", (scores, spread(b, node, added, b.shape(scores))), b.shape(scores))
     held = np.asarray(b.constant(node, mask, "mask"))
     if held.dtype == bool:
         return masked(b, node, scores, held, -np.inf)
@@ -195,12 +203,19 @@ def with_mask(b: Builder, node: fx.Node, scores: str, mask: Any) -> str:
     )
 
 
+def hidden(b: Builder, node: fx.Node, truth: str, kept: int) -> str:
+    """What is added to scores where a truth value says what is kept: by 1, or by 0."""
+    return scaled(b, node, truth, factor=_HIDDEN, shift=-_HIDDEN) if kept else scaled(b, node, truth, factor=-_HIDDEN)
+
+
 def multihead(b: Builder, node: fx.Node) -> None:
     """nn.MultiheadAttention with samples first, self or cross."""
     m, names = module_of(b, node), "query key value key_padding_mask need_weights attn_mask average_attn_weights is_causal"
     a = bound(node, names, key_padding_mask=None, need_weights=True, attn_mask=None, is_causal=False)
-    if a["key_padding_mask"] is not None or m.bias_k is not None or m.add_zero_attn:
-        raise b.refuse(node, "it masks padded keys, or adds keys of its own", "Use attn_mask with a constant, without bias_k")
+    padded, mask = a["key_padding_mask"], a["attn_mask"]
+    if (padded is not None and not b.computed(padded)) or m.bias_k is not None or m.add_zero_attn:
+        fact = "it masks the same padded keys in every sample, or adds keys of its own"
+        raise b.refuse(node, fact, "Make key_padding_mask an input, or use attn_mask; leave out bias_k and add_zero_attn")
     if not m.batch_first:
         raise b.refuse(node, "its samples are on the second axis", "Make it with batch_first=True")
     heads, width = m.num_heads, m.embed_dim
@@ -218,12 +233,13 @@ def multihead(b: Builder, node: fx.Node) -> None:
         made = b.add(node, "linear", (name,), (rows, width), {"weight": weight, "bias": bias})
         made = b.add(node, "reshape", (made,), (rows, heads, width // heads))
         split.append(moved(b, node, made, (1, 0, 2)))
-    mask = a["attn_mask"]
     if mask is not None and not b.computed(mask):
         held = np.asarray(b.constant(node, mask, "mask"))
         mask = ~held if held.dtype == bool else held  # here True says what is left out
     query, key, value = split
-    made = moved(b, node, attended(b, node, query, key, value, mask), (1, 0, 2))
+    left_out = [part for part in (padded, mask) if part is not None and b.computed(part)]
+    made = attended(b, node, query, key, value, None if mask in left_out else mask, left_out=left_out)
+    made = moved(b, node, made, (1, 0, 2))
     made = b.add(node, "reshape", (made,), (b.shape(made)[0], width))
     arrays = {"weight": b.constant(node, m.out_proj.weight, "weight"), "bias": b.constant(node, m.out_proj.bias, "bias")}
     b.parts[node] = [b.add(node, "linear", (made,), b.shape(made), arrays)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.values.layout import with_channels_first
 from converters.values.loops import copied, settle_loops
-from converters.values.masking import masked, without_masks, write_softmax
+from converters.values.masking import without_masks, write_masked
 from converters.values.writing import Writer
 from neuro.graph import Graph, Layer
 from neuro.ops import output_shape
@@ -43,14 +43,13 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
     shapes: dict[str, tuple[int, ...]] = {}
     graph, copies = copied(settle_loops(_with_outputs_apart(graph)))
     bits |= dict.fromkeys(copies, COPY_BITS)
-    waiting, before, masks = list(graph.layers), {layer.name: layer for layer in graph.layers}, set[str]()
+    waiting, before, masks = list(graph.layers), {layer.name: layer for layer in graph.layers}, False
     while waiting:
         layer = waiting.pop(0)
         rule = _RULES.get(layer.op)
         writer = Writer(layer, shapes, bits)
-        if (found := masked(layer, before)) is not None:
-            write_softmax(writer, layer, found, (EXP_BITS, INVERSE_BITS))
-            masks.add(found[0].name)
+        if write_masked(writer, layer, before, (EXP_BITS, INVERSE_BITS)):
+            masks = True
             waiting[:0] = writer.finished()
             continue
         if (rule is not None and rule(writer, layer)) or _long_sum(writer, layer, before):
@@ -58,7 +57,7 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
             continue
         layers.append(layer)
         shapes[layer.name] = layer.shape
-    return with_channels_first(graph.relayered(_with_axes(without_masks(graph, layers, masks)))), bits
+    return with_channels_first(graph.relayered(_with_axes(without_masks(graph, layers) if masks else layers))), bits
 
 
 def with_short_pools(graph: Graph, taps: int) -> Graph:

@@ -138,7 +138,8 @@ def _tabulated(layer: Layer, part: Fused | None, argument: Extent, bits: int, fi
     name = " of ".join(part.names[::-1]) if part else str(layer.options["name"])
     low, high = float(argument.lowest.min()), float(argument.highest.max())
     seen = of(low + (high - low) / 4096 * np.arange(4097))
-    if not np.isfinite(seen[1:-1]).all() or (name in ("reciprocal", "rsqrt") and low <= 0 <= high):
+    pole = name in ("reciprocal", "rsqrt") and low <= 0 <= high and not np.isfinite(of(np.zeros(1))).all()
+    if pole or not np.isfinite(seen[1:-1]).all():
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
     if part is None and name in _LEVELS_OFF and bits > _OTHER_BITS:  # beyond, the result is the same to half a step
