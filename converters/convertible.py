@@ -31,13 +31,17 @@ _NEAREST = {
 }
 
 
+MOST_READ = 12288  # values that one neuron reads with a weight each, so that its synapses fit a core
 OF_VALUES = "graded"  # the code of networks that compute with values
 CARRYING = (OF_VALUES, "radix")  # codes that can carry them
 
 
-def computes_with_values(graph: Graph) -> bool:
-    """Whether a graph has an op that needs neurons of values, or several inputs or outputs."""
-    return len(graph.inputs) > 1 or len(graph.outputs) > 1 or any(layer.op in VALUE_OPS for layer in graph.layers)
+def computes_with_values(graph: Graph, code: str = "") -> bool:
+    """Whether a graph has an op that needs neurons of values, several inputs or outputs, or, in a code that carries values, a
+    layer that reads more of them than the synapses of one neuron fit a core, which takes sums of sums."""
+    many = len(graph.inputs) > 1 or len(graph.outputs) > 1 or any(layer.op in VALUE_OPS for layer in graph.layers)
+    long = (layer.op == "linear" and layer.arrays["weight"].shape[1] > MOST_READ for layer in graph.layers)
+    return many or (code in CARRYING and any(long))
 
 
 def check_convertible(graph: Graph, code: str) -> None:

@@ -72,7 +72,7 @@ class Conversion(TableRepr):
     @cached_property
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
-        how = diagnose_values if computes_with_values(self.graph) else diagnose
+        how = diagnose_values if computes_with_values(self.graph, self.code) else diagnose
         return how(self.graph, self.calibrated, self.settings, self.built)
 
     def answer(self, logits: Any) -> Any:
@@ -109,7 +109,7 @@ class Conversion(TableRepr):
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
         share of up to 128 calibration samples; None where none does. Of a network that computes with values T is 1."""
-        if computes_with_values(self.graph):
+        if computes_with_values(self.graph, self.code):
             return 1 if (self.agreement.decisions or 0.0) >= agreement else None
         tried = list(raise_timesteps(self.calibrated, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
@@ -200,7 +200,7 @@ def convert(
     check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
     framed = graph.has_frames or chosen.frames
     samples = check_given(graph, calibration, framed)
-    of_values = computes_with_values(graph)
+    of_values = computes_with_values(graph, chosen.code)
     chosen.check_for(of_values, framed)
     if of_values or framed:
         return _of_values(graph, samples, chosen, tail, framed)

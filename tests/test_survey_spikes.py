@@ -115,7 +115,7 @@ def test_what_is_sized_by_one_of_its_parts_is_reached_as_a_whole(monkeypatch: py
 def test_sums_of_more_than_a_core_holds_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers of 16, 16, 16 and 16 values: two at a time read 32 of the 40 that a neuron may."""
     graph, samples = drawn("gpt3-decode")
-    monkeypatch.setattr(decompose, "_MOST_READ", 40)
+    monkeypatch.setattr(decompose, "MOST_READ", 40)
     network, found = whole(graph, samples), works(graph, samples, CHIP)
     assert [work.name for work in found] == [p.name for p in network.populations]
     names = {p.name for p in network.populations}

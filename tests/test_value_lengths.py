@@ -15,6 +15,7 @@ import neuro
 from converters.evaluation import logits
 from converters.values import decompose, timing
 from converters.values.decompose import decompose as primitive
+from neuro.errors import FitError
 from tests.graphs import graph, row
 from tests.value_networks import Attention
 
@@ -138,3 +139,18 @@ def test_long_sums_in_parts_are_the_same_sums(shape: list[int], limit: int, pool
     assert np.allclose(logits(product, x), x @ x.swapaxes(2, 3), rtol=1e-4, atol=1e-4)
     longest = [layer for layer in product.layers if layer.op == "matmul"]
     assert max(product[layer.inputs[0]].shape[-1] for layer in longest) <= limit
+
+
+@pytest.mark.parametrize("code", ["graded", "radix"])
+def test_a_layer_that_reads_more_than_a_core_holds_is_taken_in_parts(code: str) -> None:
+    """As the first dense layer of VGG-16 does, of 25,088 values."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(25_088, 6), nn.ReLU(), nn.Linear(6, 4)).eval()
+    x = np.random.default_rng(0).random((16, 512, 7, 7)).astype(np.float32)
+    made = runs(model, x, code, timesteps=8)
+    assert made.agreement.correlation > 0.99, made.agreement
+    assert made.diagnosis.layers
+    neuro.place(made.network, neuro.load_chip("loihi2"))
+    plain = converters.convert(model, x, code="signed")
+    with pytest.raises(FitError, match="code='graded'"):
+        neuro.place(plain.network, neuro.load_chip("loihi2"))

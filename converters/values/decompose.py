@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.convertible import MOST_READ
 from converters.values.layout import with_channels_first
 from converters.values.loops import copied, settle_loops
 from converters.values.masking import without_masks, write_masked
@@ -29,7 +30,6 @@ PART_BITS = 12  # of dot products that are added up
 OPERAND_BITS = 8
 _MOST_PRODUCTS = 48  # of one neuron, so that delays of synapses also cover that its operands are ready at different steps
 _MOST_SUMMED = 8192  # values that one neuron adds up, so that its synapses fit a core
-_MOST_READ = 12288  # values that one neuron reads with a weight each
 _SUM_BITS = 21  # that a sum over many values may take of a potential
 _MOST_TAPS = 8  # of a maximum that is taken one value a step
 _MOST_WEIGHED = 6  # of one that weighs each value by another power of two, so that one more fits 8 bits
@@ -212,14 +212,18 @@ def _extreme(sign: float) -> Callable[[Writer, Layer], bool]:
 
 
 def _long_sum(w: Writer, layer: Layer, before: Mapping[str, Layer]) -> bool:
-    """A sum of weighted layers that read more values than synapses of one neuron fit a core, as a sum of shorter ones."""
+    """A linear layer, or a sum of weighted layers, that reads more values than synapses of one neuron fit a core, as a sum of
+    shorter ones."""
+    if layer.op == "linear" and layer.arrays["weight"].shape[1] > MOST_READ:
+        _long_linear(w, layer)
+        return True
     if layer.op != "add" or not all(name in before for name in layer.inputs):
         return False
     parts, read = list[list[str]](), 0
     for name in layer.inputs:
         source = before[name]
         fan_in = source.arrays["weight"][0].size if source.op in ("linear", "conv") else 1
-        if not parts or read + fan_in > _MOST_READ:
+        if not parts or read + fan_in > MOST_READ:
             parts.append([])
             read = 0
         parts[-1].append(name)
@@ -228,6 +232,16 @@ def _long_sum(w: Writer, layer: Layer, before: Mapping[str, Layer]) -> bool:
         return False
     w.add("add", [w.add("add", part, bits=STREAM_BITS) for part in parts])
     return True
+
+
+def _long_linear(w: Writer, layer: Layer) -> None:
+    (x,), weight, bias = layer.inputs, layer.arrays["weight"], layer.arrays.get("bias")
+    sums = []
+    for number, at in enumerate(np.array_split(np.arange(weight.shape[1]), -(-weight.shape[1] // MOST_READ))):
+        own = {} if bias is None or number else {"bias": bias}
+        part = w.taken(x, len(w.shape(x)) - 1, at)
+        sums.append(w.add("linear", (part,), bits=STREAM_BITS, arrays={"weight": weight[:, at], **own}))
+    w.add("add", sums)
 
 
 def _where(w: Writer, layer: Layer) -> bool:

@@ -24,7 +24,7 @@ REMEDIES = {  # where one neuron alone needs more than a core has
     "in_axons": "Use fewer or larger strides, a narrower input, or a chip with more incoming axons",
     "out_axons": "Narrow the next layer, or use a chip with more outgoing axons",
     "synapse_bits": "Convert with fewer weight_bits, or narrow the layer",
-    "memory_bits": "Convert with fewer weight_bits, shorten delays, or narrow the layer",
+    "memory_bits": "Use fewer weight_bits, or code='graded' (which splits long sums); shorten delays; or narrow the layer",
 }
 TAG_BITS, TRACE_BITS, TIME_BITS = 9, 7, 6  # of a synapse's tag; of a trace; of the time of a spike within an epoch
 LEARNED_BITS = 8  # of a weight that learns
