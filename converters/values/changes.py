@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from converters.samples import Given
+from converters.samples import Given, Samples, spread
 from converters.values.cells import Cell, Pick
 from converters.values.copies import synapses_of, with_copies, worth_copies
 from converters.values.evaluating import values
@@ -24,7 +24,9 @@ from neuro.errors import ConversionError
 from neuro.network import Network, Population
 
 _SHARES = tuple(0.005 * 2.0 ** (i / 2) for i in range(14))  # of a population's values that dead zones are tried at
-_MOST_SAMPLES = 8
+_FEWEST_STREAMS = 8  # that judge dead zones
+_FRAMES = 1600  # in all that streams are taken for: where 99 % are alike, one can be 95 % sure of 98.5 %
+_SYNAPSES = 200_000_000  # times frames, beyond which fewer streams are taken
 _CLOSE = 0.1  # of the spread of a single output
 _WIDENED = (
     8  # populations with the most synaptic operations whose dead zone is doubled once more, where that is within the budget
@@ -128,7 +130,7 @@ def choose_dead_zones(network: Network, samples: Given, agreement: float, states
     synaptic operations are doubled where the budget allows. states: populations that have one for those outside their loops only,
     where a copy costs less than it saves; count: logits and synaptic operations of a network on samples.
     """
-    some = samples[np.linspace(0, len(samples) - 1, min(_MOST_SAMPLES, len(samples))).astype(int)]
+    some = judging(network, samples)
     truth, value_synops = count(network, some)
     frames = truth.shape[0] * truth.shape[1]
     states = frozenset(states)
@@ -164,6 +166,15 @@ def choose_dead_zones(network: Network, samples: Given, agreement: float, states
         if share >= agreement and synops < least:
             zones, best, least = fewer, share, synops
     return Budget(zones, best, least / frames, lossless / frames, value_synops / frames, frames)
+
+
+def judging(network: Network, samples: Given) -> Given:
+    """The streams that judge dead zones, of samples (samples, frames, *shape): 1,600 frames where the network is small, at least
+    eight streams."""
+    frames = int((next(iter(samples.by_name.values())) if isinstance(samples, Samples) else samples).shape[1])
+    affordable = _SYNAPSES // (frames * max(1, synapses_of(network, network.projections)))
+    some: Given = spread(samples, max(_FEWEST_STREAMS, min(-(-_FRAMES // frames), affordable)))
+    return some
 
 
 def _reach(network: Network, name: str) -> int:
