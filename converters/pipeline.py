@@ -277,7 +277,7 @@ def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Con
             f"itself, one could be 95 % sure of {100 * found.at_least:.1f} %); {found.synops:,.0f} synops a frame, "
             f"{found.lossless_synops:,.0f} with dead zones of 1, {found.value_synops:,.0f} graded"
         )
-    changing = to_changes(made.network, zones)
+    changing = to_changes(made.network, zones, made.built.states)
     if refresh is not None:
         changing = with_refresh(changing, refresh)
         notes.append(f"delta: all values are sent in full every {refresh} frames")

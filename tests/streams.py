@@ -53,6 +53,8 @@ def network(kind: str, features: int = 5, hidden: int = 6, outputs: int = 3, see
         state = _gated(w, x, hidden, seed)
     elif kind == "modes":
         state = _modes(w, x, hidden, seed)
+    elif kind == "rotating modes":
+        state = _rotating(w, x, hidden, seed)
     elif kind == "gate only":
         state = _block(w, "gate", x, features, hidden, seed)
     else:
@@ -86,6 +88,24 @@ def _modes(w: Layers, x: str, hidden: int, seed: int) -> str:
     h = w.add("add", (kept, h), (hidden,))
     w.link(before, h)
     return h
+
+
+def _rotating(w: Layers, x: str, hidden: int, seed: int) -> str:
+    """A diagonal state-space layer of complex modes, real parts (hidden / 2) and imaginary parts joined: h = a h + B x."""
+    half, (features,) = hidden // 2, w.layers[0].shape
+    before = [w.add("previous", ("",), (half,)) for _ in range(2)]
+    size, angle = np.linspace(0.5, 0.98, half), np.linspace(0.1, 1.0, half)
+    parts = []
+    for i, (real, imaginary) in enumerate(((np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle)))):
+        kept = [w.add("scale", (one,), (half,), {"factor": size * by}) for one, by in zip(before, (real, imaginary), strict=True)]
+        new = w.add("linear", (x,), (half,), {"weight": weights(seed + i, half, features)})
+        parts.append(w.add("add", (w.add("add", kept, (half,)), new), (half,)))
+    for one, part in zip(before, parts, strict=True):
+        w.link(one, part)
+    joined = w.add("concat", parts, (hidden,), axis=0)
+    return w.add(
+        "relu", (w.add("linear", (joined,), (hidden,), {"weight": weights(seed + 2, hidden, hidden)}),), (hidden,), ceiling=None
+    )
 
 
 def stream(seed: int, samples: int, frames: int, features: int = 5) -> Any:

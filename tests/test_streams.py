@@ -14,7 +14,8 @@ from scipy.stats import binom
 import converters
 import neuro
 from converters.evaluation import logits
-from converters.values.changes import Budget, to_changes
+from converters.samples import Samples
+from converters.values.changes import Budget, judging, to_changes
 from converters.values.refreshing import with_refresh
 from tests.streams import KINDS, Layers, drawn, network, stream
 
@@ -162,6 +163,27 @@ def test_a_budget_says_how_sure_it_is(same: int, frames: int) -> None:
     least = Budget({}, same / frames, 1.0, 1.0, 1.0, frames).at_least
     assert binom.sf(same - 1, frames, least) == pytest.approx(0.05)
     assert Budget({}, 0.0, 1.0, 1.0, 1.0, frames).at_least == 0
+
+
+@pytest.mark.parametrize(
+    ("streams", "frames", "judge"), [(100, 40, 40), (20, 40, 20), (100, 7, 100), (100, 500, 8), (100, 20, 80)]
+)
+def test_as_many_streams_judge_dead_zones_as_a_budget_of_a_point_takes(streams: int, frames: int, judge: int) -> None:
+    made = converters.convert(network("rnn"), stream(1, 8, 6), code="delta")
+    some = judging(made.network, stream(2, streams, frames))
+    assert some.shape == (judge, frames, 5)
+    several = judging(made.network, Samples({"a": stream(2, streams, frames)}))
+    assert len(several) == judge
+    assert Budget({}, 0.99, 1.0, 1.0, 1.0, 1600).at_least > 0.984
+
+
+def test_large_networks_are_judged_by_eight_streams() -> None:
+    made = neuro.Network(
+        (neuro.Population("x", (1000,), neuro.Source("once", period=1)), neuro.Population("y", (1000,), neuro.Readout(period=1))),
+        (neuro.Dense("x", "y", np.ones((1000, 1000), np.int32)),),
+    )
+    assert len(judging(made, np.zeros((40, 10, 1000), np.float32))) == 20
+    assert len(judging(made, np.zeros((40, 100, 1000), np.float32))) == 8
 
 
 def test_a_still_stream_costs_nothing_after_its_first_frames() -> None:
