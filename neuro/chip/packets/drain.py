@@ -34,23 +34,26 @@ from neuro.chip.packets.state import (
     FREE,
     HELD,
     HOME,
+    HOME_COLUMN,
     HOP,
     LAST,
     LINE,
     LINK_BITS,
+    LOAD,
     LOCAL_BITS,
     OWN,
     OWN_LOCAL,
     PACKET_BITS,
+    PEAK,
     PLACE,
     PORT,
-    PORT_BITS,
     READY,
     RECEIVER,
     ROUTER,
     SENDER,
     SENT,
     SERVICE,
+    SIGN,
     TARGET,
     TARGET_COLUMN,
     TARGET_SLOT,
@@ -71,106 +74,134 @@ from neuro.engine.tables import U
 
 
 @inlined
-def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
-    """Put an output that will look for a packet at m[due] into its bucket, or into the list of a later turn."""
-    tick = m[at.outputs + (output << LINK_BITS) + DUE]
+def _packet(at: DrainLayout, packet: Any) -> Any:
+    """Where a packet's record begins. Places are unsigned, so that compiled code looks for none from the end."""
+    return U(at.packets + (packet << PACKET_BITS))
+
+
+@inlined
+def _output(at: DrainLayout, output: Any) -> Any:
+    """Where the record of an output, or a port, begins."""
+    return U(at.outputs + (output << LINK_BITS))
+
+
+@inlined
+def _local(at: DrainLayout, local_port: Any) -> Any:
+    """Where the record of a local port begins."""
+    return U(at.locals + (local_port << LOCAL_BITS))
+
+
+@inlined
+def _bit(tick: Any) -> Any:
+    """The bit of a tick's bucket in the word of its block, whose highest is the sign of 32 bits."""
+    return ((1 << np.int64(tick & (BLOCK - 1))) ^ SIGN) - SIGN
+
+
+@inlined
+def _push(m: Ints, at: DrainLayout, tick: Any, within: Any, later: Any, record: Any, following: Any, number: Any) -> None:
+    """Put an event at a tick, by the number of its record, first into its bucket's list `within`, or into a later turn's."""
     turn, bucket = tick >> TURN_BITS, tick & (WHEEL - 1)
-    place = at.wheel + (bucket << 1) + WAKES if turn == m[at.clock] else at.later_wakes + (turn & (TURNS - 1))
-    m[at.outputs + (output << LINK_BITS) + WAKE_NEXT] = m[place]
-    m[place] = output
-    if turn == m[at.clock]:
-        m[at.busy + (bucket >> BLOCK_BITS)] |= 1 << (bucket & (BLOCK - 1))
+    now = turn == m[U(at.clock)]
+    place = U(at.wheel + (bucket << 1)) + within if now else U(later + (turn & (TURNS - 1)))
+    m[record + following] = m[place]
+    m[place] = number
+    if now:
+        m[U(at.busy + (bucket >> BLOCK_BITS))] |= _bit(tick)
+
+
+@inlined
+def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
+    """An output will look for a packet at m[due]."""
+    out = _output(at, output)
+    _push(m, at, m[out + DUE], WAKES, at.later_wakes, out, WAKE_NEXT, output)
 
 
 @inlined
 def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
-    """The same for a packet that will stand in a port at m[when]."""
-    tick = m[at.packets + (packet << PACKET_BITS) + WHEN]
-    turn, bucket = tick >> TURN_BITS, tick & (WHEEL - 1)
-    place = at.wheel + (bucket << 1) + ARRIVALS if turn == m[at.clock] else at.later_arrivals + (turn & (TURNS - 1))
-    m[at.packets + (packet << PACKET_BITS) + FOLLOWER] = m[place]
-    m[place] = packet
-    if turn == m[at.clock]:
-        m[at.busy + (bucket >> BLOCK_BITS)] |= 1 << (bucket & (BLOCK - 1))
+    """A packet will stand in a port at m[when]."""
+    mine = _packet(at, packet)
+    _push(m, at, m[mine + WHEN], ARRIVALS, at.later_arrivals, mine, FOLLOWER, packet)
 
 
 @inlined
 def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
-    if m[at.outputs + (output << LINK_BITS) + DUE] < 0:
-        m[at.outputs + (output << LINK_BITS) + DUE] = tick
+    out = _output(at, output)
+    if m[out + DUE] < 0:
+        m[out + DUE] = tick
         _push_wake(m, at, output)
 
 
 @inlined
 def _arrives(m: Ints, at: DrainLayout, packet: int, port: int, tick: int) -> None:
     """A packet will stand in a port at some tick."""
-    m[at.packets + (packet << PACKET_BITS) + PORT], m[at.packets + (packet << PACKET_BITS) + WHEN] = port, tick
+    mine = _packet(at, packet)
+    m[mine + PORT], m[mine + WHEN] = port, tick
     _push_arrival(m, at, packet)
 
 
 @inlined
 def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
-    m[at.clock] = turn
-    packet, output = m[at.later_arrivals + (turn & (TURNS - 1))], m[at.later_wakes + (turn & (TURNS - 1))]
+    m[U(at.clock)] = turn
+    arrivals, wakes = U(at.later_arrivals + (turn & (TURNS - 1))), U(at.later_wakes + (turn & (TURNS - 1)))
+    packet, output = m[arrivals], m[wakes]
     if packet < 0 and output < 0:
         return False
-    m[at.later_arrivals + (turn & (TURNS - 1))], m[at.later_wakes + (turn & (TURNS - 1))] = -1, -1
+    m[arrivals], m[wakes] = -1, -1
     while packet >= 0:
-        following = m[at.packets + (packet << PACKET_BITS) + FOLLOWER]
+        following = m[_packet(at, packet) + FOLLOWER]
         _push_arrival(m, at, packet)
         packet = following
     while output >= 0:
-        following = m[at.outputs + (output << LINK_BITS) + WAKE_NEXT]
+        following = m[_output(at, output) + WAKE_NEXT]
         _push_wake(m, at, output)
         output = following
     return True
 
 
 @inlined
-def _slot(m: Ints, at: DrainLayout, packet: int, router: int) -> Any:
-    """The output that a packet wants at a router: along x, then along y, then the local port."""
-    x, tx = m[at.routers + (router << 1) + COLUMN], m[at.packets + (packet << PACKET_BITS) + TARGET_COLUMN]
-    if tx != x:
-        return 0 if tx > x else 1
-    tile, target = m[at.routers + (router << 1) + TILE], m[at.packets + (packet << PACKET_BITS) + TARGET]
-    if target != tile:
-        return 2 if target > tile else 3
-    return m[at.packets + (packet << PACKET_BITS) + TARGET_SLOT]
+def _slot(m: Ints, mine: Any, port: Any) -> Any:
+    """The output that a packet wants at the router of a port, both given by their records: along x, then along y, then the local
+    port."""
+    x, tx, tile, target, slot = m[port + COLUMN], m[mine + TARGET_COLUMN], m[port + TILE], m[mine + TARGET], m[mine + TARGET_SLOT]
+    slot = (2 if target > tile else 3) if target != tile else slot  # all is read first, so that nothing is jumped over
+    return (0 if tx > x else 1) if tx != x else slot
 
 
 @inlined
 def _queue(m: Ints, at: DrainLayout, packet: int, port: int, now: int) -> None:
     """A packet stands in a port and asks for its output."""
-    router = m[at.statics + (port << PORT_BITS) + ROUTER]
-    slot = _slot(m, at, packet, router)
-    queue = port * at.slots + slot
-    m[at.packets + (packet << PACKET_BITS) + FOLLOWER] = -1
-    output = router * 4 + slot if slot < 4 else at.links + m[at.packets + (packet << PACKET_BITS) + RECEIVER]
-    if m[at.queues + (queue << 1) + FIRST] < 0:
-        m[at.queues + (queue << 1) + FIRST] = packet
-        m[at.outputs + (output << LINK_BITS) + ASKING] |= (
-            1 << m[at.statics + (port << PORT_BITS) + (OWN if slot < 4 else OWN_LOCAL)]
-        )
+    mine, own = _packet(at, packet), _output(at, port)
+    slot = _slot(m, mine, own)
+    queue = U((port * at.slots + slot) << 1)
+    m[mine + FOLLOWER] = -1
+    output = m[own + ROUTER] * 4 + slot if slot < 4 else at.links + m[mine + RECEIVER]
+    out = _output(at, output)
+    if m[queue + FIRST] < 0:
+        m[queue + FIRST] = packet
+        m[out + ASKING] |= 1 << m[own + (OWN if slot < 4 else OWN_LOCAL)]
     else:
-        m[at.packets + (m[at.queues + (queue << 1) + LAST] << PACKET_BITS) + FOLLOWER] = packet
-    m[at.queues + (queue << 1) + LAST] = packet
-    _wake(m, at, output, max(now, m[at.outputs + (output << LINK_BITS) + FREE]))
+        m[_packet(at, m[queue + LAST]) + FOLLOWER] = packet
+    m[queue + LAST] = packet
+    _wake(m, at, output, max(now, m[out + FREE]))
 
 
 @inlined
 def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> None:
     """The packets next in line enter their sender's port, while it has room and they are ready; fabrics take turns."""
-    while m[at.locals + (local_port << LOCAL_BITS) + LINE] >= 0:
-        packet = m[at.locals + (local_port << LOCAL_BITS) + LINE]
-        port = at.links + m[at.packets + (packet << PACKET_BITS) + FABRIC] * at.tiles * grid.local_ports + local_port
-        if m[at.outputs + (port << LINK_BITS) + HELD] >= grid.buffer:
+    line = _local(at, local_port) + LINE
+    while m[line] >= 0:
+        packet = m[line]
+        mine = _packet(at, packet)
+        port = at.links + m[mine + FABRIC] * at.tiles * grid.local_ports + local_port
+        own = _output(at, port)
+        if m[own + HELD] >= grid.buffer:
             return
-        m[at.locals + (local_port << LOCAL_BITS) + LINE] = m[at.packets + (packet << PACKET_BITS) + AFTER]
-        m[at.outputs + (port << LINK_BITS) + HELD] += 1
-        if m[at.packets + (packet << PACKET_BITS) + READY] > now:
-            _arrives(m, at, packet, port, m[at.packets + (packet << PACKET_BITS) + READY])
+        m[line] = m[mine + AFTER]
+        m[own + HELD] += 1
+        if m[mine + READY] > now:
+            _arrives(m, at, packet, port, m[mine + READY])
             return
         _queue(m, at, packet, port, now)
 
@@ -180,82 +211,113 @@ def _port_of(m: Ints, at: DrainLayout, grid: Grid, router: int, i: Any) -> Any:
     """The port of a router that is its input i."""
     if i >= 4:
         return at.links + router * grid.local_ports + i - 4
-    return (router + m[at.step + i]) * 4 + i
+    return (router + m[U(at.step + i)]) * 4 + i
 
 
 @inlined
 def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> Any:
     """The port that an output serves: packets on their way before new ones, the ports in turn."""
-    asking = m[at.outputs + (output << LINK_BITS) + ASKING]
+    out = _output(at, output)
+    asking = m[out + ASKING]
     on_their_way = 0
     for fabric in range(grid.fabrics):
         on_their_way |= 15 << (fabric * at.slots)
     if asking & on_their_way:
         asking &= on_their_way
-    after = asking & ~((2 << m[at.outputs + (output << LINK_BITS) + TURN]) - 1)
+    after = asking & ~((2 << m[out + TURN]) - 1)
     i = np.int64(lowest_bit(U(after if after else asking)))
-    m[at.outputs + (output << LINK_BITS) + TURN] = i
+    m[out + TURN] = i
     if output < at.links:
         return _port_of(m, at, grid, output >> 2, i)
-    return _port_of(
-        m, at, grid, m[at.locals + ((output - at.links) << LOCAL_BITS) + HOME] + m[at.input_fabric + i], m[at.input_slot + i]
-    )
+    home = m[_local(at, output - at.links) + HOME]
+    return _port_of(m, at, grid, home + m[U(at.input_fabric + i)], m[U(at.input_slot + i)])
+
+
+@inlined
+def _send(m: Ints, at: DrainLayout, grid: Grid, packet: int, output: int, now: int) -> None:
+    """A packet goes over a link, or is consumed."""
+    mine, out = _packet(at, packet), _output(at, output)
+    if output < at.links:
+        held = m[out + HELD] + 1
+        m[out + HELD] = held
+        m[out + PEAK] = max(m[out + PEAK], held)
+        m[out + LOAD] += 1
+        m[out + FREE] = now + m[out + SERVICE]
+        _arrives(m, at, packet, output, now + m[out + HOP])
+    else:
+        free = now + m[mine + WORK]
+        m[out + FREE] = free
+        m[mine + DELIVERED] = free + grid.local
 
 
 @inlined
 def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     """An output takes the packet whose turn it is, if the next port has room. Returns 1 for a packet delivered."""
-    if m[at.outputs + (output << LINK_BITS) + ASKING] == 0 or (
-        output < at.links and m[at.outputs + (output << LINK_BITS) + HELD] >= grid.buffer
-    ):
+    out = _output(at, output)
+    if m[out + ASKING] == 0 or (output < at.links and m[out + HELD] >= grid.buffer):
         return 0
     port = _chosen(m, at, grid, output)
-    queue = port * at.slots + (output & 3 if output < at.links else m[at.locals + ((output - at.links) << LOCAL_BITS) + PLACE])
-    packet = m[at.queues + (queue << 1) + FIRST]
-    m[at.queues + (queue << 1) + FIRST] = m[at.packets + (packet << PACKET_BITS) + FOLLOWER]
-    if m[at.queues + (queue << 1) + FIRST] < 0:
-        m[at.outputs + (output << LINK_BITS) + ASKING] ^= 1 << m[at.outputs + (output << LINK_BITS) + TURN]
-    if output < at.links:
-        m[at.loads + output] += 1
-        m[at.outputs + (output << LINK_BITS) + HELD] += 1
-        m[at.peaks + output] = max(m[at.peaks + output], m[at.outputs + (output << LINK_BITS) + HELD])
-        m[at.outputs + (output << LINK_BITS) + FREE] = now + m[at.outputs + (output << LINK_BITS) + SERVICE]
-        _arrives(m, at, packet, output, now + m[at.outputs + (output << LINK_BITS) + HOP])
-    else:
-        m[at.outputs + (output << LINK_BITS) + FREE] = now + m[at.packets + (packet << PACKET_BITS) + WORK]
-        m[at.packets + (packet << PACKET_BITS) + DELIVERED] = now + grid.local + m[at.packets + (packet << PACKET_BITS) + WORK]
-    if m[at.outputs + (output << LINK_BITS) + ASKING]:
-        _wake(m, at, output, m[at.outputs + (output << LINK_BITS) + FREE])
-    m[at.outputs + (port << LINK_BITS) + HELD] -= 1
+    own = _output(at, port)
+    queue = U((port * at.slots + (output & 3 if output < at.links else m[_local(at, output - at.links) + PLACE])) << 1)
+    packet = m[queue + FIRST]
+    mine = _packet(at, packet)
+    m[queue + FIRST] = m[mine + FOLLOWER]
+    if m[queue + FIRST] < 0:
+        m[out + ASKING] ^= 1 << m[out + TURN]
+    _send(m, at, grid, packet, output, now)
+    if m[out + ASKING]:
+        _wake(m, at, output, m[out + FREE])
+    m[own + HELD] -= 1
     if port >= at.links:
-        _enter(m, at, grid, m[at.packets + (packet << PACKET_BITS) + SENDER], now)
-    elif m[at.outputs + (port << LINK_BITS) + ASKING]:
-        _wake(m, at, port, max(now, m[at.outputs + (port << LINK_BITS) + FREE]))
+        _enter(m, at, grid, m[mine + SENDER], now)
+    elif m[own + ASKING]:
+        _wake(m, at, port, max(now, m[own + FREE]))
     return 1 if output >= at.links else 0
 
 
 @inlined
-def _arrive(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> None:
-    """Packets that arrive in this tick join their queues."""
-    packet = m[at.wheel + (bucket << 1) + ARRIVALS]
-    m[at.wheel + (bucket << 1) + ARRIVALS] = -1
+def _passes(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> int:
+    """What `_queue` and `_serve` do, at once, for a packet off a link that arrives alone in its tick at an output for which
+    nobody waits. Returns 1 for a packet delivered, 0 for one sent on, -1, and nothing has happened, where it has to queue."""
+    mine = _packet(at, packet)
+    port = m[mine + PORT]
+    if port >= at.links:
+        return -1
+    own = _output(at, port)
+    slot = _slot(m, mine, own)
+    output = m[own + ROUTER] * 4 + slot if slot < 4 else at.links + m[mine + RECEIVER]
+    out = _output(at, output)
+    if m[out + ASKING] or m[out + DUE] >= 0 or m[out + FREE] > now or (slot < 4 and m[out + HELD] >= grid.buffer):
+        return -1
+    m[out + TURN] = m[own + (OWN if slot < 4 else OWN_LOCAL)]
+    _send(m, at, grid, packet, output, now)
+    m[own + HELD] -= 1
+    if m[own + ASKING]:
+        _wake(m, at, port, max(now, m[own + FREE]))
+    return 1 if slot >= 4 else 0
+
+
+@inlined
+def _arrive(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> None:
+    """Packets that arrive in this tick, from the first on, join their queues."""
     while packet >= 0:
-        following = m[at.packets + (packet << PACKET_BITS) + FOLLOWER]
-        port = m[at.packets + (packet << PACKET_BITS) + PORT]
+        mine = _packet(at, packet)
+        following, port = m[mine + FOLLOWER], m[mine + PORT]
         _queue(m, at, packet, port, now)
         if port >= at.links:
-            _enter(m, at, grid, m[at.packets + (packet << PACKET_BITS) + SENDER], now)
+            _enter(m, at, grid, m[mine + SENDER], now)
         packet = following
 
 
 @inlined
-def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> int:
+def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: Any, now: int) -> int:
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
     done = 0
-    while m[at.wheel + (bucket << 1) + WAKES] >= 0:
-        output = m[at.wheel + (bucket << 1) + WAKES]
-        m[at.wheel + (bucket << 1) + WAKES] = m[at.outputs + (output << LINK_BITS) + WAKE_NEXT]
-        m[at.outputs + (output << LINK_BITS) + DUE] = -1
+    while m[bucket + WAKES] >= 0:
+        output = m[bucket + WAKES]
+        out = _output(at, output)
+        m[bucket + WAKES] = m[out + WAKE_NEXT]
+        m[out + DUE] = -1
         done += _serve(m, at, grid, output, now)
     return done
 
@@ -265,28 +327,27 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
     """An empty mesh, and the packets in line before their routers."""
     begin: Any = np.int64(0)
     for output in range(at.ports):
-        m[at.outputs + (output << LINK_BITS) + TURN] = 0
-        m[at.outputs + (output << LINK_BITS) + FREE] = 0
-    m[at.clock] = 0
+        m[_output(at, output) + TURN] = 0
+        m[_output(at, output) + FREE] = 0
+    m[U(at.clock)] = 0
     for packet in range(count - 1, -1, -1):
-        mine = at.packets + (packet << PACKET_BITS)
-        sender, receiver = packets.sender[low + packet], packets.receiver[low + packet]
+        sender, receiver = packets.sender[U(low + packet)], packets.receiver[U(low + packet)]
+        mine, line, target = _packet(at, packet), _local(at, sender), _local(at, receiver)
         m[mine + SENDER], m[mine + RECEIVER] = sender, receiver
-        m[mine + READY], m[mine + WORK] = packets.ready[low + packet], packets.work[low + packet]
-        home = m[at.locals + (receiver << LOCAL_BITS) + HOME]
-        m[mine + TARGET], m[mine + TARGET_SLOT] = home, m[at.locals + (receiver << LOCAL_BITS) + PLACE]
-        m[mine + TARGET_COLUMN] = m[at.routers + (home << 1) + COLUMN]
-        line = at.locals + (sender << LOCAL_BITS)
+        m[mine + READY], m[mine + WORK] = packets.ready[U(low + packet)], packets.work[U(low + packet)]
+        m[mine + TARGET], m[mine + TARGET_SLOT] = m[target + HOME], m[target + PLACE]
+        m[mine + TARGET_COLUMN] = m[target + HOME_COLUMN]
         m[mine + AFTER] = m[line + LINE]
         m[line + LINE] = packet
         m[line + SENT] = 0
     for packet in range(count):
-        line = at.locals + (packets.sender[low + packet] << LOCAL_BITS)
-        m[at.packets + (packet << PACKET_BITS) + FABRIC] = m[line + SENT] % grid.fabrics if grid.fabrics > 1 else 0
+        mine = _packet(at, packet)
+        line = _local(at, m[mine + SENDER])
+        m[mine + FABRIC] = m[line + SENT] % grid.fabrics if grid.fabrics > 1 else 0
         m[line + SENT] += 1
     for packet in range(count):
-        sender = packets.sender[low + packet]
-        line = at.locals + (sender << LOCAL_BITS)
+        sender = m[_packet(at, packet) + SENDER]
+        line = _local(at, sender)
         if m[line + SENT]:  # each sender's line once: the first that is not ready keeps the others waiting
             m[line + SENT] = 0
             _enter(m, at, grid, sender, begin)
@@ -297,19 +358,26 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
     now: Any = np.int64(0)
     while count:
-        bucket = now & (WHEEL - 1)
-        place, within = at.busy + (bucket >> BLOCK_BITS), bucket & (BLOCK - 1)
+        within = now & (BLOCK - 1)
+        place = U(at.busy + ((now & (WHEEL - 1)) >> BLOCK_BITS))
         ahead = m[place] >> within
         if ahead == 0:
             now += BLOCK - within
         else:
-            empty = np.int64(lowest_bit(U(ahead)))
-            now, bucket = now + empty, bucket + empty
-            if m[at.wheel + (bucket << 1) + ARRIVALS] >= 0:
-                _arrive(m, at, grid, bucket, now)
-            if m[at.wheel + (bucket << 1) + WAKES] >= 0:
+            now += np.int64(lowest_bit(U(ahead)))
+            bucket = U(at.wheel + ((now & (WHEEL - 1)) << 1))
+            packet = m[bucket + ARRIVALS]
+            if packet >= 0:
+                m[bucket + ARRIVALS] = -1
+                alone = m[bucket + WAKES] < 0 and m[_packet(at, packet) + FOLLOWER] < 0
+                passed = _passes(m, at, grid, packet, now) if alone else -1
+                if passed < 0:
+                    _arrive(m, at, grid, packet, now)
+                else:
+                    count -= passed
+            if m[bucket + WAKES] >= 0:
                 count -= _arbitrate(m, at, grid, bucket, now)
-            m[place] &= ~(1 << (bucket & (BLOCK - 1)))
+            m[place] &= ~_bit(now)
             now += 1
         if now & (WHEEL - 1) == 0:
             while count and not _turn(m, at, now >> TURN_BITS):
@@ -324,5 +392,5 @@ def drain_steps(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, makespan
         _begin(m, at, grid, packets, low, count)
         _drain(m, at, grid, count)
         for packet in range(count):
-            delivered[low + packet] = m[at.packets + (packet << PACKET_BITS) + DELIVERED]
-            makespan[step] = max(makespan[step], delivered[low + packet])
+            delivered[U(low + packet)] = m[_packet(at, packet) + DELIVERED]
+            makespan[step] = max(makespan[step], delivered[U(low + packet)])
