@@ -9,6 +9,7 @@ import neuro
 from neuro.chip.counts import Tables
 from neuro.chip.packets.grid import Grid, Packets
 from neuro.chip.packets.noc import DrainResult, drain
+from neuro.chip.packets.state import empty, layout, narrow
 from neuro.chip.packets.traffic import PacketSampler
 from neuro.errors import ChipError
 from tests.chips import random_inputs, random_network, small
@@ -165,6 +166,50 @@ def test_packets_that_wait_for_turns_of_the_wheel_lose_no_time() -> None:
     for late in range(1, len(ready) + 1):
         drained = send(MESH, np.arange(late), np.arange(late) + 56, ready=ready[:late])  # each down its own column
         assert drained.delivered.tolist() == [at + 7 * 4 + 1 for at in ready[:late]]
+
+
+def random_packets(seed: int, grid: Grid, most_ready: int) -> Packets:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 300))
+    sender, receiver = rng.integers(0, grid.width * grid.height * grid.local_ports, (2, count))
+    ready, work = np.sort(rng.integers(1, most_ready, count)), rng.integers(0, 40, count)
+    return Packets(np.array([0, count]), sender, receiver, ready, work)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([2, 300, 30_000]))
+@settings(max_examples=60, deadline=None)
+def test_a_mesh_beside_its_copy_takes_the_times_that_it_takes_alone(seed: int, most_ready: int) -> None:
+    """Alone, a packet that nobody meets in its tick passes at once; beside the copy none is alone, and all have to queue."""
+    rng = np.random.default_rng(seed)
+    width, height, local_ports, fabrics, buffer, chip_width = (int(n) for n in rng.integers(1, (6, 6, 4, 3, 5, 4)))
+    grid = Grid(width, height, local_ports, fabrics, buffer, chip_width, height, 7, 9, 5, 11, 8, 2)
+    packets, ports = random_packets(seed, grid, most_ready), width * height * local_ports
+    alone = drain(grid, packets)
+    twice = [np.concatenate([part, part + (ports if name in ("sender", "receiver") else 0)]) for name, part in
+             zip(packets._fields[1:], packets[1:], strict=True)]  # fmt: skip
+    both = drain(grid._replace(height=2 * height), Packets(packets.starts * 2, *twice))
+    assert both.makespan.tolist() == alone.makespan.tolist()
+    assert both.delivered.reshape(2, -1).tolist() == [alone.delivered.tolist()] * 2
+    for found, expected in ((both.loads, alone.loads), (both.peaks, alone.peaks)):
+        halves = found.reshape(fabrics, 2, height * width * 4)
+        assert np.array_equal(halves[:, 0], halves[:, 1])
+        assert np.array_equal(halves[:, 0].ravel(), expected)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_ticks_that_32_bits_cannot_hold_are_counted_in_64(seed: int) -> None:
+    grid, late = MESH._replace(fabrics=2, local_ports=2, buffer=2), 1 << 31
+    packets = random_packets(seed, grid, 200)
+    soon, later = (drain(grid, packets._replace(ready=packets.ready + shift)) for shift in (1 << 25, late + (1 << 25)))
+    assert np.array_equal(later.delivered - late, soon.delivered)
+    assert np.array_equal(later.loads, soon.loads)
+    assert np.array_equal(later.peaks, soon.peaks)
+    state = layout(grid, len(packets.ready))
+    assert narrow(grid, packets)
+    assert not narrow(grid, packets._replace(ready=packets.ready + late))
+    assert not narrow(grid, packets._replace(work=packets.work + late // len(packets.work)))
+    assert empty(state, grid, np.int32).tolist() == empty(state, grid).tolist()
 
 
 @given(st.integers(0, 10_000))

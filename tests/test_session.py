@@ -54,6 +54,8 @@ def test_a_session_that_records_nothing_gives_the_same_results(case, sizes) -> N
 def same_results(one: neuro.Run, other: neuro.Run) -> None:
     assert one.logits.dtype == other.logits.dtype
     assert np.array_equal(one.logits, other.logits)
+    assert list(one.outputs) == list(other.outputs)
+    assert all(np.array_equal(one.outputs[name], other.outputs[name]) for name in other.outputs)
     assert (one.steps, one.timesteps, one.clipped) == (other.steps, other.timesteps, other.clipped)
     assert list(one.spikes) == list(other.spikes)
     assert list(one.counts) == list(other.counts)

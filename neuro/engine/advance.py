@@ -144,7 +144,7 @@ work_at = reader_of(_work)
 def advance(
     work: Any, group_from: int, group_to: int, sample_from: int, sample_to: int, row_from: int, row_to: int, begins: int,
     ends: int, base: int,
-) -> None:  # fmt: skip
+) -> Any:  # fmt: skip
     """Take groups of populations, one after the other, through steps [begins, ends) for some samples and rows of each.
 
     `work` is the address of what a `Worker` and a workspace hold. Its groups (n, 3): where each begins and ends in `order`, a
@@ -171,6 +171,7 @@ def advance(
                                 p, index, lives[index], projections, populations, kernels, narrow, wide, other, delivering,
                                 living, traces, totals, spikes, masks, sample, first, last, t, base,
                             )  # fmt: skip
+    return np.int64(0)  # what is called by its address returns a number
 
 
 @recompiled

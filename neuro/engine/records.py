@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -308,6 +309,7 @@ def recorded_bytes(network: Network, samples: int, timesteps: int, record: Itera
     return total + sum(network[name].size for name in by_step) * samples * timesteps * 12  # as logits: in doubles, then floats
 
 
+@lru_cache
 def count_type(steps: int) -> np.dtype[Any]:
     """The narrowest type that counts the messages of a neuron, one a step at most, in so many steps."""
     return np.min_scalar_type(max(steps, 0))

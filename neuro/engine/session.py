@@ -96,9 +96,13 @@ class Session:
         for frames that do not fit, EngineError after `finish`.
         """
         self._check_open()
-        messages = self._stream.as_sent(frame, self._most) if self._stream else None
-        if self._stream and messages:
-            return self._advance_stream(self._stream, messages)
+        if self._stream and (steps := self._stream.takes(frame, self._most)):
+            check_steps(self.elapsed + steps)
+            self._make_room(steps)
+            run = self._stream.step(steps, self.elapsed + steps)
+            if run is not None:
+                self.elapsed += steps
+                return run
         frames = self._frames(frame)
         run = self._advance(frames, len(next(iter(frames.values()))))
         return replace(run, clipped=self._clipped)
@@ -166,16 +170,6 @@ class Session:
         run = self._finish(steps, recorder)
         self.elapsed += steps
         return run
-
-    def _advance_stream(self, stream: Stream, messages: list[NDArray[np.int64]]) -> Run:
-        steps = len(messages[0])
-        check_steps(self.elapsed + steps)
-        self._make_room(steps)
-        first = self.elapsed - self._workspace.base[0]
-        stream.begin(messages, first)
-        self._worker.advance_all(self._workspace, 1, (self.elapsed, self.elapsed + steps))
-        self.elapsed += steps
-        return stream.run(first, steps, self.elapsed)
 
     def _frames(self, frame: Any) -> Frames:
         frames, known = {}, {}

@@ -27,106 +27,140 @@ from neuro.engine.tables import U
 
 
 @inlined
-def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
-    """Put an output that will look for a packet at m[due] into its bucket, or into the list of a later turn."""
-    tick = m[at.outputs + (output << S.LINK_BITS) + S.DUE]
+def _packet(at: DrainLayout, packet: Any) -> Any:
+    """Where a packet's record begins. Places are unsigned, so that compiled code looks for none from the end."""
+    return U(at.packets + (packet << S.PACKET_BITS))
+
+
+@inlined
+def _output(at: DrainLayout, output: Any) -> Any:
+    """Where the record of an output, or a port, begins."""
+    return U(at.outputs + (output << S.LINK_BITS))
+
+
+@inlined
+def _local(at: DrainLayout, local_port: Any) -> Any:
+    """Where the record of a local port begins."""
+    return U(at.locals + (local_port << S.LOCAL_BITS))
+
+
+@inlined
+def _bit(tick: Any) -> Any:
+    """The bit of a tick's bucket in the word of its block, whose highest is the sign of 32 bits."""
+    return ((1 << np.int64(tick & (S.BLOCK - 1))) ^ S.SIGN) - S.SIGN
+
+
+@inlined
+def _push(m: Ints, at: DrainLayout, tick: Any, within: Any, later: Any, record: Any, following: Any, number: Any) -> None:
+    """Put an event at a tick, by the number of its record, first into its bucket's list `within`, or into a later turn's."""
     turn, bucket = tick >> S.TURN_BITS, tick & (S.WHEEL - 1)
-    place = at.wheel + (bucket << 1) + S.WAKES if turn == m[at.clock] else at.later_wakes + (turn & (S.TURNS - 1))
-    m[at.outputs + (output << S.LINK_BITS) + S.WAKE_NEXT] = m[place]
-    m[place] = output
-    if turn == m[at.clock]:
-        m[at.busy + (bucket >> S.BLOCK_BITS)] |= 1 << (bucket & (S.BLOCK - 1))
+    now = turn == m[U(at.clock)]
+    place = U(at.wheel + (bucket << 1)) + within if now else U(later + (turn & (S.TURNS - 1)))
+    m[record + following] = m[place]
+    m[place] = number
+    if now:
+        m[U(at.busy + (bucket >> S.BLOCK_BITS))] |= _bit(tick)
+
+
+@inlined
+def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
+    """An output will look for a packet at m[due]."""
+    out = _output(at, output)
+    _push(m, at, m[out + S.DUE], S.WAKES, at.later_wakes, out, S.WAKE_NEXT, output)
 
 
 @inlined
 def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
-    """The same for a packet that will stand in a port at m[when]."""
-    tick = m[at.packets + (packet << S.PACKET_BITS) + S.WHEN]
-    turn, bucket = tick >> S.TURN_BITS, tick & (S.WHEEL - 1)
-    place = at.wheel + (bucket << 1) + S.ARRIVALS if turn == m[at.clock] else at.later_arrivals + (turn & (S.TURNS - 1))
-    m[at.packets + (packet << S.PACKET_BITS) + S.FOLLOWER] = m[place]
-    m[place] = packet
-    if turn == m[at.clock]:
-        m[at.busy + (bucket >> S.BLOCK_BITS)] |= 1 << (bucket & (S.BLOCK - 1))
+    """A packet will stand in a port at m[when]."""
+    mine = _packet(at, packet)
+    _push(m, at, m[mine + S.WHEN], S.ARRIVALS, at.later_arrivals, mine, S.FOLLOWER, packet)
 
 
 @inlined
 def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
-    if m[at.outputs + (output << S.LINK_BITS) + S.DUE] < 0:
-        m[at.outputs + (output << S.LINK_BITS) + S.DUE] = tick
+    out = _output(at, output)
+    if m[out + S.DUE] < 0:
+        m[out + S.DUE] = tick
         _push_wake(m, at, output)
 
 
 @inlined
 def _arrives(m: Ints, at: DrainLayout, packet: int, port: int, tick: int) -> None:
     """A packet will stand in a port at some tick."""
-    m[at.packets + (packet << S.PACKET_BITS) + S.PORT], m[at.packets + (packet << S.PACKET_BITS) + S.WHEN] = port, tick
+    mine = _packet(at, packet)
+    m[mine + S.PORT], m[mine + S.WHEN] = port, tick
     _push_arrival(m, at, packet)
 
 
 @inlined
 def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
-    m[at.clock] = turn
-    packet, output = m[at.later_arrivals + (turn & (S.TURNS - 1))], m[at.later_wakes + (turn & (S.TURNS - 1))]
+    m[U(at.clock)] = turn
+    arrivals, wakes = U(at.later_arrivals + (turn & (S.TURNS - 1))), U(at.later_wakes + (turn & (S.TURNS - 1)))
+    packet, output = m[arrivals], m[wakes]
     if packet < 0 and output < 0:
         return False
-    m[at.later_arrivals + (turn & (S.TURNS - 1))], m[at.later_wakes + (turn & (S.TURNS - 1))] = -1, -1
+    m[arrivals], m[wakes] = -1, -1
     while packet >= 0:
-        following = m[at.packets + (packet << S.PACKET_BITS) + S.FOLLOWER]
+        following = m[_packet(at, packet) + S.FOLLOWER]
         _push_arrival(m, at, packet)
         packet = following
     while output >= 0:
-        following = m[at.outputs + (output << S.LINK_BITS) + S.WAKE_NEXT]
+        following = m[_output(at, output) + S.WAKE_NEXT]
         _push_wake(m, at, output)
         output = following
     return True
 
 
 @inlined
-def _slot(m: Ints, at: DrainLayout, packet: int, router: int) -> Any:
-    """The output that a packet wants at a router: along x, then along y, then the local port."""
-    x, tx = m[at.routers + (router << 1) + S.COLUMN], m[at.packets + (packet << S.PACKET_BITS) + S.TARGET_COLUMN]
-    if tx != x:
-        return 0 if tx > x else 1
-    tile, target = m[at.routers + (router << 1) + S.TILE], m[at.packets + (packet << S.PACKET_BITS) + S.TARGET]
-    if target != tile:
-        return 2 if target > tile else 3
-    return m[at.packets + (packet << S.PACKET_BITS) + S.TARGET_SLOT]
+def _slot(m: Ints, mine: Any, port: Any) -> Any:
+    """The output that a packet wants at the router of a port, both given by their records: along x, then along y, then the local
+    port."""
+    x, tx, tile, target, slot = (
+        m[port + S.COLUMN],
+        m[mine + S.TARGET_COLUMN],
+        m[port + S.TILE],
+        m[mine + S.TARGET],
+        m[mine + S.TARGET_SLOT],
+    )
+    slot = (2 if target > tile else 3) if target != tile else slot  # all is read first, so that nothing is jumped over
+    return (0 if tx > x else 1) if tx != x else slot
 
 
 @inlined
 def _queue(m: Ints, at: DrainLayout, packet: int, port: int, now: int) -> None:
     """A packet stands in a port and asks for its output."""
-    router = m[at.statics + (port << S.PORT_BITS) + S.ROUTER]
-    slot = _slot(m, at, packet, router)
-    queue = port * at.slots + slot
-    m[at.packets + (packet << S.PACKET_BITS) + S.FOLLOWER] = -1
-    output = router * 4 + slot if slot < 4 else at.links + m[at.packets + (packet << S.PACKET_BITS) + S.RECEIVER]
-    if m[at.queues + (queue << 1) + S.FIRST] < 0:
-        m[at.queues + (queue << 1) + S.FIRST] = packet
-        m[at.outputs + (output << S.LINK_BITS) + S.ASKING] |= (
-            1 << m[at.statics + (port << S.PORT_BITS) + (S.OWN if slot < 4 else S.OWN_LOCAL)]
-        )
+    mine, own = _packet(at, packet), _output(at, port)
+    slot = _slot(m, mine, own)
+    queue = U((port * at.slots + slot) << 1)
+    m[mine + S.FOLLOWER] = -1
+    output = m[own + S.ROUTER] * 4 + slot if slot < 4 else at.links + m[mine + S.RECEIVER]
+    out = _output(at, output)
+    if m[queue + S.FIRST] < 0:
+        m[queue + S.FIRST] = packet
+        m[out + S.ASKING] |= 1 << m[own + (S.OWN if slot < 4 else S.OWN_LOCAL)]
     else:
-        m[at.packets + (m[at.queues + (queue << 1) + S.LAST] << S.PACKET_BITS) + S.FOLLOWER] = packet
-    m[at.queues + (queue << 1) + S.LAST] = packet
-    _wake(m, at, output, max(now, m[at.outputs + (output << S.LINK_BITS) + S.FREE]))
+        m[_packet(at, m[queue + S.LAST]) + S.FOLLOWER] = packet
+    m[queue + S.LAST] = packet
+    _wake(m, at, output, max(now, m[out + S.FREE]))
 
 
 @inlined
 def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> None:
     """The packets next in line enter their sender's port, while it has room and they are ready; fabrics take turns."""
-    while m[at.locals + (local_port << S.LOCAL_BITS) + S.LINE] >= 0:
-        packet = m[at.locals + (local_port << S.LOCAL_BITS) + S.LINE]
-        port = at.links + m[at.packets + (packet << S.PACKET_BITS) + S.FABRIC] * at.tiles * grid.local_ports + local_port
-        if m[at.outputs + (port << S.LINK_BITS) + S.HELD] >= grid.buffer:
+    line = _local(at, local_port) + S.LINE
+    while m[line] >= 0:
+        packet = m[line]
+        mine = _packet(at, packet)
+        port = at.links + m[mine + S.FABRIC] * at.tiles * grid.local_ports + local_port
+        own = _output(at, port)
+        if m[own + S.HELD] >= grid.buffer:
             return
-        m[at.locals + (local_port << S.LOCAL_BITS) + S.LINE] = m[at.packets + (packet << S.PACKET_BITS) + S.AFTER]
-        m[at.outputs + (port << S.LINK_BITS) + S.HELD] += 1
-        if m[at.packets + (packet << S.PACKET_BITS) + S.READY] > now:
-            _arrives(m, at, packet, port, m[at.packets + (packet << S.PACKET_BITS) + S.READY])
+        m[line] = m[mine + S.AFTER]
+        m[own + S.HELD] += 1
+        if m[mine + S.READY] > now:
+            _arrives(m, at, packet, port, m[mine + S.READY])
             return
         _queue(m, at, packet, port, now)
 
@@ -136,86 +170,113 @@ def _port_of(m: Ints, at: DrainLayout, grid: Grid, router: int, i: Any) -> Any:
     """The port of a router that is its input i."""
     if i >= 4:
         return at.links + router * grid.local_ports + i - 4
-    return (router + m[at.step + i]) * 4 + i
+    return (router + m[U(at.step + i)]) * 4 + i
 
 
 @inlined
 def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> Any:
     """The port that an output serves: packets on their way before new ones, the ports in turn."""
-    asking = m[at.outputs + (output << S.LINK_BITS) + S.ASKING]
+    out = _output(at, output)
+    asking = m[out + S.ASKING]
     on_their_way = 0
     for fabric in range(grid.fabrics):
         on_their_way |= 15 << (fabric * at.slots)
     if asking & on_their_way:
         asking &= on_their_way
-    after = asking & ~((2 << m[at.outputs + (output << S.LINK_BITS) + S.TURN]) - 1)
+    after = asking & ~((2 << m[out + S.TURN]) - 1)
     i = np.int64(lowest_bit(U(after if after else asking)))
-    m[at.outputs + (output << S.LINK_BITS) + S.TURN] = i
+    m[out + S.TURN] = i
     if output < at.links:
         return _port_of(m, at, grid, output >> 2, i)
-    return _port_of(
-        m, at, grid, m[at.locals + ((output - at.links) << S.LOCAL_BITS) + S.HOME] + m[at.input_fabric + i], m[at.input_slot + i]
-    )
+    home = m[_local(at, output - at.links) + S.HOME]
+    return _port_of(m, at, grid, home + m[U(at.input_fabric + i)], m[U(at.input_slot + i)])
+
+
+@inlined
+def _send(m: Ints, at: DrainLayout, grid: Grid, packet: int, output: int, now: int) -> None:
+    """A packet goes over a link, or is consumed."""
+    mine, out = _packet(at, packet), _output(at, output)
+    if output < at.links:
+        held = m[out + S.HELD] + 1
+        m[out + S.HELD] = held
+        m[out + S.PEAK] = max(m[out + S.PEAK], held)
+        m[out + S.LOAD] += 1
+        m[out + S.FREE] = now + m[out + S.SERVICE]
+        _arrives(m, at, packet, output, now + m[out + S.HOP])
+    else:
+        free = now + m[mine + S.WORK]
+        m[out + S.FREE] = free
+        m[mine + S.DELIVERED] = free + grid.local
 
 
 @inlined
 def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     """An output takes the packet whose turn it is, if the next port has room. Returns 1 for a packet delivered."""
-    if m[at.outputs + (output << S.LINK_BITS) + S.ASKING] == 0 or (
-        output < at.links and m[at.outputs + (output << S.LINK_BITS) + S.HELD] >= grid.buffer
-    ):
+    out = _output(at, output)
+    if m[out + S.ASKING] == 0 or (output < at.links and m[out + S.HELD] >= grid.buffer):
         return 0
     port = _chosen(m, at, grid, output)
-    queue = port * at.slots + (
-        output & 3 if output < at.links else m[at.locals + ((output - at.links) << S.LOCAL_BITS) + S.PLACE]
-    )
-    packet = m[at.queues + (queue << 1) + S.FIRST]
-    m[at.queues + (queue << 1) + S.FIRST] = m[at.packets + (packet << S.PACKET_BITS) + S.FOLLOWER]
-    if m[at.queues + (queue << 1) + S.FIRST] < 0:
-        m[at.outputs + (output << S.LINK_BITS) + S.ASKING] ^= 1 << m[at.outputs + (output << S.LINK_BITS) + S.TURN]
-    if output < at.links:
-        m[at.loads + output] += 1
-        m[at.outputs + (output << S.LINK_BITS) + S.HELD] += 1
-        m[at.peaks + output] = max(m[at.peaks + output], m[at.outputs + (output << S.LINK_BITS) + S.HELD])
-        m[at.outputs + (output << S.LINK_BITS) + S.FREE] = now + m[at.outputs + (output << S.LINK_BITS) + S.SERVICE]
-        _arrives(m, at, packet, output, now + m[at.outputs + (output << S.LINK_BITS) + S.HOP])
-    else:
-        m[at.outputs + (output << S.LINK_BITS) + S.FREE] = now + m[at.packets + (packet << S.PACKET_BITS) + S.WORK]
-        m[at.packets + (packet << S.PACKET_BITS) + S.DELIVERED] = (
-            now + grid.local + m[at.packets + (packet << S.PACKET_BITS) + S.WORK]
-        )
-    if m[at.outputs + (output << S.LINK_BITS) + S.ASKING]:
-        _wake(m, at, output, m[at.outputs + (output << S.LINK_BITS) + S.FREE])
-    m[at.outputs + (port << S.LINK_BITS) + S.HELD] -= 1
+    own = _output(at, port)
+    queue = U((port * at.slots + (output & 3 if output < at.links else m[_local(at, output - at.links) + S.PLACE])) << 1)
+    packet = m[queue + S.FIRST]
+    mine = _packet(at, packet)
+    m[queue + S.FIRST] = m[mine + S.FOLLOWER]
+    if m[queue + S.FIRST] < 0:
+        m[out + S.ASKING] ^= 1 << m[out + S.TURN]
+    _send(m, at, grid, packet, output, now)
+    if m[out + S.ASKING]:
+        _wake(m, at, output, m[out + S.FREE])
+    m[own + S.HELD] -= 1
     if port >= at.links:
-        _enter(m, at, grid, m[at.packets + (packet << S.PACKET_BITS) + S.SENDER], now)
-    elif m[at.outputs + (port << S.LINK_BITS) + S.ASKING]:
-        _wake(m, at, port, max(now, m[at.outputs + (port << S.LINK_BITS) + S.FREE]))
+        _enter(m, at, grid, m[mine + S.SENDER], now)
+    elif m[own + S.ASKING]:
+        _wake(m, at, port, max(now, m[own + S.FREE]))
     return 1 if output >= at.links else 0
 
 
 @inlined
-def _arrive(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> None:
-    """Packets that arrive in this tick join their queues."""
-    packet = m[at.wheel + (bucket << 1) + S.ARRIVALS]
-    m[at.wheel + (bucket << 1) + S.ARRIVALS] = -1
+def _passes(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> int:
+    """What `_queue` and `_serve` do, at once, for a packet off a link that arrives alone in its tick at an output for which
+    nobody waits. Returns 1 for a packet delivered, 0 for one sent on, -1, and nothing has happened, where it has to queue."""
+    mine = _packet(at, packet)
+    port = m[mine + S.PORT]
+    if port >= at.links:
+        return -1
+    own = _output(at, port)
+    slot = _slot(m, mine, own)
+    output = m[own + S.ROUTER] * 4 + slot if slot < 4 else at.links + m[mine + S.RECEIVER]
+    out = _output(at, output)
+    if m[out + S.ASKING] or m[out + S.DUE] >= 0 or m[out + S.FREE] > now or (slot < 4 and m[out + S.HELD] >= grid.buffer):
+        return -1
+    m[out + S.TURN] = m[own + (S.OWN if slot < 4 else S.OWN_LOCAL)]
+    _send(m, at, grid, packet, output, now)
+    m[own + S.HELD] -= 1
+    if m[own + S.ASKING]:
+        _wake(m, at, port, max(now, m[own + S.FREE]))
+    return 1 if slot >= 4 else 0
+
+
+@inlined
+def _arrive(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> None:
+    """Packets that arrive in this tick, from the first on, join their queues."""
     while packet >= 0:
-        following = m[at.packets + (packet << S.PACKET_BITS) + S.FOLLOWER]
-        port = m[at.packets + (packet << S.PACKET_BITS) + S.PORT]
+        mine = _packet(at, packet)
+        following, port = m[mine + S.FOLLOWER], m[mine + S.PORT]
         _queue(m, at, packet, port, now)
         if port >= at.links:
-            _enter(m, at, grid, m[at.packets + (packet << S.PACKET_BITS) + S.SENDER], now)
+            _enter(m, at, grid, m[mine + S.SENDER], now)
         packet = following
 
 
 @inlined
-def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: int, now: int) -> int:
+def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: Any, now: int) -> int:
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
     done = 0
-    while m[at.wheel + (bucket << 1) + S.WAKES] >= 0:
-        output = m[at.wheel + (bucket << 1) + S.WAKES]
-        m[at.wheel + (bucket << 1) + S.WAKES] = m[at.outputs + (output << S.LINK_BITS) + S.WAKE_NEXT]
-        m[at.outputs + (output << S.LINK_BITS) + S.DUE] = -1
+    while m[bucket + S.WAKES] >= 0:
+        output = m[bucket + S.WAKES]
+        out = _output(at, output)
+        m[bucket + S.WAKES] = m[out + S.WAKE_NEXT]
+        m[out + S.DUE] = -1
         done += _serve(m, at, grid, output, now)
     return done
 
@@ -225,28 +286,27 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
     """An empty mesh, and the packets in line before their routers."""
     begin: Any = np.int64(0)
     for output in range(at.ports):
-        m[at.outputs + (output << S.LINK_BITS) + S.TURN] = 0
-        m[at.outputs + (output << S.LINK_BITS) + S.FREE] = 0
-    m[at.clock] = 0
+        m[_output(at, output) + S.TURN] = 0
+        m[_output(at, output) + S.FREE] = 0
+    m[U(at.clock)] = 0
     for packet in range(count - 1, -1, -1):
-        mine = at.packets + (packet << S.PACKET_BITS)
-        sender, receiver = packets.sender[low + packet], packets.receiver[low + packet]
+        sender, receiver = packets.sender[U(low + packet)], packets.receiver[U(low + packet)]
+        mine, line, target = _packet(at, packet), _local(at, sender), _local(at, receiver)
         m[mine + S.SENDER], m[mine + S.RECEIVER] = sender, receiver
-        m[mine + S.READY], m[mine + S.WORK] = packets.ready[low + packet], packets.work[low + packet]
-        home = m[at.locals + (receiver << S.LOCAL_BITS) + S.HOME]
-        m[mine + S.TARGET], m[mine + S.TARGET_SLOT] = home, m[at.locals + (receiver << S.LOCAL_BITS) + S.PLACE]
-        m[mine + S.TARGET_COLUMN] = m[at.routers + (home << 1) + S.COLUMN]
-        line = at.locals + (sender << S.LOCAL_BITS)
+        m[mine + S.READY], m[mine + S.WORK] = packets.ready[U(low + packet)], packets.work[U(low + packet)]
+        m[mine + S.TARGET], m[mine + S.TARGET_SLOT] = m[target + S.HOME], m[target + S.PLACE]
+        m[mine + S.TARGET_COLUMN] = m[target + S.HOME_COLUMN]
         m[mine + S.AFTER] = m[line + S.LINE]
         m[line + S.LINE] = packet
         m[line + S.SENT] = 0
     for packet in range(count):
-        line = at.locals + (packets.sender[low + packet] << S.LOCAL_BITS)
-        m[at.packets + (packet << S.PACKET_BITS) + S.FABRIC] = m[line + S.SENT] % grid.fabrics if grid.fabrics > 1 else 0
+        mine = _packet(at, packet)
+        line = _local(at, m[mine + S.SENDER])
+        m[mine + S.FABRIC] = m[line + S.SENT] % grid.fabrics if grid.fabrics > 1 else 0
         m[line + S.SENT] += 1
     for packet in range(count):
-        sender = packets.sender[low + packet]
-        line = at.locals + (sender << S.LOCAL_BITS)
+        sender = m[_packet(at, packet) + S.SENDER]
+        line = _local(at, sender)
         if m[line + S.SENT]:  # each sender's line once: the first that is not ready keeps the others waiting
             m[line + S.SENT] = 0
             _enter(m, at, grid, sender, begin)
@@ -257,19 +317,26 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
     now: Any = np.int64(0)
     while count:
-        bucket = now & (S.WHEEL - 1)
-        place, within = at.busy + (bucket >> S.BLOCK_BITS), bucket & (S.BLOCK - 1)
+        within = now & (S.BLOCK - 1)
+        place = U(at.busy + ((now & (S.WHEEL - 1)) >> S.BLOCK_BITS))
         ahead = m[place] >> within
         if ahead == 0:
             now += S.BLOCK - within
         else:
-            empty = np.int64(lowest_bit(U(ahead)))
-            now, bucket = now + empty, bucket + empty
-            if m[at.wheel + (bucket << 1) + S.ARRIVALS] >= 0:
-                _arrive(m, at, grid, bucket, now)
-            if m[at.wheel + (bucket << 1) + S.WAKES] >= 0:
+            now += np.int64(lowest_bit(U(ahead)))
+            bucket = U(at.wheel + ((now & (S.WHEEL - 1)) << 1))
+            packet = m[bucket + S.ARRIVALS]
+            if packet >= 0:
+                m[bucket + S.ARRIVALS] = -1
+                alone = m[bucket + S.WAKES] < 0 and m[_packet(at, packet) + S.FOLLOWER] < 0
+                passed = _passes(m, at, grid, packet, now) if alone else -1
+                if passed < 0:
+                    _arrive(m, at, grid, packet, now)
+                else:
+                    count -= passed
+            if m[bucket + S.WAKES] >= 0:
                 count -= _arbitrate(m, at, grid, bucket, now)
-            m[place] &= ~(1 << (bucket & (S.BLOCK - 1)))
+            m[place] &= ~_bit(now)
             now += 1
         if now & (S.WHEEL - 1) == 0:
             while count and not _turn(m, at, now >> S.TURN_BITS):
@@ -284,5 +351,5 @@ def drain_steps(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, makespan
         _begin(m, at, grid, packets, low, count)
         _drain(m, at, grid, count)
         for packet in range(count):
-            delivered[low + packet] = m[at.packets + (packet << S.PACKET_BITS) + S.DELIVERED]
-            makespan[step] = max(makespan[step], delivered[low + packet])
+            delivered[U(low + packet)] = m[_packet(at, packet) + S.DELIVERED]
+            makespan[step] = max(makespan[step], delivered[U(low + packet)])

@@ -16,7 +16,7 @@ import numpy as np
 
 from neuro.chip.packets.drain import drain_steps
 from neuro.chip.packets.grid import Grid, Ints, Packets
-from neuro.chip.packets.state import empty, layout
+from neuro.chip.packets.state import LINK_BITS, LOAD, PEAK, empty, layout, narrow, records
 from neuro.errors import ChipError
 
 
@@ -57,7 +57,7 @@ def drain(grid: Grid, packets: Packets) -> DrainResult:
     delivered = np.full(len(packets.sender), -1, np.int64)
     makespan = np.zeros(len(packets.starts) - 1, np.int64)
     at = layout(grid, int(np.diff(packets.starts).max(initial=0)))
-    m = empty(at, grid)
+    m = empty(at, grid, np.int32 if narrow(grid, packets) else np.int64)
     drain_steps(m, at, grid, packets, makespan, delivered)
-    loads, peaks = (m[begin : begin + at.links].copy() for begin in (at.loads, at.peaks))
+    loads, peaks = records(m, at.outputs, at.links, LINK_BITS)[:, [LOAD, PEAK]].T.astype(np.int64)
     return DrainResult(makespan, delivered, loads, peaks)
