@@ -46,7 +46,7 @@ def test_copies_of_states_lose_nothing(seed: int, kind: str, every: int | None) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(100))
 def test_copies_of_states_lose_nothing_in_every_engine(seed: int) -> None:
     same_with_copies(drawn(seed) if seed % 4 else network("rotating modes", seed=seed), seed, ENGINES)
 
