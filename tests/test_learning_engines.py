@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import neuro
+from neuro.engine import pending
 from neuro.engine.pending import Pending
 from neuro.engine.plastic import RuleTables
 from tests import drawn_rules, learning_witness
@@ -151,3 +154,63 @@ def test_changes_that_wait_are_the_same_as_those_that_do_not(seed: int) -> None:
         at += piece
         assert session.learned.projections[0].memory.epochs == min(at, 150)
     assert session.learned == once.learned
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 2000),
+    st.booleans(),
+    st.integers(0, 127),
+    st.sampled_from([(-256, 255), (0, 255), (-256, 0)]),
+)
+def test_rows_in_16_bits_are_those_in_32(seed: int, size: int, arriving_first: bool, bias: int, bounds: tuple[int, int]) -> None:
+    """Told that a trace may be large, the kernel computes in 32 bits; weights at the ends, where accumulators clip, are drawn."""
+    rng = np.random.default_rng(seed)
+    values, fired = rng.integers(-128, 128, size), rng.random(size) < 0.4
+    arriving, firing = (int(rng.integers(-most, most + 1)) for most in (pending.NARROW // 128, pending.NARROW))
+    read = (values * 2 + fired).astype(np.int32)
+    weights = np.where(rng.random(size) < 0.5, rng.integers(bounds[0], bounds[1] + 1, size), rng.choice(bounds, size)).astype(
+        np.int16
+    )
+    found = []
+    for largest in (128, pending.NARROW + 1):
+        changed, rooms = weights.copy(), (read, read.astype(np.int16), np.zeros(size, np.int32), np.zeros(size, np.int16))
+        synapses = changed, 0, np.array([0, size]), np.arange(size, dtype=np.uint16)
+        sides, updates = (np.ones(1, np.int32), np.ones(1, np.int32)), np.zeros(size, np.int64)
+        scales, since = (arriving, firing, arriving_first, bias, largest), np.zeros(1, np.int64)
+        reached = pending._change_reached(np.ones(1, np.int64), sides, synapses, scales, since, 1, bounds, (*rooms, updates, 0))
+        assert reached == np.count_nonzero(~fired)
+        found.append(changed.tolist())
+    one, two = (arriving * values, firing * fired) if arriving_first else (firing * fired, arriving * values)
+    total = np.clip(weights.astype(int) * 128 + one, -(2**15) - 1, 2**15 - 1) + two
+    assert found[0] == found[1] == np.clip((total + bias) >> 7, *bounds).tolist()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 90), st.sampled_from([1, 200, 2**15]), st.sampled_from([1, -1, 0]))
+def test_what_waited_is_written_as_if_it_had_not(seed: int, epochs: int, largest: int, sign: int) -> None:
+    """Epochs of changes of one sign, or of both, and of any size; sources that nothing reaches for longer than there are bits."""
+    rng = np.random.default_rng(seed)
+    sources, targets, low, high = 3, int(rng.integers(1, 40)), -256, 255
+    weights = rng.integers(low, high + 1, sources * targets).astype(np.int16)
+    expected = weights.reshape(sources, targets).astype(int)
+    synapses = weights, 0, np.arange(sources + 1) * targets, np.tile(np.arange(targets, dtype=np.uint16), sources)
+    fired, changes = np.zeros((4, targets), np.int16), np.zeros((pending.PLANES + 1, sources), np.uint64)
+    since, planes, rooms = np.zeros(sources, np.int64), 0, (np.zeros(targets, np.int16), np.zeros(pending.PLANES, np.int16))
+    spare = np.zeros(targets, np.int32), np.zeros(targets, np.int16)
+
+    def settle(epoch: int, arrived: Any) -> None:
+        pending._settle(arrived.astype(np.int32)[None], synapses, (fired, changes, planes, since, epoch, rooms, low, high))
+
+    for epoch in range(epochs):
+        arrived = rng.random(sources) < [0.3, 0.03, 0]
+        settle(epoch, arrived)
+        assert np.array_equal(weights.reshape(sources, targets)[arrived], expected[arrived])
+        on, bias = rng.random(targets) < 0.3, int(rng.integers(0, 128))
+        values = (rng.integers(-largest if sign <= 0 else 0, 1 if sign < 0 else largest + 1, sources)).astype(np.int32)
+        any_fired, _ = pending._note(np.zeros(targets, np.int32), on.astype(np.int64), fired, 0, *spare, False)
+        assert any_fired == on.any()
+        planes = pending._each_source(values, 1, bias, np.zeros(sources, np.int32), changes, planes)
+        change = (np.clip(values.astype(int), -(2**15) - 1, 2**15 - 1) + bias) >> 7
+        expected = np.where(on, np.clip(expected + change[:, None], low, high), expected)
+    settle(epochs, np.ones(sources))
+    assert np.array_equal(weights.reshape(sources, targets), expected)

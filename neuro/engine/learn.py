@@ -30,13 +30,24 @@ BY_IMPULSE, BY_OVERWRITING, BY_ADDING, BY_POPULATION = range(4)
 
 @compiled
 def gather(
-    p: Any, lists: Any, payloads: Any, begins: Any, ends: Any, sample: int, slot: int, steps: Any, places: Any, out: Any
-) -> None:
+    p: Any,
+    lists: Any,
+    payloads: Any,
+    begins: Any,
+    ends: Any,
+    sample: int,
+    slot: int,
+    steps: Any,
+    places: Any,
+    out: Any,
+    last: Any,
+) -> bool:
     """Messages of a population in some segments, from `slot` on, into out (steps, neurons); of segments before the first, none.
 
-    steps: those of `out` to fill, first and last; places: where the population's neurons stand in `out`.
+    steps: those of `out` to fill, first and last; places: where the population's neurons stand in `out`; last: becomes the step
+    of each neuron's last message, from 1, or 0. Returns whether there are any.
     """
-    out[:] = 0
+    out[:], last[:], found = 0, 0, False
     shift = p.payload_at - p.list_at
     for s in range(steps[0], steps[1]):
         if slot + s < 0:
@@ -44,28 +55,36 @@ def gather(
         for y in range(p.rows):
             segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot + s
             for k in range(begins[segment], ends[segment]):
-                out[s, places[y * p.lanes + lists[k]]] = payloads[k + shift] if p.payload else 1
+                at, payload = places[y * p.lanes + lists[k]], payloads[k + shift] if p.payload else np.int32(1)
+                out[s, at] = payload
+                if payload != 0:
+                    last[at], found = s + 1, True
+    return found
 
 
 @compiled
 def trace(how: Any, kept: Any, chances: Any, start: Any, messages: Any, last: Any, decay: Any, impulse: Any, table: Any) -> None:
     """A trace after each step of an epoch into table (steps, neurons); `start` becomes its value after the last."""
     steps, neurons = messages.shape
-    kind, after = how[KIND], np.zeros(len(kept), np.int64)
+    kind, after = how[KIND], np.zeros(2 * len(kept), np.int64)
     if kind != BY_POPULATION:
         _add_earlier(how, start, messages, last, impulse)
     for s in range(steps):
         for v in range(len(kept)):
-            after[v] = kept[v] + (decay[s] < chances[v])
+            left = kept[v] + (decay[s] < chances[v])
+            after[len(kept) + v], after[len(kept) - v] = left, -left if v else left
         risen = how[IMPULSE] + (impulse[s] < how[FRACTION])
         for i in range(neurons):
-            value: Any = after[start[i]] if start[i] >= 0 else -after[-start[i]]
-            if kind == BY_POPULATION:
-                value = min(max(value + messages[s, i], LEAST_GIVEN), LARGEST)
-            elif last[i] == s + 1:
-                value = _added(kind, value, messages[s, i], risen)
-            start[i] = value
-            table[s, i] = value
+            start[i] = after[U(len(kept) + start[i])]
+        if kind == BY_POPULATION:
+            for i in range(neurons):
+                start[i] = min(max(start[i] + messages[s, i], LEAST_GIVEN), LARGEST)
+        else:
+            for i in range(neurons):
+                if last[i] == s + 1:
+                    start[i] = _added(kind, start[i], messages[s, i], risen)
+        for i in range(neurons):
+            table[s, i] = start[i]
 
 
 @inner
@@ -94,21 +113,6 @@ def _add_earlier(how: Any, start: Any, messages: Any, last: Any, impulse: Any) -
                     value = _added(how[KIND], value, waiting, how[IMPULSE] + (impulse[s] < how[FRACTION]))
                 waiting = np.int64(messages[s, i])
         start[i] = value
-
-
-@compiled
-def last_spikes(messages: Any, last: Any) -> int:
-    """The step of each neuron's last message, from 1, or 0; returns how many neurons sent one."""
-    steps, neurons = messages.shape
-    last[:] = 0
-    for s in range(steps):
-        for i in range(neurons):
-            if messages[s, i] != 0:
-                last[i] = s + 1
-    active = 0
-    for i in range(neurons):
-        active += last[i] > 0
-    return active
 
 
 @compiled

@@ -82,13 +82,14 @@ class RuleTables:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """The synapses of a projection as they lie in memory: `order`, their places; starts by source, `behind` each; starts by
-    target, source and place of each. Numbers of populations; where third factors' neurons stand."""
+    """The synapses of a projection as they lie in memory: `order`, their places, a slice where they lie as they are listed;
+    starts by source, `behind` each; starts by target, source and place of each. Numbers of populations; where third factors'
+    neurons stand."""
 
     row: int
     source: int
     target: int
-    order: NDArray[np.int64]
+    order: NDArray[np.int64] | slice
     starts: NDArray[np.int64]
     behind: NDArray[np.int32]
     starts_behind: NDArray[np.int64]
@@ -112,8 +113,9 @@ class Wiring:
             if sender.size > 1 or sizes[1] == 1:
                 places[sender.memory_index] = plan.layouts[target].memory_index
             thirds[trace] = (order[name], places)
+        lying = slice(None) if np.array_equal(by_source, np.arange(len(by_source))) else by_source
         return Wiring(
-            row, source, target, by_source, _starts(pre, sizes[0]), post.astype(np.int32), _starts(post, sizes[1]),
+            row, source, target, lying, _starts(pre, sizes[0]), post.astype(np.int32), _starts(post, sizes[1]),
             pre[by_target].astype(np.int32), by_target.astype(np.int32), thirds,
         )  # fmt: skip
 
@@ -136,14 +138,16 @@ class Plastic:
         self._weights = arenas[_ARENA[int(record["kind"])]]
         pointers = arenas[5]
         self._first = int(record["weights_at"] + pointers[record["pointers_at"]])
-        memory, synapses = projection.memory or Memory(), len(self.wiring.order)
+        waits, memory = Pending.possible(self.rule, self.tables), projection.memory or Memory()
+        synapses = 0 if waits else len(self.wiring.behind)
         self._tags = {name: np.zeros(synapses, np.int16) for name in ("d", "t")}
         for name in self.rule.tags:
             given = getattr(memory, name)
             self._tags[name][:] = 0 if given is None else given[self.wiring.order]
         self.epochs, self._drawn_at, self._drawn = memory.epochs, -1, draws(0, 0, 1, 1)
+        self._listed = np.zeros((3, 2 * synapses), np.int32)
         self._rooms()
-        self._pending = self._waiting(record, arenas) if Pending.possible(self.rule, self.tables) else None
+        self._pending = self._waiting(record, arenas) if waits else None
         self.rest(memory)
 
     def _waiting(self, record: Any, arenas: tuple[NDArray[Any], ...]) -> Pending:
@@ -162,8 +166,8 @@ class Plastic:
         self._products = tuple(np.zeros((products, epoch, size), np.int32) for size in sizes)
         self._values = {name: np.zeros(sizes[name in POST_TRACES], np.int64) for name in TRACES}
         self._traces = tuple(np.zeros((max(1, len(self.tables.names)), epoch, size), np.int16) for size in sizes)
-        self._listed = np.zeros((3, 2 * len(self.wiring.order)), np.int32)
-        self._places = tuple(np.arange(size) for size in sizes)
+        self._places, self._third = tuple(np.arange(size) for size in sizes), np.zeros(sizes[1], np.int64)
+        self._active = [False, False]
 
     def rest(self, memory: Memory | None = None) -> None:
         """Traces as a memory has them, else at 0."""
@@ -185,12 +189,11 @@ class Plastic:
     def end_epoch(self, workspace: Workspace, until: int, by_neuron: NDArray[np.int64] | None) -> int:
         """Learn from the epoch that ends before step `until`; returns how many synapses the rule was computed for."""
         self._gather(workspace, until - self.rule.epoch)
-        active = [L.last_spikes(messages, last) for messages, last in zip(self._messages, self._last, strict=True)]
         decay, impulse, rounding = self._draw()
         self.epochs += 1
         due = self.tables.due(self.epochs)
         self._advance_traces(decay, impulse)
-        if not (due or any(active)):
+        if not (due or any(self._active)):
             return 0
         for side, out in enumerate(self._products):
             L.multiply(self.tables.factors, side, self._traces[side], self._last[side], out)
@@ -205,23 +208,23 @@ class Plastic:
 
     def _gather(self, workspace: Workspace, first: int) -> None:
         """What arrived, was fired and was sent by third factors in the epoch from step `first` on, within the target's window."""
-        w, epoch, base = self.wiring, int(self.rule.epoch), workspace.base[0]
-        target = workspace.populations[w.target]
+        epoch, base, target = int(self.rule.epoch), workspace.base[0], workspace.populations[self.wiring.target]
         on = (max(0, int(target["start"]) - first), min(epoch, max(0, int(target["stop"]) - first)))
         if self._pending is None or on != (0, 1):
             self._gather_arrivals(workspace, first, on)
         if target["count_at"] >= 0 and self._waits_for_firing:
-            L.gather(target, *workspace.spikes, 0, first - base, (0, epoch), self._places[1], self._messages[1])
-        for name, (index, places) in w.thirds.items():
-            out = self._given[name]
-            L.gather(workspace.populations[index], *workspace.spikes, 0, first - 1 - base, (0, epoch), places, out)
-            if len(places) == 1 < out.shape[1]:
-                out[:] = out[:, :1]
+            out = self._messages[1], self._last[1]
+            self._active[1] = L.gather(target, *workspace.spikes, 0, first - base, (0, epoch), self._places[1], *out)
+        for name, (index, places) in self.wiring.thirds.items():
+            given, sent = self._given[name], workspace.populations[index]
+            L.gather(sent, *workspace.spikes, 0, first - 1 - base, (0, epoch), places, given, self._third)
+            if len(places) == 1 < given.shape[1]:
+                given[:] = given[:, :1]
 
     def _gather_arrivals(self, workspace: Workspace, first: int, on: tuple[int, int]) -> None:
-        slot = first - int(self.projection.delay) - workspace.base[0]
-        source, places = workspace.populations[self.wiring.source], self._places[0]
-        L.gather(source, *workspace.spikes, 0, slot, on, places, self._messages[0])
+        slot, source = first - int(self.projection.delay) - workspace.base[0], workspace.populations[self.wiring.source]
+        out = self._messages[0], self._last[0]
+        self._active[0] = L.gather(source, *workspace.spikes, 0, slot, on, self._places[0], *out)
 
     def _draw(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         at = self.epochs - self._drawn_at
@@ -251,9 +254,9 @@ class Plastic:
         if self._pending:
             self._pending.settle_all()
         w, synaptic = self.wiring, {}
-        lying = {"w": self._weights[self._first : self._first + len(w.order)], **self._tags}
+        lying = {"w": self._weights[self._first : self._first + len(w.behind)], **self._tags}
         for name in ("w", *self.rule.tags):
-            synaptic[name] = np.empty(len(w.order), np.int32)
+            synaptic[name] = np.empty(len(w.behind), np.int32)
             synaptic[name][w.order] = lying[name]
         x, y = (
             self.plan.layouts[index].to_user(np.stack([self._values[name] for name in names]))
