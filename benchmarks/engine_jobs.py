@@ -1,4 +1,5 @@
-"""What the engine and the packet network take beside a large run: sessions, small runs, cycles, packing, packets, placing, codes.
+"""What the engine and the packet network take beside a large run: sessions, small runs, recurrent networks, cycles, packing,
+packets, placing, codes.
 
 Cases of `benchmarks/whole_job.py`, each in a process of its own; every function returns processor seconds of one thread.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import recurrent
 
 import neuro
 
@@ -62,20 +64,10 @@ def leaky(decay: int = 400) -> neuro.CubaLif:
     return neuro.CubaLif(current_decay=decay, voltage_decay=200, threshold=300)
 
 
-def recurrent() -> Found:
-    """4,000 leaky neurons with 2 % of all pairs connected, 2,000 steps, few spikes: nearly all of it is updates."""
-    rng, n, k = np.random.default_rng(0), 4000, 320_000
-    synapses = rng.integers(0, n, k), rng.integers(0, n, k), rng.integers(-20, 21, k)
-    network = neuro.Network(
-        (neuro.Population("in", (n,), neuro.Source(levels=1)), neuro.Population("a", (n,), leaky())),
-        (neuro.Sparse("a", "a", synapses), neuro.OneToOne("in", "a", 2000)),
-    )
-    inputs = (rng.random((1, 2000, n)) < 0.0005).astype(np.int8)
-    silence = np.zeros_like(inputs)
-    run = neuro.run(network, inputs, threads=1)
-    seconds = cpu_s(lambda: neuro.run(network, inputs, threads=1))
-    silent = cpu_s(lambda: neuro.run(network, silence, threads=1))
-    return {"cpu_s": seconds, "synops": run.synops, "updates": run.updates, "silent_cpu_s": silent}
+def in_turns(name: str) -> Found:
+    """A recurrent network of `benchmarks/recurrent.py`, with how many times as fast it is as others."""
+    row = recurrent.measured(name, recurrent.CASES[name](), rounds=5)
+    return {"cpu_s": row["seconds"], **row["times"]}
 
 
 def cycle(threads: int) -> Found:
@@ -182,7 +174,7 @@ def code(name: str, maxima: bool, images: int = 64, rounds: int = 5) -> Found:
 CASES: dict[str, Callable[[], Found]] = {
     "a session's step, 100 neurons": session_step,
     "a run's fixed cost": fixed_cost,
-    "recurrent, 4,000 leaky neurons, 2,000 steps": recurrent,
+    **{f"recurrent, {name}": (lambda name=name: in_turns(name)) for name in recurrent.CASES},
     "a cycle's step, one thread": lambda: cycle(1),
     "a cycle's step, two threads": lambda: cycle(2),
     "13 million listed synapses, made and packed": packing,

@@ -1,5 +1,6 @@
 """What a person waits for besides the run itself: conversion, the whole job on few images, the first seconds of a command, and
-what `benchmarks/engine_jobs.py` adds: sessions, small runs, cycles, packing, packets, placing, and runs in every code.
+what `benchmarks/engine_jobs.py` adds: sessions, small runs, recurrent networks, cycles, packing, packets, placing, and
+runs in every code.
 
     python benchmarks/whole_job.py --json FILE [--only TEXT] [--before CHECKOUT] [--peer PYTHON] [--side PIXELS]
 
@@ -215,7 +216,7 @@ def told(row: dict[str, Any]) -> str:
 
 def in_s(seconds: float) -> str:
     """Seconds, with more places where they are few."""
-    return f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.7f}"
+    return f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.9f}"
 
 
 def main() -> None:

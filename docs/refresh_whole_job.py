@@ -23,7 +23,7 @@ def _cells(found: dict[str, float] | None) -> tuple[str, str, str]:
         return "", "", ""
     passes, peak = found.get("passes"), found.get("peak_mb")
     seconds = found["cpu_s"]
-    shown = f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.7f}"
+    shown = f"{seconds:.2f}" if seconds >= 0.1 else f"{seconds:.9f}"
     return shown, "" if passes is None else f"{passes:.1f}", "" if peak is None else f"{peak:,.0f}"
 
 

@@ -3,8 +3,9 @@
 All state lies in one array of integers, `m`, in regions whose beginnings a DrainLayout names: compiled code passes one array
 from function to function at no cost, many at a high one. Knows integers, nothing else.
 
-What costs time to compile is left out: slices assigned to slices bring numba's error messages with them (4 s), and a constant as
-an argument is a type of its own, for which a function is compiled once more.
+What costs time to compile is left out: slices assigned to slices bring numba's error messages with them (4 s), and a constant, or
+an integer of 32 bits beside those of 64, is a type of its own, for which a function is compiled once more. So numbers that are
+read from `m` are widened before they are passed on.
 
 Ports (inputs of routers) and outputs share numbers: link l of fabric f leaves tile t as l = (f * tiles + t) * 4 + direction
 (east, west, south, north) and feeds port l. Behind the links come, among ports, one for each fabric and local port; among
@@ -24,6 +25,8 @@ from neuro.chip.packets.state import DrainLayout
 from neuro.compiled import compiled, inlined
 from neuro.engine.lanes import lowest_bit
 from neuro.engine.tables import U
+
+int64: Any = np.int64
 
 
 @inlined
@@ -47,7 +50,7 @@ def _local(at: DrainLayout, local_port: Any) -> Any:
 @inlined
 def _bit(tick: Any) -> Any:
     """The bit of a tick's bucket in the word of its block, whose highest is the sign of 32 bits."""
-    return ((1 << np.int64(tick & (S.BLOCK - 1))) ^ S.SIGN) - S.SIGN
+    return ((1 << int64(tick & (S.BLOCK - 1))) ^ S.SIGN) - S.SIGN
 
 
 @inlined
@@ -63,26 +66,12 @@ def _push(m: Ints, at: DrainLayout, tick: Any, within: Any, later: Any, record: 
 
 
 @inlined
-def _push_wake(m: Ints, at: DrainLayout, output: int) -> None:
-    """An output will look for a packet at m[due]."""
-    out = _output(at, output)
-    _push(m, at, m[out + S.DUE], S.WAKES, at.later_wakes, out, S.WAKE_NEXT, output)
-
-
-@inlined
-def _push_arrival(m: Ints, at: DrainLayout, packet: int) -> None:
-    """A packet will stand in a port at m[when]."""
-    mine = _packet(at, packet)
-    _push(m, at, m[mine + S.WHEN], S.ARRIVALS, at.later_arrivals, mine, S.FOLLOWER, packet)
-
-
-@inlined
 def _wake(m: Ints, at: DrainLayout, output: int, tick: int) -> None:
     """Let an output look for a packet at some tick, unless it will do so anyway."""
     out = _output(at, output)
     if m[out + S.DUE] < 0:
         m[out + S.DUE] = tick
-        _push_wake(m, at, output)
+        _push(m, at, tick, S.WAKES, at.later_wakes, out, S.WAKE_NEXT, output)
 
 
 @inlined
@@ -90,7 +79,7 @@ def _arrives(m: Ints, at: DrainLayout, packet: int, port: int, tick: int) -> Non
     """A packet will stand in a port at some tick."""
     mine = _packet(at, packet)
     m[mine + S.PORT], m[mine + S.WHEN] = port, tick
-    _push_arrival(m, at, packet)
+    _push(m, at, tick, S.ARRIVALS, at.later_arrivals, mine, S.FOLLOWER, packet)
 
 
 @inlined
@@ -98,17 +87,19 @@ def _turn(m: Ints, at: DrainLayout, turn: int) -> bool:
     """Begin a turn of the wheel: its events go to their buckets. Returns whether there are any."""
     m[U(at.clock)] = turn
     arrivals, wakes = U(at.later_arrivals + (turn & (S.TURNS - 1))), U(at.later_wakes + (turn & (S.TURNS - 1)))
-    packet, output = m[arrivals], m[wakes]
+    packet, output = int64(m[arrivals]), int64(m[wakes])
     if packet < 0 and output < 0:
         return False
     m[arrivals], m[wakes] = -1, -1
     while packet >= 0:
-        following = m[_packet(at, packet) + S.FOLLOWER]
-        _push_arrival(m, at, packet)
+        mine = _packet(at, packet)
+        following = int64(m[mine + S.FOLLOWER])
+        _push(m, at, int64(m[mine + S.WHEN]), S.ARRIVALS, at.later_arrivals, mine, S.FOLLOWER, packet)
         packet = following
     while output >= 0:
-        following = m[_output(at, output) + S.WAKE_NEXT]
-        _push_wake(m, at, output)
+        out = _output(at, output)
+        following = int64(m[out + S.WAKE_NEXT])
+        _push(m, at, int64(m[out + S.DUE]), S.WAKES, at.later_wakes, out, S.WAKE_NEXT, output)
         output = following
     return True
 
@@ -141,9 +132,9 @@ def _queue(m: Ints, at: DrainLayout, packet: int, port: int, now: int) -> None:
         m[queue + S.FIRST] = packet
         m[out + S.ASKING] |= 1 << m[own + (S.OWN if slot < 4 else S.OWN_LOCAL)]
     else:
-        m[_packet(at, m[queue + S.LAST]) + S.FOLLOWER] = packet
+        m[_packet(at, int64(m[queue + S.LAST])) + S.FOLLOWER] = packet
     m[queue + S.LAST] = packet
-    _wake(m, at, output, max(now, m[out + S.FREE]))
+    _wake(m, at, output, max(now, int64(m[out + S.FREE])))
 
 
 @inlined
@@ -151,7 +142,7 @@ def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> N
     """The packets next in line enter their sender's port, while it has room and they are ready; fabrics take turns."""
     line = _local(at, local_port) + S.LINE
     while m[line] >= 0:
-        packet = m[line]
+        packet = int64(m[line])
         mine = _packet(at, packet)
         port = at.links + m[mine + S.FABRIC] * at.tiles * grid.local_ports + local_port
         own = _output(at, port)
@@ -160,17 +151,9 @@ def _enter(m: Ints, at: DrainLayout, grid: Grid, local_port: int, now: int) -> N
         m[line] = m[mine + S.AFTER]
         m[own + S.HELD] += 1
         if m[mine + S.READY] > now:
-            _arrives(m, at, packet, port, m[mine + S.READY])
+            _arrives(m, at, packet, port, int64(m[mine + S.READY]))
             return
         _queue(m, at, packet, port, now)
-
-
-@inlined
-def _port_of(m: Ints, at: DrainLayout, grid: Grid, router: int, i: Any) -> Any:
-    """The port of a router that is its input i."""
-    if i >= 4:
-        return at.links + router * grid.local_ports + i - 4
-    return (router + m[U(at.step + i)]) * 4 + i
 
 
 @inlined
@@ -184,12 +167,15 @@ def _chosen(m: Ints, at: DrainLayout, grid: Grid, output: int) -> Any:
     if asking & on_their_way:
         asking &= on_their_way
     after = asking & ~((2 << m[out + S.TURN]) - 1)
-    i = np.int64(lowest_bit(U(after if after else asking)))
+    i = int64(lowest_bit(U(after if after else asking)))
     m[out + S.TURN] = i
-    if output < at.links:
-        return _port_of(m, at, grid, output >> 2, i)
-    home = m[_local(at, output - at.links) + S.HOME]
-    return _port_of(m, at, grid, home + m[U(at.input_fabric + i)], m[U(at.input_slot + i)])
+    router = output >> 2
+    if output >= at.links:
+        router = m[_local(at, output - at.links) + S.HOME] + int64(m[U(at.input_fabric + i)])
+        i = int64(m[U(at.input_slot + i)])
+    if i >= 4:
+        return at.links + router * grid.local_ports + i - 4
+    return (router + m[U(at.step + i)]) * 4 + i
 
 
 @inlined
@@ -199,7 +185,7 @@ def _send(m: Ints, at: DrainLayout, grid: Grid, packet: int, output: int, now: i
     if output < at.links:
         held = m[out + S.HELD] + 1
         m[out + S.HELD] = held
-        m[out + S.PEAK] = max(m[out + S.PEAK], held)
+        m[out + S.PEAK] = max(int64(m[out + S.PEAK]), held)
         m[out + S.LOAD] += 1
         m[out + S.FREE] = now + m[out + S.SERVICE]
         _arrives(m, at, packet, output, now + m[out + S.HOP])
@@ -218,19 +204,19 @@ def _serve(m: Ints, at: DrainLayout, grid: Grid, output: int, now: int) -> int:
     port = _chosen(m, at, grid, output)
     own = _output(at, port)
     queue = U((port * at.slots + (output & 3 if output < at.links else m[_local(at, output - at.links) + S.PLACE])) << 1)
-    packet = m[queue + S.FIRST]
+    packet = int64(m[queue + S.FIRST])
     mine = _packet(at, packet)
     m[queue + S.FIRST] = m[mine + S.FOLLOWER]
     if m[queue + S.FIRST] < 0:
         m[out + S.ASKING] ^= 1 << m[out + S.TURN]
     _send(m, at, grid, packet, output, now)
     if m[out + S.ASKING]:
-        _wake(m, at, output, m[out + S.FREE])
+        _wake(m, at, output, int64(m[out + S.FREE]))
     m[own + S.HELD] -= 1
     if port >= at.links:
-        _enter(m, at, grid, m[mine + S.SENDER], now)
+        _enter(m, at, grid, int64(m[mine + S.SENDER]), now)
     elif m[own + S.ASKING]:
-        _wake(m, at, port, max(now, m[own + S.FREE]))
+        _wake(m, at, port, max(now, int64(m[own + S.FREE])))
     return 1 if output >= at.links else 0
 
 
@@ -239,7 +225,7 @@ def _passes(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> int:
     """What `_queue` and `_serve` do, at once, for a packet off a link that arrives alone in its tick at an output for which
     nobody waits. Returns 1 for a packet delivered, 0 for one sent on, -1, and nothing has happened, where it has to queue."""
     mine = _packet(at, packet)
-    port = m[mine + S.PORT]
+    port = int64(m[mine + S.PORT])
     if port >= at.links:
         return -1
     own = _output(at, port)
@@ -252,7 +238,7 @@ def _passes(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> int:
     _send(m, at, grid, packet, output, now)
     m[own + S.HELD] -= 1
     if m[own + S.ASKING]:
-        _wake(m, at, port, max(now, m[own + S.FREE]))
+        _wake(m, at, port, max(now, int64(m[own + S.FREE])))
     return 1 if slot >= 4 else 0
 
 
@@ -261,10 +247,10 @@ def _arrive(m: Ints, at: DrainLayout, grid: Grid, packet: int, now: int) -> None
     """Packets that arrive in this tick, from the first on, join their queues."""
     while packet >= 0:
         mine = _packet(at, packet)
-        following, port = m[mine + S.FOLLOWER], m[mine + S.PORT]
+        following, port = int64(m[mine + S.FOLLOWER]), int64(m[mine + S.PORT])
         _queue(m, at, packet, port, now)
         if port >= at.links:
-            _enter(m, at, grid, m[mine + S.SENDER], now)
+            _enter(m, at, grid, int64(m[mine + S.SENDER]), now)
         packet = following
 
 
@@ -273,7 +259,7 @@ def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: Any, now: int) -> i
     """Outputs that are due in this tick serve; serving may make others due at once. Returns the packets delivered."""
     done = 0
     while m[bucket + S.WAKES] >= 0:
-        output = m[bucket + S.WAKES]
+        output = int64(m[bucket + S.WAKES])
         out = _output(at, output)
         m[bucket + S.WAKES] = m[out + S.WAKE_NEXT]
         m[out + S.DUE] = -1
@@ -284,7 +270,7 @@ def _arbitrate(m: Ints, at: DrainLayout, grid: Grid, bucket: Any, now: int) -> i
 @inlined
 def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, count: int) -> None:
     """An empty mesh, and the packets in line before their routers."""
-    begin: Any = np.int64(0)
+    begin: Any = int64(0)
     for output in range(at.ports):
         m[_output(at, output) + S.TURN] = 0
         m[_output(at, output) + S.FREE] = 0
@@ -301,11 +287,11 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
         m[line + S.SENT] = 0
     for packet in range(count):
         mine = _packet(at, packet)
-        line = _local(at, m[mine + S.SENDER])
+        line = _local(at, packets.sender[U(low + packet)])
         m[mine + S.FABRIC] = m[line + S.SENT] % grid.fabrics if grid.fabrics > 1 else 0
         m[line + S.SENT] += 1
     for packet in range(count):
-        sender = m[_packet(at, packet) + S.SENDER]
+        sender = packets.sender[U(low + packet)]
         line = _local(at, sender)
         if m[line + S.SENT]:  # each sender's line once: the first that is not ready keeps the others waiting
             m[line + S.SENT] = 0
@@ -315,7 +301,7 @@ def _begin(m: Ints, at: DrainLayout, grid: Grid, packets: Packets, low: int, cou
 @inlined
 def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
     """Tick after tick until every packet is delivered; empty blocks of buckets, and empty turns, are skipped."""
-    now: Any = np.int64(0)
+    now: Any = int64(0)
     while count:
         within = now & (S.BLOCK - 1)
         place = U(at.busy + ((now & (S.WHEEL - 1)) >> S.BLOCK_BITS))
@@ -323,9 +309,9 @@ def _drain(m: Ints, at: DrainLayout, grid: Grid, count: int) -> None:
         if ahead == 0:
             now += S.BLOCK - within
         else:
-            now += np.int64(lowest_bit(U(ahead)))
+            now += int64(lowest_bit(U(ahead)))
             bucket = U(at.wheel + ((now & (S.WHEEL - 1)) << 1))
-            packet = m[bucket + S.ARRIVALS]
+            packet = int64(m[bucket + S.ARRIVALS])
             if packet >= 0:
                 m[bucket + S.ARRIVALS] = -1
                 alone = m[bucket + S.WAKES] < 0 and m[_packet(at, packet) + S.FOLLOWER] < 0
