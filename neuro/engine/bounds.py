@@ -111,8 +111,8 @@ def bounds(projection: Projection, network: Network, payloads: tuple[int, int]) 
 
 def _signs(weights: NDArray[Any], axes: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sums of positive weights and of the magnitudes of negative ones."""
-    up = np.maximum(weights, 0).sum(axis=axes, dtype=np.int64)
-    return up, up - weights.sum(axis=axes, dtype=np.int64)
+    up, down = (np.maximum(signed, 0).sum(axis=axes, dtype=np.int64) for signed in (weights, -weights))
+    return up, down
 
 
 def _worst(up: NDArray[np.int64], down: NDArray[np.int64]) -> tuple[int, int]:
