@@ -80,7 +80,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _CacheFile(self, _digest(Path(function.__code__.co_filename)))
+        self._cache_file = _CacheFile(self, _digest(sources(Path(function.__code__.co_filename))))
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         rtsys.initialize(target)  # what machine code allocates arrays with
@@ -157,18 +157,23 @@ def sooner(function: F, plain_s: float, compiling_s: float) -> F:
     return plain(function) if goes_without(function, plain_s, compiling_s) else function
 
 
-def sources(file: Path) -> list[Path]:
+def sources(file: Path) -> tuple[Path, ...]:
     """The files whose kernels those of a file may call: its room of the package (`chip`, with all rooms inside it), or its
     folder where it is not of this package; `engine`; and this file."""
     package = Path(__file__).parent
     inner = file.relative_to(package).parts[:-1] if file.is_relative_to(package) else ()
-    room = (package / inner[0]).rglob("*.py") if inner else file.parent.glob("*.py")
-    return sorted({*room, *(package / "engine").glob("*.py"), Path(__file__)})
+    return _with_engine(package / inner[0], "**/*.py") if inner else _with_engine(file.parent, "*.py")
 
 
 @lru_cache
-def _digest(file: Path) -> str:
+def _with_engine(room: Path, which: str) -> tuple[Path, ...]:
+    package = Path(__file__).parent
+    return tuple(sorted({*room.glob(which), *(package / "engine").glob("*.py"), Path(__file__)}))
+
+
+@lru_cache
+def _digest(files: tuple[Path, ...]) -> str:
     digest = hashlib.sha256()
-    for path in sources(file):
+    for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

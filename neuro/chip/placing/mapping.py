@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 Method = Literal["refined", "partitioned", "sequential", "random", "given"]
 METHODS: tuple[str, ...] = get_args(Method)[:-1]  # that need no mapping
 CROSSING_HOPS = 4.0  # what a step from chip to chip counts for; its energy and time are not public
-_FEW = 8  # groups whose traffic is a small matrix, and whose order needs no spectrum: scipy takes longer to load
+_FEW = 8  # groups whose order needs no spectrum
+_DENSE = 256  # groups whose traffic is held and decomposed as a full matrix: scipy takes longer to load
 _MOVES = 10_000  # tried for each group
 _MOST_MOVES = 4_000_000
 _MOVE_S, _COMPILING_S = 2e-5, 2.0  # of a move in plain Python; of the search, to be compiled
@@ -90,7 +91,7 @@ def traffic(network: Network, tables: Mapping[str, RoutingTable], groups: int, a
     apart = i != j
     i, j, weight = i[apart], j[apart], weight[apart]
     size = groups + 1
-    if groups < _FEW:
+    if groups < _DENSE:
         few = np.bincount(i * size + j, weight, size * size).reshape(size, size)
         few = few + few.T
         starts = np.concatenate([[0], np.cumsum((few != 0).sum(axis=1))])
@@ -134,6 +135,25 @@ def _spectral_order(flows: Flows) -> Ints:
     groups = len(flows.starts) - 2
     if groups < _FEW:
         return np.arange(groups)
+    slowest = _second_of_full if groups < _DENSE else _second_of_sparse
+    vector = slowest(flows, groups)
+    return np.arange(groups) if vector is None else np.argsort(vector, kind="stable")
+
+
+def _second_of_full(flows: Flows, groups: int) -> Floats:
+    """The second eigenvector of the normalised traffic, by LAPACK; its sign is that of its largest entry, made positive."""
+    inner = np.zeros((groups + 1, groups + 1))
+    inner[np.repeat(np.arange(groups + 1), np.diff(flows.starts)), flows.others] = flows.weights
+    inner = inner[:groups, :groups]
+    degree = inner.sum(axis=1) + 1e-9 * float(inner.sum() + 1)
+    scale = 1 / np.sqrt(degree)
+    vector = np.linalg.eigh(scale[:, None] * inner * scale)[1][:, -2]
+    found: Floats = vector * scale * np.sign(vector[np.argmax(np.abs(vector))])
+    return found
+
+
+def _second_of_sparse(flows: Flows, groups: int) -> Floats | None:
+    """The same by ARPACK; None where it finds none."""
     from scipy import sparse
     from scipy.sparse.linalg import ArpackError, eigsh
 
@@ -143,5 +163,6 @@ def _spectral_order(flows: Flows) -> Ints:
     try:
         _, vectors = eigsh(scale @ inner @ scale, k=2, which="LA", v0=np.ones(groups), maxiter=2000, tol=1e-4, rng=0)
     except ArpackError:
-        return np.arange(groups)
-    return np.argsort(vectors[:, 0] / np.sqrt(degree), kind="stable")
+        return None
+    found: Floats = vectors[:, 0] / np.sqrt(degree)
+    return found
