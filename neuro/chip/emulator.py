@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from neuro import units
 from neuro.bill import Bill
 from neuro.chip.counts import Counter, Counts, Tables
 from neuro.chip.cutting.capabilities import check_inputs
-from neuro.chip.faults.engine import check_faults, run_broken
-from neuro.chip.faults.losses import loss_of, take_away, without_dead
 from neuro.chip.faultspec import Faults
-from neuro.chip.packets.traffic import PacketSampler, SampledMessages, Traffic, simulate
 from neuro.chip.placing.placement import Placement
 from neuro.chip.pricing import StepTimes, price, step_times
 from neuro.chip.spec import Chip
 from neuro.encoding import by_source, check_timesteps
 from neuro.engine.pace import Progress, within
 from neuro.engine.records import Messages, Run
+from neuro.engine.run import run
 from neuro.errors import ChipError, FitError, expect
 from neuro.network import Network
 from neuro.notebook import Table, TableRepr
+
+if TYPE_CHECKING:
+    from neuro.chip.faults.engine import Harm
+    from neuro.chip.packets.traffic import PacketSampler, SampledMessages, Traffic
 
 Noc = Literal["analytic", "packet"]
 
@@ -68,7 +70,7 @@ class ChipRun(TableRepr):
         """The same counts at another chip's prices and times; no neuron runs again, packets are sent again at its pace."""
         if self.sampled is None:
             return price(self.counts, chip)
-        return _bill(self.counts, simulate(Tables(self.placement, self.run.timesteps), self.sampled, chip), chip)
+        return _bill(self.counts, _sent(Tables(self.placement, self.run.timesteps), self.sampled, chip), chip)
 
 
 class EmulateOptions(TypedDict, total=False):
@@ -121,33 +123,55 @@ def emulate(
     if noc not in ("analytic", "packet"):
         raise ChipError(f"noc {noc!r}", "there is no such network model", 'Use noc="analytic" or noc="packet"')
     broken = faults or Faults()
-    check_faults(broken, placement, noc, engine)
+    harm = None if broken == Faults() else _harm(broken, placement, noc, engine)
     arrays = by_source(placement.network, inputs)
     check_inputs(placement.network, placement.chip, arrays)
     tables = Tables(placement, check_timesteps(placement.network, arrays, timesteps), broken.dead_links)
     counter = Counter(tables, len(next(iter(arrays.values()))))
-    sampler = PacketSampler(tables, counter.stride) if noc == "packet" else None
-
-    one_at_a_time, loss = Lock(), loss_of(placement, broken)
+    sampler = _sampler(tables, counter.stride) if noc == "packet" else None
+    one_at_a_time = Lock()
 
     def observe(first: int, messages: dict[str, Messages]) -> None:
         with one_at_a_time:  # an engine's threads may bring blocks at the same time, in any order
             counter.observe(first, messages)
-            take_away(counter, loss, first, messages)
+            if harm is not None:
+                harm.take_away(counter, first, messages)
             if sampler is not None:
                 sampler.observe(first, messages)
 
     progress = progress if within_s is None else within(within_s, progress)
     if placement.network.learns and not isinstance(record, str):
         record = (*record, "learning")  # where each synapse changed
-    how: dict[str, Any] = {"engine": engine, "threads": threads, "record": record, "progress": progress}
-    result = run_broken(placement, arrays, broken, timesteps=tables.timesteps, observe=observe, **how)
-    counts, chip = without_dead(counter.finish(result), broken), placement.chip
+    how: Any = {"engine": engine, "threads": threads, "record": record, "progress": progress, "observe": observe}
+    start = run if harm is None else harm.run
+    result = start(placement.network, arrays, timesteps=tables.timesteps, **how)
+    counts, chip = counter.finish(result), placement.chip
+    counts = counts if harm is None else harm.without_dead(counts)
     if sampler is None:
         return ChipRun(placement, result, counts, price(counts, chip), noc, None, None, broken)
     sampled = sampler.finish()
-    traffic = simulate(tables, sampled, chip)
+    traffic = _sent(tables, sampled, chip)
     return ChipRun(placement, result, counts, _bill(counts, traffic, chip), noc, sampled, traffic, broken)
+
+
+def _harm(faults: Faults, placement: Placement, noc: Noc, engine: str) -> Harm:
+    """What faults do to a run; what knows how is imported where something is broken."""
+    from neuro.chip.faults.engine import Harm
+
+    return Harm.of(faults, placement, noc, engine)
+
+
+def _sampler(tables: Tables, stride: int) -> PacketSampler:
+    """What keeps messages for the packet network, which is imported where it is asked for."""
+    from neuro.chip.packets.traffic import PacketSampler
+
+    return PacketSampler(tables, stride)
+
+
+def _sent(tables: Tables, sampled: SampledMessages, chip: Chip) -> Traffic:
+    from neuro.chip.packets.traffic import simulate
+
+    return simulate(tables, sampled, chip)
 
 
 def _placed(network: Network | Placement, placement: Any, inputs: Any) -> tuple[Placement, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,15 @@ from neuro.engine.lanes import LANES
 from neuro.engine.live import live_address
 from neuro.engine.models import has_kernel
 from neuro.engine.plan import FOREVER, Payloads, Plan, plan_of
-from neuro.engine.plastic import Learning
 from neuro.engine.records import Observer, Recorder
 from neuro.engine.user import compile_step
 from neuro.engine.workspace import Workspace, bytes_per_sample, list_messages, take_workspace
 from neuro.errors import EngineError
 from neuro.learning.checking import check_sent
 from neuro.network import Network
+
+if TYPE_CHECKING:
+    from neuro.engine.plastic import Learning
 
 SHARED_NEURONS = 1 << 16  # of a cycle, for threads to share its rows: they meet at each of its steps, which takes 20 us
 
@@ -213,9 +215,12 @@ def simulate(
     )
     recorder.layouts = {p.name: layout for p, layout in zip(network.populations, plan.layouts, strict=True)}
     each = bytes_per_sample(plan, recorder.steps, recorder.timesteps, traces=traced)
-    learning = Learning(network, plan) if network.learns else None
-    block = 1 if learning else block_samples(int(each), recorder.samples, threads)
-    threads = 1 if learning else threads  # samples teach one after the other
+    learning: Learning | None = None
+    if network.learns:
+        from neuro.engine.plastic import Learning
+
+        learning = Learning(network, plan)
+    threads, block = (1, 1) if learning else (threads, block_samples(int(each), recorder.samples, threads))  # taught in turn
     starts = range(0, recorder.samples, block)
     by_sample = len(starts) >= threads
     workers = [_take_worker(plan, recorder.steps) for _ in range(threads)]

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from neuro.encoding import by_source, check_timesteps, clipped_values
-from neuro.engine import event, reference
+from neuro.engine import event
 from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.first import together, without_kernels
 from neuro.engine.pace import Progress, within
@@ -79,6 +79,8 @@ def run(
     check_charges(network, payloads)
     if spared:
         recorder, at_once = Recorder(network, samples, window, record), together(network, network.steps(window))
+        from neuro.engine import reference
+
         reference.simulate(network, arrays, recorder, progress, together=at_once, observe=observe)
         return replace(recorder.finish(), clipped=clipped)
     recorder = Recorder(network, samples, window, (*record, "raster") if observe else record)
@@ -101,6 +103,8 @@ def _simulate_plainly(
 
         brian2_engine.simulate(network, arrays, recorder, progress)
     else:
+        from neuro.engine import reference
+
         reference.simulate(network, arrays, recorder, progress)
 
 

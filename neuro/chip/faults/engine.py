@@ -7,14 +7,16 @@ placements and faults; knows nothing of energy or time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neuro.chip.chance import POTENTIALS, THRESHOLDS, Flips, Ints, flip_all, flips, key_of, mixed
+from neuro.chip.counts import Counter, Counts
 from neuro.chip.cutting.candidates import on_cores
-from neuro.chip.faults.losses import Loss, loss_of, lost
+from neuro.chip.faults.losses import Loss, loss_of, lost, take_away, without_dead
 from neuro.chip.faults.memory import with_broken_weights
 from neuro.chip.faultspec import Faults
 from neuro.chip.placing.placement import Placement
@@ -23,7 +25,7 @@ from neuro.encoding import encode
 from neuro.engine.event import input_payloads
 from neuro.engine.pace import Progress
 from neuro.engine.plan import check_charges
-from neuro.engine.records import Observer, Recorder, Run, listed
+from neuro.engine.records import Messages, Observer, Recorder, Run, listed
 from neuro.engine.reference import flat
 from neuro.engine.run import run
 from neuro.errors import ChipError, EngineError
@@ -216,7 +218,34 @@ class Broken:
             state[p.neuron.potential] *= self.alive[p.name]
 
 
-def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """What faults do to the runs of a placed network, and to what is counted of them."""
+
+    placement: Placement
+    faults: Faults
+    loss: Loss
+
+    @staticmethod
+    def of(faults: Faults, placement: Placement, noc: str, engine: str) -> Harm:
+        """The harm of faults that the chip can have, and that the network model and engine asked for can show."""
+        _check(faults, placement, noc, engine)
+        return Harm(placement, faults, loss_of(placement, faults))
+
+    def run(self, network: Network, inputs: Mapping[str, NDArray[Any]], **how: Any) -> Run:
+        """Run checked inputs through the placed network; options as for `neuro.run`."""
+        return _run(self.placement, inputs, self.faults, **how)
+
+    def take_away(self, counter: Counter, first: int, messages: dict[str, Messages]) -> None:
+        """Take what was lost of one block of samples, the first of which is number `first`, away from a counter's sums."""
+        take_away(counter, self.loss, first, messages)
+
+    def without_dead(self, counts: Counts) -> Counts:
+        """The counts without updates on dead cores, and what neurons compute in them."""
+        return without_dead(counts, self.faults)
+
+
+def _check(faults: Faults, placement: Placement, noc: str, engine: str) -> None:
     """Refuse faults that the chip cannot have, or that the network model or engine asked for cannot show."""
     faults.check(placement.chip)
     if placement.chip.core.axon_types and (faults.weight_flips or faults.stuck_weights):
@@ -232,7 +261,7 @@ def check_faults(faults: Faults, placement: Placement, noc: str, engine: str) ->
         raise EngineError(f"engine {engine!r}", "these faults strike in an engine of their own", 'Leave out engine="..."')
 
 
-def run_broken(
+def _run(
     placement: Placement,
     inputs: Mapping[str, NDArray[Any]],
     faults: Faults,
