@@ -72,10 +72,22 @@ def test_each_input_has_levels_of_its_own(words) -> None:
 
 def test_several_outputs_have_no_one_decision(words) -> None:
     run = neuro.run(words[1].network, given_inputs(4))
-    with pytest.raises(InputError, match=r"run\.outputs\['word'\]\.argmax"):
+    with pytest.raises(InputError, match=r"run\.of_output\('word'\)\.predictions"):
         _ = run.predictions
     with pytest.raises(ConversionError, match=r"Pass run\.outputs"):
         words[1].answer(run.logits)
+
+
+def test_one_of_several_outputs_is_read_alone(words) -> None:
+    run = neuro.run(words[1].network, given_inputs(4), record=("logits_by_step",))
+    for name, values in run.outputs.items():
+        alone = run.of_output(name)
+        assert list(alone.outputs) == [name]
+        assert np.array_equal(alone.outputs[name], values)
+        assert np.array_equal(alone.predictions, values.argmax(axis=1))
+        assert np.array_equal(alone.logits_by_step[:, -1], values)
+    with pytest.raises(InputError, match="Use word or direction"):
+        run.of_output("place")
 
 
 def test_names_are_saved_placed_and_emulated(words, tmp_path: Path) -> None:
@@ -320,7 +332,23 @@ def test_the_command_takes_arrays_by_the_names_of_the_inputs(tmp_path: Path, mon
     labelled = written(tmp_path, **given_inputs(16), y=np.zeros(16, np.int64))
     status, _, errors = here(monkeypatch, capsys, tmp_path, "run", model, "--data", labelled)
     assert status == 2
-    assert "2 outputs (word, direction). Leave y out" in " ".join(errors.split())
+    assert "2 outputs (word, direction). Say whose classes y are: --output word" in " ".join(errors.split())
+
+
+def test_the_command_judges_the_output_that_the_classes_are_of(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    x = given_inputs(16)
+    answers = {name: value.detach().numpy() for name, value in two_armed()(*map(torch.as_tensor, x.values())).items()}
+    wanted = answers["direction"].argmax(axis=1)
+    data, model = written(tmp_path, **x, y=np.where(np.arange(16) < 4, 1 - wanted, wanted)), "tests.test_ports:two_armed"
+    asked = ("run", model, "--data", data, "--against", "a100", "--json", "out.json", "--output")
+    status, _, errors = here(monkeypatch, capsys, tmp_path, *asked, "direction", "--report", "out.html")
+    assert status == 0, errors
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["accuracy_ann"], found["accuracy_snn"]) == (0.75, 0.75)
+    status, _, errors = here(monkeypatch, capsys, tmp_path, *asked, "place")
+    assert status == 2
+    assert "output 'place': the network has 2 outputs (word, direction). Use word or direction" in " ".join(errors.split())
 
 
 def test_the_command_takes_files_with_several_inputs(tmp_path: Path, monkeypatch, capsys) -> None:

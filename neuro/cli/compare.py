@@ -64,6 +64,7 @@ def compare(
     scale: named.Scale = None,
     nir_writer: named.NirWriter = None,
     dt: named.NirStep = None,
+    output: named.Output = None,
     rate: Rate = None,
     battery: Battery = None,
     arrivals: Arrivals = None,
@@ -84,6 +85,7 @@ def compare(
     own: Options = {"--weights": weights, "--data": data, "--calibration": calibration, "--chip": chip, "--code": code}
     own |= {"--timesteps": timesteps}
     chosen: Options = {"--machine": machine, "--batch": batch, "--nir-writer": nir_writer, "--dt": dt, "--scale": scale}
+    chosen |= {"--output": output}
     chosen |= {"--rate": rate, "--battery": battery, "--arrivals": arrivals, "--deadline": deadline, "--prices": prices}
     to, drawn = Results(json, csv, quiet), {"--figure": figure, "--report": report}
     if spikes or workload is not None:
@@ -107,7 +109,7 @@ def compare(
             model, data, first, code, timesteps, weights, calibration, nir_writer=nir_writer, nir_dt=dt, scale=scale
         )
         request = replace(request, machines=tuple(machine or ()), batches=tuple(batch or ()), more_chips=tuple(more))
-        _compare(replace(request, use=UseOptions(rate, battery, arrivals, deadline, prices)), report, to)
+        _compare(replace(request, output=output, use=UseOptions(rate, battery, arrivals, deadline, prices)), report, to)
 
 
 def _compare(request: named.Request, report: Path | None, to: Results) -> None:

@@ -51,6 +51,8 @@ NirWriter = Annotated[
 ]
 _BINNED = "Microseconds of a step, where --data names recordings of an event camera (a file, or a folder of them)."
 StepUs = Annotated[int | None, typer.Option("--step-us", metavar="N", min=1, help=_BINNED, show_default=False)]
+_LABELLED = "Which of the network's outputs y holds the classes of, where it has several."
+Output = Annotated[str | None, typer.Option("--output", metavar="NAME", help=_LABELLED, show_default=False)]
 _STEP = "Length of a step in a .nir file's unit of time; left out: the writer's."
 NirStep = Annotated[float | None, typer.Option("--dt", metavar="TIME", help=_STEP, show_default=False)]
 Calibration = Annotated[
@@ -81,6 +83,7 @@ class Request:
     more_chips: tuple[str, ...] = ()
     use: UseOptions | None = None
     step_us: int | None = None
+    output: str | None = None
 
     @property
     def saved(self) -> bool:
@@ -163,7 +166,7 @@ def read_named(request: Request) -> Loaded:
 
     chip = load_chip(request.chip)
     _check_model(request)
-    data = read_data(request.data, request.scale, request.step_us)
+    data = replace(read_data(request.data, request.scale, request.step_us), output=request.output or "")
     typical = None if request.calibration is None else read_unlabelled(request.calibration, request.scale)
     network = None
     if request.saved and not (request.nir or request.lava):

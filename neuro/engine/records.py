@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -94,13 +94,24 @@ class Run(TableRepr):
         """The class with the largest logit, per sample; the first of equals. InputError where there are several outputs."""
         if len(self.read) > 1:
             fact, first = f"the run has {len(self.read)} outputs ({', '.join(self.read)})", next(iter(self.read))
-            raise InputError("predictions", fact, f"Take those of one: run.outputs[{first!r}].argmax(axis=1)")
+            raise InputError("predictions", fact, f"Take those of one: run.of_output({first!r}).predictions")
         return np.asarray(self.logits.argmax(axis=1), np.int64)
 
     @property
     def outputs(self) -> dict[str, NDArray[np.floating[Any]]]:
         """The logits of each population that the host reads, by name: (samples, *shape), of frames (samples, frames, *shape)."""
         return _apart(self.read, self.logits if self.frames is None else self.frames)
+
+    def of_output(self, name: str) -> Run:
+        """The run as it would be if the host read this output alone. InputError for a name that no output has."""
+        if name not in self.read:
+            raise InputError(f"output {name!r}", "the run has none of this name", f"Use {' or '.join(self.read)}")
+        shape, before = self.read[name], list(self.read)[: list(self.read).index(name)]
+        first = sum(math.prod(self.read[other]) for other in before)
+        held = {"logits": self.logits, "logits_by_step": self.logits_by_step, "frames": self.frames}
+        own = slice(first, first + math.prod(shape))
+        found: dict[str, Any] = {key: None if array is None else array[..., own] for key, array in held.items()}
+        return replace(self, **found, read={name: shape})
 
     @property
     def synops(self) -> int:

@@ -35,13 +35,19 @@ class Agreement(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One network on one chip: its code ("-" where it is not known), what it did, the classes of the samples, and how it
-    agrees with the float network on calibration samples."""
+    """One network on one chip: its code ("-" where it is not known), what it did, the classes of the samples, how it agrees
+    with the float network on calibration samples, and which of several outputs the classes are of."""
 
     code: str
     chip_run: ChipRun
     labels: Labels | None = None
     agreement: Agreement | None = None
+    output: str = ""
+
+    @property
+    def judged(self) -> Run:
+        """The run, with the output alone that the classes are of."""
+        return self.chip_run.run.of_output(self.output) if self.output else self.chip_run.run
 
     @property
     def placement(self) -> Placement:
@@ -50,7 +56,7 @@ class Trial:
     @property
     def accuracy(self) -> float | None:
         """Share of samples whose largest logit is the label's; None without labels."""
-        return None if self.labels is None else float((self.chip_run.run.predictions == self.labels).mean())
+        return None if self.labels is None else float((self.judged.predictions == self.labels).mean())
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -65,7 +71,7 @@ class Trial:
     @property
     def accuracy_by_step(self) -> NDArray[np.float64] | None:
         """Accuracy (steps,) if the readout had been read after each step of its window; None if that was not recorded."""
-        by_step = self.chip_run.run.logits_by_step
+        by_step = None if self.labels is None else self.judged.logits_by_step
         if by_step is None or self.labels is None:
             return None
         return np.asarray((by_step.argmax(axis=2) == self.labels[:, None]).mean(axis=0), np.float64)

@@ -16,8 +16,8 @@ MAX_CLASS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Samples x (samples, *shape), of several inputs by their names, and, where known, their classes y (samples,); `name`: what
-    an error calls them.
+    """Samples x (samples, *shape), of several inputs by their names, and, where known, their classes y (samples,), of the
+    network's `output` where it has several; `name`: what an error calls them.
 
     `facts`: what was done to make arrays of them, in sentences. more: arrays beside x that may be other inputs (`named`).
     """
@@ -27,6 +27,7 @@ class Data:
     name: str = "data"
     facts: tuple[str, ...] = ()
     more: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    output: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x)
@@ -71,6 +72,16 @@ def typical_of(data: Data, count: int) -> Any:
     if data.y is None or len(data) <= count or len(np.unique(data.y[:count])) == len(np.unique(data.y)):
         return some_of(data.x, slice(count))
     return some_of(data.x, np.linspace(0, len(data) - 1, count).astype(np.int64))
+
+
+def check_output(data: Data, outputs: Sequence[str]) -> None:
+    """Refuse classes of which it is not said to which of several outputs they belong, and an output that is not there."""
+    told = f"the network has {len(outputs)} outputs ({', '.join(outputs)})"
+    if data.output and data.output not in outputs:
+        raise InputError(f"output {data.output!r}", told, f"Use {' or '.join(outputs)}")
+    if data.y is not None and len(outputs) > 1 and not data.output:
+        remedy = f"Say whose classes y are: --output {outputs[0]} (in Python output={outputs[0]!r}), or leave y out"
+        raise InputError(f"{data.name}, y", told, remedy)
 
 
 def check_classes(where: str, y: NDArray[np.int64] | None, classes: int) -> None:

@@ -87,6 +87,7 @@ def study(
     x: Any,
     *,
     labels: NDArray[Any] | None = None,
+    output: str = "",
     calibration: Any = None,
     chip: str | Chip = "loihi2",
     code: str | None = None,
@@ -105,12 +106,12 @@ def study(
     model: a torch.nn.Module or a Graph, converted with `code` and `timesteps`, or with the code
     that takes the least work for 99 % of the decisions where neither is given (`code="auto"`); or a Network, which
     runs as it is. x (samples, *shape), a mapping of names where there are several inputs; labels (samples,): class numbers, for
-    the accuracy. calibration (samples, *shape): typical inputs, 512 of x unless given. chip: a name, the path of a chip file,
-    or a Chip. The other arguments are those of `neuro.studies.settings.Settings`; `work` hears of each piece of work. Raises a
-    NeuroError for what does not fit together.
+    the accuracy, of the output named `output` where there are several. calibration (samples, *shape): typical inputs, 512 of x
+    unless given. chip: a name, the path of a chip file, or a Chip. The other arguments are those of
+    `neuro.studies.settings.StudySettings`; `work` hears of each piece of work. Raises a NeuroError for what does not fit.
     """
     default, chosen = StudySettings(), load_chip(chip) if isinstance(chip, str) else chip
-    data = _data(x, labels)
+    data = replace(_data(x, labels), output=output)
     settings = StudySettings(
         first_code(code, timesteps),
         timesteps or default.timesteps,
@@ -173,7 +174,7 @@ def study_network(network: Network, chip: Chip, data: Data, settings: StudySetti
         example=_example(trial, data),
         diagnosis=network.notes,
         facts=facts,
-        metrics=neurobench(network, trial.chip_run.run, data.x, labels=data.y),
+        metrics=neurobench(network, trial.judged, data.x, labels=data.y),
         serving=serving,
     )
 
@@ -200,7 +201,7 @@ def study_model(model: Any, calibration: Any, chip: Chip, data: Data, settings: 
         others=others,
         refused=refused,
         diagnosis=conversion.notes,
-        metrics=neurobench(conversion.network, trial.chip_run.run, data.x, labels=data.y),
+        metrics=neurobench(conversion.network, trial.judged, data.x, labels=data.y),
         losses=losses,
         facts=why,
         serving=serving,
@@ -228,10 +229,14 @@ def _example(trial: Trial, data: Data) -> Run:
     """The first sample again, with every message recorded."""
     run = trial.chip_run.run
     with _told_by_the_study():
-        return neuro_run(trial.placement.network, some_of(data.x, slice(1)), timesteps=run.timesteps, record=("raster",))
+        found = neuro_run(trial.placement.network, some_of(data.x, slice(1)), timesteps=run.timesteps, record=("raster",))
+    return found.of_output(trial.output) if trial.output else found
 
 
 def _accuracy(graph: Graph, data: Data) -> float | None:
-    from converters.evaluation import logits  # torch, which a network that is spiking already does without
+    from converters.evaluation import logits, outputs  # torch, which a network that is spiking already does without
 
-    return None if data.y is None else float((logits(graph, data.x).argmax(axis=1) == data.y).mean())
+    if data.y is None:
+        return None
+    found = outputs(graph, data.x)[data.output].reshape(len(data), -1) if data.output else logits(graph, data.x)
+    return float((found.argmax(axis=1) == data.y).mean())

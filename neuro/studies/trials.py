@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 from neuro.chip.cutting.capabilities import able_codes, conversion_for
@@ -12,10 +13,11 @@ from neuro.chip.placing.placement import Board, place
 from neuro.chip.spec import Chip
 from neuro.codes import Code
 from neuro.engine.pace import Work
-from neuro.errors import InputError, NeuroError
+from neuro.engine.records import read_shapes
+from neuro.errors import NeuroError
 from neuro.network import Network
 from neuro.report.outcome import Trial
-from neuro.studies.data import Data, check_classes
+from neuro.studies.data import Data, check_classes, check_output
 from neuro.studies.settings import StudySettings
 
 if TYPE_CHECKING:
@@ -27,16 +29,16 @@ def try_network(
 ) -> Trial:
     """Place and emulate one network over all samples. Raises where it does not fit the chip, or the data does not fit it."""
     record = ("logits_by_step",) if network.readouts else ()
+    sizes = {name: prod(shape) for name, shape in read_shapes(network).items()}
+    check_output(data, tuple(sizes))
     if network.readouts:
-        check_classes(data.name, data.y, sum(readout.size for readout in network.readouts))
-    if data.y is not None and len(network.readouts) > 1:
-        fact = f"the network has {len(network.readouts)} outputs ({', '.join(p.name for p in network.readouts)})"
-        raise InputError(f"{data.name}, y", fact, "Leave y out: class numbers are of a network with one output")
+        check_classes(data.name, data.y, sizes[data.output] if data.output else sum(sizes.values()))
     placement = place(for_chip(network, chip), chip, board=cast(Board, settings.board))
     how: dict[str, Any] = {"record": record, "progress": work.advance, "within_s": settings.within_s}
     chip_run = emulate(placement, data.x, timesteps=timesteps, **how)
-    check_classes(data.name, data.y, chip_run.run.logits.shape[1])
-    return Trial(code, chip_run, data.y)
+    trial = Trial(code, chip_run, data.y, output=data.output)
+    check_classes(data.name, data.y, trial.judged.logits.shape[1])
+    return trial
 
 
 def try_codes(
