@@ -2,8 +2,10 @@
 
     python benchmarks/wild.py FOLDER [NAME ...]
 
-Prints one row a file. Inputs are normal noise; rendered text, files or chords for those that read or hear such; or what
-FOLDER/NAME.npy holds (samples, *shape). A front end (a spectrum, a normalisation by the largest value) stays with the host.
+Prints one row a file: how far the float graph is from onnxruntime, where that is installed (relative error of two samples, of
+several outputs the largest), the spikes from the float graph, and the engine from the quantised integers. Inputs are normal
+noise; rendered text, files or chords for those that read or hear such; or what FOLDER/NAME.npy holds (samples, *shape). A front
+end (a spectrum, a normalisation by the largest value) stays with the host.
 """
 
 from __future__ import annotations
@@ -122,6 +124,29 @@ def like(name: str, shape: tuple[int, ...]) -> Any:
     return np.random.default_rng(0).normal(size=(count, *shape)).astype(np.float32)
 
 
+def from_onnxruntime(path: Path, graph: Any, x: Any) -> str:
+    """The largest relative error of a float graph's outputs on samples (samples, *shape)."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return "-"
+    onnxruntime.set_default_logger_severity(3)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    how = HOW.get(path.stem, {})
+    fixed = {name: np.asarray(value, np.float32) for name, value in how.get("fixed", {}).items()}
+    (free,) = (given for given in session.get_inputs() if given.name not in fixed)
+    errors = []
+    for one in x:
+        given = one.reshape(graph.inputs[0].shape)
+        given = given.astype(np.int64 if "int64" in free.type else np.int32 if "int32" in free.type else np.float32)
+        theirs = session.run(None, {free.name: given if how.get("samples") is False else given[None], **fixed})
+        ours = outputs(graph, one[None])
+        for mine, their in zip(ours.values(), theirs, strict=True):
+            their = np.asarray(their, np.float64).ravel()
+            errors.append(np.linalg.norm(mine.ravel() - their) / (np.linalg.norm(their) or 1.0))
+    return f"{max(errors):.1e}"
+
+
 def row(path: Path) -> str:
     """One file's line of the table."""
     if path.stem in ELSEWHERE:
@@ -131,6 +156,7 @@ def row(path: Path) -> str:
         graph = converters.read_onnx(path, **HOW.get(path.stem, {}))
         kept = path.with_suffix(".npy")
         x = np.load(kept) if kept.exists() else like(path.stem, graph.inputs[0].shape)
+        exact = from_onnxruntime(path, graph, x[:COMPARED])
         if path.stem in FRONTS:
             front, graph = split_front(graph, FRONTS[path.stem])
             x = outputs(front, x, batch=8)[FRONTS[path.stem]]
@@ -143,7 +169,7 @@ def row(path: Path) -> str:
     equal = all(np.array_equal(values.reshape(each[name].shape), each[name]) for name, values in run.items())
     found = made.agreement
     decided = "" if found.decisions is None else f"{100 * found.decisions:.0f} %"
-    told = f"correlation {found.correlation:.4f}, decisions {decided or '-'}, error {found.error:.3f}"
+    told = f"float {exact}, correlation {found.correlation:.4f}, decisions {decided or '-'}, error {found.error:.3f}"
     return f"| {path.stem} | {told} | {'engine equal' if equal else 'ENGINE DIFFERS'}, {seconds:.0f} s |"
 
 
