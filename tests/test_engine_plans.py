@@ -140,7 +140,7 @@ def test_packing_takes_no_more_than_is_estimated_and_not_much_less(kind: str) ->
 
 def test_every_kernel_of_a_neuron_model_has_a_name_of_its_own() -> None:
     """Kernels are looked up by their names, on disk and among machine code: two of one name would stand for each other."""
-    each = product(range(T.USER), range(3), (False, True), (False, True))
+    each = product(range(T.USER), range(3), (False, True), range(3))
     kernels = [live_kernel(*one) for one in each]
     names = {getattr(kernel, "py_func", kernel).__qualname__ for kernel in kernels}
     assert len(names) == len(kernels)

@@ -15,7 +15,7 @@ from numba import types
 from neuro.compiled import compiled, inner, recompiled
 from neuro.engine.fire import gather_fired
 from neuro.engine.invoke import as_pointer, invoke, reader_of
-from neuro.engine.tables import DEPTHWISE, NARROW, POPULATION, PROJECTION, USER, WIDE, U
+from neuro.engine.tables import DEPTHWISE, NARROW, POPULATION, PROJECTION, RADIX, SIGNED, USER, WAIT, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
 
@@ -102,9 +102,9 @@ def list_block(
 def advance_block(
     p: Any, index: int, live: Any, projections: Any, populations: Any, kernels: Any, narrow: Any, wide: Any, other: Any,
     delivering: Any, living: Any, traces: Any, totals: Any, spikes: Any, masks: Any, sample: int, first: int, last: int, t: int,
-    base: int,
+    until: int, base: int,
 ) -> None:  # fmt: skip
-    """Take rows [first, last) of population `p` through step t."""
+    """Take rows [first, last) of population `p` through step t; all steps before `until` follow in the same call."""
     on, slot, lanes = p.start <= t < p.stop, t - base, (last - first) * p.acc_row
     for k in range(p.ports if on else 0):
         port = p.ports - 1 - k  # the last one first: it then makes room
@@ -120,8 +120,10 @@ def advance_block(
             for j in range(lanes):
                 wide[j] = narrow[j]
         context = living[0] if reads_narrow else living[1]
-        invoke(live, (p, index, t - p.start, slot, sample, first, last, context))
-    totals[index, MESSAGES, slot] += list_block(p, on, slot, sample, first, last, totals, traces, wide, spikes, masks)
+        left = 1 if p.trace_at >= 0 else min(until, p.stop) - t
+        invoke(live, (p, index, t - p.start, slot, left, sample, first, last, context))
+    sends = on and not (p.model in (SIGNED, WAIT, RADIX) and t - p.start < p.gather - 1)
+    totals[index, MESSAGES, slot] += list_block(p, sends, slot, sample, first, last, totals, traces, wide, spikes, masks)
 
 
 def _work() -> Any:
@@ -166,10 +168,11 @@ def advance(
                 for sample in range(sample_from, sample_to):
                     for first in range(row_from, min(row_to, p.rows), p.block_rows):
                         last = min(first + p.block_rows, min(row_to, p.rows))
-                        for t in range(begin, min(begin + groups[g, 2], ends)):
+                        until = min(begin + groups[g, 2], ends)
+                        for t in range(begin, until):
                             advance_block(
                                 p, index, lives[index], projections, populations, kernels, narrow, wide, other, delivering,
-                                living, traces, totals, spikes, masks, sample, first, last, t, base,
+                                living, traces, totals, spikes, masks, sample, first, last, t, until, base,
                             )  # fmt: skip
     return np.int64(0)  # what is called by its address returns a number
 

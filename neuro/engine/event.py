@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.encoding import encode, source_of
+from neuro.engine import compact
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
 from neuro.engine.deliver import delivery_address
@@ -121,6 +122,7 @@ class Worker:
         values = np.zeros(plan.spread_values, np.int16)
         self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, values, other)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
+        self.kept = np.zeros(len(compact.KEPT), np.int64)
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
         self._bound: tuple[Workspace, tuple[InPlace, ...]] | None = None
 
@@ -135,7 +137,8 @@ class Worker:
         narrow, wide, reach, spread_narrow, spread_wide, sources, values, other = self.scratch
         shared = (workspace.arenas, workspace.spikes, reach, sources, values.view(np.uint8), values)
         delivering = (InPlace((narrow, wide, spread_narrow, *shared)), InPlace((wide, wide, spread_wide, *shared)))
-        kept = (other, plan.bias, workspace.state, workspace.counts, workspace.traces, self.totals, *self.masks)
+        short = self.masks[1].view(np.int16)  # of populations whose messages carry nothing, `engine.compact` keeps states there
+        kept = (other, plan.bias, workspace.state, workspace.counts, workspace.traces, self.totals, *self.masks, short, self.kept)
         contexts = (*delivering, InPlace((narrow, *kept)), InPlace((wide, *kept)))
         tables = (calls.groups, calls.order, calls.live, calls.deliver, plan.projections, workspace.populations)
         left = (workspace.spikes, workspace.counts, workspace.traces, self.totals, self.masks)

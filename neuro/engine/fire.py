@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import inner
+from neuro.engine.compact import silent
 from neuro.engine.lanes import lowest_bit, mask_of, ones, place_bits
 from neuro.engine.tables import HELD_LONG, U
 from neuro.specification import IntArray
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
-FEW = 6  # of 64 neurons that fired, above which they are listed octet by octet
+FEW = 8  # of 64 neurons that fired, above which they are listed octet by octet
 SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
@@ -31,7 +32,7 @@ def integrate_and_fire(
     whole: Any, p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
     """`whole` is the type that it computes in: I32 where potentials are `short`, else I64."""
-    driven, restless = I32(0), I32(0)
+    undriven, still = I32(0), I32(0)
     threshold, limit = whole(p.threshold), whole(p.limit)
     keep = whole(-1) if p.subtract else whole(0)
     for j in range(n):
@@ -41,9 +42,9 @@ def integrate_and_fire(
         fires = x >= threshold
         fired[f + j] = fires
         state[v + j] = whole(whole(x - threshold) & keep) if fires else x
-        driven = I32(driven + (drive != 0))
-        restless = I32(restless + ((drive | before) != 0))
-    return driven, restless
+        undriven = I32(undriven + (drive == 0))
+        still = I32(still + ((drive | before) == 0))
+    return I32(n - undriven), I32(n - still)
 
 
 @inner
@@ -65,7 +66,7 @@ def held(
     whole: Any, p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
     """Integrate and fire with a current that keeps every charge; `whole` as in `integrate_and_fire`."""
-    driven, restless = I32(0), I32(0)
+    undriven, still = I32(0), I32(0)
     threshold, limit = whole(p.threshold), whole(p.limit)
     keep = whole(-1) if p.subtract else whole(0)
     for j in range(n):
@@ -77,9 +78,9 @@ def held(
         fires = x >= threshold
         fired[f + j] = fires
         state[v + j] = whole(whole(x - threshold) & keep) if fires else x
-        driven = I32(driven + (drive != 0))
-        restless = I32(restless + ((drive | before) != 0))
-    return driven, restless
+        undriven = I32(undriven + (drive == 0))
+        still = I32(still + ((drive | before) == 0))
+    return I32(n - undriven), I32(n - still)
 
 
 @inner
@@ -197,25 +198,41 @@ def radix(
     whole: Any, p: Any, state: Any, v: Any, elapsed: int, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
 ) -> Any:
     """`whole` as in `integrate_and_fire`; a digit worth more than any potential is never sent."""
-    driven, restless = I32(0), I32(0)
-    limit = whole(p.limit)
-    gathering = elapsed < p.gather
     last = elapsed == p.gather - 1
+    if elapsed < p.gather:
+        gathered = radix_gathers(whole, last, p, state, v, acc, a, bias, b, n)
+        if not last:
+            return gathered
+    still = I32(0)
     worth = whole(min(I64(p.threshold) << max(p.digits - 1 - (elapsed - p.gather + 1), 0), I64(p.limit) + 1))
-    emitting = elapsed >= p.gather - 1
     for j in range(n):
-        before = whole(state[v + j])
-        drive = whole(0)
-        x = before
-        if gathering:
-            drive = whole(whole(acc[a + j]) + (bias[b + j] if last else I32(0)))
-            x = min(max(whole(whole(before + before) + drive), whole(-limit)), limit)
-        fires = emitting & (x >= worth)
+        x = whole(state[v + j])
+        fires = x >= worth
         fired[f + j] = fires
         state[v + j] = whole(x - worth) if fires else x
-        driven = I32(driven + (drive != 0))
-        restless = I32(restless + ((drive | before) != 0))
-    return driven, restless
+        still = I32(still + (x == 0))
+    return gathered if last else (I32(0), I32(n - still))
+
+
+@inner
+def radix_gathers(whole: Any, last: bool, p: Any, state: Any, v: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any) -> Any:
+    """Doubles what is there and adds a charge; with the last one a bias."""
+    undriven, still, limit = I32(0), I32(0), whole(p.limit)
+    if last:
+        for j in range(n):
+            before = whole(state[v + j])
+            drive = whole(whole(acc[a + j]) + bias[b + j])
+            state[v + j] = min(max(whole(whole(before + before) + drive), whole(-limit)), limit)
+            undriven = I32(undriven + (drive == 0))
+            still = I32(still + ((drive | before) == 0))
+    else:
+        for j in range(n):
+            before = whole(state[v + j])
+            drive = whole(acc[a + j])
+            state[v + j] = min(max(whole(whole(before + before) + drive), whole(-limit)), limit)
+            still = I32(still + ((drive | before) == 0))
+        undriven = silent(acc, a, n)
+    return I32(n - undriven), I32(n - still)
 
 
 @inner
