@@ -169,4 +169,5 @@ def _corrector(calibrated: CalibratedGraph, settings: CodeSettings) -> Corrector
     some = torch.as_tensor(chosen[: max(16, _HELD // total)])
     before = [s.pre_activation for s in calibrated.stages if s.name in layers]
     truth = Evaluation(calibrated.graph, {calibrated.graph.inputs[0].name: some}, before)
-    return Corrector(chosen, means(calibrated.graph, layers, chosen), truth, settings, {}, {})
+    memory = np.empty(count * max(sizes) * (1 if settings.lossless else settings.timesteps), np.float32)
+    return Corrector(chosen, means(calibrated.graph, layers, chosen), truth, settings, {}, {}, memory)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from converters.evaluation import evaluate
+from converters.evaluation import batch_of, evaluate
 from converters.frames import check_frames
 from converters.samples import Given, Samples
 from neuro.compiled import compiled
@@ -239,8 +239,10 @@ def _remedy_shape(given: tuple[int, ...], taken: tuple[int, ...]) -> str:
     return "Pass (samples, *shape)"
 
 
-def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Range]:
-    """Ranges of the values of some layers, `layers` {key: layer name}, in one pass over the samples."""
+def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float32], batch: int = 0) -> dict[str, Range]:
+    """Ranges of the values of some layers, `layers` {key: layer name}, in one pass over the samples, so many at a time (0: as
+    `batch_of` has it)."""
+    batch = batch or batch_of(graph)
     histograms = {key: Histogram(graph[name].shape[0]) for key, name in layers.items()}
     wanted = set(layers.values())
     for start in range(0, len(samples), batch):

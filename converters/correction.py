@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from converters.coding import CodeSettings, EncodedPopulation, with_charge
 from converters.delivery import exact_in
-from converters.evaluation import Evaluation
-from converters.stepping import Part, Signal, charges, respond, source_signal
+from converters.evaluation import Evaluation, batch_of
+from converters.stepping import Part, Signal, charges, reach, respond, source_signal
 from neuro.graph import Graph
 from neuro.neurons import Neuron
 
@@ -36,9 +36,10 @@ def sample_count(samples: int, sizes: list[int], settings: CodeSettings) -> int:
     return min(samples, max(_FEWEST, min(worth, _VALUES // (steps * max(sizes)))))
 
 
-def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32], batch: int = 64) -> dict[str, Floats]:
+def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32]) -> dict[str, Floats]:
     """Mean per channel of each layer's values, {key: layer name}; tuned rectifiers in the levels they were tuned for."""
     totals: dict[str, Any] = dict.fromkeys(layers, 0.0)
+    batch = batch_of(graph)
     for start in range(0, len(samples), batch):
         x = torch.as_tensor(samples[start : start + batch])
         found = Evaluation(graph, {graph.inputs[0].name: x}, set(layers.values()), quantised=True)
@@ -61,6 +62,7 @@ class Corrector:
     settings: CodeSettings
     signals: dict[str, Signal]
     neurons: dict[str, Neuron]
+    memory: NDArray[np.float32]  # for the charges of one population after the other
 
     def visit(self, made: EncodedPopulation) -> EncodedPopulation:
         """The population with its biases corrected; its signal is kept for the ones behind it."""
@@ -69,14 +71,13 @@ class Corrector:
             self._keep(made, source_signal(made.population, self.samples, steps, self.settings.lossless))
             return made
         part = Part(made.population, made.projections, self.neurons, self.signals, steps, self.settings.lossless)
-        charge = torch.zeros(1) if made.population.neuron.takes_maxima else charges(part)
-        signal = respond(part, charge)
+        charge = torch.zeros(1) if made.population.neuron.takes_maxima else charges(part, self.memory)
+        part = replace(part, reached=reach(charge))
         if name in self.wanted:
             correct = self._correct_readout if made.population.neuron.is_readout else self._correct
             for _ in range(1 if made.population.neuron.is_readout else ROUNDS):
-                made = correct(made, signal)
-                signal = respond(replace(part, population=made.population), charge)
-        self._keep(made, signal)
+                made = correct(made, respond(replace(part, population=made.population), charge, trains=False))
+        self._keep(made, respond(replace(part, population=made.population), charge))
         return made
 
     def forget(self, source: str) -> None:
@@ -113,6 +114,5 @@ class Corrector:
 def _channel_means(signal: Signal) -> Floats:
     total = signal.total.reshape(*signal.total.shape[:2], -1)
     count = len(total) * total.shape[2]
-    low, high = (int(end) for end in total.aminmax())
-    found = total.to(exact_in(max(-low, high) * count)).sum((0, 2))  # floats, whose sums are quicker, that hold every sum
+    found = total.to(exact_in(reach(total) * count)).sum((0, 2))  # floats, whose sums are quicker, that hold every sum
     return np.asarray(found.double().numpy() / count)

@@ -16,6 +16,8 @@ from converters.samples import Given, by_input
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
+_TOGETHER = 2**22  # values of a layer
+
 
 class Evaluation:
     """A graph's values, computed as far as they are asked for and dropped once nothing needs them.
@@ -59,6 +61,11 @@ def evaluation_of(graph: Graph, samples: Given, wanted: Iterable[str]) -> Evalua
     frames: then they are values of samples x frames."""
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, samples).items()}
     return FrameEvaluation(graph, given, wanted) if graph.has_frames else Evaluation(graph, given, wanted)
+
+
+def batch_of(graph: Graph) -> int:
+    """How many samples to compute together: 64, fewer where layers are large, whose values would then lie in fresh memory."""
+    return max(1, min(64, _TOGETHER // max(int(np.prod(layer.shape)) for layer in graph.layers)))
 
 
 def evaluate(graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> dict[str, Tensor]:

@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader
 
 from converters.calibration import as_array, calibrate, check_samples, thresholds
 from converters.evaluation import evaluate, rounded
-from converters.folding import fold
+from converters.folding import WEIGHTED, fold, rectify_means
 from converters.frontend import trace
 from converters.opmath import apply, arrays_of
-from converters.trinary import WEIGHTED, rectify_means, trinary
+from converters.trinary import trinary
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 from neuro.numbers import whole

@@ -13,6 +13,7 @@ import numpy as np
 from neuro.graph import Floats, Graph, Layer
 from neuro.ops import OPS
 
+WEIGHTED = ("conv", "linear")
 _MOVES = ("reshape", "permute")
 Pass = Callable[[Graph], Graph]
 
@@ -200,6 +201,40 @@ def _positive(graph: Graph, name: str) -> bool:
         return ok and _positive(graph, layer.inputs[0])
     passing = OPS[layer.op].keeps_sign or (layer.op == "pad" and layer.options["value"] >= 0)
     return passing and all(_positive(graph, source) for source in layer.inputs)
+
+
+def rectify_means(graph: Graph, folded: int | None = None) -> Graph:
+    """The graph with a rectifier behind each mean of rectified values, which changes no value: the mean becomes a population,
+    and the layer behind it keeps its kernel, whose inputs would multiply otherwise. folded: only means of whole images, where
+    layers behind would have more synapses than that; None: all means."""
+    layers, renamed = list[Layer](), dict[str, str]()
+    for layer in graph.layers:
+        layer = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+        layers.append(layer)
+        read = graph.consumers(layer.name)
+        if layer.op != "avg_pool" or not read or any(reader.op == "relu" for reader in read):
+            continue
+        if graph[graph[layer.name].inputs[0]].op in ("relu", "max_pool") and _worth(graph, layer.name, folded):
+            name = renamed[layer.name] = _free(graph, f"{layer.name}.mean")
+            layers.append(Layer(name, "relu", (layer.name,), layer.shape, {}, {"ceiling": None}, layer.where))
+    return graph.relayered(layers)
+
+
+def _worth(graph: Graph, mean: str, folded: int | None) -> bool:
+    shape, before = graph[mean].shape, graph[graph[mean].inputs[0]].shape
+    if folded is None:
+        return True
+    size, read = int(np.prod(before)), _weighted_behind(graph, mean)
+    return len(shape) > 1 and shape[0] == int(np.prod(shape)) < size and size * read > max(folded, size)
+
+
+def _weighted_behind(graph: Graph, name: str) -> int:
+    """How many values weighted layers make of a layer's, which others may move before."""
+    found = 0
+    for reader in graph.consumers(name):
+        moved = reader.op in (*_MOVES, "concat")
+        found += _weighted_behind(graph, reader.name) if moved else int(np.prod(reader.shape)) * (reader.op in WEIGHTED)
+    return found
 
 
 def merge_rectifiers(graph: Graph) -> Graph:

@@ -12,16 +12,18 @@ _BLOCK = 2048  # neurons whose potentials stay near the processor
 
 
 @compiled
-def integrate(charge: Any, bias: Any, start: Any, levels: Any, subtracts: Any, early: Any, frames: Any, counts: Any) -> None:
-    """Fill frames (steps, samples, neurons) and counts (samples, neurons) of neurons that take charges (steps, samples,
-    neurons), or one frame of them at every step: whole numbers in one float type that holds every sum.
+def integrate(
+    charge: Any, bias: Any, start: Any, levels: Any, subtracts: Any, early: Any, steps: Any, frames: Any, counts: Any
+) -> None:
+    """Fill frames (steps, samples, neurons), unless there are none, and counts (samples, neurons) of neurons that take charges
+    (steps, samples, neurons), or one frame of them at every step: whole numbers in one float type that holds every sum.
 
     levels, in that type: 0, 1, threshold, largest |potential|, and the counts at which they send no more negative and no more
     positive messages. They integrate `early` steps before the first message.
     """
     zero, one, threshold, limit, lowest, highest = levels
-    steps, samples, neurons = frames.shape
-    v, count = np.empty(_BLOCK, bias.dtype), np.empty(_BLOCK, bias.dtype)
+    samples, neurons = counts.shape
+    v, count, unkept = np.empty(_BLOCK, bias.dtype), np.empty(_BLOCK, bias.dtype), np.empty((1, 1, _BLOCK), np.int8)
     for n in range(samples):
         for first in range(0, neurons, _BLOCK):
             size = min(_BLOCK, neurons - first)
@@ -36,7 +38,7 @@ def integrate(charge: Any, bias: Any, start: Any, levels: Any, subtracts: Any, e
                         x = v[i] + own[i] + share * brought[i]
                         v[i] = min(max(x, -limit), limit)
                     continue
-                out = frames[t - early, n, first : first + size]
+                out = frames[t - early, n, first : first + size] if len(frames) else unkept[0, 0, :size]
                 for i in range(size):
                     x = v[i] + own[i] + share * brought[i]
                     x = min(max(x, -limit), limit)

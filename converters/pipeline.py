@@ -22,13 +22,13 @@ from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES, check_convertible, computes_with_values
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import Weights, finetune
-from converters.folding import fold
+from converters.folding import fold, rectify_means
 from converters.frontend import sample_pair, trace
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.options import Options, settings_of
 from converters.samples import Samples, by_input
-from converters.trinary import rectify_means, trinary_graph
+from converters.trinary import trinary_graph
 from converters.valuediagnosis import diagnose_values, widths_of
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.converting import value_network
@@ -45,6 +45,7 @@ from neuro.specification import renamed
 
 LEAST_DIGITS = 4  # of values, sign apart
 MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
+MOST_FOLDED = 2**20  # synapses of layers behind a mean of an image with which it is folded into them
 HARD_RESET = (
     "reset to zero throws away what exceeds the threshold: accuracy falls with every layer, and more steps do not help "
     "(two test networks fell from 98 to 84 % and from 97 to 34 % at 16 steps)"
@@ -206,7 +207,7 @@ def convert(
         return _of_values(graph, samples, chosen, tail, framed)
     assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
     graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
-    graph = rectify_means(graph) if chosen.weights == "trinary" else graph
+    graph = rectify_means(graph, None if chosen.weights == "trinary" else MOST_FOLDED)
     return (_automatic if chosen.code == "auto" else _of_sums)(graph, samples, chosen, tail)
 
 

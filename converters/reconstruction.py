@@ -38,9 +38,11 @@ def reconstruct(
     operators: Sequence[Operator], sent: Sequence[Sent], wanted: Tensor
 ) -> tuple[list[Operator], list[Floats | None]]:
     """Each operator fitted in turn, and the factors of `factor_of` for its inputs (None where it is too wide to be fitted).
+    Where neurons share their weights and are too many to be fitted each by itself, what they send in all is one input.
 
     sent: what each source sends; wanted: (samples, *target), up to a constant per channel.
     """
+    operators = [_apart(op) for op in operators]
     places = places_of(operators, len(wanted))
     target = places.of(wanted.reshape(*wanted.shape[:2], -1).numpy())
     fitted = list(operators)
@@ -59,6 +61,13 @@ def reconstruct(
         if several and i + 1 < len(operators):
             brought[i] = _brought(fitted[i], one, seen[i], places)
     return fitted, factors
+
+
+def _apart(operator: Operator) -> Operator:
+    """A matrix with a row for each neuron, where that is not too wide."""
+    if isinstance(operator, Matrix) and operator.rows is not None and len(operator.rows) <= _WIDEST:
+        return replace(operator, weight=operator.whole, rows=None)
+    return operator
 
 
 def _better(operator: Operator, found: Moments) -> tuple[Operator, Floats]:
@@ -86,9 +95,9 @@ def _inputs(operator: Operator, one: Sent, places: Places) -> Array | None:
 def _moments(operator: Operator, one: Sent, seen: Array | None, places: Places, wanted: Array) -> Moments | None:
     """Moments with the inputs in units of the operator; None where it is too wide, sparse or pruned, or its source is silent."""
     if isinstance(operator, Matrix):
-        if int(np.prod(operator.source)) > _WIDEST or not full(operator):
+        if operator.weight.shape[0] > _WIDEST or not full(operator):
             return None
-        inputs: Array = one.total.reshape(len(one.total), -1).numpy().T[None].astype(np.float64)
+        inputs: Array = _by_row(operator, one.total).T[None]
         wanted = wanted.reshape(len(wanted), len(one.total), -1).swapaxes(1, 2).reshape(-1, len(one.total))
     else:
         if int(np.prod(operator.weight.shape[1:])) > _WIDEST or _pruned(operator.weight):
@@ -109,11 +118,20 @@ def _pruned(weight: Floats) -> bool:
 def _brought(operator: Operator, one: Sent, seen: Array | None, places: Places) -> Floats:
     """What an operator makes of what its source sends, (channels, observations); `seen` as from `_inputs`."""
     if isinstance(operator, Matrix):
-        flat = one.total.reshape(len(one.total), -1).double().numpy() @ operator.whole / one.messages
-        return places.of(np.asarray(flat).reshape(len(flat), operator.target[0], -1))
+        flat = np.asarray(_by_row(operator, one.total) @ operator.weight / one.messages)
+        return places.of(flat.reshape(len(flat), operator.target[0], -1))
     assert seen is not None
     found = rows_of(operator) @ seen.astype(np.float64) / one.messages
     return np.asarray(found.reshape(-1, seen.shape[2]))
+
+
+def _by_row(operator: Matrix, total: Tensor) -> Floats:
+    """What reaches each row of a matrix's weights, (samples, rows): sums of what neurons send that share one."""
+    flat = total.reshape(len(total), -1).double()
+    if operator.rows is None:
+        return np.asarray(flat.numpy())
+    found = torch.zeros(len(flat), len(operator.weight), dtype=flat.dtype)
+    return np.asarray(found.index_add_(1, torch.as_tensor(operator.rows), flat).numpy())
 
 
 def apply(operator: Operator, values: Tensor) -> Tensor:
@@ -154,9 +172,9 @@ def rounded(weight: Floats, factor: Floats, limit: int) -> Floats:
 
 
 def rows_of(operator: Operator) -> Floats:
-    """An operator's weights as (groups, rows, inputs)."""
+    """An operator's weights as (groups, rows, inputs); neurons that share theirs are one input."""
     if isinstance(operator, Matrix):
-        return dense(operator).T[None]
+        return (dense(operator) if operator.rows is None else np.asarray(operator.weight, np.float64)).T[None]
     groups = operator.groups
     return operator.weight.reshape(groups, operator.weight.shape[0] // groups, -1)
 
@@ -164,5 +182,5 @@ def rows_of(operator: Operator) -> Floats:
 def with_rows(operator: Operator, rows: Floats) -> Operator:
     """The operator with other weights."""
     if isinstance(operator, Matrix):
-        return replace(operator, weight=rows[0].T.copy(), rows=None)
+        return replace(operator, weight=rows[0].T.copy())
     return replace(operator, weight=rows.reshape(operator.weight.shape))

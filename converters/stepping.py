@@ -6,8 +6,9 @@ calibrate, to diagnose and to evaluate lossless codes; `neuro.run` is the defini
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,12 @@ from neuro.neurons import IntegrateAndFire, Neuron, SignedIntegrateAndFire
 from neuro.projections import Projection
 
 Tensor = torch.Tensor
-_TOGETHER = 2**21  # values of several steps that go through a projection at once: calls have a price, and so has memory
-_FLOATS = {torch.float32: np.float32, torch.float64: np.float64}
+_TOGETHER = (
+    2**21
+)  # values of several samples and steps that go through a projection at once: calls have a price, and so has memory
+_NUMPY: dict[torch.dtype, Any] = {
+    torch.float32: np.float32, torch.float64: np.float64, torch.int8: np.int8, torch.int16: np.int16
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A population, the projections into it, and the neurons and signals of all populations before it."""
+    """A population, the projections into it, and the neurons and signals of all populations before it; the largest |charge| that
+    reaches it, where that is known."""
 
     population: Population
     projections: tuple[Projection, ...]
@@ -50,6 +56,7 @@ class Part:
     signals: Mapping[str, Signal]
     timesteps: int
     lossless: bool
+    reached: int | None = None
 
 
 def source_signal(population: Population, inputs: NDArray[Any], timesteps: int, lossless: bool) -> Signal:
@@ -68,9 +75,10 @@ def source_signal(population: Population, inputs: NDArray[Any], timesteps: int, 
     return Signal(total[None], total) if lossless else Signal(frames, total)
 
 
-def charges(part: Part) -> Tensor:
+def charges(part: Part, memory: NDArray[np.float32] | None = None) -> Tensor:
     """Charge (steps, samples, *shape) that reaches a population, whole numbers in the shortest float type that is exact; one
-    frame alone is the whole charge of a lossless code, or a charge repeated at every step."""
+    frame alone is the whole charge of a lossless code, or a charge repeated at every step. It lies in `memory`, where there is
+    enough of it and that is its type: fresh memory costs more time than the sums."""
     target = part.population.shape
     incoming = []
     for p in part.projections:
@@ -78,20 +86,29 @@ def charges(part: Part) -> Tensor:
         bound = part.neurons[p.source].largest_value(part.timesteps if part.lossless else 1)
         incoming.append((carrier(p, tuple(frames.shape[2:]), target, frames, bound), frames))
     steps, kind = max(len(frames) for _, frames in incoming), exact_in(sum(c.largest for c, _ in incoming))
-    samples = incoming[0][1].shape[1]
-    result = torch.empty((steps, samples, *target), dtype=kind)
+    shape = (steps, incoming[0][1].shape[1], *target)
+    if memory is not None and kind == torch.float32 and prod(shape) <= memory.size:
+        result = torch.as_tensor(memory[: prod(shape)].reshape(shape))
+    else:
+        result = _room(shape, kind)
     for i, (one, frames) in enumerate(incoming):
-        together = max(1, _TOGETHER // max(frames[0].numel(), result[0].numel()))
-        for t in range(0, len(frames), together):
-            some = frames[t : t + together]
-            brought = one.bring(some.flatten(0, 1).to(kind), kind).reshape(len(some), samples, *target)
-            total = result[t : t + together] if len(frames) == steps else result  # one frame: the same at every step
+        images = frames.flatten(0, 1)
+        totals = result.flatten(0, 1)[None] if len(frames) == steps else result  # one frame: the same at every step
+        together = max(1, _TOGETHER // max(images[0].numel(), result[0, 0].numel()))
+        for start in range(0, len(images), together):
+            some = slice(start, start + together)
+            brought, total = one.bring(images[some].to(kind), kind), totals[:, some]
             total.add_(brought) if i else total.copy_(brought)
     return result
 
 
-def respond(part: Part, charge: Tensor) -> Signal:
-    """What a population sends for the charges of `charges`."""
+def _room(shape: Sequence[int], kind: torch.dtype) -> Tensor:
+    """A tensor without values: numpy's, whose large arrays lie in large pages of memory, which take a quarter of the time."""
+    return torch.as_tensor(np.empty(shape, _NUMPY[kind]))
+
+
+def respond(part: Part, charge: Tensor, *, trains: bool = True) -> Signal:
+    """What a population sends for the charges of `charges`; without `trains` only in all, where it is counted."""
     neuron: Any = part.population.neuron
     whole = part.timesteps
     if neuron.takes_maxima:
@@ -102,7 +119,7 @@ def respond(part: Part, charge: Tensor) -> Signal:
     if neuron.values(whole) is None:
         # Restated for whole windows: the only models that depend on timing which a code converts to.
         assert isinstance(neuron, IntegrateAndFire | SignedIntegrateAndFire)
-        return _integrated(neuron, charge, whole)
+        return _integrated(neuron, charge, whole, reach(charge) if part.reached is None else part.reached, trains)
     value = fire(part.population, charge[0], 1 if neuron.hold_input else whole)
     if not neuron.hold_input:
         return Signal(value[None], value)
@@ -120,11 +137,9 @@ def fire(p: Population, total: Tensor, timesteps: int) -> Tensor:
     n, values = p.neuron, p.neuron.values(timesteps)
     assert values is not None
     more = offset(p, timesteps)
-    low, high = (int(end) for end in total.aminmax())
-    kind = exact_in(max(-low, high) + _magnitude(more))
+    kind = exact_in(reach(total) + _magnitude(more))
     potential = total.to(kind) + more.to(kind)
-    low, high = (int(end) for end in potential.aminmax())
-    largest = max(-low, high)
+    largest = reach(potential)
     if n.potential_bits is not None and largest > 2 ** (n.potential_bits - 1) - 1:
         raise ConversionError(
             f"a {type(n).__name__} population",
@@ -144,7 +159,7 @@ def _pooled(part: Part) -> Signal:
         return Signal(best[None], best)
     count = torch.zeros(frames.shape[1:], dtype=torch.int16)
     before = torch.zeros((frames.shape[1], *shape), dtype=torch.int16)
-    changes = torch.empty((len(frames), *before.shape), dtype=torch.int8)
+    changes = _room((len(frames), *before.shape), torch.int8)
     for t, frame in enumerate(frames):
         count += frame
         best = largest(part.projections, count, shape)
@@ -153,27 +168,33 @@ def _pooled(part: Part) -> Signal:
     return Signal(changes, before)
 
 
-def _integrated(n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int) -> Signal:
+def _integrated(
+    n: IntegrateAndFire | SignedIntegrateAndFire, charge: Tensor, timesteps: int, reached: int, trains: bool
+) -> Signal:
     shape, limit = charge.shape[1:], 2 ** (n.potential_bits - 1) - 1
     early = n.active_steps(timesteps) - timesteps
-    low, high = (int(end) for end in charge.aminmax())
-    kind = exact_in(max(-low, high) + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)))
+    kind = exact_in(reached + _magnitude(n.bias) + max(limit, _magnitude(n.initial_potential)))
     bias, start = (
-        np.ascontiguousarray(np.broadcast_to(np.asarray(value), shape[1:])).reshape(-1).astype(_FLOATS[kind])
+        np.ascontiguousarray(np.broadcast_to(np.asarray(value), shape[1:])).reshape(-1).astype(_NUMPY[kind])
         for value in (n.bias, n.initial_potential)
     )
-    frames = torch.empty((timesteps, *shape), dtype=torch.int8)
-    count = torch.empty(shape, dtype=torch.int16)
+    frames, count = _room((timesteps if trains else 0, *shape), torch.int8), _room(shape, torch.int16)
     lowest, highest = timesteps, timesteps  # never below 0, always above
     if isinstance(n, SignedIntegrateAndFire):
         lowest = -timesteps - 1 if n.minimum is None else n.minimum
         highest = timesteps if n.maximum is None else n.maximum
-    levels = tuple(_FLOATS[kind](value) for value in (0, 1, n.threshold, limit, lowest, highest))
+    levels = tuple(_NUMPY[kind](value) for value in (0, 1, n.threshold, limit, lowest, highest))
     integrate(
         charge.to(kind).reshape(len(charge), shape[0], -1).numpy(), bias, start, levels,
-        n.subtracts, early, frames.view(timesteps, shape[0], -1).numpy(), count.view(shape[0], -1).numpy(),
+        n.subtracts, early, timesteps, frames.flatten(2).numpy(), count.flatten(1).numpy(),
     )  # fmt: skip
     return Signal(frames, count)
+
+
+def reach(charge: Tensor) -> int:
+    """The largest |charge|."""
+    low, high = (int(end) for end in charge.aminmax())
+    return max(-low, high)
 
 
 def _magnitude(values: Any) -> int:

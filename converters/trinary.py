@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import torch
 
+from converters.folding import WEIGHTED
 from neuro.graph import Graph, Layer
 
 Tensor = torch.Tensor
-WEIGHTED = ("conv", "linear")
 MOST_INPUTS = 256  # weights of a channel that are not zero: the axons of a core of TrueNorth
 _CUT = 0.7  # of the mean absolute weight: smaller weights become zero
 
@@ -43,24 +43,3 @@ def trinary_graph(graph: Graph) -> Graph:
 def _nearest(layer: Layer) -> Layer:
     weight = trinary(torch.tensor(layer.arrays["weight"])).numpy()
     return replace(layer, arrays={**layer.arrays, "weight": weight})
-
-
-def rectify_means(graph: Graph) -> Graph:
-    """The graph with a rectifier behind each mean of rectified values, which changes no value: the mean becomes a population,
-    and the layer behind it keeps its kernel, whose inputs would multiply otherwise."""
-    layers, renamed = list[Layer](), dict[str, str]()
-    taken = {layer.name for layer in graph.layers}
-    for layer in graph.layers:
-        layer = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
-        layers.append(layer)
-        read = graph.consumers(layer.name)
-        if layer.op != "avg_pool" or not read or any(reader.op == "relu" for reader in read):
-            continue
-        if graph[graph[layer.name].inputs[0]].op in ("relu", "max_pool"):
-            name = f"{layer.name}.mean"
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            renamed[layer.name] = name
-            layers.append(Layer(name, "relu", (layer.name,), layer.shape, {}, {"ceiling": None}, layer.where))
-    return graph.relayered(layers)

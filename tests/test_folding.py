@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from converters.evaluation import logits
-from converters.folding import fold
+from converters.folding import fold, rectify_means
+from neuro.graph import Graph
 from tests.graphs import POOL, conv, graph, row, weights
 
 IMAGE = (4, 6, 8)
@@ -79,3 +80,18 @@ def test_new_layers_get_names_that_are_free() -> None:
     rows = ({**conv(6, 4), "name": "l2.0"}, POOLED, RELU)
     folded = fold(graph(IMAGE, *rows))
     assert [layer.name for layer in folded.layers[1:]] == ["l2.0", "l2.0_", "l2"]
+
+
+def test_a_mean_becomes_a_population_where_folding_it_would_multiply_many_synapses() -> None:
+    def made(outputs: int) -> Graph:
+        last = row("linear", weight=weights(outputs, 4), bias=weights(outputs))
+        whole = {**POOL, "kernel": IMAGE[1:], "stride": (1, 1), "padding": ((0, 0), (0, 0)), "divisor": None}
+        return graph(IMAGE, RELU, row("avg_pool", **whole), row("reshape", shape=(4,)), last)
+
+    x = np.random.default_rng(2).normal(size=(3, *IMAGE)).astype(np.float32)
+    few, many = made(10), made(11)
+    assert rectify_means(few, 10 * 192) == few
+    means = rectify_means(many, 10 * 192)
+    assert [layer.op for layer in means.layers[1:]] == ["relu", "avg_pool", "relu", "reshape", "linear"]
+    assert np.array_equal(logits(means, x), logits(many, x))
+    assert rectify_means(made(1), 0) == made(1)  # nothing is saved

@@ -102,3 +102,18 @@ def test_few_places_stand_for_all_of_a_large_image() -> None:
     assert all(at is not None and len(at) == 1024 for at in chosen)
     assert not np.array_equal(chosen[0], chosen[1])
     assert places.of(np.zeros((16, 8, 40000), np.float32)).shape == (8, 16 * 1024)
+
+
+def test_weights_that_many_neurons_share_are_fitted_and_stay_shared() -> None:
+    draw = np.random.default_rng(4)
+    rows = np.repeat(np.arange(6), 300)  # 1,800 neurons: more than are fitted each by itself
+    op = Matrix((1800,), (3,), draw.normal(size=(6, 3)), rows)
+    total = torch.as_tensor(draw.integers(0, 9, (200, 1800)))
+    by_row = np.stack([total.numpy()[:, rows == i].sum(axis=1) for i in range(6)], axis=1)
+    truth = op.weight + 0.3 * draw.normal(size=(6, 3))
+    (fitted,), (factor,) = reconstruct([op], [Sent(total)], torch.as_tensor(by_row @ truth))
+    assert isinstance(fitted, Matrix)
+    assert np.array_equal(fitted.rows, rows)
+    assert np.abs(fitted.weight - truth).max() < 0.1 * np.abs(op.weight - truth).max()
+    assert factor is not None
+    assert np.allclose(apply(op, total), apply(Matrix(op.source, op.target, op.whole), total))

@@ -9,7 +9,8 @@ from torch import nn
 
 import converters
 import neuro
-from converters.trinary import MOST_INPUTS, rectify_means, trinary
+from converters.folding import rectify_means
+from converters.trinary import MOST_INPUTS, trinary
 from neuro.digits.data import load_digits
 from neuro.digits.model import train
 from neuro.errors import ConversionError
