@@ -3,7 +3,7 @@ curvature."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,16 +36,24 @@ def allotted(graph: Graph, curvature: Mapping[str, NDArray[np.float64]], average
         cost = np.array([float((curvature[name] * error**2).sum()) for error in errors])
         costs[population] = costs.get(population, np.zeros(len(CHOICES))) + cost
         sizes[population] = sizes.get(population, 0) + weight.numel()
+    found = fewest(costs, sizes, CHOICES, average * sum(sizes.values()))
+    return {name: found[population] for name, population in into.items()}
+
+
+def fewest(
+    costs: Mapping[str, NDArray[np.float64]], sizes: Mapping[str, float], choices: Sequence[int], total: float
+) -> dict[str, int]:
+    """{name: one of the choices}, which fall, so that their sum weighted by the sizes is at most `total`: from the first one for
+    all, the name whose next choice costs least for what it saves takes that. costs {name: of each choice}."""
     place = dict.fromkeys(sizes, 0)
-    while sum(CHOICES[place[p]] * size for p, size in sizes.items()) > average * sum(sizes.values()):
-        able = [p for p in sizes if place[p] + 1 < len(CHOICES)]
-        place[min(able, key=lambda p: _price(costs[p], place[p], sizes[p]))] += 1
-    return {name: CHOICES[place[population]] for name, population in into.items()}
 
+    def price(name: str) -> float:
+        at = place[name]
+        return float((costs[name][at + 1] - costs[name][at]) / ((choices[at] - choices[at + 1]) * sizes[name]))
 
-def _price(cost: NDArray[np.float64], at: int, size: int) -> float:
-    """What the next step down costs for each bit of memory that it saves."""
-    return float((cost[at + 1] - cost[at]) / ((CHOICES[at] - CHOICES[at + 1]) * size))
+    while sum(choices[place[name]] * size for name, size in sizes.items()) > total * (1 + 1e-12):
+        place[min((name for name in sizes if place[name] + 1 < len(choices)), key=price)] += 1
+    return {name: choices[at] for name, at in place.items()}
 
 
 def population_of(graph: Graph, layer: Layer) -> str:

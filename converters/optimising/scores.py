@@ -142,5 +142,10 @@ def _loss(
                 taps[name] = inputs[0].clone() if inputs[0].requires_grad else inputs[0].clone().requires_grad_(True)
             inputs = [taps[name]]
         values[layer.name] = apply(layer, inputs, arrays[layer.name])
-    logits = values[graph.output.name].reshape(len(x), -1)
+    return loss_of(values[graph.output.name], y)
+
+
+def loss_of(logits: Tensor, y: NDArray[np.int64] | None) -> Tensor:
+    """Mean cross-entropy of logits (samples, *shape) with class numbers; None: with the decisions that they make."""
+    logits = logits.reshape(len(logits), -1)
     return F.cross_entropy(logits, logits.detach().argmax(dim=1) if y is None else torch.as_tensor(y))

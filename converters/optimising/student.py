@@ -81,7 +81,7 @@ class Student:
         self.origin, self.coding = graph, coding
         self.input, self.output = graph.inputs[0].name, graph.output.name
         self.masks = {name: torch.as_tensor(np.asarray(mask, np.float32)) for name, mask in (masks or {}).items()}
-        self.theta = {name: _leaf(np.log(theta)) for name, theta in _thresholds(graph, samples, coding.levels).items()}
+        self.theta = {name: _leaf(np.log(theta)) for name, theta in tuned_thresholds(graph, samples, coding.levels).items()}
         self.arrays: dict[str, dict[str, Tensor]] = {}
         for layer in graph.layers:
             self.arrays[layer.name] = arrays_of(layer)
@@ -201,7 +201,14 @@ def _leaf(values: Any) -> Tensor:
     return torch.tensor(np.asarray(values), dtype=torch.float32).requires_grad_(True)
 
 
-def _thresholds(graph: Graph, samples: NDArray[np.float32], levels: int) -> dict[str, NDArray[np.float64]]:
+def untuned(graph: Graph, levels: int) -> Graph:
+    """The graph without the thresholds of rectifiers that were tuned for other levels."""
+    tuned = {one.name for one in graph.layers if one.options.get("levels", levels) != levels}
+    new = {name: {key: v for key, v in graph[name].options.items() if key not in ("threshold", "levels")} for name in tuned}
+    return graph.relayered(replace(one, options=new[one.name]) if one.name in tuned else one for one in graph.layers)
+
+
+def tuned_thresholds(graph: Graph, samples: NDArray[np.float32], levels: int) -> dict[str, NDArray[np.float64]]:
     """Thresholds (channels,) of every rectifier: its own where it was tuned, else those with the least squared error."""
     relus = [layer for layer in graph.layers if layer.op == "relu"]
     open_ones = {layer.name: layer.inputs[0] for layer in relus if layer.options.get("threshold") is None}

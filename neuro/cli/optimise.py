@@ -27,6 +27,7 @@ Examples:
 \b
   neuro optimise mine:net --weights w.safetensors --data train.npz --minutes 30 --out small
   neuro optimise mine:net --data train.npz --validation val.npz --code radix --timesteps 6 --less 1.5,2,2.5 --loss 1
+  neuro optimise mine:net --data train.npz --also radix:8 --also radix:5 --also rate:16 --less 2,3
   neuro optimise mine:net --data train.npz --channels 1 --score movement --chips 1 --against stm32u575 --against a100
   neuro optimise mine:net --data train.npz --minutes 30 --out small --resume
 
@@ -62,6 +63,10 @@ Pattern = Annotated[
 ]
 _BITS = "Bits of a weight on average, 2 to 8, more where rounding costs more; 0: 8 everywhere."
 Bits = Annotated[float, typer.Option("--average-bits", metavar="B", help=_BITS)]
+_ALSO = "A further code and its T, radix:6 say, in which each round's network is measured too; repeat it."
+Also = Annotated[list[str] | None, typer.Option("--also", metavar="CODE:T", help=_ALSO, show_default=False)]
+_DIGITS = "Digits of a value on average in radix, fewer where rounding costs less; 0: --timesteps everywhere."
+ValueBits = Annotated[float, typer.Option(metavar="B", help=_DIGITS)]
 _DEPTH = "Residual blocks to remove at the beginning; with --search: at most."
 Depth = Annotated[int, typer.Option(metavar="N", min=0, help=_DEPTH)]
 _NORMS = "Train with batch norms, which are folded again: needs fewer steps once many channels are gone."
@@ -86,6 +91,7 @@ def optimise(
     chip: Chip = DEFAULT_CHIP,
     code: Code = "graded",
     timesteps: Timesteps = 16,
+    also: Also = None,
     weights: Weights = None,
     loss: Loss = 1.0,
     less: Less = None,
@@ -98,6 +104,7 @@ def optimise(
     sparsity: Sparsity = 0.0,
     pattern: Pattern = "",
     average_bits: Bits = 0.0,
+    value_bits: ValueBits = 0.0,
     depth: Depth = 0,
     norms: Norms = False,
     rate: Pace = 5e-3,
@@ -125,10 +132,10 @@ def optimise(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
         {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
         | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits}
+        | {"codes": tuple(also or ()), "value_bits": value_bits}
         | {"norms": norms, "rate": rate, "depth": 0 if search else depth},
     )
-    if cluster is not None and search is None:
-        raise UsageError("--cluster", "only the trials of a search run on one", "Add --search N, or leave it out")
+    _check_search(search, also, cluster)
     with working("loading", quiet=quiet) as work:
         read = read_named(request).of_one("neuro optimise")
         from neuro.cli.inputs import read_data
@@ -155,6 +162,13 @@ def optimise(
         machines, _ = rivals(parts.graph, tuple(against or ()))
         rows = elsewhere(found, machines)
     _show(found, rows, out, json, quiet=quiet)
+
+
+def _check_search(search: int | None, also: list[str] | None, cluster: str | None) -> None:
+    if also and search is not None:
+        raise UsageError("--also", "a search varies the code in trials of their own", "Leave --search or --also out")
+    if cluster is not None and search is None:
+        raise UsageError("--cluster", "only the trials of a search run on one", "Add --search N, or leave it out")
 
 
 def _show(found: Optimised, rows: Sequence[ElsewhereRow], out: Path, json: Path | None, *, quiet: bool) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro import __version__
+from neuro.chip.cutting.capabilities import able_codes
 from neuro.chip.files import load_chip
 from neuro.chip.spec import Chip
 from neuro.errors import FormatError, UsageError
@@ -25,7 +26,7 @@ from neuro.files import write_text
 from neuro.graph import Graph
 from neuro.optimising.found import GRAPH, NETWORK, POINT, Optimised, OptimisedPoint
 from neuro.optimising.measure import measures, run_on
-from neuro.optimising.plan import PLAN, OptimiseGoal, OptimisePlan, OptimiseSettings
+from neuro.optimising.plan import PLAN, OptimiseGoal, OptimisePlan, OptimiseSettings, code_and_window
 from neuro.optimising.rounds import Augment, Lesson, Report, Rounds, Stand
 from neuro.sweeping.settings import chip_digest, digest
 
@@ -156,13 +157,15 @@ def optimise_parts(
 ) -> Optimised:
     """The same for parts that are ready."""
     say = report or (lambda what, done, of: None)
+    _check_codes(chip, plan.settings)
     rounds = Rounds(parts.graph, parts.lesson, chip, plan.settings)
     plan = _opened(folder, parts, chip, plan, rounds, minutes, resume)
     rounds = replace_settings(rounds, plan.settings)
     points: list[OptimisedPoint] = []
     stand = rounds.start
     for number in range(len(plan.goal.energy) + 1):
-        place = folder / "points" / f"{number:02d}"
+        first = len(points)
+        place = folder / "points" / f"{first:02d}"
         if (place / POINT).exists():
             point = OptimisedPoint.load(place)
             stand = Stand(point.graph, point.kept, point.recipe.get("weight_bits", {}))
@@ -172,12 +175,34 @@ def optimise_parts(
                 target = points[0].measured.dynamic_pj / plan.goal.energy[number - 1]
                 stand, recipe = rounds.round(stand, target, (number, len(plan.goal.energy)), _of_all(say, number, plan))
             say(f"round {number}: measuring", 0, len(parts.x))
-            point = _kept_point(number, recipe, stand, rounds, parts, place)
+            point = _kept_point(first, recipe, stand, rounds, parts, place)
         points.append(point)
+        points += [
+            _in_code(code, first, len(points) + i, stand, rounds, parts, folder) for i, code in enumerate(plan.settings.codes)
+        ]
         say(f"round {number}: done", number + 1, len(plan.goal.energy) + 1)
     found = Optimised(parts.graph.name, chip.name, plan, tuple(points), parts.accuracy_ann, parts.labelled, folder)
     found.save()
     return found
+
+
+def _check_codes(chip: Chip, settings: OptimiseSettings) -> None:
+    able = able_codes(chip)
+    for code in (settings.code, *(code_and_window(each)[0] for each in settings.codes)):
+        if code not in able:
+            raise UsageError(
+                "code", f"chip {chip.name!r} cannot run {code!r}", f"Use {' or '.join(able)}" if able else "Use another chip"
+            )
+
+
+def _in_code(code: str, of: int, number: int, stand: Stand, rounds: Rounds, parts: Parts, folder: Path) -> OptimisedPoint:
+    """The network of point `of` in another code, with the same weights."""
+    place = folder / "points" / f"{number:02d}"
+    if (place / POINT).exists():
+        return OptimisedPoint.load(place)
+    name, steps = code_and_window(code)
+    recipe = {"how": f"point {of} in {name}, T = {steps}", "code": name, "timesteps": steps, "weight_bits": dict(stand.bits)}
+    return _kept_point(number, recipe, stand, rounds, parts, place)
 
 
 def _of_all(say: Report, number: int, plan: OptimisePlan) -> Report:
@@ -193,7 +218,7 @@ def replace_settings(rounds: Rounds, settings: OptimiseSettings) -> Rounds:
 
 def _kept_point(number: int, recipe: dict[str, Any], stand: Stand, rounds: Rounds, parts: Parts, place: Path) -> OptimisedPoint:
     """A stand converted, measured on the validation part, and saved."""
-    network = rounds.network(stand)
+    network = rounds.network(stand, recipe.get("code"), recipe.get("timesteps", 1))
     measured = measures(run_on(network, rounds.chip, parts.x), parts.wanted)
     place.mkdir(parents=True, exist_ok=True)
     network.save(place / NETWORK)

@@ -52,19 +52,23 @@ class OptimiseGoal:
 class OptimiseSettings:
     """How rounds make the network cheaper.
 
-    code, timesteps: how values are written. channels: the share of each round's saving that is taken by removing channels,
-    those with the least `score` for the energy that they save; messages that the activity penalty keeps from being sent save
-    the rest. sparsity: share of the weights of each layer that is removed by the last round, step by step; pattern "2:4": of
-    four weights in a row along the inputs two at most stay. weight_bits: of weights; average_bits: of a weight on average, with
-    more where rounding costs the answers more (0: weight_bits everywhere); widths: layers and the share of their channels that
-    the first round leaves; depth: residual blocks that it removes; kernels: convolutions and the size to which it cuts their
-    kernels; steps: of training in each round, `batch` samples each; rate: of learning. labels, answers,
-    features: weights of the labels, of the float network's answers, and of its features in training. norms: whether batch norms
-    stand behind the layers while they are trained. seed: of the order of samples.
+    code, timesteps: how values are written while the network is trained; codes: further ones ("radix:6", a code and its T) in
+    which each round's network is measured as well, as points of their own. value_bits: digits of a value on average in radix,
+    fewer in layers where rounding costs the answers less (0: as many as there are everywhere). channels: the share of each
+    round's saving that is taken by removing channels, those with the least `score` for the energy that they save; messages that
+    the activity penalty keeps from being sent save the rest. sparsity: share of the weights of each layer that is removed by the
+    last round, step by step; pattern "2:4": of four weights in a row along the inputs two at most stay. weight_bits: of weights;
+    average_bits: of a weight on average, with more where rounding costs the answers more (0: weight_bits everywhere); widths:
+    layers and the share of their channels that the first round leaves; depth: residual blocks that it removes; kernels:
+    convolutions and the size to which it cuts their kernels; steps: of training in each round, `batch` samples each; rate: of
+    learning. labels, answers, features: weights of the labels, of the float network's answers, and of its features in training.
+    norms: whether batch norms stand behind the layers while they are trained. seed: of the order of samples.
     """
 
     code: str = "graded"
     timesteps: int = 16
+    codes: tuple[str, ...] = ()
+    value_bits: float = 0.0
     score: str = "fisher"
     channels: float = 0.5
     sparsity: float = 0.0
@@ -111,10 +115,40 @@ class OptimiseSettings:
             raise UsageError("optimise, sparsity", "a pattern removes its own share of weights", "Give one of them")
         if self.average_bits and not 2 <= real("optimise", "average_bits", self.average_bits, 0, error=UsageError) <= 8:
             raise UsageError("optimise, average_bits", f"{self.average_bits} is out of reach", "Use 2 to 8, or 0 for weight_bits")
+        self._check_codes()
         if self.norms and self.batch < 2:
             raise UsageError("optimise, norms", "a batch of one sample has no variance", "Use batch=2 or more, or norms=False")
         for name in ("rate", "labels", "answers", "features"):
             real("optimise", name, getattr(self, name), 0, error=UsageError)
+
+    def _check_codes(self) -> None:
+        mine = f"{self.code}:{self.timesteps}"
+        codes = tuple(f"{name}:{steps}" for name, steps in map(code_and_window, self.codes))
+        if len(set(codes)) < len(codes) or mine in codes:
+            raise UsageError("optimise, codes", f"one of {', '.join((mine, *codes))} is there twice", "Name each once")
+        object.__setattr__(self, "codes", codes)
+        if not real("optimise", "value_bits", self.value_bits, 0, error=UsageError):
+            return
+        if self.code != "radix":
+            fact = f"code={self.code!r} sends as many messages of a value whatever its bits, and none is cheaper for fewer bits"
+            raise UsageError(
+                "optimise, value_bits", fact, "Use code='radix', where each digit of one is a message, or leave it out"
+            )
+        if not 1 <= self.value_bits <= self.timesteps:
+            fact = f"{self.value_bits} is out of reach of {self.timesteps} digits"
+            raise UsageError("optimise, value_bits", fact, f"Use 1 to {self.timesteps}, or 0 for all of them")
+
+
+def code_and_window(text: str) -> tuple[str, int]:
+    """The code and the window T that "radix:6" names; a code that sends a value at once needs no T."""
+    name, _, steps = str(text).partition(":")
+    if name not in CODES:
+        fact = f"{name!r} is no code of a whole network; one network has one code and one T, layers cannot differ"
+        raise UsageError("codes", fact, one_of(name, tuple(CODES)))
+    most = CODES[name].most_timesteps
+    if not steps.isdigit() and not (most == 1 and not steps):
+        raise UsageError("codes", f"{text!r} has no T", f"Write it as {name}:{min(8, most)}")
+    return name, whole("codes", f"T of {name!r}", int(steps or 1), 1, most, error=UsageError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +169,7 @@ class OptimisePlan:
             held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
             goal = {**held["goal"], "energy": tuple(held["goal"]["energy"])}
             named = {what: tuple(map(tuple, held["settings"].get(what, ()))) for what in ("widths", "kernels")}
+            named["codes"] = tuple(held["settings"].get("codes", ()))
             return OptimisePlan(OptimiseGoal(**goal), OptimiseSettings(**{**held["settings"], **named}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             fact = f"it is no plan of an optimisation ({type(error).__name__})"

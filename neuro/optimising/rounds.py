@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 
 from converters.optimising.bits import allotted, population_of
 from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
+from converters.optimising.digits import coarser
 from converters.optimising.reading import read_entries
 from converters.optimising.retrain import Retraining, retrained
 from converters.optimising.scores import Score, channel_scores, curvature, weight_scores
 from converters.optimising.shapes import with_kernels, without_blocks
 from converters.optimising.sparsity import masked, pattern_masks, share_masks, zeros_of
+from converters.optimising.student import Coding, untuned
 from converters.optimising.training import TrainingPlan
 from neuro.chip.emulator import ChipRun
 from neuro.chip.spec import Chip
+from neuro.codes import Code
 from neuro.errors import UsageError
 from neuro.graph import Graph
 from neuro.network import Network
@@ -91,9 +94,19 @@ class Rounds:
     def start(self) -> Stand:
         return Stand(self.teacher, {layer.name: tuple(range(layer.shape[0])) for layer in self.teacher.layers if layer.shape})
 
-    def network(self, stand: Stand) -> Network:
-        """The spiking network of a stand."""
-        return converted(stand.graph, self.lesson.calibration, self.chip, self._how(stand))
+    def network(self, stand: Stand, code: str | None = None, timesteps: int = 1) -> Network:
+        """The spiking network of a stand, in the code that it was trained in or in another; thresholds that were trained for
+        other levels are then chosen anew."""
+        how = self._how(stand)
+        if code is None:
+            return converted(stand.graph, self.lesson.calibration, self.chip, how)
+        graph = untuned(stand.graph, Coding(cast(Code, code), timesteps).levels)
+        return converted(graph, self.lesson.calibration, self.chip, {**how, "code": code, "timesteps": timesteps})
+
+    @property
+    def _scored(self) -> tuple[NDArray[np.float32], Ints | None]:
+        """The samples that scores are taken from."""
+        return self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
 
     def _how(self, stand: Stand) -> dict[str, Any]:
         """Options of a stand's conversion."""
@@ -122,6 +135,12 @@ class Rounds:
             stand, removed = smaller, removed + len(gone)
             now = self.priced(stand)
         stand = self.narrowed(stand)
+        digits: dict[str, int] = {}
+        if self.settings.value_bits and number == 1:  # training moves thresholds on from there
+            sent = messages_of(now.run)
+            spent = {name: float(each @ sent[name]) for name, each in now.prices.by_neuron.items()}
+            graph, digits = coarser(stand.graph, *self._scored, spent, self.settings.timesteps, self.settings.value_bits)
+            stand = replace(stand, graph=graph)
         if self.settings.code in TIMED:  # what timing does to counts is learned from with the thresholds that there will be
             stand = replace(stand, graph=settled(stand.graph, self.lesson.calibration, self.chip, self._how(stand)))
         fixed = now.dynamic_pj - now.messages_pj(stand.graph)
@@ -136,6 +155,7 @@ class Rounds:
             "removed_groups": removed,
             "zero_weights": zeros,
             "weight_bits": dict(trained.bits),
+            "value_bits": digits,
             "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
         }
         return trained, recipe
@@ -150,7 +170,7 @@ class Rounds:
         if not self.settings.widths:
             return stand
         groups = channel_groups(stand.graph)
-        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        x, y = self._scored
         scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
         removed: set[int] = set()
         for name, share in self.settings.widths:
@@ -169,7 +189,7 @@ class Rounds:
         s = self.settings
         if not s.sparsity and not s.pattern:
             return stand
-        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        x, y = self._scored
         scores = weight_scores(stand.graph, x, y, cast(Score, s.score))
         if s.pattern:
             keep, of = map(int, s.pattern.split(":"))
@@ -182,7 +202,7 @@ class Rounds:
         """The stand with bits of weights by layer, where the settings want so many on average."""
         if not self.settings.average_bits:
             return stand
-        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        x, y = self._scored
         return replace(stand, bits=allotted(stand.graph, curvature(stand.graph, x, y), self.settings.average_bits))
 
     def trained(
@@ -215,7 +235,7 @@ class Rounds:
         """The stand without the groups of channels that matter least for what they cost, until messages that are sent `share`
         as often would meet the target, by the prices of the moment."""
         groups = channel_groups(stand.graph)
-        x, y = self.lesson.x[:SCORED], None if self.lesson.y is None else self.lesson.y[:SCORED]
+        x, y = self._scored
         scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
         saved = savings(stand.graph, groups, priced)
         order = sorted(scores, key=lambda group: (scores[group] / max(sum(saved.get(group, (0.0, 0.0))), 1e-12), group))

@@ -102,7 +102,7 @@ class Trial:
             for what in (_WIDTH, _KERNEL)
         )
         plain = {name: value for name, value in chosen.items() if not name.startswith((_WIDTH, _KERNEL))}
-        return OptimisePlan(goal, replace(settings, **plain, widths=widths, kernels=kernels))
+        return OptimisePlan(goal, replace(settings, **plain, widths=widths, kernels=kernels, codes=()))
 
 
 def search(
