@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from neuro.compiled import compiled, inner
 from neuro.encoding import source_of
 from neuro.engine.advance import advance, work_at
-from neuro.engine.event import Worker, calls_of
+from neuro.engine.calls import calls_of
+from neuro.engine.event import Worker
 from neuro.engine.invoke import InPlace, address_of, invoke, reader_of
 from neuro.engine.plan import FOREVER
 from neuro.engine.records import FLOAT32_APART, Run, StepCounts, count_type, read, read_shapes
