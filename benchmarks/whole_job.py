@@ -110,19 +110,32 @@ def large(name: str, side: int) -> Found:
     return converted(settled(name, x), x, "rate")[1]
 
 
-def second_point() -> Found:
-    """A second T (the fewest, of a search for the smallest) of the same calibration, beside the first."""
+def second_point(name: str, code: str, timesteps: int, side: int) -> Found:
+    """A further point of a sweep on the calibration of the first (rate, T = 16), not checked again, beside that one."""
+    import warnings
+
     import torch
     from conversion_networks import mnist_case
+    from large_networks import images, settled
 
+    from converters.building import build
+    from converters.options import settings_of
     from converters.pipeline import convert
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     case = mnist_case()
-    how: Any = {"code": "rate"}
-    convert(case.model, case.calibration[:32], timesteps=4, **how)
-    first, seconds = clocked(lambda: convert(case.model, case.calibration, timesteps=16, **how))
-    _, again = clocked(lambda: first.timesteps_for(1e-9))
+    how: Any = {"code": "rate", "timesteps": T}
+    small = convert(case.model, case.calibration[:32], **how)
+    x = case.calibration if name == "mnist" else images(SAMPLES, side)
+    model = case.model if name == "mnist" else settled(name, x)
+
+    def point(of: Any) -> Any:
+        return build(of.calibrated, settings_of(of.calibrated.samples, code, timesteps, (8, 24), "auto")[0])
+
+    point(small)
+    first, seconds = clocked(lambda: convert(model, x, **how))
+    _, again = clocked(lambda: point(first))
     return {"cpu_s": again, "first_cpu_s": seconds}
 
 
@@ -181,7 +194,11 @@ CASES: dict[str, Case] = {
     "convert ResNet-18, rate": lambda side: large("resnet18", side),
     "convert MobileNet, rate": lambda side: large("mobilenet", side),
     "convert ResNet-50, rate": lambda side: large("resnet50", side),
-    "another T of the same conversion": lambda side: second_point(),
+    **{
+        f"{told} after rate, T = 16, {shown}": (lambda side, one=(name, code, timesteps): second_point(*one, side))
+        for name, shown in (("mnist", "MNIST"), ("resnet18", "ResNet-18"))
+        for told, code, timesteps in (("rate, T = 32,", "rate", 32), ("radix, 8 digits,", "radix", 8), ("graded", "graded", 1))
+    },
     "neuro chips": lambda side: command("chips"),
     "neuro run, kernels on disk": lambda side: command(*RUN),
     "neuro run, first ever": lambda side: command(*RUN, cold=True),
@@ -211,7 +228,8 @@ def told(row: dict[str, Any]) -> str:
         f"{100 * one['accuracy']:.1f} % right"
         for one in row.get("peer", ())
     )
-    return f"{row['case']:44} {in_s(now['cpu_s']):>9} s{passes}{job}{was}{others}"
+    first = f", {now['cpu_s'] / now['first_cpu_s']:.2f} of the first" if "first_cpu_s" in now else ""
+    return f"{row['case']:44} {in_s(now['cpu_s']):>9} s{passes}{first}{job}{was}{others}"
 
 
 def in_s(seconds: float) -> str:

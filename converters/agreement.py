@@ -7,7 +7,7 @@ evaluated by the engine (or, for lossless codes, as the quantised network), neve
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,11 +81,14 @@ class Agreement(TableRepr):
 
 def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built) -> Agreement:
     """The agreement of a built network with the float network `graph`."""
-    samples = _chosen(calibrated.samples, settings, _affordable(settings, built))
-    truth = _outputs(graph, samples)
-    found = _emulated(built, samples, settings)
-    spread, error, decisions, correlation = _compared(graph, found, truth)
+    affordable = _affordable(settings, built)
+    chosen = _chosen(len(calibrated.samples), settings, affordable)
+    samples = calibrated.samples[chosen]
     values = of_values(built.network) or len(graph.inputs) > 1 or len(graph.outputs) > 1
+    known = graph is calibrated.graph and not values and not graph.has_frames
+    truth = calibrated.outputs[chosen].astype(np.float64) if known else _outputs(graph, samples)
+    found = _emulated(built, samples, settings, threads=1 if affordable < len(chosen) else None)  # each holds a sample's messages
+    spread, error, decisions, correlation = _compared(graph, found, truth)
     framed = values and period_of(built.network) is not None
     given = by_input(graph, each(samples, lambda x: x.reshape(-1, *x.shape[2:])) if framed else samples)
     paths = (*_inputs(built, given), *built.paths)
@@ -99,9 +102,7 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     if fact is None:
         return result
     layers = (
-        ()
-        if values or isinstance(samples, Samples)
-        else layers_of(graph, samples[: _affordable(settings, built)], settings, built, traffic=False)
+        () if values or isinstance(samples, Samples) else layers_of(graph, samples[:affordable], settings, built, traffic=False)
     )
     return Agreement(
         result.samples,
@@ -136,12 +137,12 @@ def _affordable(settings: CodeSettings, built: Built) -> int:
     return max(1, _WORK // (steps * sum(p.size for p in built.network.populations)))
 
 
-def _chosen(samples: Given, settings: CodeSettings, affordable: int) -> Given:
-    """Samples spread evenly over all: 64, fewer for long windows and for large networks, which cost too much time."""
+def _chosen(samples: int, settings: CodeSettings, affordable: int) -> NDArray[np.intp]:
+    """Which samples, spread evenly over all: 64, fewer for long windows and for large networks, which cost too much time."""
     steps = 1 if settings.lossless else settings.timesteps
-    most = min(len(samples), SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // steps))
-    count = min(most, max(FEWEST_SAMPLES, len(samples) // _SHARE, affordable))
-    return samples[np.linspace(0, len(samples) - 1, count).astype(int)]
+    most = min(samples, SAMPLES, max(FEWEST_SAMPLES, _SAMPLE_STEPS // steps))
+    count = min(most, max(FEWEST_SAMPLES, samples // _SHARE, affordable))
+    return np.linspace(0, samples - 1, count).astype(np.intp)
 
 
 def _outputs(graph: Graph, samples: Given) -> Floats:
@@ -155,9 +156,12 @@ def _outputs(graph: Graph, samples: Given) -> Floats:
     return np.concatenate(flat, axis=1)
 
 
-def _emulated(built: Built, samples: Given, settings: CodeSettings) -> Floats:
-    logits = quantised.evaluate(built.network, samples).logits if settings.lossless else run(built.network, plain(samples)).logits
-    return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in built.network.readouts))
+def _emulated(built: Built, samples: Given, settings: CodeSettings, threads: int | None) -> Floats:
+    network = replace(built.network)  # what an engine keeps of it goes with it
+    logits = (
+        quantised.evaluate(network, samples).logits if settings.lossless else run(network, plain(samples), threads=threads).logits
+    )
+    return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in network.readouts))
 
 
 def _correlation(found: Floats, truth: Floats) -> float:

@@ -46,10 +46,21 @@ class CalibratedGraph:
         return stages(self.graph)
 
     @cached_property
+    def _seen(self) -> tuple[dict[str, Range], NDArray[np.float32]]:
+        measured = {s.name: s.pre_activation for s in self.stages if s.kind in ("relu", "readout")}
+        outputs: list[torch.Tensor] = []
+        ranges = calibrate(self.graph, measured, self.samples, lambda found: outputs.append(found[self.graph.output.name]))
+        return ranges, torch.cat(outputs).flatten(1).numpy()
+
+    @property
     def ranges(self) -> dict[str, Range]:
         """Pre-activations of every rectified stage and of the readout, in one pass over the samples."""
-        measured = {s.name: s.pre_activation for s in self.stages if s.kind in ("relu", "readout")}
-        return calibrate(self.graph, measured, self.samples)
+        return self._seen[0]
+
+    @property
+    def outputs(self) -> NDArray[np.float32]:
+        """The float network's outputs (samples, values), from the same pass."""
+        return self._seen[1]
 
     @cached_property
     def importances(self) -> dict[str, Floats]:
@@ -159,15 +170,16 @@ def _charge_extent(found: Range, stage: Stage) -> Floats:
 
 
 def _corrector(calibrated: CalibratedGraph, settings: CodeSettings) -> Corrector:
+    graph, corrected = calibrated.graph, [s for s in calibrated.stages if s.kind in ("relu", "readout")]
     sizes = [int(np.prod(stage.shape)) for stage in calibrated.stages]
     count = sample_count(len(calibrated.samples), sizes, settings)
     chosen = calibrated.samples[np.linspace(0, len(calibrated.samples) - 1, count).astype(int)]
-    layers = {
-        s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in calibrated.stages if s.kind in ("relu", "readout")
-    }
-    total = sum(int(np.prod(s.shape)) for s in calibrated.stages if s.name in layers)
-    some = torch.as_tensor(chosen[: max(16, _HELD // total)])
-    before = [s.pre_activation for s in calibrated.stages if s.name in layers]
-    truth = Evaluation(calibrated.graph, {calibrated.graph.inputs[0].name: some}, before)
+    layers = {s.name: s.layer.name if s.kind == "relu" else s.pre_activation for s in corrected}
+    some = torch.as_tensor(chosen[: max(16, _HELD // sum(int(np.prod(s.shape)) for s in corrected))])
+    # One pass gives means too, where it sees all samples and rectifiers take any value.
+    together = len(some) == count and not any("threshold" in s.layer.options for s in corrected)
+    known = {} if together else means(graph, layers, chosen)
+    wanted = [*([] if settings.trinary else [s.pre_activation for s in corrected]), *(layers.values() if together else ())]
+    truth = Evaluation(graph, {graph.inputs[0].name: some}, wanted)
     memory = np.empty(count * max(sizes) * (1 if settings.lossless else settings.timesteps), np.float32)
-    return Corrector(chosen, means(calibrated.graph, layers, chosen), truth, settings, {}, {}, memory)
+    return Corrector(chosen, layers, known, truth, settings, {}, {}, memory)

@@ -5,7 +5,7 @@ Histogram bins are 32 to an octave and cover the 40 octaves below the largest va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,17 +239,25 @@ def _remedy_shape(given: tuple[int, ...], taken: tuple[int, ...]) -> str:
     return "Pass (samples, *shape)"
 
 
-def calibrate(graph: Graph, layers: Mapping[str, str], samples: NDArray[np.float32], batch: int = 0) -> dict[str, Range]:
+def calibrate(
+    graph: Graph,
+    layers: Mapping[str, str],
+    samples: NDArray[np.float32],
+    see: Callable[[dict[str, torch.Tensor]], object] | None = None,
+    *,
+    batch: int = 0,
+) -> dict[str, Range]:
     """Ranges of the values of some layers, `layers` {key: layer name}, in one pass over the samples, so many at a time (0: as
-    `batch_of` has it)."""
-    batch = batch or batch_of(graph)
+    `batch_of` has it); `see` is given the values of each batch."""
     histograms = {key: Histogram(graph[name].shape[0]) for key, name in layers.items()}
-    wanted = set(layers.values())
+    wanted, batch = set(layers.values()), batch or batch_of(graph)
     for start in range(0, len(samples), batch):
         x = torch.as_tensor(samples[start : start + batch])
         values = evaluate(graph, {graph.inputs[0].name: x}, wanted)
         for key, name in layers.items():
             histograms[key].add(values[name])
+        if see:
+            see(values)
     return {key: histogram.finish() for key, histogram in histograms.items()}
 
 

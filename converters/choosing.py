@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from converters import quantised
 from converters.building import Built, CalibratedGraph, build
 from converters.codes import row_of
 from converters.coding import CodeSettings
-from converters.evaluation import evaluate
 from neuro.codes import CODES
 from neuro.engine.run import run
 from neuro.errors import ConversionError
@@ -119,15 +117,14 @@ def raise_timesteps(calibrated: CalibratedGraph, goal: Goal, code: str, make: Ma
 
 
 def _tried(calibrated: CalibratedGraph, settings: CodeSettings, built: Built, steps: int) -> Candidate:
-    samples, graph = calibrated.samples[:SAMPLES], calibrated.graph
-    wanted = evaluate(graph, {graph.inputs[0].name: torch.as_tensor(samples)}, (graph.output.name,))[graph.output.name]
+    samples, wanted = calibrated.samples[:SAMPLES], calibrated.outputs[:SAMPLES]
     if settings.lossless:
         exact = quantised.evaluate(built.network, samples)
         found, synops = exact.logits, exact.synops
     else:
         stepped = run(built.network, samples)
         found, synops = stepped.logits, stepped.synops
-    agreement = _alike(wanted.reshape(len(samples), -1).numpy(), np.asarray(found, np.float64).reshape(len(samples), -1))
+    agreement = _alike(wanted, np.asarray(found, np.float64).reshape(len(samples), -1))
     return Candidate(settings, built, agreement, steps, synops / len(samples))
 
 

@@ -43,10 +43,7 @@ def means(graph: Graph, layers: dict[str, str], samples: NDArray[np.float32]) ->
     for start in range(0, len(samples), batch):
         x = torch.as_tensor(samples[start : start + batch])
         found = Evaluation(graph, {graph.inputs[0].name: x}, set(layers.values()), quantised=True)
-        each = {}
-        for name in dict.fromkeys(layers.values()):
-            value = found.value(name)
-            each[name] = value.reshape(len(x), value.shape[1], -1).mean(2, dtype=torch.float64).sum(0).numpy()
+        each = {name: _sums_of(found.value(name)) for name in dict.fromkeys(layers.values())}
         for key, name in layers.items():
             totals[key] = totals[key] + each[name]
     return {key: np.asarray(total / len(samples)) for key, total in totals.items()}
@@ -57,8 +54,9 @@ class Corrector:
     """Walks through a network in order with calibration samples, and corrects each population on the way."""
 
     samples: NDArray[np.float32]
-    wanted: Mapping[str, Floats]  # mean per channel of each stage in the float network
-    truth: Evaluation  # pre-activations of each stage there, of the first samples
+    layers: Mapping[str, str]  # of the float network, by stage
+    known: Mapping[str, Floats]  # mean per channel of each there; none where `truth` sees all samples
+    truth: Evaluation  # pre-activations of each stage there, of the first samples; where those are all, what the layers yield too
     settings: CodeSettings
     signals: dict[str, Signal]
     neurons: dict[str, Neuron]
@@ -73,10 +71,11 @@ class Corrector:
         part = Part(made.population, made.projections, self.neurons, self.signals, steps, self.settings.lossless)
         charge = torch.zeros(1) if made.population.neuron.takes_maxima else charges(part, self.memory)
         part = replace(part, reached=reach(charge))
-        if name in self.wanted:
+        if name in self.layers:
+            wanted = self.known[name] if self.known else _sums_of(self.truth.value(self.layers[name])) / len(self.samples)
             correct = self._correct_readout if made.population.neuron.is_readout else self._correct
             for _ in range(1 if made.population.neuron.is_readout else ROUNDS):
-                made = correct(made, respond(replace(part, population=made.population), charge, trains=False))
+                made = correct(made, wanted, respond(replace(part, population=made.population), charge, trains=False))
         self._keep(made, respond(replace(part, population=made.population), charge))
         return made
 
@@ -89,16 +88,16 @@ class Corrector:
         self.signals[made.population.name] = signal
         self.neurons[made.population.name] = made.population.neuron
 
-    def _correct(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
+    def _correct(self, made: EncodedPopulation, wanted: Floats, signal: Signal) -> EncodedPopulation:
         unit = np.asarray(made.sender.unit).reshape(-1) / self.settings.counted_steps
-        missing = self.wanted[made.population.name] / unit - _channel_means(signal)
+        missing = wanted / unit - _channel_means(signal)
         neuron: Any = made.population.neuron
         column = (-1, *[1] * (len(made.population.shape) - 1))
         extra = np.rint(missing * neuron.threshold).astype(np.int64).reshape(column)
         corrected = with_charge(neuron, extra, self.settings.timesteps)
         return replace(made, population=replace(made.population, neuron=corrected))
 
-    def _correct_readout(self, made: EncodedPopulation, signal: Signal) -> EncodedPopulation:
+    def _correct_readout(self, made: EncodedPopulation, wanted: Floats, signal: Signal) -> EncodedPopulation:
         neuron: Any = made.population.neuron  # a readout
         column = (-1, *[1] * (len(made.population.shape) - 1))
         scale = np.broadcast_to(
@@ -106,9 +105,14 @@ class Corrector:
         )
         read = _channel_means(signal) * scale.reshape(-1) / neuron.divisor(self.settings.timesteps)
         offset = np.broadcast_to(np.asarray(neuron.offset), made.population.shape)
-        missing = self.wanted[made.population.name] - read - offset.reshape(len(offset), -1).mean(axis=1)
+        missing = wanted - read - offset.reshape(len(offset), -1).mean(axis=1)
         corrected = replace(neuron, offset=np.asarray(neuron.offset) + missing.reshape(column))
         return replace(made, population=replace(made.population, neuron=corrected))
+
+
+def _sums_of(values: torch.Tensor) -> Floats:
+    """Means per channel of values (samples, channels, ...), of all samples together."""
+    return np.asarray(values.reshape(*values.shape[:2], -1).mean(2, dtype=torch.float64).sum(0).numpy())
 
 
 def _channel_means(signal: Signal) -> Floats:

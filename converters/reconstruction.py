@@ -23,6 +23,7 @@ _WIDEST = 1200  # inputs of one weight row: beyond, the moments' factors cost mo
 _CONSTANT = 1e-12  # variance, as a share of the mean square, below which inputs count as constant
 _RIDGE = 0.02  # of the inputs' mean variance, added to it; more where observations are few
 _FILLED = 0.75  # share of weights other than zero up to which a window counts as pruned
+_TOGETHER = 2**11  # observations that are multiplied at once
 _BLOCK = 48  # inputs that are rounded between two products of matrices
 
 
@@ -121,8 +122,9 @@ def _brought(operator: Operator, one: Sent, seen: Array | None, places: Places) 
         flat = np.asarray(_by_row(operator, one.total) @ operator.weight / one.messages)
         return places.of(flat.reshape(len(flat), operator.target[0], -1))
     assert seen is not None
-    found = rows_of(operator) @ seen.astype(np.float64) / one.messages
-    return np.asarray(found.reshape(-1, seen.shape[2]))
+    rows = rows_of(operator)
+    parts = [rows @ seen[:, :, at : at + _TOGETHER].astype(np.float64) for at in range(0, seen.shape[2], _TOGETHER)]
+    return np.concatenate(parts, axis=2).reshape(-1, seen.shape[2]) / one.messages
 
 
 def _by_row(operator: Matrix, total: Tensor) -> Floats:
