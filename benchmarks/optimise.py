@@ -1,8 +1,9 @@
-"""Smaller and sparser networks for the chip: `python benchmarks/optimise.py [CASE ...] [--out DIR] [--json FILE] [--steps N]`.
+"""Smaller and sparser networks for the chip: `python -m benchmarks.optimise [CASE ...] [--out DIR] [--json FILE] [--steps N]`.
 
 CASE: keywords (the shipped spotter, graded), keywords-radix, dscnn-rate (MLPerf Tiny's network in the rate code), cifar (the
-committed ResNet, graded), cifar-radix, digits (seconds). Points are chosen on a part of the training data that is not learned
-from; the test part is run once for the start and once for the chosen point and each point of the front.
+committed ResNet, graded), cifar-radix, conformer and mobilenet (the committed networks of values), digits (seconds). Points are
+chosen on a part of the training data that is not learned from; the test part is run once for the start and once for the chosen
+point and each point of the front.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conversion_networks import DATA, _trained, cifar_data, crop, resnet20
 from numpy.typing import NDArray
 
+from benchmarks.conversion_networks import DATA, _trained, cifar_data, crop, resnet20
 from converters.evaluation import logits
 from neuro.chip.files import load_chip
 from neuro.optimising.elsewhere import elsewhere, plain_rows
@@ -153,6 +154,27 @@ def dense(sparsity: float, pattern: str) -> Case:
     return Case(model.eval(), (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[:2000], yt[:2000]), settings, goal)
 
 
+def of_values(name: str) -> Case:
+    """The committed Conformer or MobileNetV3 of spoken words, which compute with values. They learned from all training clips,
+    which cannot choose therefore: points are chosen on 300 clips of other speakers, and tested on the 1,000 of its table."""
+    import torch
+
+    from benchmarks.value_networks import case, moved, words
+
+    known, parts = case(name), words()
+    shaped = (lambda x: x[:, None]) if name == "mobilenet" else (lambda x: x)
+    x, y = (np.concatenate([parts["test"][i], parts["val"][i]]) for i in (0, 1))
+
+    def changed(batch: Floats, rng: np.random.Generator) -> Floats:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))
+            return shaped(moved(torch.as_tensor(batch.reshape(len(batch), *batch.shape[-2:])))).numpy()
+
+    learn, choose = (shaped(parts["train"][0]), parts["train"][1]), (shaped(x[1000:1300]), y[1000:1300])
+    goal = OptimiseGoal(energy=(1.5, 2.0, 2.5))
+    return Case(known.model, learn, choose, (known.x, known.y), OptimiseSettings(steps=2000), goal, changed)
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "digits": digits,
     "keywords": lambda: spotter("graded", 1),
@@ -162,6 +184,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "two-of-four": lambda: dense(0.0, "2:4"),
     "cifar": lambda: cifar("graded", 1),
     "cifar-radix": lambda: cifar("radix", 6),
+    "conformer": lambda: of_values("conformer"),
+    "mobilenet": lambda: of_values("mobilenet"),
 }
 
 

@@ -248,7 +248,7 @@ def test_movement_is_the_slope_of_the_loss_along_a_gate():
 def test_savings_of_all_groups_are_what_their_populations_spend():
     rounds = Rounds(GRAPH, Lesson(X, Y, X[:64]), CHIP, neuro.OptimiseSettings())
     priced = rounds.priced(rounds.start)
-    saved = savings(GRAPH, channel_groups(GRAPH), priced)
+    saved = savings(channel_groups(GRAPH), priced)
     found = measures(priced.run, Y[: priced.run.run.samples])
     hosted = next(layer.send_pj for layer in found.layers if layer.name == GRAPH.inputs[0].name)
     sent, into = messages_of(priced.run), priced.prices.into
@@ -261,7 +261,7 @@ def test_savings_of_all_groups_are_what_their_populations_spend():
 def test_training_brings_messages_to_their_target():
     rounds = Rounds(GRAPH, Lesson(X, Y, X[:64]), CHIP, neuro.OptimiseSettings(steps=200))
     priced = rounds.priced(rounds.start)
-    whole = priced.messages_pj(GRAPH)
+    whole = priced.messages_pj
     trained = rounds.trained(rounds.start, priced, 0.6 * whole, 1)
-    assert rounds.priced(trained).messages_pj(trained.graph) == pytest.approx(0.6 * whole, rel=0.15)
+    assert rounds.priced(trained).messages_pj == pytest.approx(0.6 * whole, rel=0.15)
     assert row_of("graded").lossless

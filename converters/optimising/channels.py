@@ -1,30 +1,32 @@
 """Channels of a float network that can be removed together, and the network without some of them.
 
-A channel of a convolution is also that of the rectifier, pool, depthwise convolution and sum behind it: such channels make one
-*group* and leave together. Knows graphs; knows no scores, prices or training.
+A channel of a convolution is also that of the rectifier, pool, depthwise convolution and sum behind it; a head of attention is a
+run of channels of queries, keys and values. Such channels make one *group* and leave together (which ones: `following`). Knows
+graphs; knows no scores, prices or training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.optimising.following import Followed, Ties, followed, mixing_axis
 from neuro.graph import Graph, Layer
 
 Ints = NDArray[np.int64]
-_SAME = ("relu", "avg_pool", "max_pool", "identity", "batch_norm", "scale", "pad")
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroups:
-    """`of` {layer: (entries along its first axis,)}: the group of each entry; `fixed`: groups that must stay."""
+    """`of` {layer: (entries along its channel axis,)}: the group of each entry; `axis` {layer: which that is}; `fixed`: groups
+    that must stay."""
 
     of: Mapping[str, Ints]
+    axis: Mapping[str, int]
     fixed: frozenset[int]
 
     @property
@@ -34,77 +36,22 @@ class ChannelGroups:
         return np.array([group for group in known.tolist() if group not in self.fixed], np.int64)
 
 
-class _Ties:
-    """Entries that were found to belong together (union-find)."""
-
-    def __init__(self) -> None:
-        self.parent: list[int] = []
-        self.fixed: set[int] = set()
-
-    def fresh(self, count: int) -> Ints:
-        first = len(self.parent)
-        self.parent.extend(range(first, first + count))
-        return np.arange(first, first + count)
-
-    def root(self, entry: int) -> int:
-        while self.parent[entry] != entry:
-            self.parent[entry] = self.parent[self.parent[entry]]
-            entry = self.parent[entry]
-        return entry
-
-    def tie(self, one: Ints, other: Ints) -> None:
-        for a, b in zip(one.tolist(), other.tolist(), strict=True):
-            first, second = sorted((self.root(a), self.root(b)))
-            self.parent[second] = first
-
-    def fix(self, entries: Ints) -> None:
-        self.fixed.update(entries.tolist())
-
-
 def channel_groups(graph: Graph) -> ChannelGroups:
     """The groups of a graph. Channels that meet a layer through which they cannot be followed are fixed, as inputs and
     outputs."""
-    ties, of = _Ties(), dict[str, Ints]()
+    ties, found = Ties(), dict[str, Followed]()
     for layer in graph.layers:
-        of[layer.name] = _entries(graph, layer, of, ties)
+        found[layer.name] = followed(layer, [graph[name] for name in layer.inputs], [found[name] for name in layer.inputs], ties)
     for name in graph.outputs:
-        ties.fix(of[name])
-    roots = {name: np.array([ties.root(entry) for entry in entries.tolist()], np.int64) for name, entries in of.items()}
-    return ChannelGroups(roots, frozenset(ties.root(entry) for entry in ties.fixed))
-
-
-def _entries(graph: Graph, layer: Layer, of: Mapping[str, Ints], ties: _Ties) -> Ints:
-    before = [of[name] for name in layer.inputs]
-    shapes = [graph[name].shape for name in layer.inputs]
-    if layer.op == "conv" and layer.options["groups"] == 1:
-        return ties.fresh(layer.shape[0])
-    if layer.op == "linear" and len(layer.shape) == 1:
-        return ties.fresh(layer.shape[0])
-    if layer.op == "conv" and layer.options["groups"] == shapes[0][0] == layer.shape[0]:
-        return before[0]
-    if layer.op in _SAME and not (layer.op == "pad" and any(layer.options["padding"][0])):
-        return before[0]
-    if layer.op == "add" and all(shape == layer.shape for shape in shapes):
-        for other in before[1:]:
-            ties.tie(before[0], other)
-        return before[0]
-    if layer.op == "concat" and layer.options["axis"] == 0:
-        return np.concatenate(before)
-    if layer.op == "reshape" and layer.shape[0] == shapes[0][0]:
-        return before[0]
-    if layer.op == "reshape" and len(layer.shape) == 1:
-        return np.repeat(before[0], prod(shapes[0][1:]))
-    for entries in before:
-        ties.fix(entries)
-    made = ties.fresh(layer.shape[0] if layer.shape else 1)
-    ties.fix(made)
-    return made
+        ties.fix(found[name].entries)
+    roots = {name: np.array([ties.root(entry) for entry in one.entries.tolist()], np.int64) for name, one in found.items()}
+    axes = {name: one.axis for name, one in found.items()}
+    return ChannelGroups(roots, axes, frozenset(ties.root(entry) for entry in ties.fixed))
 
 
 def mixes(layer: Layer) -> bool:
     """Whether each output of the layer reads all channels of its input: what reads a channel that has been removed."""
-    plain = layer.op == "linear" and len(layer.shape) == 1
-    return plain or (layer.op == "conv" and layer.options["groups"] == 1)
+    return mixing_axis(layer) is not None
 
 
 def without(graph: Graph, groups: ChannelGroups, removed: Collection[int]) -> tuple[Graph, dict[str, Ints]]:
@@ -118,34 +65,42 @@ def without(graph: Graph, groups: ChannelGroups, removed: Collection[int]) -> tu
             gone.discard(int(entries[0]))
     marked = np.array(sorted(gone), np.int64)
     kept = {name: np.flatnonzero(~np.isin(entries, marked)) for name, entries in groups.of.items()}
-    layers = [_cut(graph, layer, kept) for layer in graph.layers]
+    layers = [_cut(graph, layer, groups, kept) for layer in graph.layers]
     return graph.relayered(layers), kept
 
 
-def _cut(graph: Graph, layer: Layer, kept: Mapping[str, Ints]) -> Layer:
-    own = kept[layer.name]
-    if layer.op == "input" or (len(own) == layer.shape[0] and all(len(kept[n]) == graph[n].shape[0] for n in layer.inputs)):
+def _cut(graph: Graph, layer: Layer, groups: ChannelGroups, kept: Mapping[str, Ints]) -> Layer:
+    own, axis = kept[layer.name], groups.axis[layer.name]
+    if layer.op == "input" or all(len(kept[n]) == len(groups.of[n]) for n in (layer.name, *layer.inputs)):
         return layer
     options: dict[str, Any] = dict(layer.options)
-    arrays = {name: _cut_array(graph, layer, name, array, kept) for name, array in layer.arrays.items()}
+    arrays = {name: _cut_array(layer, name, array, groups, kept) for name, array in layer.arrays.items()}
     if layer.op == "conv" and layer.options["groups"] > 1:
         options["groups"] = len(own)
-    if layer.op == "relu" and options.get("threshold") is not None and options["threshold"].size > 1:
+    if layer.op == "relu" and options.get("threshold") is not None and options["threshold"].size > 1 and axis == 0:
         options["threshold"] = options["threshold"][own]
-    shape = (len(own), *layer.shape[1:])
+    if layer.op == "pad" and any(options["padding"][axis]):
+        options["padding"] = _cropped(options["padding"], axis, len(groups.of[layer.inputs[0]]), kept[layer.inputs[0]])
+    shape = (*layer.shape[:axis], len(own), *layer.shape[axis + 1 :]) if layer.shape else layer.shape
     return replace(layer, shape=shape, arrays=arrays, options=options)
 
 
 def _cut_array(
-    graph: Graph, layer: Layer, name: str, array: NDArray[np.float32], kept: Mapping[str, Ints]
+    layer: Layer, name: str, array: NDArray[np.float32], groups: ChannelGroups, kept: Mapping[str, Ints]
 ) -> NDArray[np.float32]:
-    own = kept[layer.name]
-    if layer.op == "scale" and (array.ndim < len(layer.shape) or array.shape[0] == 1):
-        return array
-    array = array[own]
-    if name == "weight" and mixes(layer):
-        array = array[:, kept[layer.inputs[0]]]
-    return array
+    own, axis, entries = kept[layer.name], groups.axis[layer.name], len(groups.of[layer.name])
+    if layer.op in ("conv", "linear", "batch_norm"):
+        array, read = array[own], kept[layer.inputs[0]]
+        return array[:, read] if name == "weight" and mixes(layer) and len(read) < len(groups.of[layer.inputs[0]]) else array
+    at = axis - (len(layer.shape) - array.ndim)  # arrays broadcast from the right
+    return array.take(own, at) if at >= 0 and array.shape[at] == entries > 1 else array
+
+
+def _cropped(padding: Any, axis: int, size: int, kept: Ints) -> Any:
+    """The padding that leaves what it left of the entries that are kept."""
+    low, high = padding[axis]
+    mine = (-int((kept < -low).sum()), -int((kept >= size + high).sum()))
+    return (*padding[:axis], mine, *padding[axis + 1 :])
 
 
 def dead_groups(groups: ChannelGroups, read: Mapping[str, NDArray[np.bool_]]) -> Ints:

@@ -4,13 +4,15 @@ out."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.convertible import computes_with_values
 from converters.optimising.messages import layer_prices
+from converters.optimising.plain import PlainStudent
 from converters.optimising.student import Coding, Masks, Student
 from converters.optimising.training import Augment, Lessons, TrainingPlan, train
 from neuro.codes import Code
@@ -43,10 +45,14 @@ class Retraining:
 def retrained(graph: Graph, how: Retraining, progress: Callable[[int, int], None] | None = None) -> Graph:
     """The network trained as said; prices of what is no rectifier or pool of it are left out."""
     coding = Coding(cast(Code, how.code), how.timesteps, how.weight_bits)
+    kept = {name: np.asarray(entries, np.int64) for name, entries in how.kept.items()}
+    lessons = Lessons(how.x, how.y, how.teacher, kept, how.augment)
     with one_thread():
+        if computes_with_values(graph):  # almost all of its values are sent, whatever they are
+            plain = PlainStudent(graph, how.masks)
+            train(plain, lessons, replace(how.training, target_pj=None), {}, progress)
+            return plain.graph()
         student = Student(graph, how.calibration, coding, how.masks, how.norms)
         shapes = {layer.name: layer.shape for layer in graph.layers if layer.op in ("relu", "max_pool")}
-        kept = {name: np.asarray(entries, np.int64) for name, entries in how.kept.items()}
-        lessons = Lessons(how.x, how.y, how.teacher, kept, how.augment)
         train(student, lessons, how.training, layer_prices(how.prices, shapes), progress)
         return student.graph()

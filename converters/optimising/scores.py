@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from converters.opmath import apply, arrays_of
 from converters.optimising.channels import ChannelGroups, mixes
+from converters.optimising.following import mixing_axis
 from converters.optimising.student import WEIGHTED
 from neuro.errors import ConversionError
 from neuro.graph import Graph
@@ -44,13 +45,15 @@ def channel_scores(
     readers = [layer for layer in graph.layers if mixes(layer)]
     if score == "magnitude":
         for layer in readers:
+            if groups.axis[layer.inputs[0]] != mixing_axis(layer):
+                continue  # its inputs are fixed
             weight = layer.arrays["weight"].astype(np.float64)
             norms = np.sqrt((weight.swapaxes(0, 1).reshape(weight.shape[1], -1) ** 2).sum(axis=1))
             _add(found, groups.of[layer.inputs[0]], norms)
         return found
     parts: list[dict[str, Floats]] = []
     for start in range(0, len(x), _BATCH):
-        parts.append(_sample_effects(graph, x[start : start + _BATCH], None if y is None else y[start : start + _BATCH]))
+        parts.append(_sample_effects(graph, groups, x[start : start + _BATCH], None if y is None else y[start : start + _BATCH]))
     effects: dict[int, Floats] = {group: np.zeros(len(x)) for group in found}
     for name in parts[0]:
         each = np.concatenate([part[name] for part in parts])
@@ -110,7 +113,9 @@ def _add(found: dict[int, float], groups: NDArray[np.int64], values: Floats) -> 
             found[group] += value
 
 
-def _sample_effects(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64] | None) -> dict[str, Floats]:
+def _sample_effects(
+    graph: Graph, groups: ChannelGroups, x: NDArray[np.float32], y: NDArray[np.int64] | None
+) -> dict[str, Floats]:
     """{layer that layers which mix channels read: (samples, entries)}: value x gradient there, summed over positions."""
     taps: dict[str, Tensor] = {}
     arrays = {layer.name: arrays_of(layer) for layer in graph.layers}
@@ -118,7 +123,8 @@ def _sample_effects(graph: Graph, x: NDArray[np.float32], y: NDArray[np.int64] |
     gradients = torch.autograd.grad(loss * len(x), list(taps.values()))
     found = {}
     for (name, value), gradient in zip(taps.items(), gradients, strict=True):
-        effect = (value.detach() * gradient).reshape(len(x), value.shape[1], -1).sum(dim=2)
+        effect = (value.detach() * gradient).movedim(1 + groups.axis[name], 1).flatten(1)
+        effect = effect.reshape(len(x), len(groups.of[name]), -1).sum(dim=2)
         found[name] = effect.numpy().astype(np.float64)
     return found
 
@@ -134,6 +140,9 @@ def _loss(
     values = {graph.inputs[0].name: torch.as_tensor(np.ascontiguousarray(x, np.float32))}
     for layer in graph.layers:
         if layer.op == "input":
+            continue
+        if layer.op == "constant":
+            values[layer.name] = arrays[layer.name]["value"].expand(len(x), *layer.shape)
             continue
         inputs = [values[name] for name in layer.inputs]
         if taps is not None and mixes(layer):

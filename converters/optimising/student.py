@@ -99,6 +99,11 @@ class Student:
         """Names of the layers with weights."""
         return tuple(layer.name for layer in self.origin.layers if layer.op in WEIGHTED)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the layers whose values may be compared with the teacher's."""
+        return tuple(self.theta)
+
     def parameters(self, rate: float) -> list[dict[str, Any]]:
         """Parameter groups for Adam, whose steps are `rate` of the size of what they change."""
         groups: list[dict[str, Any]] = [{"params": [theta], "lr": rate} for theta in self.theta.values()]

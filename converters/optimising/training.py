@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from converters.evaluation import evaluate
+from converters.optimising.plain import PlainStudent
 from converters.optimising.student import Passed, Student
 from neuro.graph import Graph
 
@@ -62,7 +63,11 @@ class Lessons:
 
 
 def train(
-    student: Student, lessons: Lessons, plan: TrainingPlan, prices: Mapping[str, Tensor], progress: Progress | None = None
+    student: Student | PlainStudent,
+    lessons: Lessons,
+    plan: TrainingPlan,
+    prices: Mapping[str, Tensor],
+    progress: Progress | None = None,
 ) -> float:
     """Train in place; returns what the messages of an average sample cost in the last tenth of the training, in pJ."""
     rng = np.random.default_rng(plan.seed)
@@ -111,9 +116,11 @@ class _Bill:
         return price * (weight / max(self.first, 1e-9))
 
 
-def task_loss(student: Student, got: Passed, x: Tensor, y: Tensor | None, lessons: Lessons, plan: TrainingPlan) -> Tensor:
+def task_loss(
+    student: Student | PlainStudent, got: Passed, x: Tensor, y: Tensor | None, lessons: Lessons, plan: TrainingPlan
+) -> Tensor:
     """Cross-entropy with the labels, distance of the answers from the teacher's, and relative squared error of the features."""
-    names = [name for name in student.theta if name in lessons.kept] if plan.features else []
+    names = [name for name in student.features if name in lessons.kept] if plan.features else []
     wanted = evaluate(lessons.teacher, {lessons.teacher.inputs[0].name: x}, {*names, lessons.teacher.output.name})
     logits = got.values[student.output].reshape(len(x), -1)
     truth = wanted[lessons.teacher.output.name].reshape(len(x), -1)
@@ -122,9 +129,15 @@ def task_loss(student: Student, got: Passed, x: Tensor, y: Tensor | None, lesson
         loss = loss + plan.labels * F.cross_entropy(logits, y)
     inner = []
     for name in names:
-        target = wanted[name][:, torch.as_tensor(lessons.kept[name])]
+        target = _kept_of(wanted[name], got.values[name], lessons.kept[name])
         inner.append((got.values[name] - target).square().mean() / (target.square().mean() + 1e-12))
     return loss + plan.features * torch.stack(inner).mean() if inner else loss
+
+
+def _kept_of(target: Tensor, value: Tensor, kept: NDArray[np.int64]) -> Tensor:
+    """What a student still has of a teacher's value: the entries that are kept, along the axis that became shorter."""
+    shorter = [axis for axis, (before, now) in enumerate(zip(target.shape, value.shape, strict=True)) if before != now]
+    return target.index_select(shorter[0], torch.as_tensor(kept)) if shorter else target
 
 
 def answer_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ Examples:
 The folder --out holds every point (points/NN/network.safetensors, which `neuro run` takes, its float graph, its recipe in
 point.json), and result.json, points.csv, front.svg, report.html.
 """
-_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), or an .onnx file; of rectified layers."
+_MODEL = "package.module:callable or file.py:callable (a torch.nn.Module), or an .onnx file."
 _DATA = "An .npz file to learn from: x (samples, ...) and, if known, y."
 _VALIDATION = "An .npz file that points are chosen on; left out: a fifth of --data, which is then not learned from."
 _LESS = "How many times less dynamic energy the rounds aim at, rising (1.5,2,2.5,3,4)."

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.codes import named
 from neuro import __version__
 from neuro.chip.cutting.capabilities import able_codes
 from neuro.chip.files import load_chip
@@ -68,7 +69,7 @@ def optimise(
 ) -> Optimised:
     """Prune and retrain a float network for a chip: a front of networks by accuracy, dynamic energy, latency and cores.
 
-    model: torch module, Graph or path of an ONNX file, of rectified layers. x (samples, *shape) to learn from, labels
+    model: torch module, Graph or path of an ONNX file. x (samples, *shape) to learn from, labels
     (samples,) where known; without, the float network's answers are learned. validation: (inputs, labels or None) that points
     are chosen on; a fifth of `x`, drawn by the seed and then not learned from, when left out. minutes: of training in all
     rounds together, from which the steps of a round follow, by a measurement when the optimisation begins; None:
@@ -77,8 +78,8 @@ def optimise(
     report(what, done, of) hears of the work.
 
     Every point is a saved network with its recipe; what is stated of it was measured by emulation on the validation part.
-    Raises UsageError for a network that is not of rectified layers, and where the folder holds another
-    optimisation.
+    Raises UsageError for a network with frames, several inputs or outputs, for what one that computes with values cannot have,
+    and where the folder holds another optimisation.
     """
     plan = OptimisePlan(goal or OptimiseGoal(), settings or OptimiseSettings())
     parts = with_teacher(split(model, x, labels, validation, plan.settings.seed, augment), teacher)
@@ -91,16 +92,12 @@ def split(
 ) -> Parts:
     """The network folded, and its data divided into what is learned from and what points are chosen on."""
     from converters.calibration import check_samples
-    from converters.convertible import computes_with_values
     from converters.evaluation import logits
-    from converters.folding import fold
-    from converters.pipeline import float_graph
-    from converters.values.tail import split_tail
 
-    graph, _ = split_tail(fold(float_graph(model, x)))  # a last softmax changes no decision
-    if computes_with_values(graph):
-        fact = "it computes with values that no rectifier sends"
-        raise UsageError("optimise", fact, "Convert it with converters.convert, or use a network of rectified layers")
+    graph = _float(model, x)
+    if graph.has_frames or len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        fact = "it takes frames" if graph.has_frames else f"it has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
+        raise UsageError("optimise", fact, "Use a network that takes one input at once and has one output")
     inputs = check_samples(graph, x)
     y = None if labels is None else _labels(labels, len(inputs))
     if validation is None:
@@ -121,15 +118,21 @@ def split(
     return Parts(graph, Lesson(inputs, y, calibration, augment), other, wanted.astype(np.int64), other_y is not None, accuracy)
 
 
+def _float(model: Any, x: Any) -> Graph:
+    """The folded float network, as conversions see it; a last softmax, which changes no decision, is left out."""
+    from converters.folding import fold
+    from converters.pipeline import float_graph
+    from converters.values.recognising import recognised
+    from converters.values.tail import split_tail
+
+    return split_tail(recognised(fold(float_graph(model, x))))[0]
+
+
 def with_teacher(parts: Parts, teacher: Any) -> Parts:
     """The parts with another network, of as many answers, to learn from; None: the network itself."""
     if teacher is None:
         return parts
-    from converters.folding import fold
-    from converters.pipeline import float_graph
-    from converters.values.tail import split_tail
-
-    (graph, _), own = split_tail(fold(float_graph(teacher, parts.lesson.x))), parts.graph
+    graph, own = _float(teacher, parts.lesson.x), parts.graph
     theirs, ours = ((one.inputs[0].shape, one.output.shape) for one in (graph, own))
     if theirs != ours:
         fact = f"it takes {theirs[0]} and answers {theirs[1]}, the network {ours[0]} and {ours[1]}"
@@ -158,6 +161,7 @@ def optimise_parts(
     """The same for parts that are ready."""
     say = report or (lambda what, done, of: None)
     _check_codes(chip, plan.settings)
+    _check_values(parts.graph, plan.settings)
     rounds = Rounds(parts.graph, parts.lesson, chip, plan.settings)
     plan = _opened(folder, parts, chip, plan, rounds, minutes, resume)
     rounds = replace_settings(rounds, plan.settings)
@@ -191,8 +195,23 @@ def _check_codes(chip: Chip, settings: OptimiseSettings) -> None:
     for code in (settings.code, *(code_and_window(each)[0] for each in settings.codes)):
         if code not in able:
             raise UsageError(
-                "code", f"chip {chip.name!r} cannot run {code!r}", f"Use {' or '.join(able)}" if able else "Use another chip"
+                "code", f"chip {chip.name!r} cannot run {code!r}", f"Use {named(able)}" if able else "Use another chip"
             )
+
+
+def _check_values(graph: Graph, settings: OptimiseSettings) -> None:
+    """Refuse what a network that computes with values cannot have."""
+    from converters.convertible import CARRYING, computes_with_values
+
+    if not computes_with_values(graph):
+        return
+    wrong = [code for code in (settings.code, *settings.codes) if code.partition(":")[0] not in CARRYING]
+    if wrong:
+        raise UsageError("code", f"the network computes with values, which {wrong[0]!r} does not carry", f"Use {named(CARRYING)}")
+    for name, value in (("average_bits", settings.average_bits), ("value_bits", settings.value_bits), ("norms", settings.norms)):
+        if value:
+            fact = "the network computes with values: channels, heads and weights of it can be removed, and no more"
+            raise UsageError(f"optimise, {name}", fact, "Leave it out")
 
 
 def _in_code(code: str, of: int, number: int, stand: Stand, rounds: Rounds, parts: Parts, folder: Path) -> OptimisedPoint:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.convertible import computes_with_values
 from converters.optimising.bits import allotted, population_of
 from converters.optimising.channels import ChannelGroups, channel_groups, dead_groups, without
 from converters.optimising.digits import coarser
@@ -27,7 +28,7 @@ from neuro.chip.spec import Chip
 from neuro.codes import Code
 from neuro.errors import UsageError
 from neuro.graph import Graph
-from neuro.network import Network
+from neuro.network import Network, Population
 from neuro.optimising.measure import converted, messages_of, run_on, settled
 from neuro.optimising.plan import OptimiseSettings
 from neuro.optimising.prices import MessagePrices, expected_pj, message_prices
@@ -40,6 +41,7 @@ PRICED = 64  # samples that a run takes part in whose bill is taken apart for tr
 LIVED = 2048  # samples on which a channel that is always zero counts as dead
 SCORED = 512  # samples that scores are taken from
 SENDING = ("relu", "max_pool")
+SHOWN = ("relu", "function", "softmax")  # layers whose channels or heads a recipe lists
 TIMED = ("rate", "signed")
 PASSES = 2  # of removing channels in a round, each by prices measured anew
 LEAST_SHARE = 0.1  # of what neurons' updates leave of a target: messages are never asked to cost less
@@ -73,15 +75,17 @@ class Priced:
 
     run: ChipRun
     prices: MessagePrices
+    sending: frozenset[str]  # populations whose messages training, or removing channels, can save
 
     @property
     def dynamic_pj(self) -> float:
         return float(self.run.bill.dynamic_pj)
 
-    def messages_pj(self, graph: Graph) -> float:
-        """What messages of rectifiers and pools cost; the rest is that of inputs, updates and barriers."""
-        sent, names = messages_of(self.run), {layer.name for layer in graph.layers if layer.op in SENDING}
-        return expected_pj(self.prices, {name: sent[name] for name in self.prices.by_neuron if name in names})
+    @property
+    def messages_pj(self) -> float:
+        """What messages of these populations cost; the rest is that of inputs, updates and barriers."""
+        sent = messages_of(self.run)
+        return expected_pj(self.prices, {name: sent[name] for name in self.prices.by_neuron if name in self.sending})
 
 
 class Rounds:
@@ -89,10 +93,12 @@ class Rounds:
 
     def __init__(self, teacher: Graph, lesson: Lesson, chip: Chip, settings: OptimiseSettings) -> None:
         self.teacher, self.lesson, self.chip, self.settings = teacher, lesson, chip, settings
+        self.of_values = computes_with_values(teacher)  # all of a round's saving is then taken by removing channels and heads
 
     @property
     def start(self) -> Stand:
-        return Stand(self.teacher, {layer.name: tuple(range(layer.shape[0])) for layer in self.teacher.layers if layer.shape})
+        entries = channel_groups(self.teacher).of
+        return Stand(self.teacher, {layer.name: tuple(range(len(entries[layer.name]))) for layer in self.teacher.layers})
 
     def network(self, stand: Stand, code: str | None = None, timesteps: int = 1) -> Network:
         """The spiking network of a stand, in the code that it was trained in or in another; thresholds that were trained for
@@ -119,7 +125,10 @@ class Rounds:
         """The stand on the chip, on a few samples that are learned from."""
         some = self.lesson.x[np.linspace(0, len(self.lesson.x) - 1, min(PRICED, len(self.lesson.x))).astype(int)]
         run = run_on(self.network(stand), self.chip, some)
-        return Priced(run, message_prices(run))
+        prices = message_prices(run)
+        computed = {name for name in prices.by_neuron if not run.placement.network[name].neuron.is_source}
+        rectified = {layer.name for layer in stand.graph.layers if layer.op in SENDING}
+        return Priced(run, prices, frozenset(computed if self.of_values else rectified))
 
     def round(self, stand: Stand, target_pj: float, progress: tuple[int, int], report: Report) -> tuple[Stand, dict[str, Any]]:
         """The next stand, whose dynamic energy is to be `target_pj`, and the recipe by which it was made. progress: the number
@@ -127,8 +136,9 @@ class Rounds:
         number, share_of = progress[0], progress[0] / progress[1]
         stand = self.thinned(self.shaped(stand) if number == 1 else stand, share_of)
         now, removed = self.priced(stand), 0
-        share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - self.settings.channels)
-        for _ in range(PASSES if self.settings.channels else 0):
+        channels = 1.0 if self.of_values else self.settings.channels
+        share = min(target_pj / now.dynamic_pj, 1.0) ** (1 - channels)
+        for _ in range(PASSES if channels else 0):
             smaller, gone = self.pruned(stand, now, target_pj, share)
             if not gone:
                 break
@@ -143,20 +153,22 @@ class Rounds:
             stand = replace(stand, graph=graph)
         if self.settings.code in TIMED:  # what timing does to counts is learned from with the thresholds that there will be
             stand = replace(stand, graph=settled(stand.graph, self.lesson.calibration, self.chip, self._how(stand)))
-        fixed = now.dynamic_pj - now.messages_pj(stand.graph)
+        fixed = now.dynamic_pj - now.messages_pj
         allowed = max(target_pj - fixed, LEAST_SHARE * target_pj)
         trained = self.alive(self.trained(stand, now, allowed, number, lambda k, n: report(f"round {number}: training", k, n)))
         zeros = _zeros(trained.graph)
         thin = f"{100 * zeros:.0f} % of weights zero, " if zeros > 0.05 else ""
+        what = "channels and heads" if self.of_values else "channels"
+        trained_for = "trained as a float network" if self.of_values else f"messages within {allowed / 1e6:.3g} uJ"
         recipe = {
-            "how": f"round {number}: {removed} channels removed, {thin}messages within {allowed / 1e6:.3g} uJ",
+            "how": f"round {number}: {removed} {what} removed, {thin}{trained_for}",
             "target_pj": target_pj,
             "allowed_pj": allowed,
             "removed_groups": removed,
             "zero_weights": zeros,
             "weight_bits": dict(trained.bits),
             "value_bits": digits,
-            "channels": {layer.name: layer.shape[0] for layer in trained.graph.layers if layer.op == "relu"},
+            "channels": {layer.name: len(trained.kept[layer.name]) for layer in trained.graph.layers if layer.op in SHOWN},
         }
         return trained, recipe
 
@@ -237,9 +249,9 @@ class Rounds:
         groups = channel_groups(stand.graph)
         x, y = self._scored
         scores = channel_scores(stand.graph, groups, x, y, cast(Score, self.settings.score))
-        saved = savings(stand.graph, groups, priced)
+        saved = savings(groups, priced)
         order = sorted(scores, key=lambda group: (scores[group] / max(sum(saved.get(group, (0.0, 0.0))), 1e-12), group))
-        messages = priced.messages_pj(stand.graph)
+        messages = priced.messages_pj
         fixed = priced.dynamic_pj - messages
         room = {name: len(entries) - max(1, len(entries) // 8) for name, entries in groups.of.items()}
         removed: list[int] = []
@@ -277,14 +289,27 @@ def _zeros(graph: Graph) -> float:
     return 1 - sum(int(np.count_nonzero(w)) for w in weights) / max(sum(w.size for w in weights), 1)
 
 
-def savings(graph: Graph, groups: ChannelGroups, priced: Priced) -> dict[int, tuple[float, float]]:
-    """{group: energies (pJ) of an inference that go with it}: of rectifiers' and pools' messages, those that it sends and its
-    share of those that arrive; and its share of what arrives from inputs, and its neurons' updates."""
-    network, sent = priced.run.placement.network, messages_of(priced.run)
-    sending = {layer.name for layer in graph.layers if layer.op in SENDING}
+def _entries_of(p: Population, groups: ChannelGroups) -> Ints | None:
+    """The group of each entry along the first axis of a population, which has a layer's channels first; of one that is a part of
+    a layer (the exponentials of a softmax, "name.5") those of the layer, each for as many entries as it has there."""
+    name = p.name
+    while name not in groups.of and "." in name:
+        name = name.rpartition(".")[0]
+    entries = groups.of.get(name)
+    if entries is None or p.shape[0] % len(entries) or (name == p.name and len(entries) != p.shape[0]):
+        return None
+    return np.repeat(entries, p.shape[0] // len(entries))
+
+
+def savings(groups: ChannelGroups, priced: Priced) -> dict[int, tuple[float, float]]:
+    """{group: energies (pJ) of an inference that go with it}: of messages that can be saved (rectifiers' and pools'; of networks
+    of values all but the inputs'), those that it sends and its share of those that arrive; and its share of what else arrives,
+    and its neurons' updates."""
+    network, sent, sending = priced.run.placement.network, messages_of(priced.run), priced.sending
     found: dict[int, tuple[float, float]] = {}
     for p in network.populations:
-        if p.name not in groups.of or len(groups.of[p.name]) != p.shape[0]:
+        entries = _entries_of(p, groups)
+        if entries is None:
             continue
         messages, fixed = np.zeros(p.shape[0]), np.full(p.shape[0], priced.prices.update.get(p.name, 0.0) * p.size / p.shape[0])
         if p.name in sending:
@@ -293,7 +318,7 @@ def savings(graph: Graph, groups: ChannelGroups, priced: Priced) -> dict[int, tu
             if target == p.name:
                 part = float(each @ sent[source]) / p.shape[0]
                 messages, fixed = (messages + part, fixed) if source in sending else (messages, fixed + part)
-        for group, one, other in zip(groups.of[p.name].tolist(), messages.tolist(), fixed.tolist(), strict=True):
+        for group, one, other in zip(entries.tolist(), messages.tolist(), fixed.tolist(), strict=True):
             before = found.get(group, (0.0, 0.0))
             found[group] = (before[0] + one, before[1] + other)
     return found
