@@ -41,6 +41,7 @@ _FEWEST, _MOST_SAMPLES, _PROBES = 8, 48, 2
 _MOST_FRAMES = 32  # of a sample
 _WORK = 2**27  # values of all samples together that are worth computing, beyond the fewest samples
 _HELD = 2**25  # values of all layers, whose gradients may be held at once
+_TOGETHER = 2**22  # such values of several samples
 _SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
 _ROUNDING = 1 / 12  # variance of a rounding error, in squared steps
 
@@ -76,25 +77,27 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
     some = spread(samples, int(np.clip(_WORK // size, _FEWEST, _MOST_SAMPLES)))
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, some).items()}
     sizes = _sizes(graph, given)
-    outputs = []
-    for i in range(len(some)):
-        one = {name: array[i, :frames] if graph.has_frames else array[i : i + 1] for name, array in given.items()}
-        values, noise = _followed(graph, one, wanted)
-        output = torch.cat([_joined(now, sizes) for now in values])
-        outputs.append(output.detach().double().numpy())
+    outputs, together, share = [], max(1, _TOGETHER // size), 1 / (len(some) * frames)
+    for start in range(0, len(some), together):
+        part = slice(start, start + together)
+        given_now = {name: array[part, :frames] if graph.has_frames else array[part, None] for name, array in given.items()}
+        values, noise = _followed(graph, given_now, wanted)
+        output = torch.stack([_joined(now, sizes) for now in values], dim=1)
+        outputs.append(output.detach().double().flatten(0, 1).numpy())
         for name in wanted:
-            value = np.stack([now[name].detach()[0].double().numpy() for now in values])
-            sums[name] += np.stack((value, np.square(value))).sum(axis=1) / (len(some) * frames)
+            value = np.stack([now[name].detach().double().numpy() for now in values])
+            sums[name] += np.stack((value, np.square(value))).sum(axis=(1, 2)) * share
         places = [(name, frame) for frame, added in enumerate(noise) for name in added]
+        at = [noise[frame][name] for name, frame in places]
+        drawn = torch.randint(0, 2, (len(output), _PROBES, *output.shape[1:]), generator=generator) * 2.0 - 1.0
         for probe in range(_PROBES):
-            signs = torch.randint(0, 2, output.shape, generator=generator) * 2.0 - 1.0
-            kept, at = probe + 1 < _PROBES, [noise[frame][name] for name, frame in places]
-            slopes = torch.autograd.grad((output * signs).sum(), at, retain_graph=kept, allow_unused=True)
+            kept = probe + 1 < _PROBES
+            slopes = torch.autograd.grad((output * drawn[:, probe]).sum(), at, retain_graph=kept, allow_unused=True)
             for (name, frame), slope in zip(places, slopes, strict=True):
                 if slope is not None:
-                    power = np.square(slope[0].double().numpy()) / (len(some) * _PROBES * frames)
-                    anywhere[name] += power
-                    active[name] += power * (values[frame][name].detach()[0].numpy() != 0)
+                    power = np.square(slope.double().numpy()) * (share / _PROBES)
+                    anywhere[name] += power.sum(axis=0)
+                    active[name] += (power * (values[frame][name].detach().numpy() != 0)).sum(axis=0)
     spread_ = float(np.concatenate(outputs).var(axis=0).sum())
     variance = {name: np.maximum(squares - np.square(mean), 0) for name, (mean, squares) in sums.items()}
     return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)
@@ -114,24 +117,25 @@ def _joined(values: Mapping[str, torch.Tensor], sizes: Mapping[str, float]) -> t
     """The output, or all outputs in a row, divided by their sizes."""
     if len(sizes) == 1:
         return values[next(iter(sizes))]
-    return torch.cat([values[name].reshape(1, -1) / size for name, size in sizes.items()], dim=1)
+    return torch.cat([values[name].flatten(1) / size for name, size in sizes.items()], dim=1)
 
 
 _Tensors = dict[str, torch.Tensor]
 
 
 def _followed(graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str]) -> tuple[list[_Tensors], list[_Tensors]]:
-    """In each of some frames (frames, *shape) every layer's value, and what may be added to those that are wanted: zeros that
-    know their gradient."""
+    """In each of some frames (samples, frames, *shape) every layer's value, and what may be added to those that are wanted: zeros
+    that know their gradient."""
     values: list[_Tensors] = []
     noise: list[_Tensors] = []
-    for frame in range(len(next(iter(given.values())))):
-        sample = {name: array[frame : frame + 1] for name, array in given.items()}
+    samples, frames = next(iter(given.values())).shape[:2]
+    for frame in range(frames):
+        sample = {name: array[:, frame] for name, array in given.items()}
         before = values[-1] if values else {}
         now: _Tensors = {}
         added: _Tensors = {}
         for layer in graph.layers:
-            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before)
+            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before, samples)
             if layer.name in wanted:
                 added[layer.name] = torch.zeros_like(value, requires_grad=True)
                 value = value + added[layer.name]
@@ -141,12 +145,12 @@ def _followed(graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str])
     return values, noise
 
 
-def _valued(layer: Layer, now: _Tensors, before: _Tensors) -> torch.Tensor:
-    """A layer's value in a frame; rounding passes gradients straight through."""
+def _valued(layer: Layer, now: _Tensors, before: _Tensors, samples: int) -> torch.Tensor:
+    """A layer's value in a frame of some samples; rounding passes gradients straight through."""
     if layer.op == "constant":
-        return torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
+        return torch.tensor(layer.arrays["value"]).expand(samples, *layer.shape)
     if layer.op == "previous":
-        start = torch.tensor(layer.arrays.get("start", np.zeros(1, np.float32))).expand(1, *layer.shape)
+        start = torch.tensor(layer.arrays.get("start", np.zeros(1, np.float32))).expand(samples, *layer.shape)
         return before.get(layer.inputs[0], start)
     given = [now[name] for name in layer.inputs]
     value = apply(layer, given)
