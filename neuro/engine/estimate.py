@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from neuro.engine.batch.plan import bytes_at_most, sends_once
 from neuro.engine.bounds import INT16 as MOST_NARROW
 from neuro.engine.bounds import as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.lanes import HALF, LANES
@@ -74,27 +75,35 @@ def estimate(
 ) -> Estimate:
     """What `neuro.run` with the same arguments will need; `timesteps` is by default the window the network was made for."""
     window = timesteps or network.timesteps or 1
-    steps, neurons = network.steps(window), sum(p.size for p in network.populations)
     record = record if isinstance(record, str) else tuple(record)
     by_step = any(r.startswith(("raster", "packed", "traces")) for r in record)
-    each = sum(_block_bytes(p, window, steps, by_step or not has_kernel(p.neuron)) for p in network.populations)
+    kind = "event" if engine == "event" else "others"
+    asked = ("estimate", kind, window, by_step)
+    if asked not in network._plans:
+        network._plans[asked] = _sizes(network, window, kind, by_step)
+    each, stored, updates, synapses = network._plans[asked]
     if engine == "event":
         block = block_samples(each, samples, threads)
         work = each * block * (threads if -(-samples // block) >= threads else 1)  # few samples: threads share one block
     else:
-        at_once = samples if engine == "torch" else 1
-        work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (steps + 8)
-    stored = _stored(network, "event" if engine == "event" else "others")
+        at_once, neurons = samples if engine == "torch" else 1, sum(p.size for p in network.populations)
+        work = at_once * neurons * _ENGINE_STATE.get(engine, 16) * (network.steps(window) + 8)
+    return Estimate(stored, work, recorded_bytes(network, samples, window, record), samples * updates, synapses)
+
+
+def _sizes(network: Network, window: int, kind: str, by_step: bool) -> tuple[int, int, int, int]:
+    """Bytes of one sample of a block in the event engine, bytes of a plan, updates of one sample and synapses."""
+    steps = network.steps(window)
+    each = sum(_block_bytes(p, window, steps, by_step or not has_kernel(p.neuron)) for p in network.populations)
+    stored = _stored(network, kind)
     kept = sum(bytes_kept for _, bytes_kept in stored)
     integrating = [p for p in network.populations if not p.neuron.is_source]  # sources have no first state to keep
     states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in integrating)
-    return Estimate(
-        plan_bytes=kept + max(kept, *(working for working, _ in stored), 0) + states,
-        work_bytes=work,
-        result_bytes=recorded_bytes(network, samples, window, record),
-        updates=samples * sum(p.size * p.neuron.active_steps(window) for p in network.populations),
-        synapses=network.synapses,
-    )
+    updates = sum(p.size * p.neuron.active_steps(window) for p in network.populations)
+    packed = kept + max(kept, *(working for working, _ in stored), 0) + states
+    if kind == "event" and sends_once(network, window):
+        packed = max(packed, bytes_at_most(network))
+    return each, packed, updates, network.synapses
 
 
 def check_memory(needed: Estimate, samples: int, steps: int) -> None:

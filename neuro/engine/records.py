@@ -176,10 +176,10 @@ class Recorder:
 
     def __init__(
         self, network: Network, samples: int, timesteps: int, record: Iterable[str] = (), *, steps: int | None = None,
-        window: int | None = None,
+        window: int | None = None, spikes: bool = True,
     ) -> None:  # fmt: skip
         """`steps`: only the last so many steps of a stream that has run for `timesteps`; default all steps of a sample.
-        window: steps for which that stream had inputs, where it has ended."""
+        window: steps for which that stream had inputs, where it has ended. spikes: whether the arrays are made here."""
         self._window = timesteps if window is None else window
         self.network, self.samples, self.timesteps = network, samples, timesteps
         self.streaming = steps is not None
@@ -191,8 +191,9 @@ class Recorder:
                 self._chosen["traces"].setdefault(p.name, None)
         count = count_type(self.steps)
         self.layouts: dict[str, Layout] = {}  # of spikes that an engine writes in memory order
-        self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations}
-        self.counts = {p.name: StepCounts.zero(self.steps) for p in network.populations}
+        self.spikes = {p.name: np.zeros((samples, p.size), count) for p in network.populations if spikes}
+        counted = np.zeros((len(network.populations), 5, self.steps), np.int64)
+        self.counts = {p.name: StepCounts(*rows) for p, rows in zip(network.populations, counted, strict=True)}
         self.learned: Network | None = None
         plastic = [p for p in network.projections if p.rule is not None]
         self.learning = {p.name: np.zeros(self.steps, np.int64) for p in plastic}

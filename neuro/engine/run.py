@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from neuro.encoding import by_source, check_timesteps, clipped_values
 from neuro.engine import event
+from neuro.engine.batch import run as batch
+from neuro.engine.batch.plan import batch_of
 from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.first import together, without_kernels
 from neuro.engine.pace import Progress, within
@@ -71,6 +73,11 @@ def run(
     clipped = clipped_values(network, arrays)
     spared = engine == "event" and without_kernels(network, needed, samples, network.steps(window))
     if engine == "event" and not spared:
+        payloads = event.input_payloads(network, arrays)
+        if observe is None and batch.suits(network, arrays, record, window) and (made := batch_of(network, payloads, window)):
+            recorder = Recorder(network, samples, window, record, spikes=False)
+            batch.simulate(made, arrays, recorder, threads=_threads(threads), progress=progress)
+            return replace(recorder.finish(), clipped=clipped)
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)
         return replace(recorder.finish(), clipped=clipped)

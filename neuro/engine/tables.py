@@ -83,6 +83,15 @@ PROJECTION = _record(
     "rows_at reach_at",  # by source: target rows, from the place of the targets on; first and last target row of a source row
 )
 
+# Of networks in which every neuron sends once (`engine.batch`): what a population has beside `POPULATION`, and products of shared
+# weights. Places are rows of the memory.
+BATCHED = _record(
+    "first number step_from step_to product_from product_to",  # its first row, its place among neurons, its steps and products
+    "stride",  # of its parameters from neuron to neuron: 0 where all have the same
+    "within short doubles",  # 1 where fresh ports need no clipping; products of two fit 32 bits; doubles hold what scaling makes
+)
+MULTIPLIED = _record("rows_at positions pairs blocks matrix_at made_at")
+
 # Per source column of a convolution: where its taps land, where their weights begin, lanes of one run, synapses per message.
 COLUMN = 4
 

@@ -24,18 +24,18 @@ OUTPUTS, GROUP = 16, 4  # target channels of a tile; source channels of a step
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
-def _load(builder: Any, pointer: Any, kind: Any) -> Any:
+def load(builder: Any, pointer: Any, kind: Any) -> Any:
     return builder.load(builder.bitcast(pointer, kind.as_pointer()), align=1)
 
 
-def _everywhere(builder: Any, value: Any, lanes: int) -> Any:
+def everywhere(builder: Any, value: Any, lanes: int) -> Any:
     """A vector with one value in every lane."""
     kind = ir.VectorType(value.type, lanes)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
     return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
 
 
-def _pairs_of_words(builder: Any, a: Any, b: Any) -> Any:
+def pairs_of_words(builder: Any, a: Any, b: Any) -> Any:
     """Neighbouring products of 16 numbers of 16 bits added: 8 of 32 bits."""
     words, sums = ir.VectorType(_I16, 16), ir.VectorType(_I32, 8)
     product = cgutils.get_or_insert_function(builder.module, ir.FunctionType(sums, (words, words)), "llvm.x86.avx2.pmadd.wd")
@@ -61,7 +61,7 @@ def _halves_joined(builder: Any, one: Any, other: Any) -> Any:
 def _starts(builder: Any, starts: Any, bits: int) -> list[Any]:
     """What is added to each pixel, 8 channels in a vector."""
     kind, narrow = ir.VectorType(ir.IntType(bits), 8), ir.VectorType(_I32, 8)
-    eights = [_load(builder, builder.gep(starts, [_I64(8 * h)]), kind) for h in range(2)]
+    eights = [load(builder, builder.gep(starts, [_I64(8 * h)]), kind) for h in range(2)]
     return [builder.trunc(eight, narrow) if bits > 32 else eight for eight in eights]
 
 
@@ -69,7 +69,7 @@ def _sums(builder: Any, found: list[Any], octets: bool) -> list[Any]:
     """The sums of a pixel, 8 channels in a vector of 32 bits, from those of its pairs of channels."""
     if octets:
         ones = ir.Constant(ir.VectorType(_I16, 16), [1] * 16)
-        return [_pairs_of_words(builder, one, ones) for one in found]
+        return [pairs_of_words(builder, one, ones) for one in found]
     return [_halves_joined(builder, *found[i : i + 2]) for i in (0, 2)]
 
 
@@ -98,14 +98,14 @@ def _tile(count: int, octets: bool) -> Callable[..., Any]:
         def weights_of(step: Any, part: int) -> Any:
             each = OUTPUTS * GROUP // parts
             place = builder.gep(weights, [builder.add(builder.mul(step, jump), _I64(part * each))])
-            found = _load(builder, place, ir.VectorType(ir.IntType(weight_bits), each))
+            found = load(builder, place, ir.VectorType(ir.IntType(weight_bits), each))
             return found if octets or weight_bits == 16 else builder.sext(found, ir.VectorType(_I16, each))
 
         def value_of(pixel: Any, step: Any) -> Any:
             place = builder.gep(pixel, [builder.mul(step, _I64(GROUP))])
-            group = _load(builder, place, _I32 if octets else _I64)
+            group = load(builder, place, _I32 if octets else _I64)
             return builder.bitcast(
-                _everywhere(builder, group, 8 if octets else 4), ir.VectorType(_I8, 32) if octets else ir.VectorType(_I16, 16)
+                everywhere(builder, group, 8 if octets else 4), ir.VectorType(_I8, 32) if octets else ir.VectorType(_I16, 16)
             )
 
         with cgutils.for_range(builder, steps) as loop:
@@ -113,7 +113,7 @@ def _tile(count: int, octets: bool) -> Callable[..., Any]:
             for pixel, row in zip(at_pixel, held, strict=True):
                 value = value_of(pixel, loop.index)
                 for place, weight in zip(row, rows, strict=True):
-                    product = _pairs_of_bytes(builder, value, weight) if octets else _pairs_of_words(builder, value, weight)
+                    product = _pairs_of_bytes(builder, value, weight) if octets else pairs_of_words(builder, value, weight)
                     builder.store(builder.add(builder.load(place), product), place)
         eights = _starts(builder, starts, signature.args[10].dtype.bitwidth)
         for k, row in enumerate(held):

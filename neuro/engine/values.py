@@ -51,17 +51,22 @@ def combined(p: Any, first: Any, second: Any, before: Any, phase: int) -> Any:
 
 
 @inner
-def restored(p: Any, x: Any, bias: Any) -> Any:
-    """An entry for the bits behind the leading one, moved back by its place."""
-    leading = I64(0)
-    while x >> (leading + 1) > 0:
-        leading += 1
+def entry_of(p: Any, x: Any) -> Any:
+    """Which entry of the table the bits behind the leading one choose, and the place of that."""
+    leading, by = I64(0), I64(16)
+    while by > 0:
+        leading += by if x >> (leading + by) > 0 else I64(0)
+        by >>= 1
     if p.table == T.RECIPROCAL:
-        index, place = ((x << p.bits) >> leading) - (I64(1) << p.bits), leading
-    else:
-        kept, place = p.bits - 1, leading >> 1
-        index = (((x << kept) >> leading) - (I64(1) << kept)) + ((leading & 1) << kept)
-    entry, by = I64(bias[U(p.table_at + index)]), p.point - place
+        return ((x << p.bits) >> leading) - (I64(1) << p.bits), leading
+    kept = p.bits - 1
+    return (((x << kept) >> leading) - (I64(1) << kept)) + ((leading & 1) << kept), leading >> 1
+
+
+@inner
+def restored(p: Any, entry: Any, place: Any) -> Any:
+    """An entry moved back by the place of the leading bit."""
+    by = p.point - place
     down = min(max(-by, I64(0)), I64(40))
     moved = entry << min(by, I64(24)) if by >= 0 else (entry + ((I64(1) << down) >> 1)) >> down
     return min(max(moved, p.minimum), p.maximum)
@@ -78,7 +83,8 @@ def valued(p: Any, x: Any, bias: Any, b: Any) -> Any:
     if p.table == T.DIRECT:
         y = I64(bias[U(p.table_at + y - I64(bias[b + U(4) * apart]))])
     elif p.table != T.NO_TABLE:
-        y = restored(p, max(y, I64(1)), bias)
+        index, place = entry_of(p, max(y, I64(1)))
+        y = restored(p, I64(bias[U(p.table_at + index)]), place)
     return y
 
 
