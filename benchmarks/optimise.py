@@ -106,9 +106,11 @@ def cifar(code: str, timesteps: int) -> Case:
             torch.manual_seed(int(rng.integers(2**31)))
             return crop(torch.as_tensor(batch), 4, True).numpy()
 
-    settings = OptimiseSettings(code=code, timesteps=timesteps, steps=8000, rate=0.015, labels=1.0, features=0.1, norms=True)
+    settings = OptimiseSettings(
+        code=code, timesteps=timesteps, steps=30_000, rate=0.015, labels=1.0, answers=0.3, features=0.03, norms=True
+    )
     choose, test = (xt[2000:3000], yt[2000:3000]), (xt[:2000], yt[:2000])
-    return Case(_trained(resnet20(), "cifar"), (x, y), choose, test, settings, OptimiseGoal(energy=(2.7,)), moved, ("radix", 8))
+    return Case(_trained(resnet20(), "cifar"), (x, y), choose, test, settings, OptimiseGoal(energy=(2.52,)), moved, ("radix", 8))
 
 
 def published(code: str, timesteps: int) -> Case:
