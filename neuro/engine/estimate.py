@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from neuro.engine.batch.plan import bytes_at_most, sends_once
 from neuro.engine.bounds import INT16 as MOST_NARROW
 from neuro.engine.bounds import as_convolution, as_stored, is_depthwise, magnitude
 from neuro.engine.lanes import HALF, LANES
@@ -101,8 +100,10 @@ def _sizes(network: Network, window: int, kind: str, by_step: bool) -> tuple[int
     states = sum(p.size * (_BIAS_BYTES + _FIRST_BYTES * _variables(p.neuron)) for p in integrating)
     updates = sum(p.size * p.neuron.active_steps(window) for p in network.populations)
     packed = kept + max(kept, *(working for working, _ in stored), 0) + states
-    if kind == "event" and sends_once(network, window):
-        packed = max(packed, bytes_at_most(network))
+    if kind == "event" and any(p.neuron.computes for p in network.populations):
+        from neuro.engine.batch.plan import bytes_at_most, sends_once
+
+        packed = max(packed, bytes_at_most(network)) if sends_once(network, window) else packed
     return each, packed, updates, network.synapses
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from neuro.encoding import by_source, check_timesteps, clipped_values
 from neuro.engine import event
-from neuro.engine.batch import run as batch
-from neuro.engine.batch.plan import batch_of
 from neuro.engine.estimate import check_memory, estimate
 from neuro.engine.first import together, without_kernels
 from neuro.engine.pace import Progress, within
@@ -22,6 +20,9 @@ from neuro.errors import EngineError, InputError, expect
 from neuro.learning.checking import check_epochs, check_sent
 from neuro.network import Network
 from neuro.numbers import whole
+
+if TYPE_CHECKING:
+    from neuro.engine.batch.plan import Batch
 
 ENGINES = ("event", "reference", "torch", "brian2")
 LEARNING_ENGINES = ("event", "reference")
@@ -73,8 +74,9 @@ def run(
     clipped = clipped_values(network, arrays)
     spared = engine == "event" and without_kernels(network, needed, samples, network.steps(window))
     if engine == "event" and not spared:
-        payloads = event.input_payloads(network, arrays)
-        if observe is None and batch.suits(network, arrays, record, window) and (made := batch_of(network, payloads, window)):
+        if observe is None and (made := _side_by_side(network, arrays, record, window)):
+            from neuro.engine.batch import run as batch
+
             recorder = Recorder(network, samples, window, record, spikes=False)
             batch.simulate(made, arrays, recorder, threads=_threads(threads), progress=progress)
             return replace(recorder.finish(), clipped=clipped)
@@ -95,6 +97,16 @@ def run(
     if observe:
         observe(0, {name: listed(raster) for name, raster in recorder.finish().raster.items()})
     return replace(recorder.finish(), clipped=clipped)
+
+
+def _side_by_side(network: Network, arrays: Mapping[str, NDArray[Any]], record: Iterable[str], window: int) -> Batch | None:
+    """The tables of a network whose samples can be run side by side; read only for networks that compute with values."""
+    if not any(p.neuron.computes for p in network.populations):
+        return None
+    from neuro.engine.batch.plan import batch_of
+    from neuro.engine.batch.run import suits
+
+    return batch_of(network, event.input_payloads(network, arrays), window) if suits(network, arrays, record, window) else None
 
 
 def _simulate_plainly(
