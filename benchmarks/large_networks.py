@@ -59,12 +59,12 @@ def resnet(depths: tuple[int, ...], bottleneck: bool) -> nn.Sequential:
     return nn.Sequential(*layers, *head(before))
 
 
-def mobilenet() -> nn.Sequential:
+def mobilenet(act: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """As Howard et al. 2017, width 1."""
-    layers: list[nn.Module] = [normed(3, 32, 3, 2), nn.ReLU()]
+    layers: list[nn.Module] = [normed(3, 32, 3, 2), act()]
     widths = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
     for before, after, stride in zip(widths[:-1], widths[1:], (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), strict=True):
-        layers += [normed(before, before, 3, stride, before), nn.ReLU(), normed(before, after), nn.ReLU()]
+        layers += [normed(before, before, 3, stride, before), act(), normed(before, after), act()]
     return nn.Sequential(*layers, *head(widths[-1]))
 
 
@@ -72,6 +72,7 @@ NETWORKS: dict[str, Callable[[], nn.Sequential]] = {
     "resnet18": lambda: resnet((2, 2, 2, 2), False),
     "resnet50": lambda: resnet((3, 4, 6, 3), True),
     "mobilenet": mobilenet,
+    "hardswish": lambda: mobilenet(nn.Hardswish),
 }
 
 

@@ -103,11 +103,19 @@ def peer(interpreter: str) -> list[dict[str, Any]]:
     return rows
 
 
-def large(name: str, side: int) -> Found:
+def large(name: str, side: int, code: str = "rate") -> Found:
     from large_networks import images, settled
 
     x = images(SAMPLES, side)
-    return converted(settled(name, x), x, "rate")[1]
+    return converted(settled(name, x), x, code)[1]
+
+
+def values(name: str) -> Found:
+    """A network of `value_networks` on its 256 calibration inputs."""
+    from benchmarks.value_networks import case
+
+    given = case(name)
+    return converted(given.model, given.calibration, "graded")[1]
 
 
 def second_point(name: str, code: str, timesteps: int, side: int) -> Found:
@@ -194,6 +202,9 @@ CASES: dict[str, Case] = {
     "convert ResNet-18, rate": lambda side: large("resnet18", side),
     "convert MobileNet, rate": lambda side: large("mobilenet", side),
     "convert ResNet-50, rate": lambda side: large("resnet50", side),
+    "convert MobileNet with hardswish, graded": lambda side: large("hardswish", side, "graded"),
+    "convert a small MobileNetV3, graded": lambda side: values("mobilenet"),
+    "convert a small Conformer, graded": lambda side: values("conformer"),
     **{
         f"{told} after rate, T = 16, {shown}": (lambda side, one=(name, code, timesteps): second_point(*one, side))
         for name, shown in (("mnist", "MNIST"), ("resnet18", "ResNet-18"))
