@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 import neuro
 from converters.evaluation import logits
+from converters.optimising.averages import averaged, scaled
 from converters.optimising.bits import fewest
+from converters.optimising.channels import channel_groups, without
 from converters.optimising.digits import coarser
-from converters.optimising.student import tuned_thresholds, untuned
-from neuro.errors import UsageError
+from converters.optimising.student import Coding, Student, tuned_thresholds, untuned
+from neuro.errors import ConversionError, UsageError
 from neuro.graph import Layer
 from neuro.optimising.measure import measures, messages_of, run_on
 from neuro.optimising.optimise import split
@@ -107,3 +109,36 @@ def test_a_chip_without_the_code_is_named(tmp_path):
     settings = neuro.OptimiseSettings(code="rate", timesteps=4, codes=("graded",))
     with pytest.raises(UsageError, match="loihi1-davies2018.*cannot run 'graded'"):
         neuro.optimise(GRAPH, X, labels=Y, chip="loihi1-davies2018", settings=settings, folder=tmp_path / "f")
+
+
+def test_an_average_of_networks_trained_from_one():
+    rounded = Student(GRAPH, X[:64], Coding("rate", 8)).graph()
+    moved = [with_options(one, threshold=one.options["threshold"] * 4) if one.op == "relu" else one for one in rounded.layers]
+    moved = [replace(one, arrays={name: 3 * a for name, a in one.arrays.items()}) for one in moved]
+    found = averaged([rounded, rounded.relayered(moved)], [0.5, 0.5], X[:64])
+    for layer in rounded.layers:
+        for name, array in layer.arrays.items():
+            assert np.allclose(found[layer.name].arrays[name], 2 * array, atol=1e-6)
+        if layer.op == "relu":
+            assert np.allclose(found[layer.name].options["threshold"], 2 * layer.options["threshold"])
+    same = averaged([GRAPH, rounded], [0.0, 1.0], X[:64])
+    assert np.allclose(logits(same, X[:9]), logits(rounded, X[:9]), atol=1e-5)
+    halved = scaled(rounded, 0.5)
+    assert all(
+        np.array_equal(halved[one.name].options["threshold"] * 2, one.options["threshold"])
+        for one in rounded.layers
+        if one.op == "relu"
+    )
+
+
+def test_networks_that_have_no_average():
+    groups = channel_groups(GRAPH)
+    smaller, _ = without(GRAPH, groups, groups.removable[:2].tolist())
+    five, six = (Student(GRAPH, X[:64], Coding("radix", digits)).graph() for digits in (5, 6))
+    for graphs, shares, message in (
+        ([GRAPH, smaller], [0.5, 0.5], "from which nothing else was removed"),
+        ([GRAPH, GRAPH], [0.5, 0.6], "1 in all"),
+        ([five, six], [0.5, 0.5], "tuned for 31 and 63 levels"),
+    ):
+        with pytest.raises(ConversionError, match=message):
+            averaged(graphs, shares, X[:64])
