@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import recurrent
+import value_jobs
 
 import neuro
 
@@ -182,4 +183,5 @@ CASES: dict[str, Callable[[], Found]] = {
     "placing 462,056 neurons": placing,
     **{f"run VGG-6, 64 images, {name}": (lambda name=name: code(name, False)) for name in CODES},
     **{f"run VGG-6 with maxima, 64 images, {name}": (lambda name=name: code(name, True)) for name in CODES},
+    **{f"values, {name}": (lambda name=name: value_jobs.measured(name)) for name in value_jobs.NAMES},
 }
