@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import recurrent
+import value_jobs
 
 import neuro
 
@@ -203,4 +204,5 @@ CASES: dict[str, Callable[[], Found]] = {
     "VGG-6 with maxima, 64 images, evaluated without an engine": quantised,
     **{f"run VGG-6, 64 images, {name}": (lambda name=name: code(name, False)) for name in CODES},
     **{f"run VGG-6 with maxima, 64 images, {name}": (lambda name=name: code(name, True)) for name in CODES},
+    **{f"values, {name}": (lambda name=name: value_jobs.measured(name)) for name in value_jobs.NAMES},
 }
