@@ -36,7 +36,7 @@ SHARE, STEPS, BATCH = 0.8, 1600, 64
 PENALTIES = (0.0, 0.3, 1.0)  # times the mean activation
 WINDOWS = (4, 8, 16, 32)
 LOST = 0.01
-TIMES = (2.0, 4.0, 7.0, 10.0)  # less energy that our rounds aim at
+TIMES = (7.0,)  # less energy that our one round aims at
 
 
 @dataclass(frozen=True)
