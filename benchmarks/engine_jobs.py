@@ -147,8 +147,39 @@ def vgg6(maxima: bool) -> Any:
     return nn.Sequential(*parts, nn.Flatten(), nn.Linear(128 * 16, 10)).eval()
 
 
+def in_passes(work: Callable[[], Any], model: Any, x: np.ndarray, rounds: int) -> Found:
+    """Processor seconds, also in forward passes of the float network in torch, each timed right after the work."""
+    import torch
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(torch.from_numpy(x))
+
+    runs, passes = [], []
+    for _ in range(rounds + 1):
+        for one, found in ((work, runs), (forward, passes)):
+            began = time.process_time()
+            one()
+            found.append(time.process_time() - began)
+    return {"cpu_s": min(runs[1:]), "passes": statistics.median(a / b for a, b in zip(runs[1:], passes[1:], strict=True))}
+
+
+def quantised(images: int = 64, rounds: int = 5) -> Found:
+    """VGG-6 at 32 x 32 evaluated without an engine."""
+    import torch
+
+    import converters
+    from converters.quantised import evaluate
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    model, x = vgg6(True), np.random.default_rng(0).random((images, 3, 32, 32), np.float32)
+    network = converters.convert(model, x[:8], code="graded", timesteps=1).network
+    return in_passes(lambda: evaluate(network, x), model, x, rounds)
+
+
 def code(name: str, maxima: bool, images: int = 64, rounds: int = 5) -> Found:
-    """VGG-6 at 32 x 32 in a code, also in forward passes of the float network in torch, each timed right after a run."""
+    """VGG-6 at 32 x 32 in a code."""
     import torch
 
     import converters
@@ -157,18 +188,7 @@ def code(name: str, maxima: bool, images: int = 64, rounds: int = 5) -> Found:
     warnings.simplefilter("ignore")
     model, x = vgg6(maxima), np.random.default_rng(0).random((images, 3, 32, 32), np.float32)
     network = converters.convert(model, x[:8], code=name, timesteps=CODES[name]).network
-
-    def forward() -> None:
-        with torch.no_grad():
-            model(torch.from_numpy(x))
-
-    runs, passes = [], []
-    for _ in range(rounds + 1):
-        for work, found in ((lambda: neuro.run(network, x, threads=1), runs), (forward, passes)):
-            began = time.process_time()
-            work()
-            found.append(time.process_time() - began)
-    return {"cpu_s": min(runs[1:]), "passes": statistics.median(a / b for a, b in zip(runs[1:], passes[1:], strict=True))}
+    return in_passes(lambda: neuro.run(network, x, threads=1), model, x, rounds)
 
 
 CASES: dict[str, Callable[[], Found]] = {
@@ -180,6 +200,7 @@ CASES: dict[str, Callable[[], Found]] = {
     "13 million listed synapses, made and packed": packing,
     "a packet": packet,
     "placing 462,056 neurons": placing,
+    "VGG-6 with maxima, 64 images, evaluated without an engine": quantised,
     **{f"run VGG-6, 64 images, {name}": (lambda name=name: code(name, False)) for name in CODES},
     **{f"run VGG-6 with maxima, 64 images, {name}": (lambda name=name: code(name, True)) for name in CODES},
 }

@@ -11,6 +11,7 @@ import neuro
 from neuro.engine.event import input_payloads
 from neuro.engine.live import COMPACT, _short
 from neuro.engine.plan import plan_of
+from neuro.engine.tables import FLUSHED
 from tests.runs import same
 
 INT16 = 2**15 - 1
@@ -97,3 +98,24 @@ def test_digits_are_gathered_and_sent(digits: int, gather: int, scale: int, held
     )
     inputs = rng.integers(0, 2, (2, digits + gather + 2, 9))
     same(network, inputs, inputs.shape[1], by=(1,))
+
+
+@pytest.mark.compiled
+@settings(deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.sampled_from((1.0, 0.3, 0.05)), st.sampled_from((0.4, 1.0)), st.integers(0, 2**32)
+)
+def test_sums_are_emptied_before_16_bits_are_full(channels: int, columns: int, share: float, often: float, seed: int) -> None:
+    """Kernel rows that alone bring all that 16 bits hold, or a part of it."""
+    rng, most = np.random.default_rng(seed), INT16 // (channels * columns)
+    weights = rng.choice([-1, 1], (2, 1, 9, 1)) * np.full((2, channels, 9, columns), max(1, int(most * share)))
+    weights[:, :, 0] = np.minimum(most, weights[:, :, 0] + 1)
+    side = {"in": neuro.Source(levels=1), "p": neuro.IntegrateAndFire(50_000)}
+    shapes = {"in": (channels, 12, 6), "p": (2, 4, 7 - columns)}
+    network = neuro.Network(
+        tuple(neuro.Population(name, shapes[name], neuron) for name, neuron in side.items()), (neuro.Conv2d("in", "p", weights),)
+    )
+    inputs = (rng.random((2, 4, *shapes["in"])) < often).astype(int)
+    plan = plan_of(network, input_payloads(network, {"in": inputs}), 4)
+    assert (plan.populations[1]["accumulator"] == FLUSHED) == (share > 0.1)
+    same(network, inputs, 4, by=(1,))

@@ -1,6 +1,7 @@
 """Dense products and sums of rows give the same bits: each tile against a plain product, and whole networks in which rows are
 never, always or here and there multiplied against the reference engine."""
 
+from itertools import product
 from typing import Any
 from unittest import mock
 
@@ -55,20 +56,21 @@ def _check_tile(tile: Any, pixels: int, acc_kind: Any, weight_kind: Any, value_k
 @pytest.mark.parametrize("kinds", [(np.int16, np.int8), (np.int16, np.int16), (np.int32, np.int8)], ids=str)
 def test_rows_of_a_list_are_added(halves: int, kinds: tuple[Any, Any]) -> None:
     rng, stride = np.random.default_rng(0), halves * HALF + 3
-    weights, lists = rng.integers(-127, 128, 4 + 6 * stride).astype(kinds[1]), np.array([9, 0, 5, 5, 2], np.uint32)
-    payloads, acc = np.array([0, 0, 1, -1, -1, 1], np.int32), rng.integers(-99, 99, (2, 2 + halves * HALF + 5)).astype(kinds[0])
-    expected = acc.copy()
-    for k in range(1, 5):
-        row = weights[4 + int(lists[k]) * stride :][: halves * HALF].astype(kinds[0])
-        expected[0, 2:-5] += row
-        expected[1, 2:-5] += row * payloads[k + 1]
+    weights, lists = rng.integers(-127, 128, 4 + 8 * stride).astype(kinds[1]), np.array([9, 0, 5, 5, 2], np.uint32)
+    payloads, acc = np.array([0, 0, 1, -1, -1, 1], np.int32), rng.integers(-99, 99, (2, 2 + 3 * stride)).astype(kinds[0])
+    reach, expected = np.array([[2, 0], [0, 2 * stride], [1, stride]]), acc.copy()
+    for k, (row, offset) in product(range(1, 5), reach[:2]):
+        added = weights[4 + row * stride + int(lists[k]) * stride :][: halves * HALF].astype(kinds[0])
+        expected[0, 2 + offset :][: halves * HALF] += added
+        expected[1, 2 + offset :][: halves * HALF] += added * payloads[k + 1]
 
     @njit
-    def run(plain: Any, signed: Any, weights: Any, lists: Any, payloads: Any) -> None:
-        rows.add_rows(plain, U(2), weights, U(4), U(halves), U(stride), lists, U(1), U(5))
-        rows.add_signed_rows(signed, U(2), weights, U(4), U(halves), U(stride), lists, U(1), U(5), payloads, U(1))
+    def run(plain: Any, signed: Any, weights: Any, lists: Any, payloads: Any, reach: Any) -> None:
+        h, s, two = U(halves), U(stride), U(2)
+        rows.add_rows(plain, U(2), weights, U(4), h, s, lists, U(1), U(5), reach, two, s)
+        rows.add_signed_rows(signed, U(2), weights, U(4), h, s, lists, U(1), U(5), reach, two, s, payloads, U(1))
 
-    run(*acc, weights, lists, payloads)
+    run(*acc, weights, lists, payloads, reach)
     assert np.array_equal(acc, expected)
 
 

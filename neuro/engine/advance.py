@@ -106,14 +106,14 @@ def advance_block(
 ) -> None:  # fmt: skip
     """Take rows [first, last) of population `p` through step t; all steps before `until` follow in the same call."""
     on, slot, lanes = p.start <= t < p.stop, t - base, (last - first) * p.acc_row
+    arrived = np.int64(0)
     for k in range(p.ports if on else 0):
         port = p.ports - 1 - k  # the last one first: it then makes room
-        totals[index, SYNOPS, slot] += deliver(
-            p, projections, populations, kernels, narrow, wide, delivering, sample, t, base, first, last, port
-        )
+        arrived += deliver(p, projections, populations, kernels, narrow, wide, delivering, sample, t, base, first, last, port)
         if port > 0:
             for j in range(lanes):
                 other[j] = wide[j]
+    totals[index, SYNOPS, slot] += arrived
     if on and p.model != USER:
         reads_narrow = p.accumulator == NARROW and not p.widens
         if p.accumulator == NARROW and p.widens:
@@ -121,7 +121,7 @@ def advance_block(
                 wide[j] = narrow[j]
         context = living[0] if reads_narrow else living[1]
         left = 1 if p.trace_at >= 0 else min(until, p.stop) - t
-        invoke(live, (p, index, t - p.start, slot, left, sample, first, last, context))
+        invoke(live, (p, index, t - p.start, slot, left, arrived, sample, first, last, context))
     sends = on and not (p.model in (SIGNED, WAIT, RADIX) and t - p.start < p.gather - 1)
     totals[index, MESSAGES, slot] += list_block(p, sends, slot, sample, first, last, totals, traces, wide, spikes, masks)
 

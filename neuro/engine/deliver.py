@@ -37,13 +37,14 @@ def convolving(form: int, way: int) -> Callable[..., Any]:
         p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int
     ) -> Any:
         acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
-        synops, shift = np.int64(0), source.payload_at - source.list_at
+        synops, shift, held = np.int64(0), source.payload_at - source.list_at, np.int64(0)
         for row in range(row_from, row_to):
             segment = top + row * source.segment_row
             low, high = begins[segment], ends[segment]
             if low < high:
                 reached = K.rows_reached(q, row, first, last, p.acc_row, reach)
                 if reached > 0:
+                    held = K.emptied(acc, wide, p, q, last - first, held, high - low)
                     if high - low > q.tile_above:
                         if way == OCTETS:
                             each = tiled.spread_values(q, arenas[1], lists, low, high, payloads, shift, octets, q.carried)
@@ -69,8 +70,7 @@ def convolving(form: int, way: int) -> Callable[..., Any]:
                         synops += K.convolve_taps(
                             acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, q.scaled != 0, reach, reached
                         )
-                    if p.accumulator == FLUSHED:
-                        K.flush_reached(acc, wide, reach, reached, p.acc_row)
+        K.flush(acc, wide, (last - first) * p.acc_row if held > 0 else 0)
         return synops
 
     # Kernels are told apart by their names, on disk and in memory.

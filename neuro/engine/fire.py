@@ -63,17 +63,19 @@ def hold(state: Any, current: Any, stride: Any, long: bool, charge: Any) -> Any:
 
 @inner
 def held(
-    whole: Any, p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any, f: Any
-) -> Any:
-    """Integrate and fire with a current that keeps every charge; `whole` as in `integrate_and_fire`."""
+    whole: Any, charged: bool, p: Any, state: Any, v: Any, current: Any, acc: Any, a: Any, bias: Any, b: Any, n: Any, fired: Any,
+    f: Any,
+) -> Any:  # fmt: skip
+    """Integrate and fire with a current that keeps every charge, where there are any; `whole` as in `integrate_and_fire`."""
     undriven, still = I32(0), I32(0)
     threshold, limit = whole(p.threshold), whole(p.limit)
     keep = whole(-1) if p.subtract else whole(0)
+    if charged:
+        for j in range(n):
+            state[current + j] = I32(state[current + j] + acc[a + j])
     for j in range(n):
         before = whole(state[v + j])
-        kept = I32(state[current + j] + acc[a + j])
-        state[current + j] = kept
-        drive = whole(whole(kept) + bias[b + j])
+        drive = whole(whole(state[current + j]) + bias[b + j])
         x = min(max(whole(before + drive), whole(-limit)), limit)
         fires = x >= threshold
         fired[f + j] = fires

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuro.compiled import inlined, inner
-from neuro.engine.lanes import HALF, add1, add2, add4, add8, paired2, paired4, paired8, products1, products3, scaled1
+from neuro.engine.lanes import HALF, add1, add2, add4, add8, below, paired2, paired4, paired8, products1, products3, scaled1
 from neuro.engine.rows import add_rows, add_signed_rows
 from neuro.engine.tables import COLUMN, DEPTHWISE_COLUMN, FLUSHED, RUN, U
 from neuro.specification import IntArray
@@ -31,6 +31,18 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
     for j in range(lanes):
         wide[j] += np.int32(narrow[j])
         narrow[j] = 0
+
+
+@inner
+def emptied(narrow: Any, wide: Any, p: Any, projection: Any, rows: int, held: int, more: int) -> Any:
+    """Messages of which 16-bit accumulators will hold charges when those of one more source row are added, any number of which
+    fits, as the plan has proven; they are emptied first where they may have no room for both. 0 where they are never emptied."""
+    if p.accumulator != FLUSHED:
+        return np.int64(0)
+    if held > 0 and held + more > projection.flush_every:
+        flush(narrow, wide, rows * p.acc_row)
+        held = np.int64(0)
+    return np.int64(held + more)
 
 
 @inner
@@ -72,9 +84,13 @@ def convolve(
     reciprocal = (U(1) << U(40)) // channels + U(1)
     while i < n:
         x = (U(lists[i]) * reciprocal) >> U(40)
-        base, j = x * channels, i + U(1)
-        while j < n and U(lists[j]) < base + channels:
-            j += U(1)
+        base = x * channels
+        some = below(lists, i, base + channels)
+        j = i + some
+        while some == U(HALF) and j < n:
+            some = below(lists, j, base + channels)
+            j += some
+        j = min(j, n)
         column = U(projection.columns_at) + U(COLUMN) * x
         run = U(tables[column + U(2)])
         begin = U(tables[column + U(1)]) - base * run  # may wrap around: what is added makes up for it
@@ -91,8 +107,7 @@ def plain_column(
 ) -> None:  # fmt: skip
     """Add to acc[lane:], and the rows reached, runs of the weights that begin at lane 0's: messages [i, j) without payloads."""
     halves, row = run // U(HALF), U(projection.channels) * run
-    for r in range(reached):
-        add_rows(acc, lane + U(reach[r, 1]), weights, begin + U(reach[r, 0]) * row, halves, run, lists, i, j)
+    add_rows(acc, lane, weights, begin, halves, run, lists, i, j, reach, U(reached), row)
 
 
 @inlined
@@ -102,9 +117,7 @@ def signed_column(
 ) -> None:  # fmt: skip
     """The same for messages of -1 and 1."""
     halves, row = run // U(HALF), U(projection.channels) * run
-    for r in range(reached):
-        at, base = lane + U(reach[r, 1]), begin + U(reach[r, 0]) * row
-        add_signed_rows(acc, at, weights, base, halves, run, lists, i, j, payloads, shift)
+    add_signed_rows(acc, lane, weights, begin, halves, run, lists, i, j, reach, U(reached), row, payloads, shift)
 
 
 @inner

@@ -4,8 +4,8 @@
 acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are widened
 to the accumulator's type. `paired2 .. paired8` multiply rows by payloads of 16 bits, two rows at a time: where the processor
 multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of`, `lowest_bit` and
-`place_bits` find set bytes, 64 at a time. Loops that LLVM vectorises by itself spend more time in remainders than in additions
-for rows this short.
+`place_bits` find set bytes, 64 at a time; `below` how many of 16 ascending numbers are less than another. Loops
+that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
 """
 
 from __future__ import annotations
@@ -259,6 +259,27 @@ def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, octet: Any) -> A
     return types.void(lists, u, u, u), codegen
 
 
+def _below(typingctx: Any, lists: Any, at: Any, bound: Any) -> Any:
+    """How many of lists[at:at + 16] come before the first that is not below the bound, which has 31 bits; all are read."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(32), HALF)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer())
+        limit = _splat(builder, kind, args[2])
+        others = builder.icmp_signed(">=", builder.load(place, align=4), limit)
+        bits = builder.zext(builder.bitcast(others, ir.IntType(HALF)), _I64)
+        return builder.cttz(builder.or_(bits, _I64(1 << HALF)), ir.IntType(1)(1))
+
+    u = types.uint64
+    return u(lists, u, u), codegen
+
+
+def _plain_below(lists: Any, at: int, bound: int) -> int:
+    others = np.flatnonzero(lists[int(at) : int(at) + HALF] >= bound)
+    return int(others[0]) if others.size else HALF
+
+
 def _plain_mask(flags: Any, at: int) -> Any:
     chosen = flags[int(at) : int(at) + 64] != 0
     return int.from_bytes(np.packbits(chosen, bitorder="little").tobytes(), "little")
@@ -281,4 +302,5 @@ products1, products3 = (_product(count) for count in (1, 3))
 mask_of: Callable[..., Any] = _plain_mask if numba.config.DISABLE_JIT else intrinsic(_mask_of)
 lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT else intrinsic(_lowest_bit)
 ones: Callable[..., Any] = _plain_ones if numba.config.DISABLE_JIT else intrinsic(_ones)
+below: Callable[..., Any] = _plain_below if numba.config.DISABLE_JIT else intrinsic(_below)
 place_bits: Callable[..., Any] = _plain_place_bits if numba.config.DISABLE_JIT else intrinsic(_place_bits)

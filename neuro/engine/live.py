@@ -43,14 +43,14 @@ def live_kernel(model: int, hold: int, plain: bool, short: int) -> Callable[...,
     """The kernel for a model, `hold` being how integrate and fire holds a current or to which base a maximum counts, `plain` a
     value neuron without state and `short` 1 for a neuron that computes in 32 bits, or a maximum of charges of 16, 2 for COMPACT.
 
-    live(p, its index, elapsed, slot, left, sample, first, last, context) -> 0; `left` steps, this one included, does this call
-    take these rows through, one by one where their states are read in between.
+    live(p, its index, elapsed, slot, left, arrived, sample, first, last, context) -> 0; `left`: steps that this call takes
+    these rows through, this one included, or 1 where states are read in between; `arrived`: synapses visited.
     """
 
     whole, holds = np.int32 if short else np.int64, hold > 0
 
     def live(  # noqa: C901  # only one branch is compiled
-        p: Any, index: int, elapsed: int, slot: int, left: int, sample: int, first: int, last: int, context: Any
+        p: Any, index: int, elapsed: int, slot: int, left: int, arrived: int, sample: int, first: int, last: int, context: Any
     ) -> Any:
         acc, other, bias, state, counts, traces, totals, fired, sent, scratch, kept = context[0]
         neurons = U(min(last * p.lanes, p.size) - first * p.lanes)
@@ -71,7 +71,7 @@ def live_kernel(model: int, hold: int, plain: bool, short: int) -> Callable[...,
                 if hold == T.HELD_LONG:
                     counted = fire.held_long(p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif hold:
-                    counted = fire.held(whole, p, state, v, aux, acc, a, bias, b, n, fired, f)
+                    counted = fire.held(whole, arrived > 0, p, state, v, aux, acc, a, bias, b, n, fired, f)
                 elif short == COMPACT and brief:
                     b = U(scratch.size // 2) + (f if p.bias_row > 0 else U(0))
                     c = U(p.count_at) + lane + f
@@ -129,7 +129,7 @@ def _kinds(wide: bool) -> tuple[Any, ...]:
     held = (array(np.int32), array(np.int32), array(np.uint16), array(np.int32), array(np.int64, 3))
     scratch = (array(np.int32 if wide else np.int16), array(np.int32))
     context = types.CPointer(types.Tuple((*scratch, *held, array(np.uint8), array(np.int32), array(np.int16), array(np.int64))))
-    return (numba.from_dtype(T.POPULATION), *(types.int64,) * 7, context)
+    return (numba.from_dtype(T.POPULATION), *(types.int64,) * 8, context)
 
 
 def reads_narrow(p: Any) -> bool:

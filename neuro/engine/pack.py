@@ -108,7 +108,7 @@ class Packer:
         if is_depthwise(conv):
             self._pack_depthwise(row, conv, columns, source, target)
             return
-        row["kind"] = T.CONV
+        row["kind"], row["flush_every"] = T.CONV, max(1, INT16 // max(1, magnitude(conv.weights)))
         merged = conv.groups == 1 and neighbours(conv)
         row["taps"], row["tap_lanes"] = (1, 0) if merged else (most_taps(columns), tap_step(conv) * target.channels)
         group_size = out // conv.groups

@@ -1,13 +1,15 @@
 """Sums of weight rows for a list of messages, as LLVM vectors: up to 192 lanes of the sums stay in registers while all rows pass.
 
-`add_rows(acc, at, weights, base, halves, stride, lists, i, n)` adds to acc[at:] the rows of `halves` HALVES that begin at
-weights[base + lists[k] * stride] for k from i to n; `add_signed_rows(.., payloads, shift)` takes those off of which payloads[k +
-shift] is negative, and knows no payloads but -1 and 1. Weights are widened to the accumulator's type.
+`add_rows(acc, at, weights, base, halves, stride, lists, i, n, reach, reached, apart)` adds, for each of the first `reached` pairs
+(kernel row, offset) of `reach`, to acc[at + offset:] the rows of `halves` HALVES that begin at weights[base + kernel row *
+apart + lists[k] * stride] for k from i to n; `add_signed_rows(.., payloads, shift)` takes those off of which payloads[k + shift]
+is negative, and knows no payloads but -1 and 1. Weights are widened to the accumulator's type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numba
@@ -27,11 +29,12 @@ def _generate(signed: bool, context: Any, builder: Any, signature: Any, args: An
     arrays = [context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 2, 6)]
     wide, narrow = (ir.VectorType(ir.IntType(signature.args[k].dtype.bitwidth), HALF) for k in (0, 2))
     target, rows, listed = (builder.gep(array, [args[k]]) for array, k in zip(arrays, (1, 3, 7), strict=True))
-    halves, stride, count = args[4], args[5], builder.sub(args[8], args[7])
+    halves, stride, count, reached, apart = args[4], args[5], builder.sub(args[8], args[7]), args[10], args[11]
+    reach = context.make_array(signature.args[9])(context, builder, args[9]).data
     most = MOST * 16 // wide.element.width  # HALVES of sums that the registers hold
     if signed:
-        payloads = context.make_array(signature.args[9])(context, builder, args[9]).data
-        sent = builder.gep(payloads, [builder.add(args[7], args[10])])
+        payloads = context.make_array(signature.args[12])(context, builder, args[12]).data
+        sent = builder.gep(payloads, [builder.add(args[7], args[13])])
 
     def place(pointer: Any, half: int, kind: Any) -> Any:
         return builder.bitcast(builder.gep(pointer, [_I64(half * HALF)]), kind.as_pointer())
@@ -42,13 +45,19 @@ def _generate(signed: bool, context: Any, builder: Any, signature: Any, args: An
         return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
 
     def part(lane: Any, vectors: int) -> None:
-        sums = [place(builder.gep(target, [lane]), k, wide) for k in range(vectors)]
+        with cgutils.for_range(builder, reached) as loop:
+            pair = builder.gep(reach, [builder.shl(loop.index, _I64(1))])
+            row, offset = builder.load(pair), builder.load(builder.gep(pair, [_I64(1)]))
+            begin = builder.gep(rows, [builder.add(lane, builder.mul(row, apart))])
+            part_of_row(builder.gep(target, [builder.add(lane, offset)]), begin, vectors)
+
+    def part_of_row(sum_at: Any, begin: Any, vectors: int) -> None:
+        sums = [place(sum_at, k, wide) for k in range(vectors)]
         held = [cgutils.alloca_once(builder, wide) for _ in sums]
         below = cgutils.alloca_once_value(builder, _I64(0))
         builder.store(_I64(0), below)
         for total, kept in zip(sums, held, strict=True):
             builder.store(builder.load(total, align=1), kept)
-        begin = builder.gep(rows, [lane])
         with cgutils.for_range(builder, count) as loop:
             which = builder.zext(builder.load(builder.gep(listed, [loop.index])), _I64)
             row = builder.gep(begin, [builder.mul(which, stride)])
@@ -80,36 +89,37 @@ def _generate(signed: bool, context: Any, builder: Any, signature: Any, args: An
 
 
 def _rows(
-    typingctx: Any, acc: Any, at: Any, weights: Any, base: Any, halves: Any, stride: Any, lists: Any, i: Any, n: Any
-) -> Any:
+    typingctx: Any, acc: Any, at: Any, weights: Any, base: Any, halves: Any, stride: Any, lists: Any, i: Any, n: Any,
+    reach: Any, reached: Any, apart: Any,
+) -> Any:  # fmt: skip
     def codegen(*given: Any) -> Any:
         return _generate(False, *given)
 
     u = types.uint64
-    return types.void(acc, u, weights, u, u, u, lists, u, u), codegen
+    return types.void(acc, u, weights, u, u, u, lists, u, u, reach, u, u), codegen
 
 
 def _signed_rows(
     typingctx: Any, acc: Any, at: Any, weights: Any, base: Any, halves: Any, stride: Any, lists: Any, i: Any, n: Any,
-    payloads: Any, shift: Any,
+    reach: Any, reached: Any, apart: Any, payloads: Any, shift: Any,
 ) -> Any:  # fmt: skip
     def codegen(*given: Any) -> Any:
         return _generate(True, *given)
 
     u = types.uint64
-    return types.void(acc, u, weights, u, u, u, lists, u, u, payloads, u), codegen
+    return types.void(acc, u, weights, u, u, u, lists, u, u, reach, u, u, payloads, u), codegen
 
 
 def _plain(
-    acc: Any, at: int, weights: Any, base: int, halves: int, stride: int, lists: Any, i: int, n: int, payloads: Any = None,
-    shift: int = 0,
+    acc: Any, at: int, weights: Any, base: int, halves: int, stride: int, lists: Any, i: int, n: int, reach: Any,
+    reached: int, apart: int, payloads: Any = None, shift: int = 0,
 ) -> None:  # fmt: skip
     """The same in NumPy, for runs with the compiler off."""
     lanes = int(halves) * HALF
-    for k in range(int(i), int(n)):
-        begin = int(base) + int(lists[k]) * int(stride)
+    for k, (row, offset) in product(range(int(i), int(n)), reach[: int(reached)].tolist()):
+        begin, first = int(base) + row * int(apart) + int(lists[k]) * int(stride), int(at) + offset
         sign = 1 if payloads is None else payloads[k + int(shift)]
-        acc[int(at) : int(at) + lanes] += weights[begin : begin + lanes].astype(acc.dtype) * acc.dtype.type(sign)
+        acc[first : first + lanes] += weights[begin : begin + lanes].astype(acc.dtype) * acc.dtype.type(sign)
 
 
 add_rows: Callable[..., Any] = _plain if numba.config.DISABLE_JIT else intrinsic(_rows)

@@ -78,7 +78,7 @@ PROJECTION = _record(
     "tile_channels tile_stride tile_dilation tile_before tile_row",  # places of a spread row: a pixel, from one to the next, ...
     "runs_at runs spread blocks",  # depthwise: table of runs, how many, lanes of a spread row, blocks of lanes of a run; where no
     # column is read twice there are none: for each source lane its target's, or -1, is at columns_at, its weight's at runs_at
-    "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, messages between flushes, fan-out table or -1
+    "row_weights target_rows flush_every fan_at",  # dense: padded lanes of a row, .., fan-outs or -1; messages between flushes
     "pointers_at sources",  # sparse
     "rows_at reach_at",  # by source: target rows, from the place of the targets on; first and last target row of a source row
 )

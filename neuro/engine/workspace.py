@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from neuro.compiled import compiled
 from neuro.engine.fire import SLACK
+from neuro.engine.lanes import HALF
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.tables import HELD_LONG
@@ -158,7 +159,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
         timesteps,
         traces,
         populations,
-        lists=np.empty(max(at["list"], 1), np.uint32),
+        lists=np.empty(max(at["list"], 1) + HALF, np.uint32)[: max(at["list"], 1)],  # HALF at a time may be read,
         payloads=np.empty(max(at["payload"], 1), np.int32),
         begins=np.zeros(at["segment"], np.int64),
         ends=np.zeros(at["segment"], np.int64),
