@@ -34,7 +34,7 @@ def flush(narrow: Any, wide: Any, lanes: int) -> None:
 
 
 @inner
-def emptied(narrow: Any, wide: Any, p: Any, projection: Any, rows: int, held: int, more: int) -> Any:
+def emptied(narrow: Any, wide: Any, p: Any, projection: Any, rows: int, held: Any, more: Any) -> Any:
     """Messages of which 16-bit accumulators will hold charges when those of one more source row are added, any number of which
     fits, as the plan has proven; they are emptied first where they may have no room for both. 0 where they are never emptied."""
     if p.accumulator != FLUSHED:
