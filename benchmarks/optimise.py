@@ -132,9 +132,9 @@ def published(code: str, timesteps: int) -> Case:
     return Case(model, learn, (x["val"][chosen], y["val"][chosen]), test, settings, goal)
 
 
-def dense(sparsity: float, pattern: str) -> Case:
+def dense(sparsity: float, pattern: str, tested: slice = slice(2000)) -> Case:
     """Images of digits through two dense layers of 256, trained here for three epochs; the last 1,000 training images to
-    choose, 2,000 test images. Weights go by magnitude, or by the pattern; no channel does."""
+    choose, 2,000 test images (or those `tested`). Weights go by magnitude, or by the pattern; no channel does."""
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -153,7 +153,7 @@ def dense(sparsity: float, pattern: str) -> Case:
             optimiser.step()
     goal = OptimiseGoal(energy=(1.0,) if pattern else (1.5, 3.0))
     settings = OptimiseSettings(steps=800, channels=0.0, sparsity=sparsity, pattern=pattern, score="magnitude")
-    return Case(model.eval(), (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[:2000], yt[:2000]), settings, goal)
+    return Case(model.eval(), (x[:-1000], y[:-1000]), (x[-1000:], y[-1000:]), (xt[tested], yt[tested]), settings, goal)
 
 
 def of_values(name: str) -> Case:
