@@ -58,14 +58,19 @@ _WITHOUT = {
 }  # where a parameter is None
 
 
+def model_of(neuron: Neuron) -> int:
+    """The number of a neuron's model in the tables; USER for all models without a kernel of their own."""
+    return _KERNEL.get(type(neuron), T.USER)
+
+
 def has_kernel(neuron: Neuron) -> bool:
     """Whether a kernel was written for the model; otherwise its own step is compiled."""
-    return type(neuron) in _KERNEL
+    return model_of(neuron) != T.USER
 
 
 def describe(row: Any, neuron: Neuron) -> None:
     """Enter a neuron's parameters into its population's row of the table."""
-    row["model"] = _KERNEL.get(type(neuron), T.USER)
+    row["model"] = model_of(neuron)
     row["start"] = neuron.start_step
     row["limit"] = (1 << ((neuron.potential_bits or 24) - 1)) - 1
     row["subtract"] = neuron.subtracts
@@ -90,7 +95,7 @@ def describe(row: Any, neuron: Neuron) -> None:
 def _largest_potential(neuron: Any, limit: int) -> int:
     """The largest magnitude to which a step adds a charge: a potential at first, saturated, doubled, or one threshold above zero
     after a message -1."""
-    if isinstance(neuron, RadixIntegrateAndFire):
+    if model_of(neuron) == T.RADIX:
         return 2 * limit
     initial = int(np.abs(np.asarray(neuron.initial_potential, np.int64)).max(initial=0))
     return max(limit, initial, int(neuron.threshold))

@@ -20,10 +20,9 @@ from neuro.engine.batch.rowwise import SIDE
 from neuro.engine.batch.tiles import OUTPUTS
 from neuro.engine.bounds import INT16, INT32, listed, magnitude
 from neuro.engine.lanes import PAIRS
-from neuro.engine.models import describe
+from neuro.engine.models import describe, model_of
 from neuro.engine.plan import Payloads, check_charges, sums_of
 from neuro.network import Network, Population
-from neuro.neurons import Readout, Value
 from neuro.projections import Conv2d, Projection, forms
 from neuro.windows import positions
 
@@ -119,9 +118,9 @@ def bytes_at_most(network: Network) -> int:
 def _known(neuron: Any) -> bool:
     if neuron.is_source:
         return bool(neuron.code == "once" and neuron.period is None)
-    if type(neuron) is Readout:
+    if model_of(neuron) == T.READOUT:
         return not (neuron.doubling or neuron.changes) and neuron.period is None
-    if type(neuron) is not Value:
+    if model_of(neuron) != T.VALUE:
         return False
     short = 1 << ((neuron.potential_bits or 24) - 1) <= _LARGEST
     return bool(short and neuron.emit == "value" and set(neuron.ports) <= {"fresh", "held"})
