@@ -16,6 +16,7 @@ from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.digits import to_digits
 from converters.values.encoding import Around, encode, forecast
+from converters.values.headroom import left
 from converters.values.populations import cells
 from converters.values.precision import effects, widened
 from converters.values.ranges import extents, flat_frames
@@ -28,6 +29,8 @@ from neuro.neurons import Source
 
 Floats = NDArray[np.float64]
 VALUE_BITS = 8
+CLIPPED = 0.05  # error of the outputs, relative to their spread, by values beyond a range, from which on a note says so
+MORE_SAMPLES = "Calibrate on more samples, and test on others"
 TOO_LARGE = "the network is too large to find which populations need more bits: compare its outputs with the float network's"
 
 
@@ -62,10 +65,12 @@ def value_network(
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
     noise = effects(simple, found, flat_frames(simple, samples, framed))
-    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
+    expected: float | None = None
+    told: tuple[str, ...] = (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)
+        told = _short_of(left(found, ranges, noise.anywhere), noise.spread)
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
@@ -96,6 +101,16 @@ def _shares(found: tuple[Cell, ...]) -> dict[str, str]:
         if cell.kind in ("previous", "hold") and cell.sources[0] in shares:
             shares[cell.name] = shares[cell.sources[0]]
     return shares
+
+
+def _short_of(clipping: Mapping[str, float], spread: float) -> tuple[str, ...]:
+    """What new samples are likely to lose by values beyond the calibrated ranges, as far as samples left out in turn tell."""
+    worst = max(clipping, key=lambda name: clipping[name], default="")
+    error = np.sqrt(clipping.get(worst, 0.0) / spread)
+    if error <= CLIPPED:
+        return ()
+    fact = f"calibration samples, left out in turn, exceed the range of the others in {worst!r}"
+    return (f"{fact}: new ones may differ from the float network by {error:.2f} of the outputs' spread more. {MORE_SAMPLES}",)
 
 
 def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:

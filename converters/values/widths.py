@@ -33,7 +33,8 @@ class Widths:
         """Largest absolute weight of so many bits in two synapses; of 0 bits in one."""
         return int((1 << (bits - 1)) - 1) if bits else self.limit
 
-    def room(self, clipped: bool = False) -> float:
-        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
+    def room(self, clipped: bool = False, beyond: int = 0) -> float:
+        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind. beyond:
+        bits of headroom, of values beyond that range."""
         margin = MARGIN if not clipped else self.headroom if self.framed else _CLIPPED_MARGIN
-        return float((1 << (self.potential_bits - 1)) - 1) / margin
+        return float((1 << (self.potential_bits - 1)) - 1) / max(margin, _CLIPPED_MARGIN * 2.0**beyond)
