@@ -25,13 +25,14 @@ LANES, HALF = 32, 16
 _I64 = ir.IntType(64)
 
 
-def _multiplies_pairs() -> bool:
-    """Whether the processor that is compiled for multiplies pairs of 16-bit numbers into 32 bits."""
+def _has(feature: str) -> bool:
+    """Whether the processor that is compiled for is known to have a feature."""
     as_it_is = not numba.config.CPU_NAME and numba.config.CPU_FEATURES is None
-    return as_it_is and bool(get_host_cpu_features().get("avx2"))
+    return as_it_is and bool(get_host_cpu_features().get(feature))
 
 
-PAIRS = _multiplies_pairs()
+PAIRS = _has("avx2")  # it multiplies pairs of 16-bit numbers into 32 bits
+LONG = PAIRS and _has("avx512bw")  # it has 32 registers of 512 bits
 
 
 def _rows(count: int, scaled: bool, paired: bool = False) -> Callable[..., Any]:
