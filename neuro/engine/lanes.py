@@ -33,6 +33,7 @@ def _has(feature: str) -> bool:
 
 PAIRS = _has("avx2")  # it multiplies pairs of 16-bit numbers into 32 bits
 LONG = PAIRS and _has("avx512bw")  # it has 32 registers of 512 bits
+QUADS = LONG and _has("avx512vnni")  # it multiplies four bytes and adds them up
 
 
 def _rows(count: int, scaled: bool, paired: bool = False) -> Callable[..., Any]:
