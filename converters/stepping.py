@@ -144,7 +144,7 @@ def fire(p: Population, total: Tensor, timesteps: int) -> Tensor:
         raise ConversionError(
             f"a {type(n).__name__} population",
             f"a potential of {largest} saturates at {n.potential_bits} bits",
-            "Calibrate on inputs as large as these",
+            "Calibrate on inputs as large as these; where these were calibrated on, use more potential_bits",
         )
     # A quotient of whole numbers that a float type holds is never rounded up to a whole number.
     return (
