@@ -54,8 +54,8 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     for start in range(0, len(some), size):
         values = evaluation_of(graph, some[start : start + size], wanted)
         for name in wanted:
-            value = values.value(name).double()
-            ends = value.amin(0).numpy(), value.amax(0).numpy()
+            value = values.value(name).numpy()
+            ends = value.min(axis=0).astype(np.float64), value.max(axis=0).astype(np.float64)
             before = found.get(name, ends)
             found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
     for cell in cells:
