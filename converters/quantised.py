@@ -7,7 +7,7 @@ q = clip(floor((sum of weights x values + bias) / threshold), 0, levels). Equal 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from converters.delivery import fan_out
 from converters.samples import plain
 from converters.stepping import Part, Signal, charges, respond, sent, source_signal
 from converters.values.evaluating import of_values, period_of, responder, values
-from converters.values.rows import Heard
+from converters.values.rows import Heard, Links
 from neuro.encoding import by_source, encode
 from neuro.engine.records import by_output, count_type, read
 from neuro.errors import ConversionError
@@ -72,10 +72,11 @@ def _in_batches(network: Network, inputs: Any, of: Callable[[Network, Arrays], _
 
 
 def logits_of(network: Network, inputs: Any) -> NDArray[np.floating[Any]]:
-    """The logits of `evaluate` alone."""
+    """The logits of `evaluate` alone; nothing is kept with the network."""
     if not of_values(network) or period_of(network):
-        return evaluate(network, inputs).logits
-    return _joined([_read_all(network, responder(network, part).heard) for part in _batches(network, inputs)])
+        return evaluate(replace(network), inputs).logits
+    links: Links = {}
+    return _joined([_read_all(network, responder(network, part, links).heard) for part in _batches(network, inputs)])
 
 
 def _batches(network: Network, inputs: Any) -> Iterator[Arrays]:
@@ -90,7 +91,7 @@ def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _of_values(network: Network, arrays: Arrays) -> _Parts:
-    heard, spikes = responder(network, arrays).heard, {}
+    heard, spikes = responder(network, arrays, network._plans.setdefault("links", {})).heard, {}
     for p in network.populations:
         if p.neuron.is_readout:
             spikes[p.name] = _narrow(np.zeros((heard.samples, p.size)))
@@ -142,7 +143,8 @@ def _messages(p: Population, value: torch.Tensor, timesteps: int) -> Counts:
     flat = value.reshape(len(value), -1).numpy()
     if p.neuron.is_readout:
         return _narrow(np.zeros_like(flat))
-    return _narrow(sent(p.neuron, flat, timesteps))
+    counts = sent(p.neuron, flat, timesteps)
+    return counts.astype(count_type(1 << 8)) if counts.dtype == np.bool_ else _narrow(counts)
 
 
 def _narrow(counts: NDArray[Any]) -> Counts:

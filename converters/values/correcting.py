@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import evaluation_of
+from converters.evaluation import Tensors, evaluation_of
 from converters.samples import Given, by_input, each, spread
 from converters.stepping import source_signal
 from converters.values.cells import Cell
@@ -56,8 +56,9 @@ class Corrector:
         back = [cell.name for cell in cells if cell.kind == "previous"]
         found: dict[str, Floats] = {}
         parts: dict[str, list[Floats]] = {name: [] for name in back}
+        tensors: Tensors = {}
         for part in np.array_split(np.arange(len(some)), max(1, len(some) // 8)):
-            values = evaluation_of(self._graph, some[part], (*names, *back))
+            values = evaluation_of(self._graph, some[part], (*names, *back), tensors)
             for name in names:
                 found[name] = found.get(name, 0.0) + values.value(name).double().sum(0).numpy() / self._count
             for name in back:

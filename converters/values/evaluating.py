@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from converters.samples import plain
 from converters.stepping import source_signal
 from converters.values.responding import Integers, Sent, initial, lag_of, nothing, respond
-from converters.values.rows import Responder
+from converters.values.rows import Links, Responder
 from neuro.encoding import by_source, is_stream, source_of, stream_messages
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
@@ -57,10 +57,10 @@ def values(network: Network, inputs: Any) -> dict[str, Integers]:
     return _framed(network, given, period)
 
 
-def responder(network: Network, arrays: Mapping[str, NDArray[Any]]) -> Responder:
-    """What has computed what every population sends, of a network without frames."""
+def responder(network: Network, arrays: Mapping[str, NDArray[Any]], links: Links | None = None) -> Responder:
+    """What has computed what every population sends, of a network without frames. links: where what projections bring is kept
+    for the next time."""
     samples = len(next(iter(arrays.values())))
-    links = network._plans.setdefault("links", {})
     found = Responder(network, samples, sum(p.size for p in network.populations), links)
     for p in network.populations:
         if p.neuron.is_source:
