@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import evaluation_of
+from converters.evaluation import Tensors, evaluation_of
 from converters.samples import Given, Samples, each, spread
 from converters.values.cells import Cell
 from neuro.graph import Graph
@@ -51,11 +51,12 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
     size = int(np.clip(_BATCH_VALUES // (largest * frame_count(graph, some)), 1, 32))
     found: dict[str, Any] = {}
+    tensors: Tensors = {}
     for start in range(0, len(some), size):
-        values = evaluation_of(graph, some[start : start + size], wanted)
+        values = evaluation_of(graph, some[start : start + size], wanted, tensors)
         for name in wanted:
-            value = values.value(name).double()
-            ends = value.amin(0).numpy(), value.amax(0).numpy()
+            value = values.value(name).numpy()
+            ends = value.min(axis=0).astype(np.float64), value.max(axis=0).astype(np.float64)
             before = found.get(name, ends)
             found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
     for cell in cells:
