@@ -157,11 +157,12 @@ def _outputs(graph: Graph, samples: Given) -> Floats:
 
 
 def _emulated(built: Built, samples: Given, settings: CodeSettings, threads: int | None) -> Floats:
-    network = replace(built.network)  # what an engine keeps of it goes with it
-    logits = (
-        quantised.evaluate(network, samples).logits if settings.lossless else run(network, plain(samples), threads=threads).logits
-    )
-    return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in network.readouts))
+    if settings.lossless:
+        logits = quantised.logits_of(built.network, samples)
+    else:
+        network = replace(built.network)  # what an engine keeps of it goes with it
+        logits = run(network, plain(samples), threads=threads).logits
+    return np.asarray(logits, np.float64).reshape(-1, sum(p.size for p in built.network.readouts))
 
 
 def _correlation(found: Floats, truth: Floats) -> float:

@@ -119,16 +119,23 @@ def _convolve(conv: Conv2d, values: Tensor, weights: Tensor) -> Tensor:
 
 def largest(projections: Sequence[Projection], values: Tensor, target: Shape) -> Tensor:
     """Maxima (samples, *target) of values (samples, *source) >= 0 over the synapses of projections, weights aside."""
-    found = [_largest(p, values, target) for p in projections]
-    return torch.stack(found).amax(0)
+    first, *others = (_largest(p, values, target) for p in projections)
+    for other in others:
+        torch.maximum(first, other, out=first)
+    return first
 
 
 def _largest(p: Projection, values: Tensor, target: Shape) -> Tensor:
     conv = as_convolution(p, tuple(values.shape[1:]), target) if p.slides else None
     if conv is None or not (conv.groups == len(conv.weights) == values.shape[1]):
-        listed = p.synapses(tuple(values.shape[1:]), target)
+        listed, size = p.synapses(tuple(values.shape[1:]), target), prod(target)
+        picked = np.full(size, -1)
+        picked[listed.post] = listed.pre
+        if len(listed.pre) == size and (picked >= 0).all():  # one for each target, as the taps of a window
+            taken = values.reshape(len(values), -1).numpy().take(picked, axis=1)
+            return torch.as_tensor(taken).reshape(len(values), *target)
         pre, post = (torch.tensor(np.asarray(part, np.int64)) for part in (listed.pre, listed.post))
-        flat = torch.zeros((len(values), prod(target)), dtype=values.dtype)
+        flat = torch.zeros((len(values), size), dtype=values.dtype)
         flat.scatter_reduce_(1, post.expand(len(values), -1), values.reshape(len(values), -1)[:, pre], "amax")
         return flat.reshape(len(values), *target)
     image = values[:, :, None] if values.ndim == 3 else values

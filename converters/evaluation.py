@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from converters.frames import FrameEvaluation, check_frames, frame_values
-from converters.opmath import Tensor, apply
+from converters.opmath import Tensor, apply, arrays_of
 from converters.samples import Given, by_input
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
+Tensors = dict[str, dict[str, Tensor]]  # the arrays of layers, by name
 _TOGETHER = 2**22  # values of a layer
 
 
@@ -23,32 +24,46 @@ class Evaluation:
     """A graph's values, computed as far as they are asked for and dropped once nothing needs them.
 
     inputs: values (samples, *shape) of enough layers before the wanted ones; a layer whose value is given is not computed.
-    `quantised`: rectifiers that were tuned for a number of levels take only those.
+    `quantised`: rectifiers that were tuned for a number of levels take only those. tensors: where the arrays of layers are kept
+    for the next evaluation of the same graph.
     """
 
-    def __init__(self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False,
+        tensors: Tensors | None = None,
+    ) -> None:  # fmt: skip
         self._uses = Counter(wanted)
         needed = _needed(graph, set(inputs), tuple(self._uses))
         self._uses.update(name for layer in needed for name in set(layer.inputs))
         self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
         self._samples = len(next(iter(inputs.values()), ()))
+        self._tensors: Tensors = {} if tensors is None else tensors
 
     def value(self, name: str) -> Tensor:
         """The value (samples, *shape) of a wanted layer, which can be asked for as often as it was wanted."""
-        with torch.no_grad():
-            while name not in self._values:
-                layer = next(self._needed)
-                if layer.op == "constant":
-                    self._values[layer.name] = torch.tensor(layer.arrays["value"]).expand(self._samples, *layer.shape)
-                    continue
-                before = [self._values[source] for source in layer.inputs]
-                tuned = self._quantised and "threshold" in layer.options
-                self._values[layer.name] = quantise(layer, before[0]) if tuned else apply(layer, before)
-                for source in set(layer.inputs):
-                    self._used(source)
+        if name not in self._values:
+            with torch.no_grad():
+                self._reach(name)
         value = self._values[name]
         self._used(name)
         return value
+
+    def _reach(self, name: str) -> None:
+        """Compute layers up to one of them."""
+        while name not in self._values:
+            layer = next(self._needed)
+            if layer.op == "constant":
+                self._values[layer.name] = torch.tensor(layer.arrays["value"]).expand(self._samples, *layer.shape)
+                continue
+            before = [self._values[source] for source in layer.inputs]
+            if self._quantised and "threshold" in layer.options:
+                self._values[layer.name] = quantise(layer, before[0])
+            else:
+                if layer.name not in self._tensors:
+                    self._tensors[layer.name] = arrays_of(layer)
+                self._values[layer.name] = apply(layer, before, self._tensors[layer.name])
+            for source in set(layer.inputs):
+                self._used(source)
 
     def _used(self, name: str) -> None:
         self._uses[name] -= 1
@@ -56,11 +71,13 @@ class Evaluation:
             del self._values[name]
 
 
-def evaluation_of(graph: Graph, samples: Given, wanted: Iterable[str]) -> Evaluation | FrameEvaluation:
+def evaluation_of(
+    graph: Graph, samples: Given, wanted: Iterable[str], tensors: Tensors | None = None
+) -> Evaluation | FrameEvaluation:
     """The values of a graph for samples (samples, *shape) of its input or inputs, or (samples, frames, *shape) where it has
-    frames: then they are values of samples x frames."""
+    frames: then they are values of samples x frames. tensors: as `Evaluation` takes them."""
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, samples).items()}
-    return FrameEvaluation(graph, given, wanted) if graph.has_frames else Evaluation(graph, given, wanted)
+    return FrameEvaluation(graph, given, wanted) if graph.has_frames else Evaluation(graph, given, wanted, tensors=tensors)
 
 
 def batch_of(graph: Graph) -> int:

@@ -1,4 +1,5 @@
-"""Compiled: neurons that fire in time, over a whole window, with the arithmetic of `neuro.neurons`; tests hold the two equal."""
+"""Compiled: neurons that fire in time, over a whole window, with the arithmetic of `neuro.neurons`, and values of lossless codes;
+tests hold them equal."""
 
 from __future__ import annotations
 
@@ -50,3 +51,15 @@ def integrate(
                     v[i] = x - threshold * message if subtracts or message == zero else zero
             for i in range(size):
                 counts[n, first + i] = np.int16(count[i])
+
+
+@compiled
+def divide(potential: Any, more: Any, threshold: Any, lowest: Any, highest: Any, values: Any) -> None:
+    """Fill values (samples, neurons) with (potential + more) / threshold, rounded down and clipped; more is (neurons,).
+
+    Whole numbers in one float type that holds every sum: a quotient of such is never rounded up to a whole number.
+    """
+    for k in range(len(potential)):
+        row, out = potential[k], values[k]
+        for i in range(len(row)):
+            out[i] = np.int16(min(max(np.floor((row[i] + more[i]) / threshold), lowest), highest))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from neuro.projections import Conv2d
 from neuro.windows import Shape, Sides
 
 Floats = NDArray[np.float64]
+_KEPT = 1 << 17  # synapses of a window whose places are kept for others like it
 _SHARED = 4  # neurons that have a row in common, on average, for it to be kept once
 
 
@@ -197,6 +199,10 @@ def largest_into(matrix: Matrix) -> Floats:
     """The largest absolute weight into each target neuron, (neurons,)."""
     if not sparse.issparse(matrix.weight):
         return np.asarray(np.maximum(matrix.weight.max(axis=0), -matrix.weight.min(axis=0)))
+    if matrix.weight.format == "csr" and matrix.weight.has_canonical_format:
+        found = np.zeros(matrix.weight.shape[1])
+        np.maximum.at(found, matrix.weight.indices, np.abs(matrix.weight.data))
+        return found
     return np.asarray(abs(matrix.weight).max(axis=0).toarray(), np.float64).ravel()
 
 
@@ -205,11 +211,25 @@ def to_matrix(operator: Operator) -> Matrix:
     if isinstance(operator, Matrix):
         return operator
     two: Any = _as_2d(operator)  # of two axes
-    numbers = np.arange(1, two.weight.size + 1).reshape(two.weight.shape)
-    listed = Conv2d("a", "b", numbers, two.stride, two.padding, two.dilation, two.groups).synapses(two.source, two.target)
-    size = (int(np.prod(two.source)), int(np.prod(two.target)))
-    weight = sparse.csr_array((two.weight.ravel()[listed.weight - 1], (listed.pre, listed.post)), shape=size)
+    small = two.weight.size * int(np.prod(two.target[1:])) <= _KEPT
+    placed = (_kept if small else _listed)(
+        two.source, two.target, two.weight.shape, two.stride, two.padding, two.dilation, two.groups
+    )  # fmt: skip
+    weight = sparse.csr_array((two.weight.ravel()[placed.data], placed.indices.copy(), placed.indptr.copy()), shape=placed.shape)
+    weight.has_canonical_format = True
     return Matrix(operator.source, operator.target, weight)
+
+
+def _listed(source: Shape, target: Shape, shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """The numbers of a window's weights as a sparse array (source neurons, target neurons)."""
+    numbers = np.arange(1, int(np.prod(shape)) + 1).reshape(shape)
+    listed = Conv2d("a", "b", numbers, stride, padding, dilation, groups).synapses(source, target)
+    return sparse.csr_array(
+        (listed.weight - 1, (listed.pre, listed.post)), shape=(int(np.prod(source)), int(np.prod(target)))
+    )  # fmt: skip
+
+
+_kept = lru_cache(maxsize=16)(_listed)  # layers of a network are alike
 
 
 def _at_one_place(w: Window) -> Matrix | None:

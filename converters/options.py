@@ -35,20 +35,20 @@ class Options:
     have 8; weight_bits="auto" becomes 8 and `paired`; value_bits="auto" becomes None.
     """
 
-    code: str
-    timesteps: int
-    threshold: str
-    weight_bits: Any
-    potential_bits: int
-    weights: Weights
-    correct_bias: bool
-    input: str
-    reset: str
-    refine: int
-    goal: Goal | None
-    value_bits: Any
-    frames: bool
-    refresh: int | None
+    code: str = "rate"
+    timesteps: int = 16
+    threshold: str = "mse"
+    weight_bits: Any = DEFAULT_BITS
+    potential_bits: int = 24
+    weights: Weights = "integer"
+    correct_bias: bool = True
+    input: str = "auto"
+    reset: str = "subtract"
+    refine: int = 0
+    goal: Goal | None = None
+    value_bits: Any = "auto"
+    frames: bool = False
+    refresh: int | None = None
     headroom: float | None = None
     changes: bool = False
     paired: bool = False

@@ -196,47 +196,97 @@ def convert(
         code, timesteps, threshold, weight_bits, potential_bits, weights, correct_bias, input, reset, refine, goal, value_bits,
         frames, refresh, headroom,
     )  # fmt: skip
-    calibration = as_given(calibration)
-    graph, tail = split_tail(recognised(fold(float_graph(model, calibration, chosen.frames, state))))
-    check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
-    framed = graph.has_frames or chosen.frames
-    samples = check_given(graph, calibration, framed)
-    of_values = computes_with_values(graph, chosen.code)
-    chosen.check_for(of_values, framed)
-    if of_values or framed:
-        return _of_values(graph, samples, chosen, tail, framed)
-    assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
+    return Conversions(model, calibration, chosen.frames, state).convert(chosen)
+
+
+_Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...]]  # the last are notes
+
+
+class Conversions:
+    """Conversions of one network with one calibration set: each is the one that `convert` gives, to the last bit, and those after
+    the first find the graph, its ranges and its outputs ready.
+
+    model, calibration, frames, state: as `convert` takes them.
+    """
+
+    def __init__(self, model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> None:
+        self._asked = (model, calibration, frames, state)
+        self._ready: dict[tuple[str, bool], CalibratedGraph] = {}
+
+    @cached_property
+    def _read(self) -> tuple[Graph, Graph | None, Any]:
+        """The folded graph, what of it stays with the host, and the calibration samples."""
+        model, calibration, frames, state = self._asked
+        given = as_given(calibration)
+        graph, tail = split_tail(recognised(fold(float_graph(model, given, frames, state))))
+        return graph, tail, given
+
+    def convert(self, chosen: Options) -> Conversion:
+        """The conversion with these options, compared with the float network."""
+        conversion = _checked(*self._made(chosen), self._read[1])
+        return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
+
+    def network(self, chosen: Options) -> Network:
+        """Its network alone, which is sooner: whoever measures it needs no comparison on calibration samples."""
+        if chosen.changes:
+            return self.convert(chosen).network
+        *_, built, notes = self._made(chosen)
+        return replace(built.network, notes=notes)
+
+    def _made(self, chosen: Options) -> _Made:
+        graph, _, given = self._read
+        check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
+        framed = graph.has_frames or chosen.frames
+        samples = check_given(graph, given, framed)
+        of_values = computes_with_values(graph, chosen.code)
+        chosen.check_for(of_values, framed)
+        if of_values or framed:
+            return _of_values(graph, samples, chosen, framed)
+        assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
+        if chosen.code == "auto":
+            return _automatic(_of_rectifiers(graph, samples, chosen), samples, chosen)
+        return self._of_sums(samples, chosen)
+
+    def _of_sums(self, samples: NDArray[np.float32], chosen: Options) -> _Made:
+        """The network of rectified sums in the code that was named."""
+        if chosen.goal is not None:
+            fact = f"it is for code='auto', the code is {chosen.code!r}"
+            raise ConversionError("goal", fact, "Leave it out, or use code='auto'")
+        settings, notes = chosen.settings(samples, chosen.code, chosen.timesteps)
+        if chosen.reset == "zero":
+            notes = (*notes, HARD_RESET)
+            warnings.warn(HARD_RESET, stacklevel=5)
+        settings = replace(settings, reset=chosen.reset, weights=chosen.weights, layer_bits=chosen.layer_bits)
+        graph, calibrated = self._calibrated(samples, chosen, settings)
+        unknown = sorted(set(chosen.layer_bits) - {stage.name for stage in calibrated.stages})
+        if unknown:
+            known = ", ".join(stage.name for stage in calibrated.stages[1:])
+            raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
+        return graph, calibrated, settings, build(calibrated, settings), (*graph.notes, *notes, *calibrated.remarks)
+
+    def _calibrated(self, samples: NDArray[np.float32], chosen: Options, settings: CodeSettings) -> tuple[Graph, CalibratedGraph]:
+        """The float graph, and what is known of it: kept for other codes where nothing was tuned for one."""
+        key, kept = (chosen.threshold, chosen.correct_bias), not chosen.refine and chosen.weights != "trinary"
+        if kept and key in self._ready:
+            return self._ready[key].graph, self._ready[key]
+        tuned = graph = _of_rectifiers(self._read[0], samples, chosen)
+        if chosen.refine:
+            tuned = finetune(graph, samples, levels=settings.levels, steps=chosen.refine, weights=chosen.weights)
+        tuned = trinary_graph(tuned) if chosen.weights == "trinary" else tuned
+        calibrated = CalibratedGraph(tuned, samples, chosen.threshold, chosen.correct_bias)
+        if kept:
+            self._ready[key] = calibrated
+        return graph, calibrated
+
+
+def _of_rectifiers(graph: Graph, samples: NDArray[np.float32], chosen: Options) -> Graph:
+    """The graph as networks of rectified sums have it."""
     graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
-    graph = rectify_means(graph, None if chosen.weights == "trinary" else MOST_FOLDED)
-    return (_automatic if chosen.code == "auto" else _of_sums)(graph, samples, chosen, tail)
+    return rectify_means(graph, None if chosen.weights == "trinary" else MOST_FOLDED)
 
 
-def _of_sums(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: Graph | None) -> Conversion:
-    """The network of rectified sums in the code that was named."""
-    if chosen.goal is not None:
-        fact = f"it is for code='auto', the code is {chosen.code!r}"
-        raise ConversionError("goal", fact, "Leave it out, or use code='auto'")
-    settings, notes = chosen.settings(samples, chosen.code, chosen.timesteps)
-    if chosen.reset == "zero":
-        notes = (*notes, HARD_RESET)
-        warnings.warn(HARD_RESET, stacklevel=3)
-    settings = replace(settings, reset=chosen.reset, weights=chosen.weights, layer_bits=chosen.layer_bits)
-    if chosen.refine:
-        tuned = finetune(graph, samples, levels=settings.levels, steps=chosen.refine, weights=chosen.weights)
-    else:
-        tuned = graph
-    tuned = trinary_graph(tuned) if chosen.weights == "trinary" else tuned
-    calibrated = CalibratedGraph(tuned, samples, chosen.threshold, chosen.correct_bias)
-    unknown = sorted(set(chosen.layer_bits) - {stage.name for stage in calibrated.stages})
-    if unknown:
-        known = ", ".join(stage.name for stage in calibrated.stages[1:])
-        raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
-    notes = (*graph.notes, *notes, *calibrated.remarks)
-    return _checked(graph, calibrated, settings, build(calibrated, settings), notes, tail)
-
-
-def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, framed: bool) -> Conversion:
-    """The network of value neurons, compared with the float network on calibration samples."""
+def _of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> _Made:
+    """The network of value neurons."""
     digits = chosen.code == "radix"
     why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
     graph = replace(graph, notes=(*graph.notes, *why))
@@ -253,8 +303,7 @@ def _of_values(graph: Graph, samples: Any, chosen: Options, tail: Graph | None, 
     made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes, digits)
     settings = replace(settings, code="radix") if digits else settings
     built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
-    conversion = _checked(graph, calibrated, settings, built, (*graph.notes, *made.notes), tail)
-    return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
+    return graph, calibrated, settings, built, (*graph.notes, *made.notes)
 
 
 def _digits(chosen: Options) -> int:
@@ -304,7 +353,7 @@ def _checked(
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 
-def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail: Graph | None) -> Conversion:
+def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options) -> _Made:
     """The network that meets the goal with the least work."""
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
     if chosen.refine:
@@ -314,7 +363,7 @@ def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options, tail
         goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
     choice = choose(calibrated, goal, lambda code, timesteps: chosen.settings(samples, code, timesteps)[0])
     notes = (*graph.notes, *calibrated.remarks, choice.why)
-    return _checked(graph, calibrated, choice.best.settings, choice.best.built, notes, tail)
+    return graph, calibrated, choice.best.settings, choice.best.built, notes
 
 
 def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:

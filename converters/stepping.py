@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from converters.delivery import carrier, exact_in, largest
-from converters.integrating import integrate
+from converters.integrating import divide, integrate
+from neuro.compiled import goes_without
 from neuro.encoding import encode, source_of
 from neuro.errors import ConversionError
 from neuro.network import Network, Population
@@ -27,6 +29,8 @@ Tensor = torch.Tensor
 _TOGETHER = (
     2**21
 )  # values of several samples and steps that go through a projection at once: calls have a price, and so has memory
+_DIVIDED_S = 3e-9  # of a value in torch
+_OFF = bool(numba.config.DISABLE_JIT)  # a loop over values would be plain Python
 _NUMPY: dict[torch.dtype, Any] = {
     torch.float32: np.float32, torch.float64: np.float64, torch.int8: np.int8, torch.int16: np.int16
 }  # fmt: skip
@@ -87,6 +91,9 @@ def charges(part: Part, memory: NDArray[np.float32] | None = None) -> Tensor:
         incoming.append((carrier(p, tuple(frames.shape[2:]), target, frames, bound), frames))
     steps, kind = max(len(frames) for _, frames in incoming), exact_in(sum(c.largest for c, _ in incoming))
     shape = (steps, incoming[0][1].shape[1], *target)
+    (one, frames), count = incoming[0], shape[0] * shape[1]
+    if memory is None and len(incoming) == 1 and count * max(frames[0, 0].numel(), prod(target)) <= _TOGETHER:
+        return one.bring(frames.flatten(0, 1).to(kind), kind).reshape(shape)
     if memory is not None and kind == torch.float32 and prod(shape) <= memory.size:
         result = torch.as_tensor(memory[: prod(shape)].reshape(shape))
     else:
@@ -137,19 +144,31 @@ def fire(p: Population, total: Tensor, timesteps: int) -> Tensor:
     n, values = p.neuron, p.neuron.values(timesteps)
     assert values is not None
     more = offset(p, timesteps)
-    kind = exact_in(reach(total) + _magnitude(more))
-    potential = total.to(kind) + more.to(kind)
-    largest = reach(potential)
-    if n.potential_bits is not None and largest > 2 ** (n.potential_bits - 1) - 1:
+    bound = reach(total) + _magnitude(more)
+    kind = exact_in(bound)
+    limit = bound if n.potential_bits is None else 2 ** (n.potential_bits - 1) - 1
+    if bound > limit and (largest := reach(total.to(kind) + more.to(kind))) > limit:
         raise ConversionError(
             f"a {type(n).__name__} population",
             f"a potential of {largest} saturates at {n.potential_bits} bits",
-            "Calibrate on inputs as large as these",
+            "Calibrate on inputs as large as these; where these were calibrated on, use more potential_bits",
         )
+    if not _OFF and max(map(abs, values)) < 2**15 and not goes_without(divide, total.numel() * _DIVIDED_S, 2.0):
+        return _divided(total.to(kind), more.to(kind).expand(total.shape[1:]), (threshold_of(p), *values))
     # A quotient of whole numbers that a float type holds is never rounded up to a whole number.
+    potential = total.to(kind) + more.to(kind)
     return (
         potential.div_(threshold_of(p)).floor_().clamp_(*values).to(torch.int16 if max(map(abs, values)) < 2**15 else torch.int64)
     )
+
+
+def _divided(total: Tensor, more: Tensor, levels: tuple[int, int, int]) -> Tensor:
+    """The same in one go: levels are threshold, lowest and highest value."""
+    found, kind = np.empty(tuple(total.shape), np.int16), _NUMPY[total.dtype]
+    threshold, lowest, highest = map(kind, levels)
+    flat = total.reshape(len(total), -1).numpy()
+    divide(flat, np.ascontiguousarray(more.numpy()).ravel(), threshold, lowest, highest, found.reshape(len(total), -1))
+    return torch.as_tensor(found)
 
 
 def _pooled(part: Part) -> Signal:
@@ -239,7 +258,7 @@ def sent(neuron: Neuron, values: NDArray[Any], timesteps: int) -> NDArray[Any]:
     if neuron.sends == "digits":
         return np.asarray(np.bitwise_count(values))
     if neuron.sends == "payload":
-        return np.asarray((values != 0) * (timesteps if neuron.hold_input else 1))
+        return np.asarray(values != 0) if not neuron.hold_input else np.asarray((values != 0) * timesteps)
     return values
 
 

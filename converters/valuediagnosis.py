@@ -17,8 +17,9 @@ from converters.evaluation import evaluation_of
 from converters.samples import Given
 from converters.values.converting import VALUE_BITS, value_network
 from converters.values.decompose import decompose
-from converters.values.evaluating import Integers, period_of, values
+from converters.values.evaluating import period_of, values
 from converters.values.ranges import flat_frames
+from converters.values.responding import Integers
 from converters.values.widths import Widths
 from neuro.graph import Graph
 from neuro.network import Network, Population

@@ -83,6 +83,7 @@ TESTS: dict[str, tuple[str, ...]] = {  # those that notice most come first
     "neuro/engine/kernels.py": (ENGINE,),
     "neuro/engine/advance.py": (ENGINE,),
     "neuro/engine/fire.py": (ENGINE,),
+    "neuro/engine/sent.py": ("tests/test_engine_pools.py", ENGINE),
     "neuro/engine/deliver.py": (ENGINE,),
     "neuro/engine/live.py": (ENGINE,),
     "neuro/engine/event.py": (ENGINE, "tests/test_records.py", "tests/test_refusals.py"),

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 import neuro
+from converters.pipeline import Conversions
 from neuro.sweeping.measure import BLOCK, Measured
 from neuro.sweeping.subject import load_subject
 from neuro.sweeping.worker import answer
@@ -78,9 +79,10 @@ class Here:
 
     def __init__(self, path: Path) -> None:
         self.subject = load_subject(path)
+        self.conversions = Conversions(self.subject.graph, self.subject.calibration)
 
     def measure(self, jobs):
-        return (answer(self.subject, **json.loads(job.line())) for job in jobs)
+        return (answer(self.subject, self.conversions, **json.loads(job.line())) for job in jobs)
 
 
 @contextmanager

@@ -68,6 +68,35 @@ def test_many_samples_at_a_time_equal_message_by_message(case) -> None:
     assert_alike(network, inputs, threads=1)
 
 
+def joined(found: list) -> dict[str, list[np.ndarray]]:
+    """Messages of all blocks: how many in each step of each sample, of which neurons, with which payloads."""
+    blocks = [messages for _, messages in sorted(found, key=lambda one: one[0])]
+    parts = {name: [block[name] for block in blocks] for name in blocks[0]}
+    ones = {name: [np.ones_like(m.neurons) if m.payloads is None else m.payloads for m in ms] for name, ms in parts.items()}
+    counted = {name: [np.diff(m.offsets) for m in ms] for name, ms in parts.items()}
+    return {
+        name: [np.concatenate(one) for one in (counted[name], [m.neurons for m in ms], ones[name])] for name, ms in parts.items()
+    }
+
+
+@law(30)
+@given(waves())
+def test_observers_see_the_same_messages(case) -> None:
+    network, inputs = case
+    found, expected = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "goes_without", lambda *any: False)
+        for fewest, heard in ((1, found), (1 << 30, expected)):
+            patch.setattr(run, "FEWEST_SAMPLES", fewest)
+            observe = heard.append
+            neuro.run(network, inputs, timesteps=1, threads=1, observe=lambda *block, observe=observe: observe(block))
+    found, expected = joined(found), joined(expected)
+    assert set(found) == set(expected)
+    for name, parts in expected.items():
+        for a, b in zip(found[name], parts, strict=True):
+            assert np.array_equal(a, b), name
+
+
 def tokens(weights: np.ndarray, exponent: int = 0, far: int = 0) -> neuro.Network:
     """A matrix for each of three tokens, synapse by synapse; `far` is a weight of its own."""
     into, out = weights.shape

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 import neuro
-from neuro.engine import fire, pools
+from neuro.engine import pools, sent
 from neuro.engine.models import describe
 from neuro.engine.tables import POPULATION, U
 from tests.runs import same
@@ -54,7 +54,12 @@ def test_charges_of_any_size_are_taken_apart(code: str, taps: int, n: int, seed:
 
 @njit
 def listed(fired: Any, f: int, n: int, lists: Any, at: int) -> Any:
-    return fire.gather_fired(fired, U(f), U(n), lists, np.int64(at))
+    return sent.gather_fired(fired, U(f), U(n), lists, np.int64(at))
+
+
+@njit
+def taken(fired: Any, numbers: Any, f: int, n: int, lists: Any, at: int, found: int, payloads: Any, shift: int) -> None:
+    sent.gather_payloads(fired, numbers, U(f), U(n), lists, at, found, payloads, shift)
 
 
 @pytest.mark.compiled
@@ -62,10 +67,15 @@ def listed(fired: Any, f: int, n: int, lists: Any, at: int) -> Any:
 @given(st.integers(0, 200), st.sampled_from((0.0, 0.03, 0.1, 0.5, 1.0)), st.integers(0, 9), st.integers(0, 2**32 - 1))
 def test_whoever_fired_is_listed(n: int, share: float, f: int, seed: int) -> None:
     fired = (np.random.default_rng(seed).random(n + f + 64) < share).astype(np.uint8)
-    lists = np.full(n + 3 + fire.SLACK, 7, np.uint32)
+    lists = np.full(n + 3 + sent.SLACK, 7, np.uint32)
     found = listed(fired, f, n, lists, 3)
     assert lists[:3].tolist() == [7, 7, 7]
-    assert lists[3 : 3 + found].tolist() == np.flatnonzero(fired[f : f + n]).tolist()
+    places = np.flatnonzero(fired[f : f + n])
+    assert lists[3 : 3 + found].tolist() == places.tolist()
+    numbers, payloads = np.arange(n + f + 64, dtype=np.int32) - 5, np.full(n + 5 + sent.SLACK, 7, np.int32)
+    taken(fired, numbers, f, n, lists, 3, found, payloads, 2)
+    assert payloads[:5].tolist() == [7] * 5
+    assert payloads[5 : 5 + found].tolist() == numbers[f + places].tolist()
 
 
 @st.composite

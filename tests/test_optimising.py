@@ -102,7 +102,7 @@ def test_settled_thresholds_are_those_of_the_network():
     assert all((up > -1e-5).all() for up in raised.values())
     assert max(up.max() for up in raised.values()) > 0.05
     for name, theta in Student(again, X[:64], Coding("rate", 8)).theta.items():
-        assert np.allclose(theta.detach(), after[name].detach(), atol=0.3)
+        assert np.allclose(theta.detach(), after[name].detach(), atol=0.02)
 
 
 def test_timing_is_in_the_values_of_codes_that_count():

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import neuro
+from converters.pipeline import Conversions
 from neuro.errors import EngineError
 from neuro.sweeping.pool import Job, pool
 from neuro.sweeping.settings import chip_digest
@@ -98,11 +99,11 @@ def test_a_worker_answers_what_the_journal_holds(undisturbed) -> None:
     """The same record, called in this process; and none where the chip's file is another since the sweep began."""
     subject, chip = load_subject(undisturbed / "subject.safetensors"), neuro.load_chip("loihi2")
     setting = neuro.Setting("radix", 4, weight_bits=4)
-    key = setting.key(chip)
-    answered = answer(subject, key, dataclasses.asdict(setting), chip_digest(chip))
+    key, conversions = setting.key(chip), Conversions(subject.graph, subject.calibration)
+    answered = answer(subject, conversions, key, dataclasses.asdict(setting), chip_digest(chip))
     kept = map(json.loads, (undisturbed / "journal.jsonl").read_text().splitlines()[1:])
     assert [answered] == [{name: one[name] for name in answered} for one in kept if one["key"] == key]
-    other = answer(subject, key, dataclasses.asdict(setting), "another")
+    other = answer(subject, conversions, key, dataclasses.asdict(setting), "another")
     assert other["error"] == "chip 'loihi2': its file has changed since the sweep began. Begin a new sweep."
 
 

@@ -37,17 +37,20 @@ class PlainStudent:
         """Sums of residual paths, where they have the teacher's shape."""
         return tuple(layer.name for layer in self.origin.layers if layer.op == "add" and layer.name != self.output)
 
-    def parameters(self, rate: float) -> list[dict[str, Any]]:
-        """Parameter groups for Adam, whose steps are `rate` of the size of what they change."""
+    def parameters(self, rate: float, decay: float = 0.0) -> list[dict[str, Any]]:
+        """Parameter groups for Adam, whose steps are `rate` of the size of what they change; weights lose `rate` times `decay`
+        of themselves at each step."""
         groups: list[dict[str, Any]] = []
         for held in self.arrays.values():
-            for value in held.values():
+            for name, value in held.items():
                 if value.requires_grad:
-                    groups.append({"params": [value], "lr": rate * (float(value.detach().square().mean().sqrt()) or 1e-3)})
+                    size = float(value.detach().square().mean().sqrt()) or 1e-3
+                    lost = decay / size if name == "weight" and value.ndim > 1 else 0.0
+                    groups.append({"params": [value], "lr": rate * size, "weight_decay": lost})
         return groups
 
-    def forward(self, x: Tensor) -> Passed:
-        """Values of all layers for inputs (samples, *shape)."""
+    def forward(self, x: Tensor, prices: Mapping[str, Tensor] | None = None) -> Passed:
+        """Values of all layers for inputs (samples, *shape); no messages, whose prices are not asked for."""
         values = {self.input: x}
         for layer in self.origin.layers:
             if layer.op == "constant":

@@ -22,6 +22,7 @@ from converters.evaluation import evaluate, rounded
 from converters.opmath import apply, arrays_of
 from converters.optimising.messages import Trains, messages, straight
 from converters.optimising.norms import Norms
+from converters.optimising.sending import sent as priced
 from neuro.codes import Code
 from neuro.graph import Graph, Layer
 
@@ -52,15 +53,17 @@ class Coding:
 @dataclass(frozen=True, slots=True)
 class Passed:
     """One pass: values (samples, *shape) by layer, and messages (samples, *shape) that each sending layer spends on a
-    sample."""
+    sample; instead of these, for layers whose prices were given, what they cost."""
 
     values: Mapping[str, Tensor]
     messages: Mapping[str, Tensor]
+    costs: Mapping[str, Tensor] = field(default_factory=dict)
 
     def price(self, prices: Mapping[str, Tensor]) -> Tensor:
         """What the messages of an average sample cost, for prices (*shape) of one message of each neuron."""
-        sent = [(self.messages[name] * each).sum() / len(self.messages[name]) for name, each in prices.items()]
-        return torch.stack(sent).sum() if sent else torch.zeros(())
+        counted = {name: (sent * prices[name]).sum() / len(sent) for name, sent in self.messages.items() if name in prices}
+        spent = [counted[name] if name in counted else self.costs[name] for name in prices]
+        return torch.stack(spent).sum() if spent else torch.zeros(())
 
 
 class Student:
@@ -104,15 +107,16 @@ class Student:
         """Names of the layers whose values may be compared with the teacher's."""
         return tuple(self.theta)
 
-    def parameters(self, rate: float) -> list[dict[str, Any]]:
-        """Parameter groups for Adam, whose steps are `rate` of the size of what they change."""
+    def parameters(self, rate: float, decay: float = 0.0) -> list[dict[str, Any]]:
+        """Parameter groups for Adam, whose steps are `rate` of the size of what they change; weights lose `rate` times `decay`
+        of themselves at each step."""
         groups: list[dict[str, Any]] = [{"params": [theta], "lr": rate} for theta in self.theta.values()]
         for layer in self.origin.layers:
             if layer.op in WEIGHTED:
                 held = self.arrays[layer.name]
                 size = float(held["weight"].detach().square().mean().sqrt()) or 1e-3
                 unit = self._unit(layer)
-                groups.append({"params": [held["weight"]], "lr": rate * size})
+                groups.append({"params": [held["weight"]], "lr": rate * size, "weight_decay": decay / size})
                 if layer.name in self.norms.shift:
                     groups += self.norms.parameters(layer.name, rate, unit)
                 else:
@@ -126,9 +130,13 @@ class Student:
                 return float(self.theta[consumer.name].detach().exp().mean())
         return float(np.abs(layer.arrays["weight"]).mean()) * 10
 
-    def forward(self, x: Tensor) -> Passed:
-        """Values and messages of all layers for inputs (samples, *shape)."""
-        values, sent = {self.input: x}, dict[str, Tensor]()
+    def forward(self, x: Tensor, prices: Mapping[str, Tensor] | None = None) -> Passed:
+        """Values and messages of all layers for inputs (samples, *shape); what messages cost where prices (*shape) are given,
+        which is sooner than to have the messages."""
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        values, sent, costs = {self.input: x}, dict[str, Tensor](), dict[str, Tensor]()
+        known, row = prices or {}, row_of(self.coding.code)
         trains = Trains(self.coding.code, self.coding.timesteps, x, self.input) if self.coding.timed else None
         for layer in self.origin.layers:
             if layer.op == "input":
@@ -137,6 +145,10 @@ class Student:
             inputs = [values[name] for name in layer.inputs]
             if layer.op == "relu":
                 theta = self.theta[layer.name].exp()
+                if layer.name in known and row.lossless and not row.counts:
+                    cost = known[layer.name]
+                    values[layer.name], costs[layer.name] = priced(inputs[0], theta, self.coding.levels, cost, row.digits)
+                    continue
                 values[layer.name] = rounded(inputs[0], theta, self.coding.levels)
                 counted = None if trains is None else trains.fire(layer, theta.detach())
                 if counted is not None:  # what was really sent, with the gradient of the rounded value
@@ -156,7 +168,7 @@ class Student:
                 trains.apply(layer, arrays)
             if layer.op == "max_pool":
                 sent[layer.name] = messages(self.coding, inputs[0].new_ones(()), values[layer.name], None)
-        return Passed(values, sent)
+        return Passed(values, sent, costs)
 
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:

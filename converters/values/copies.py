@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
-from converters.values.evaluating import sends_at
+from converters.values.responding import sends_at
 from converters.values.timing import LONGEST_OF_SYNAPSES
 from neuro.components import components
 from neuro.network import Network, Population

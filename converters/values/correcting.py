@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import evaluation_of
+from converters.evaluation import Tensors, evaluation_of
 from converters.samples import Given, by_input, each, spread
 from converters.stepping import source_signal
 from converters.values.cells import Cell
 from converters.values.encoding import narrow
-from converters.values.evaluating import Sent, charge, lag_of, respond
 from converters.values.functions import INVERSES
 from converters.values.ranges import flat_frames, frame_count
+from converters.values.responding import Integers, Sent, charge, lag_of, respond
+from converters.values.rows import Responder
 from converters.values.scaling import Encoded
 from neuro.graph import Graph
-from neuro.network import Network, Population
+from neuro.network import Population
 from neuro.neurons.tables import fixed_ratio
+from neuro.projections import Projection
 
 Floats = NDArray[np.float64]
 SAMPLES = 64
@@ -47,8 +49,10 @@ class Corrector:
         self._means, self._before = self._float_means(cells, some)
         self._last = {source: cell.name for cell in cells for source in cell.sources}
         self._divisors = _divisors(cells) if any(cell.headroom for cell in cells) else set()
-        self._sent: Sent = {}
-        self._lag: dict[str, int] = {}
+        self._populations: dict[str, Population] = {}
+        self._heard: _Framed | Responder = (
+            _Framed(self._populations) if framed else Responder(self._populations, self._count, size)
+        )
 
     def _float_means(self, cells: Sequence[Cell], some: Given) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The mean of every sum, and the values of what comes back."""
@@ -56,8 +60,9 @@ class Corrector:
         back = [cell.name for cell in cells if cell.kind == "previous"]
         found: dict[str, Floats] = {}
         parts: dict[str, list[Floats]] = {name: [] for name in back}
+        tensors: Tensors = {}
         for part in np.array_split(np.arange(len(some)), max(1, len(some) // 8)):
-            values = evaluation_of(self._graph, some[part], (*names, *back))
+            values = evaluation_of(self._graph, some[part], (*names, *back), tensors)
             for name in names:
                 found[name] = found.get(name, 0.0) + values.value(name).double().sum(0).numpy() / self._count
             for name in back:
@@ -66,45 +71,68 @@ class Corrector:
 
     def visit(self, cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Encoded:
         """The population with its bias corrected; what it sends is kept for those behind it."""
+        heard, p = self._heard, one.population
+        if cell.kind != "previous" or p.name not in self._populations:
+            self._populations[p.name] = p
         if cell.kind == "input":
-            self._sent[cell.name, 0] = source_signal(_unframed(one.population), self._given[cell.name], 1, True).total.numpy()
+            heard.put(p, source_signal(_unframed(p), self._given[cell.name], 1, True).total.numpy())
             return one
         if cell.kind == "previous":
+            assert isinstance(heard, _Framed)
             low, high = one.range
-            self._lag[cell.name] = self._lag.get(cell.sources[0], 0) + 1
             sent = np.clip(np.rint(self._before.pop(cell.name) / one.unit), low, high).astype(np.int64)
-            self._sent[one.population.name, self._lag[cell.name]] = sent
+            heard.put_before(cell.name, p.name, cell.sources[0], sent)
             return one
-        network = _around(cell, one, made)
         if one.step is not None and cell.sources:
-            missing = self._missing(cell, one, network)
+            missing = self._missing(cell, one)
             if cell.name in self._divisors:
                 one = _scaled(one, missing, self._means[cell.before or cell.layer.name], cell.channels)
             else:
                 one = _shifted(one, missing)
-            network = _around(cell, one, made)
+            self._populations[p.name] = one.population
         if cell.kind != "readout":
-            self._sent[cell.name, 0] = respond(network, one.population, one.projections, self._sent)
+            heard.respond(one.population, one.projections)
         for source in cell.sources:
             if self._last[source] == cell.name:
-                self._sent.pop((made[source].population.name, self._lag.get(source, 0)), None)
+                heard.drop(made[source].population.name, source)
         return one
 
-    def _missing(self, cell: Cell, one: Encoded, network: Network) -> Floats:
+    def _missing(self, cell: Cell, one: Encoded) -> Floats:
         """By how much the mean of a sum falls short of the float one, for each channel."""
-        brought = [
-            charge(p, network, self._sent[p.source, lag_of(network, p)], cell.layer.shape).mean(axis=0) for p in one.projections
-        ]
+        brought = [self._heard.mean(one.population, q) for q in one.projections]
         neuron: Any = one.population.neuron
-        own = np.asarray(neuron.offset) if neuron.is_readout else np.asarray(neuron.bias) * one.step
-        missing = self._means[cell.before or cell.layer.name] - sum(brought) * one.step - own
+        step: Any = one.step
+        own = np.asarray(neuron.offset) if neuron.is_readout else np.asarray(neuron.bias) * step
+        missing = self._means[cell.before or cell.layer.name] - sum(brought) * step - own
         return np.asarray(missing.mean(axis=tuple(a for a in range(missing.ndim) if a != cell.channels), keepdims=True))
 
 
-def _around(cell: Cell, one: Encoded, made: Mapping[str, Encoded]) -> Network:
-    """A network of the population and those that it reads."""
-    read = {made[name].population.name: made[name].population for name in cell.sources}
-    return Network((*(read | {cell.name: one.population}).values(),), one.projections)
+class _Framed:
+    """What populations send in one frame, some of it in the frame before."""
+
+    def __init__(self, populations: Mapping[str, Population]) -> None:
+        self._populations = populations
+        self._sent: Sent = {}
+        self._lag: dict[str, int] = {}
+
+    def put(self, p: Population, sent: Integers) -> None:
+        self._sent[p.name, 0] = sent
+
+    def put_before(self, cell: str, name: str, source: str, sent: Integers) -> None:
+        """Keep what a population sent a frame before another cell that stands for it."""
+        self._lag[cell] = self._lag.get(source, 0) + 1
+        self._sent[name, self._lag[cell]] = sent
+
+    def respond(self, p: Population, projections: Sequence[Projection]) -> None:
+        self._sent[p.name, 0] = respond(self._populations, p, tuple(projections), self._sent)
+
+    def mean(self, p: Population, q: Projection) -> Floats:
+        """What a projection brings on average over the samples, (*shape)."""
+        sent = self._sent[q.source, lag_of(self._populations, q)]
+        return np.asarray(charge(q, self._populations, sent, p.shape).mean(axis=0))
+
+    def drop(self, name: str, cell: str) -> None:
+        self._sent.pop((name, self._lag.get(cell, 0)), None)
 
 
 def _unframed(p: Population) -> Population:

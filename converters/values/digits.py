@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from converters.values.evaluating import sends_at
+from converters.values.responding import sends_at
 from converters.values.timing import LONGEST_OF_SYNAPSES
 from neuro.errors import ConversionError
 from neuro.network import Network, Population

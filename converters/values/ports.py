@@ -68,7 +68,8 @@ def taps_of(graph: Graph, names: set[str], layer: Layer) -> Pick:
 
 def weighted_sum(graph: Graph, name: str, names: set[str]) -> Sum:
     merged: dict[Any, Path] = {}
-    for path in _paths(graph, name, names):
+    paths = _paths(graph, name, names)
+    for path in paths:
         op = path.operator
         key: Any = (path.source, "matrix")
         if isinstance(op, linear.Window):
@@ -76,7 +77,8 @@ def weighted_sum(graph: Graph, name: str, names: set[str]) -> Sum:
         if key in merged:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
-    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in names}
+    read = {path.source for path in paths} or {next(iter(names))}  # one says how many samples there are
+    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in read}
     bias = Evaluation(graph, zeros, (name,)).value(name)[0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
 

@@ -28,6 +28,7 @@ from converters.values.cells import Cell, Sum
 from converters.values.encoding import result_extent
 from converters.values.functions import argument_bits, is_tabulated
 from converters.values.headroom import clippings, finer_divisors, lifted
+from converters.values.moments import moments, squares
 from converters.values.ranges import Extent
 from converters.values.scaling import exponents_of, largest_into, reach_of, together
 from converters.values.widths import Widths
@@ -88,8 +89,7 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
         output = torch.stack([_joined(now, sizes) for now in values], dim=1)
         outputs.append(output.detach().double().flatten(0, 1).numpy())
         for name in wanted:
-            value = np.stack([now[name].detach().double().numpy() for now in values])
-            sums[name] += np.stack((value, np.square(value))).sum(axis=(1, 2)) * share
+            sums[name] += moments([now[name].detach().numpy() for now in values]) * share
         places = [(name, frame) for frame, added in enumerate(noise) for name in added]
         at = [noise[frame][name] for name, frame in places]
         drawn = torch.randint(0, 2, (len(output), _PROBES, *output.shape[1:]), generator=generator) * 2.0 - 1.0
@@ -98,9 +98,9 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
             slopes = torch.autograd.grad((output * drawn[:, probe]).sum(), at, retain_graph=kept, allow_unused=True)
             for (name, frame), slope in zip(places, slopes, strict=True):
                 if slope is not None:
-                    power = np.square(slope.double().numpy()) * (share / _PROBES)
-                    anywhere[name] += power.sum(axis=0)
-                    active[name] += (power * (values[frame][name].detach().numpy() != 0)).sum(axis=0)
+                    powers = squares(slope.numpy(), values[frame][name].detach().numpy(), share / _PROBES)
+                    anywhere[name] += powers[0]
+                    active[name] += powers[1]
     spread_ = float(np.concatenate(outputs).var(axis=0).sum())
     variance = {name: np.maximum(squares - np.square(mean), 0) for name, (mean, squares) in sums.items()}
     return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)

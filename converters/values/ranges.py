@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.evaluation import evaluation_of
+from converters.evaluation import Tensors, evaluation_of
 from converters.samples import Given, Samples, each, spread
 from converters.values.cells import Cell
 from neuro.graph import Graph
@@ -54,13 +54,15 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
     size = int(np.clip(_BATCH_VALUES // (largest * frame_count(graph, some)), 1, 32))
     found: dict[str, Any] = {}
+    tensors: Tensors = {}
     axes = {cell.before: None for cell in cells} | {cell.layer.name: _apart(cell) for cell in cells}
     ends_of: dict[str, list[Floats]] = {name: [] for name in wanted}
     for start in range(0, len(some), size):
-        values = evaluation_of(graph, some[start : start + size], wanted)
+        values = evaluation_of(graph, some[start : start + size], wanted, tensors)
         for name in wanted:
             value = values.value(name)
-            ends = value.amin(0).double().numpy(), value.amax(0).double().numpy()
+            plain = value.numpy()
+            ends = plain.min(axis=0).astype(np.float64), plain.max(axis=0).astype(np.float64)
             ends_of[name].append(_ends(value, len(some[start : start + size]), axes[name]))
             before = found.get(name, ends)
             found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])

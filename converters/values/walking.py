@@ -20,9 +20,9 @@ from converters.stepping import source_signal
 from converters.values.cells import Cell
 from converters.values.decompose import decompose
 from converters.values.encoding import Around, encode
-from converters.values.evaluating import Sent, respond
 from converters.values.populations import cells_in, measured, planned
 from converters.values.ranges import Extent
+from converters.values.responding import Sent, respond
 from converters.values.scaling import Encoded
 from converters.values.timing import Held, Schedule, Timing, chained, holding, waiting
 from converters.values.widths import Widths

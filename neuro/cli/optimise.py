@@ -73,6 +73,8 @@ _NORMS = "Train with batch norms, which are folded again: needs fewer steps once
 Norms = Annotated[bool, typer.Option("--norms", help=_NORMS)]
 _RATE = "Of learning, relative to the size of what is changed; three times as much with --norms."
 Pace = Annotated[float, typer.Option("--rate", metavar="R", help=_RATE)]
+_DECAY = "Of weights, relative to --rate: 0.003 for trainings of many steps with --norms."
+Decay = Annotated[float, typer.Option(metavar="D", help=_DECAY)]
 _SEARCH = "Try N optimisations of one round in place of the rounds, widths, depth and kernels varied as NSGA-II proposes."
 Trials = Annotated[int | None, typer.Option("--search", metavar="N", min=1, help=_SEARCH)]
 _CLUSTER = "A Dask scheduler on whose workers the trials of --search run; they must see the folder --out."
@@ -108,6 +110,7 @@ def optimise(
     depth: Depth = 0,
     norms: Norms = False,
     rate: Pace = 5e-3,
+    decay: Decay = 0.0,
     search: Trials = None,
     cluster: Cluster = None,
     seed: Seed = 0,
@@ -131,9 +134,8 @@ def optimise(
     plan = _plan(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
         {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
-        | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits}
-        | {"codes": tuple(also or ()), "value_bits": value_bits}
-        | {"norms": norms, "rate": rate, "depth": 0 if search else depth},
+        | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits, "value_bits": value_bits}
+        | {"codes": tuple(also or ()), "norms": norms, "rate": rate, "decay": decay, "depth": 0 if search else depth},
     )
     _check_search(search, also, cluster)
     with working("loading", quiet=quiet) as work:

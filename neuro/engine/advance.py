@@ -13,8 +13,8 @@ import numpy as np
 from numba import types
 
 from neuro.compiled import compiled, inner, recompiled
-from neuro.engine.fire import gather_fired
 from neuro.engine.invoke import as_pointer, invoke, reader_of
+from neuro.engine.sent import gather_fired, gather_payloads
 from neuro.engine.tables import DEPTHWISE, NARROW, POPULATION, PROJECTION, RADIX, SIGNED, USER, WAIT, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
@@ -71,9 +71,7 @@ def list_fired(
     found = gather_fired(fired, f, n, lists, at)
     ends[segment] = at + found
     if p.payload:
-        shift = p.payload_at - p.list_at
-        for k in range(at, at + found):
-            payloads[k + shift] = sent[f + U(lists[k])]
+        gather_payloads(fired, sent, f, n, lists, at, found, payloads, p.payload_at - p.list_at)
     return found
 
 

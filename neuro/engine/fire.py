@@ -17,14 +17,11 @@ import numpy as np
 
 from neuro.compiled import inner
 from neuro.engine.compact import silent
-from neuro.engine.lanes import lowest_bit, mask_of, ones, place_bits
 from neuro.engine.tables import HELD_LONG, U
 from neuro.specification import IntArray
 
 I32, I64 = np.int32, np.int64
 WORD = np.int64(1 << 32)
-FEW = 8  # of 64 neurons that fired, above which they are listed octet by octet
-SLACK = 8  # places behind the end of a list that listing may overwrite
 
 
 @inner
@@ -364,30 +361,3 @@ def readout(p: Any, elapsed: int, state: Any, v: Any, acc: Any, a: Any, n: Any) 
         driven += I32(drive != 0)
         restless += I32((drive | before) != 0)
     return driven, restless
-
-
-@inner
-def gather_fired(fired: IntArray, f: int, n: int, lists: IntArray, at: int) -> Any:
-    """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many.
-
-    They are written SLACK at a time, so that loops end where a processor expects it: up to SLACK places behind the last one are
-    overwritten. Of 64 in which some fired, octet by octet.
-    """
-    found = U(at)
-    for base in range(U(0), n, U(64)):
-        bits = mask_of(fired, f + base)
-        if n - base < U(64):
-            bits &= (U(1) << (n - base)) - U(1)
-        end = found + ones(bits)
-        if end - found > U(FEW):
-            for octet in range(U(0), U(64), U(8)):
-                some = (bits >> octet) & U(255)
-                place_bits(lists, found, base + octet, some)
-                found += ones(some)
-        while found < end:
-            for k in range(U(SLACK)):
-                lists[found + k] = base + lowest_bit(bits)
-                bits &= bits - U(1)
-            found += U(SLACK)
-        found = end
-    return np.int64(found) - at

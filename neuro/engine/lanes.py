@@ -4,8 +4,8 @@
 acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are widened
 to the accumulator's type. `paired2 .. paired8` multiply rows by payloads of 16 bits, two rows at a time: where the processor
 multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of`, `lowest_bit` and
-`place_bits` find set bytes, 64 at a time; `below` how many of 16 ascending numbers are less than another. Loops
-that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
+`place_bits` find set bytes, 64 at a time, and `place_values` what belongs to them; `below` how many of 16 ascending numbers are
+less than another. Loops that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ LANES, HALF = 32, 16
 _I64 = ir.IntType(64)
 
 
-def _multiplies_pairs() -> bool:
-    """Whether the processor that is compiled for multiplies pairs of 16-bit numbers into 32 bits."""
+def _has(feature: str) -> bool:
+    """Whether the processor that is compiled for is known to have a feature."""
     as_it_is = not numba.config.CPU_NAME and numba.config.CPU_FEATURES is None
-    return as_it_is and bool(get_host_cpu_features().get("avx2"))
+    return as_it_is and bool(get_host_cpu_features().get(feature))
 
 
-PAIRS = _multiplies_pairs()
+PAIRS = _has("avx2")  # it multiplies pairs of 16-bit numbers into 32 bits
+LONG = PAIRS and _has("avx512bw")  # it has 32 registers of 512 bits
+PLACED = HALF if LONG else 8  # bits whose places are written together
+QUADS = LONG and _has("avx512vnni")  # it multiplies four bytes and adds them up
 
 
 def _rows(count: int, scaled: bool, paired: bool = False) -> Callable[..., Any]:
@@ -241,8 +244,40 @@ def _ones(typingctx: Any, bits: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, octet: Any) -> Any:
-    """Write base + the position of each bit that is set in an octet to lists[at:], ascending; eight places, the rest anything."""
+def _compressed(builder: Any, values: Any, bits: Any) -> Any:
+    """Those of 16 values whose bits are set, in front of zeros."""
+    mask = builder.bitcast(builder.trunc(bits, ir.IntType(HALF)), ir.VectorType(ir.IntType(1), HALF))
+    kind = ir.FunctionType(values.type, (values.type, values.type, mask.type))
+    compress = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.mask.compress.v16i32")
+    return builder.call(compress, (values, ir.Constant(values.type, [0] * HALF), mask))
+
+
+def _place_values(typingctx: Any, payloads: Any, at: Any, sent: Any, place: Any, some: Any) -> Any:
+    """Write those of the PLACED numbers from sent[place] whose bits are set to payloads[at:]; PLACED places, the rest anything.
+    Only where the processor is LONG."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(32), HALF).as_pointer()
+        data, numbers = (context.make_array(signature.args[k])(context, builder, args[k]).data for k in (0, 2))
+        values = builder.load(builder.bitcast(builder.gep(numbers, [args[3]]), kind), align=4)
+        target = builder.bitcast(builder.gep(data, [args[1]]), kind)
+        builder.store(_compressed(builder, values, args[4]), target, align=4)
+        return context.get_dummy_value()
+
+    u = types.uint64
+    return types.void(payloads, u, sent, u, u), codegen
+
+
+def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, some: Any) -> Any:
+    """Write base + the position of each of PLACED bits that is set to lists[at:], ascending; PLACED places, the rest anything."""
+
+    def long(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        lanes = ir.VectorType(ir.IntType(32), HALF)
+        places = builder.add(ir.Constant(lanes, list(range(HALF))), _splat(builder, lanes, args[2]))
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        target = builder.bitcast(builder.gep(data, [args[1]]), lanes.as_pointer())
+        builder.store(_compressed(builder, places, args[3]), target, align=4)
+        return context.get_dummy_value()
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind, lanes = ir.VectorType(ir.IntType(8), 8), ir.VectorType(ir.IntType(32), 8)
@@ -256,7 +291,7 @@ def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, octet: Any) -> A
         return context.get_dummy_value()
 
     u = types.uint64
-    return types.void(lists, u, u, u), codegen
+    return types.void(lists, u, u, u), long if LONG else codegen
 
 
 def _below(typingctx: Any, lists: Any, at: Any, bound: Any) -> Any:
@@ -293,9 +328,14 @@ def _plain_ones(bits: int) -> Any:
     return int(bits).bit_count()
 
 
-def _plain_place_bits(lists: Any, at: int, base: int, octet: int) -> None:
-    places = [bit for bit in range(8) if octet >> bit & 1]
+def _plain_place_bits(lists: Any, at: int, base: int, some: int) -> None:
+    places = [bit for bit in range(PLACED) if some >> bit & 1]
     lists[int(at) : int(at) + len(places)] = [base + bit for bit in places]
+
+
+def _plain_place_values(payloads: Any, at: int, sent: Any, place: int, some: int) -> None:
+    values = [sent[int(place) + bit] for bit in range(PLACED) if some >> bit & 1]
+    payloads[int(at) : int(at) + len(values)] = values
 
 
 products1, products3 = (_product(count) for count in (1, 3))
@@ -304,3 +344,4 @@ lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT e
 ones: Callable[..., Any] = _plain_ones if numba.config.DISABLE_JIT else intrinsic(_ones)
 below: Callable[..., Any] = _plain_below if numba.config.DISABLE_JIT else intrinsic(_below)
 place_bits: Callable[..., Any] = _plain_place_bits if numba.config.DISABLE_JIT else intrinsic(_place_bits)
+place_values: Callable[..., Any] = _plain_place_values if numba.config.DISABLE_JIT else intrinsic(_place_values)

@@ -74,11 +74,11 @@ def run(
     clipped = clipped_values(network, arrays)
     spared = engine == "event" and without_kernels(network, needed, samples, network.steps(window))
     if engine == "event" and not spared:
-        if observe is None and (made := _side_by_side(network, arrays, record, window)):
+        if made := _side_by_side(network, arrays, record, window):
             from neuro.engine.batch import run as batch
 
             recorder = Recorder(network, samples, window, record, spikes=False)
-            batch.simulate(made, arrays, recorder, threads=_threads(threads), progress=progress)
+            batch.simulate(made, arrays, recorder, threads=_threads(threads), progress=progress, observe=observe)
             return replace(recorder.finish(), clipped=clipped)
         recorder = Recorder(network, samples, window, record)
         event.simulate(network, arrays, recorder, threads=_threads(threads), observe=observe, progress=progress)

@@ -15,22 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import inner
-from neuro.engine.lanes import HALF, PAIRS
+from neuro.engine.lanes import HALF, PAIRS, QUADS
 from neuro.engine.layout import Layout
 from neuro.engine.tables import COLUMN, U
-from neuro.engine.tiles import GROUP, OUTPUTS, bytes1, bytes4, words1, words4
+from neuro.engine.tiles import GROUP, OUTPUTS, PIXELS, bytes1, bytes4, bytes_most, words1, words4
 from neuro.projections import Conv2d
 
 NEVER = 1 << 40  # messages of a row from which on it is multiplied
 NO_TILES, OCTETS, WORDS = range(3)  # what a kernel multiplies
-PIXELS = 4  # of a tile
+SOME = 4  # pixels of a tile
 
-# Nanoseconds, measured by benchmarks/crossover.py on an AMD EPYC with AVX2: only their ratios matter.
-TILE_NS = {OCTETS: 8.0, WORDS: 12.0}  # of a tile, and of each of its steps
-STEP_NS = {OCTETS: 2.3, WORDS: 5.4}
+# Nanoseconds, measured by benchmarks/crossover.py on an AMD EPYC with AVX2, bytes also on one with AVX-512 VNNI (`QUADS`): only
+# their ratios matter.
+TILE_NS = {OCTETS: 4.0 if QUADS else 8.0, WORDS: 12.0}  # of a tile, and of each of its steps
+STEP_NS = {OCTETS: 1.1 if QUADS else 2.3, WORDS: 5.4}
 SPREAD_NS, VALUE_NS = 1.2, 0.02  # of a message, and of a place, that is spread
-ADD_NS = {(OCTETS, False): 1.6, (OCTETS, True): 2.0, (WORDS, False): 1.6, (WORDS, True): 2.5}  # of a message, (.., with a factor)
-HALF_NS = {(OCTETS, False): 0.28, (OCTETS, True): 0.5, (WORDS, False): 0.5, (WORDS, True): 0.6}  # of each HALF of its run
+PLAIN_NS, SIGNED_NS = (0.35, 0.5) if QUADS else (1.6, 2.0)  # of a message that is added as bytes
+ADD_NS = {(OCTETS, False): PLAIN_NS, (OCTETS, True): SIGNED_NS, (WORDS, False): 1.6, (WORDS, True): 2.5}  # .., with a factor
+PLAIN_HALF_NS, SIGNED_HALF_NS = (0.17, 0.21) if QUADS else (0.28, 0.5)  # of each HALF of its run
+HALF_NS = {(OCTETS, False): PLAIN_HALF_NS, (OCTETS, True): SIGNED_HALF_NS, (WORDS, False): 0.5, (WORDS, True): 0.6}
 
 
 def has_tiles(conv: Conv2d) -> bool:
@@ -91,7 +94,7 @@ def way_of(wide: bool, weights: Any) -> int:
 
 def threshold(row: Any, source: Layout, target: Layout, how: int, scaled: bool) -> int:
     """Messages of a source row beyond which a product takes less time than adding their weights."""
-    pixels = target.width // PIXELS + target.width % PIXELS / 2
+    pixels = target.width // SOME + target.width % SOME / 2
     tiles = pixels * int(row["tile_blocks"] * row["tile_runs"])
     product = tiles * (TILE_NS[how] + int(row["tile_steps"]) * STEP_NS[how])
     spread = SPREAD_NS / int(row["kernel_rows"])
@@ -133,8 +136,11 @@ def multiply_octets(
             for block in range(blocks):
                 at, v, x = U(reach[r, 1] + p.halo) + block * U(OUTPUTS), run * U(q.tile_dilation), U(0)
                 while x + U(PIXELS) <= width:
-                    bytes4(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
+                    bytes_most(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
                     x += U(PIXELS)
+                while x + U(SOME) <= width:
+                    bytes4(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
+                    x += U(SOME)
                 while x < width:
                     bytes1(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
                     x += U(1)
@@ -151,9 +157,9 @@ def multiply_words(acc: Any, weights: Any, tables: Any, p: Any, q: Any, values: 
             w, s = U(q.tiles_at) + (U(reach[r, 0]) * runs + run) * blocks * steps * lanes, U(q.starts_at)
             for block in range(blocks):
                 at, v, x = U(reach[r, 1] + p.halo) + block * U(OUTPUTS), run * U(q.tile_dilation), U(0)
-                while x + U(PIXELS) <= width:
+                while x + U(SOME) <= width:
                     words4(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
-                    x += U(PIXELS)
+                    x += U(SOME)
                 while x < width:
                     words1(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
                     x += U(1)

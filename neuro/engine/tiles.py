@@ -2,7 +2,8 @@
 
 `bytes4(acc, at, apart, weights, w, jump, values, v, stride, steps, starts, s)` and `bytes1` add, to `OUTPUTS` channels of 4
 pixels or of 1, the products of bytes: values of 0 to 2 and weights of 8 bits, four source channels a step, in sums of 16 bits
-that may wrap around. `words4` and `words1` do the same for values of 16 bits and weights of 8 or 16, in sums of 32 bits.
+that may wrap around, or of 32 where the processor adds four products to each (`QUADS`, AVX-512 VNNI), `PIXELS` pixels at a
+time (`bytes_most`). `words4` and `words1` do the same for values of 16 bits and weights of 8 or 16, in sums of 32 bits.
 Pixels lie `apart` lanes apart in `acc` and `stride` values apart in `values`; the weights of a step, OUTPUTS x GROUP, `jump`
 apart. What is in starts[s:] is added to each pixel. Only where the processor multiplies pairs (`PAIRS`); knows nothing of
 projections.
@@ -20,7 +21,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from neuro.engine.lanes import QUADS
+
 OUTPUTS, GROUP = 16, 4  # target channels of a tile; source channels of a step
+PIXELS = 8 if QUADS else 4  # of the largest tile of bytes
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
@@ -42,12 +46,24 @@ def pairs_of_words(builder: Any, a: Any, b: Any) -> Any:
     return builder.call(product, (a, b))
 
 
-def _pairs_of_bytes(builder: Any, values: Any, weights: Any) -> Any:
-    """Neighbouring products of 32 bytes without sign and 32 with one added: 16 of 16 bits."""
-    octets, sums = ir.VectorType(_I8, 32), ir.VectorType(_I16, 16)
-    kind = ir.FunctionType(sums, (octets, octets))
+def _held(octets: bool) -> tuple[int, Any, int]:
+    """In how many vectors the sums of a pixel are held, of which kind, and their channels in a vector once they are added up."""
+    if octets and QUADS:
+        return 1, ir.VectorType(_I32, 16), 16
+    return (2, ir.VectorType(_I16, 16), 8) if octets else (4, ir.VectorType(_I32, 8), 8)
+
+
+def _added(builder: Any, octets: bool, sums: Any, values: Any, weights: Any) -> Any:
+    """Sums, and to each of them two products of 16 bits or of bytes without sign and with one, or four of these."""
+    if not octets:
+        return builder.add(sums, pairs_of_words(builder, builder.bitcast(values, ir.VectorType(_I16, 16)), weights))
+    if QUADS:
+        name, kind, given = "llvm.x86.avx512.vpdpbusd.512", sums.type, (sums, values, builder.bitcast(weights, sums.type))
+        return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, (kind,) * 3), name), given)
+    bytes_ = ir.VectorType(_I8, 32)
+    kind = ir.FunctionType(sums.type, (bytes_, bytes_))
     product = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.ub.sw")
-    return builder.call(product, (values, weights))
+    return builder.add(sums, builder.call(product, (builder.bitcast(values, bytes_), weights)))
 
 
 def _halves_joined(builder: Any, one: Any, other: Any) -> Any:
@@ -58,15 +74,17 @@ def _halves_joined(builder: Any, one: Any, other: Any) -> Any:
     return builder.add(*both)
 
 
-def _starts(builder: Any, starts: Any, bits: int) -> list[Any]:
-    """What is added to each pixel, 8 channels in a vector."""
-    kind, narrow = ir.VectorType(ir.IntType(bits), 8), ir.VectorType(_I32, 8)
-    eights = [load(builder, builder.gep(starts, [_I64(8 * h)]), kind) for h in range(2)]
-    return [builder.trunc(eight, narrow) if bits > 32 else eight for eight in eights]
+def _starts(builder: Any, starts: Any, bits: int, lanes: int) -> list[Any]:
+    """What is added to each pixel, so many channels in a vector."""
+    kind, narrow = ir.VectorType(ir.IntType(bits), lanes), ir.VectorType(_I32, lanes)
+    found = [load(builder, builder.gep(starts, [_I64(first)]), kind) for first in range(0, OUTPUTS, lanes)]
+    return [builder.trunc(one, narrow) if bits > 32 else one for one in found]
 
 
 def _sums(builder: Any, found: list[Any], octets: bool) -> list[Any]:
-    """The sums of a pixel, 8 channels in a vector of 32 bits, from those of its pairs of channels."""
+    """The sums of a pixel, 8 or 16 channels in a vector of 32 bits, from those of its pairs or quads of channels."""
+    if octets and QUADS:
+        return found
     if octets:
         ones = ir.Constant(ir.VectorType(_I16, 16), [1] * 16)
         return [pairs_of_words(builder, one, ones) for one in found]
@@ -89,7 +107,7 @@ def _tile(count: int, octets: bool) -> Callable[..., Any]:
         acc, weights, values = pointer(0), builder.gep(pointer(3), [w]), builder.gep(pointer(6), [v])
         starts = builder.gep(pointer(10), [s])
         at_pixel = [builder.gep(values, [builder.mul(stride, _I64(k))]) for k in range(count)]
-        parts, sums = (2, ir.VectorType(_I16, 16)) if octets else (4, ir.VectorType(_I32, 8))
+        parts, sums, lanes = _held(octets)
         held = [[cgutils.alloca_once(builder, sums) for _ in range(parts)] for _ in range(count)]
         for row in held:
             for place in row:
@@ -103,24 +121,20 @@ def _tile(count: int, octets: bool) -> Callable[..., Any]:
 
         def value_of(pixel: Any, step: Any) -> Any:
             place = builder.gep(pixel, [builder.mul(step, _I64(GROUP))])
-            group = load(builder, place, _I32 if octets else _I64)
-            return builder.bitcast(
-                everywhere(builder, group, 8 if octets else 4), ir.VectorType(_I8, 32) if octets else ir.VectorType(_I16, 16)
-            )
+            return everywhere(builder, load(builder, place, _I32 if octets else _I64), OUTPUTS // parts)
 
         with cgutils.for_range(builder, steps) as loop:
             rows = [weights_of(loop.index, part) for part in range(parts)]
             for pixel, row in zip(at_pixel, held, strict=True):
                 value = value_of(pixel, loop.index)
                 for place, weight in zip(row, rows, strict=True):
-                    product = _pairs_of_bytes(builder, value, weight) if octets else pairs_of_words(builder, value, weight)
-                    builder.store(builder.add(builder.load(place), product), place)
-        eights = _starts(builder, starts, signature.args[10].dtype.bitwidth)
+                    builder.store(_added(builder, octets, builder.load(place), value, weight), place)
+        first = _starts(builder, starts, signature.args[10].dtype.bitwidth, lanes)
         for k, row in enumerate(held):
             sums_of_pixel = _sums(builder, [builder.load(place) for place in row], octets)
-            for h, (half, start) in enumerate(zip(sums_of_pixel, eights, strict=True)):
-                kind = ir.VectorType(ir.IntType(acc_bits), 8)
-                lane = builder.add(builder.add(at, builder.mul(apart, _I64(k))), _I64(8 * h))
+            for h, (half, start) in enumerate(zip(sums_of_pixel, first, strict=True)):
+                kind = ir.VectorType(ir.IntType(acc_bits), lanes)
+                lane = builder.add(builder.add(at, builder.mul(apart, _I64(k))), _I64(lanes * h))
                 place = builder.bitcast(builder.gep(acc, [lane]), kind.as_pointer())
                 total = builder.add(half, start)
                 total = builder.trunc(total, kind) if acc_bits < 32 else total
@@ -157,3 +171,4 @@ def _intrinsic(count: int, octets: bool) -> Callable[..., Any]:
 
 
 bytes4, bytes1, words4, words1 = (_intrinsic(count, octets) for octets in (True, False) for count in (4, 1))
+bytes_most = _intrinsic(PIXELS, True)

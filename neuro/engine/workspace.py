@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.compiled import compiled
-from neuro.engine.fire import SLACK
 from neuro.engine.lanes import HALF
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
+from neuro.engine.sent import SLACK
 from neuro.engine.tables import HELD_LONG
 from neuro.neurons import Neuron
 from neuro.specification import IntArray

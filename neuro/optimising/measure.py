@@ -22,6 +22,9 @@ from neuro.graph import Graph
 from neuro.network import Network
 from neuro.optimising.prices import MessagePrices, message_prices
 
+SETTLINGS = 8  # conversions at most until thresholds are kept
+_KEPT = 0.01  # share by which a threshold may rise and count as kept
+
 if TYPE_CHECKING:
     from converters.pipeline import Conversion
 
@@ -69,16 +72,22 @@ def converted(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[
 
 
 def settled(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Graph:
-    """The float network with the thresholds that its conversion has: some are raised, so that weights fit their bits."""
-    made = _conversion(graph, calibration, chip, how)
-    levels, layers = made.settings.levels, []
-    for layer in graph.layers:
-        unit = made.built.units.get(layer.name)
-        if layer.op == "relu" and unit is not None:
-            theta = np.broadcast_to(np.asarray(unit, np.float64).ravel() * levels, layer.shape[:1])
-            layer = replace(layer, options={**layer.options, "threshold": theta.copy(), "levels": levels})
-        layers.append(layer)
-    return graph.relayered(layers)
+    """The float network with the thresholds that its conversion has: some are raised, so that weights fit their bits. Where
+    raising one leaves the weights behind it too few bits, that one is raised next, until a conversion keeps them all."""
+    for _ in range(SETTLINGS):
+        made = _conversion(graph, calibration, chip, how)
+        levels, layers, rose = made.settings.levels, [], False
+        for layer in graph.layers:
+            unit, before = made.built.units.get(layer.name), layer.options.get("threshold")
+            if layer.op == "relu" and unit is not None:
+                theta = np.broadcast_to(np.asarray(unit, np.float64).ravel() * levels, layer.shape[:1])
+                rose |= before is None or bool((theta > (1 + _KEPT) * before).any())
+                layer = replace(layer, options={**layer.options, "threshold": theta.copy(), "levels": levels})
+            layers.append(layer)
+        graph = graph.relayered(layers)
+        if not rose:
+            break
+    return graph
 
 
 def _conversion(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mapping[str, Any]) -> Conversion:

@@ -61,7 +61,8 @@ class OptimiseSettings:
     average_bits: of a weight on average, with more where rounding costs the answers more (0: weight_bits everywhere); widths:
     layers and the share of their channels that the first round leaves; depth: residual blocks that it removes; kernels:
     convolutions and the size to which it cuts their kernels; steps: of training in each round, `batch` samples each; rate: of
-    learning. labels, answers, features: weights of the labels, of the float network's answers, and of its features in training.
+    learning; decay: of weights, relative to the rate, for trainings of many steps. labels, answers, features: weights of the
+    labels, of the float network's answers, and of its features in training.
     norms: whether batch norms stand behind the layers while they are trained. seed: of the order of samples.
     """
 
@@ -81,6 +82,7 @@ class OptimiseSettings:
     steps: int = 300
     batch: int = 64
     rate: float = 5e-3
+    decay: float = 0.0
     labels: float = 0.5
     answers: float = 1.0
     features: float = 0.3
@@ -118,7 +120,7 @@ class OptimiseSettings:
         self._check_codes()
         if self.norms and self.batch < 2:
             raise UsageError("optimise, norms", "a batch of one sample has no variance", "Use batch=2 or more, or norms=False")
-        for name in ("rate", "labels", "answers", "features"):
+        for name in ("rate", "decay", "labels", "answers", "features"):
             real("optimise", name, getattr(self, name), 0, error=UsageError)
 
     def _check_codes(self) -> None:

@@ -226,7 +226,8 @@ class Rounds:
 
     def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
         s, lesson = self.settings, self.lesson
-        training = TrainingPlan(s.steps, s.batch, s.rate, s.labels, s.answers, s.features, allowed, 1000 * s.seed + number)
+        asked = (s.steps, s.batch, s.rate, s.decay, s.labels, s.answers, s.features)
+        training = TrainingPlan(*asked, allowed, 1000 * s.seed + number)
         return Retraining(
             teacher=lesson.teacher or self.teacher,
             kept={} if lesson.teacher else stand.kept,  # features of another network are no target for these

@@ -90,12 +90,16 @@ def _sorted(pre: IntArray, post: IntArray) -> bool:
 def _in_order(pre: IntArray, post: IntArray, weight: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """The synapses by source and, of one source, by target; equal ones stay in their order.
 
-    By counting, as scipy's changes of format do it, in time and memory of synapses and neurons; where numbers of neurons are far
-    beyond what synapses there are, or make no sense, by comparing.
+    By counting, as numpy sorts 16 bits and scipy changes formats, in time and memory of synapses and neurons; where numbers of
+    neurons are far beyond what synapses there are, or make no sense, by comparing.
     """
     most = 1 + int(max(pre.max(initial=0), post.max(initial=0)))
     if min(pre.min(initial=0), post.min(initial=0)) < 0 or most > COUNTED * len(pre):
         order = np.lexsort((post, pre))
+        return pre[order], post[order], weight[order]
+    if most <= 1 << 16:  # numpy sorts 16 bits by counting
+        order = np.argsort(post.astype(np.uint16), kind="stable")
+        order = order[np.argsort(pre[order].astype(np.uint16), kind="stable")]
         return pre[order], post[order], weight[order]
     from scipy import sparse
 

@@ -71,7 +71,9 @@ def _hold(*parts: Any) -> tuple[Any, ...]:
 
 
 def _prepared(network: tuple[Any, Any], setting: Any, chip: Any) -> Any:
-    return prepare(*network, setting, chip)
+    from converters.pipeline import Conversions
+
+    return prepare(Conversions(*network), setting, chip)
 
 
 def _block(placement: Any, data: tuple[Any, Any]) -> Any:

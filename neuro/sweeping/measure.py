@@ -6,10 +6,9 @@ The blocks are the same wherever they are worked on, so that one machine and a c
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +19,11 @@ from neuro.chip.emulator import emulate
 from neuro.chip.placing.mapping import Method
 from neuro.chip.placing.placement import Placement, place
 from neuro.chip.spec import Chip
-from neuro.errors import AccuracyWarning, ChipError, NeuroError
-from neuro.graph import Graph
+from neuro.errors import ChipError, NeuroError
 from neuro.sweeping.settings import Setting
+
+if TYPE_CHECKING:
+    from converters.pipeline import Conversions
 
 BLOCK = 256  # samples
 
@@ -47,17 +48,17 @@ class Measured:
 _MEANS = ("accuracy", "energy_pj", "dynamic_pj", "latency_ns", "spikes", "synops", "updates", "packets")
 
 
-def prepare(graph: Graph, calibration: NDArray[Any], setting: Setting, chip: Chip) -> Placement:
-    """Convert and place. Raises ConversionError or FitError where the setting is not possible."""
-    import converters
+def prepare(conversions: Conversions, setting: Setting, chip: Chip) -> Placement:
+    """Convert and place; what does not depend on the setting is kept with the conversions. Raises ConversionError or FitError
+    where the setting is not possible."""
+    from converters.options import Options
     from neuro.threads import one_thread
 
     how: dict[str, Any] = {"code": setting.code, "threshold": setting.threshold, "weight_bits": setting.weight_bits}
     how |= conversion_for(chip, setting.code)
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)  # a sweep measures the accuracy of every setting
-        conversion = converters.convert(graph, calibration, timesteps=setting.timesteps, **how)
-    return place(for_chip(conversion.network, chip), chip, method=cast(Method, setting.placement))
+    with one_thread():  # without a comparison on calibration samples: a sweep measures the accuracy of every setting
+        network = conversions.network(Options(timesteps=setting.timesteps, **how))
+    return place(for_chip(network, chip), chip, method=cast(Method, setting.placement))
 
 
 def blocks(samples: int) -> Iterator[slice]:

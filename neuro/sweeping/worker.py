@@ -25,16 +25,18 @@ def main() -> None:
         os.dup2(2, 1)  # whatever else is printed must not stand between answers
         asked: SimpleQueue[str] = SimpleQueue()
         threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+        from converters.pipeline import Conversions
         from neuro.sweeping.subject import load_subject
 
         subject = load_subject(Path(sys.argv[1]))
+        conversions = Conversions(subject.graph, subject.calibration)
         _answer(answers, READY)
         while True:
-            _answer(answers, answer(subject, **json.loads(asked.get())))
+            _answer(answers, answer(subject, conversions, **json.loads(asked.get())))
 
 
-def answer(subject: Any, key: str, setting: dict[str, Any], chip: str) -> dict[str, Any]:
-    """The record of one setting; `chip` is the digest that the chip's figures must have."""
+def answer(subject: Any, conversions: Any, key: str, setting: dict[str, Any], chip: str) -> dict[str, Any]:
+    """The record of one setting, by conversions of the subject; `chip` is the digest that the chip's figures must have."""
     from neuro.chip.files import load_chip
     from neuro.errors import ChipError
     from neuro.sweeping.measure import blocks, measure_block, prepare, reason_for, together
@@ -45,7 +47,7 @@ def answer(subject: Any, key: str, setting: dict[str, Any], chip: str) -> dict[s
         loaded = load_chip(one.chip)
         if chip_digest(loaded) != chip:
             raise ChipError(f"chip {one.chip!r}", "its file has changed since the sweep began", "Begin a new sweep")
-        placement = prepare(subject.graph, subject.calibration, one, loaded)
+        placement = prepare(conversions, one, loaded)
         parts = [measure_block(placement, subject.inputs[some], subject.labels[some]) for some in blocks(len(subject.inputs))]
         return {"key": key, "setting": setting, "measured": asdict(together(parts))}
     except Exception as error:  # noqa: BLE001  # a bad point must not stop the others

@@ -192,3 +192,14 @@ def advance(
                 sent[row] += mark(memory, U((b.first + j) * SIDE), MASK, spikes, row * U(width) + U(first))
             elif p.model == T.READOUT:
                 read(p, b, j, steps, lists, memory, totals)
+
+
+@compiled
+def collect(rows: Any, at: Any, neurons: Any, payloads: Any) -> None:
+    """List what is not 0 of rows (neurons, SIDE), sample by sample; at (samples,): where each sample's list begins, moved on."""
+    for j in range(len(rows)):
+        for s in range(len(at)):
+            payload = rows[j, s]
+            if payload != 0:
+                neurons[at[s]], payloads[at[s]] = j, payload
+                at[s] += 1
