@@ -1,6 +1,7 @@
 """Values beyond those that calibration saw: bits keep them where samples left out in turn exceed the range of the others."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -113,3 +114,30 @@ def test_what_bits_do_not_keep_is_told() -> None:
     (note,) = [note for note in made.notes if "left out in turn" in note]
     assert "Calibrate on more samples" in note
     assert not [note for note in converted().notes if "left out in turn" in note]
+
+
+@pytest.mark.parametrize("costs", [0.0, 9.0])
+def test_bits_that_cost_more_than_they_save_are_left_out(costs: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both networks are made and measured; whatever the estimate of what bits cost, the measured error decides."""
+    from converters import valuenetwork
+
+    measured = valuenetwork.agreement
+
+    def dearer(*given):
+        found = measured(*given)
+        return replace(found, error=found.error + costs * given[2].spare_bits)
+
+    monkeypatch.setattr(valuenetwork, "agreement", dearer)
+    made = converted()
+    assert made.settings.spare_bits is not bool(costs)
+    monkeypatch.setattr(headroom, "MOST", 0)
+    assert np.array_equal(made.quantised(uniform(50, 1)), converted().quantised(uniform(50, 1))) is bool(costs)
+
+
+def test_a_small_loss_beyond_the_ranges_changes_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples exceed the ranges of the others, but the outputs would lose less by all of it than rounding may cost."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(16, 24), nn.SiLU(), nn.Linear(24, 5)), uniform(MANY, 0)
+    made = converters.convert(model, x, code="graded")
+    monkeypatch.setattr(headroom, "MOST", 0)
+    assert np.array_equal(made.quantised(uniform(50, 1)), converters.convert(model, x, code="graded").quantised(uniform(50, 1)))

@@ -37,8 +37,9 @@ TOO_LARGE = "the network is too large to find which populations need more bits: 
 @dataclass(frozen=True, slots=True)
 class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
-    rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); and the
-    populations that are sums from frame to frame."""
+    rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); the
+    populations that are sums from frame to frame; what of the outputs' spread new samples are expected to lose by values beyond
+    the calibrated ranges; and whether some populations have bits for these."""
 
     network: Network
     units: Mapping[str, Floats]
@@ -46,6 +47,8 @@ class ValueNetwork:
     notes: tuple[str, ...]
     expected: float | None = None
     states: frozenset[str] = frozenset()
+    clipped: float = 0.0
+    headroom: bool = False
 
 
 def value_network(
@@ -65,12 +68,13 @@ def value_network(
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
     noise = effects(simple, found, flat_frames(simple, samples, framed))
-    expected: float | None = None
+    clipped, expected = 0.0, None
     told: tuple[str, ...] = (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)
-        told = _short_of(left(found, ranges, noise.anywhere), noise.spread)
+        clipping = left(found, ranges, noise.anywhere)
+        told, clipped = _short_of(clipping, noise.spread), float(np.sqrt(sum(clipping.values()) / noise.spread))
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
@@ -91,7 +95,8 @@ def value_network(
     network = to_digits(network) if digits else network
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
-    return ValueNetwork(network, units, paths, (*_notes(found, network, steps.period), *told), expected, states)
+    notes, spared = (*_notes(found, network, steps.period), *told), any(cell.headroom for cell in found)
+    return ValueNetwork(network, units, paths, notes, expected, states, clipped, spared)
 
 
 def _shares(found: tuple[Cell, ...]) -> dict[str, str]:

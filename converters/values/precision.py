@@ -171,7 +171,7 @@ def widened(
     """The cells with as many bits as rounding and values beyond calibration need, and the outputs' error that rounding is then
     expected to cause. scales: the real value of one step of each input."""
     cells, noise, readers = _rounded_less(cells, found, of, widths, scales, target)
-    if widths.widen:
+    if widths.widen and widths.spare_bits:
         cells, more = with_headroom(cells, found, of, readers, target)
         noise += more
     return cells, float(np.sqrt((noise + sum(readers.noise.values())) / of.spread))
@@ -222,14 +222,17 @@ def _rounded_less(
 def with_headroom(
     cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, readers: Readers, target: float = TARGET
 ) -> tuple[tuple[Cell, ...], float]:
-    """The cells with bits for values beyond those of calibration, where calibration samples exceed the range of the others; and
-    the noise that this adds.
+    """The cells with bits for values beyond those of calibration, where calibration samples exceed the range of the others by so
+    much that the outputs lose more than rounding may cost them; and the noise that this adds.
 
     Weights lose what a potential must hold more, and steps grow where a value has all its bits already, so a cell gets as many as
     cost the outputs least. A new sample may exceed a range by more than calibration samples do: further bits are worth something.
     """
     made, added = {cell.name: cell for cell in cells}, 0.0
-    for one in clippings(cells, found, of.anywhere):
+    clipped = clippings(cells, found, of.anywhere)
+    if sum(one.noise[0] for one in clipped) <= target**2 * of.spread:
+        return tuple(cells), added
+    for one in clipped:
         if one.noise[0] <= target**2 * of.spread * _CLIPPED:
             continue
         before = sum(noise for _, _, noise in _parts(one.cell, found, of))

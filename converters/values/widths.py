@@ -14,7 +14,7 @@ class Widths:
     """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more;
     framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good;
     headroom: how far beyond the calibrated range such a charge may go where its value is clipped behind; paired: weights are two
-    synapses each where one would cost the outputs much."""
+    synapses each where one would cost the outputs much; spare_bits: whether values beyond the calibrated range may have bits."""
 
     weight_bits: int = 8
     potential_bits: int = 24
@@ -23,6 +23,7 @@ class Widths:
     framed: bool = False
     headroom: float = MARGIN
     paired: bool = False
+    spare_bits: bool = True
 
     @property
     def limit(self) -> int:
