@@ -47,8 +47,8 @@ class CodeSettings:
     """How to write stages as a network. `timesteps` is T: steps of the window, or digits, or 1.
 
     `gather`: steps that a population looks ahead, its own step included. value_bits: of value neurons, None for as many as each
-    needs. layer_bits: of the weights into some populations. paired, headroom: as of `converters.values.encoding.Widths`. sources:
-    how samples enter, by input, of networks of values.
+    needs. layer_bits: of the weights into some populations. paired, headroom, spare_bits: as of `converters.values.widths`.
+    sources: how samples enter, by input, of networks of values.
     """
 
     code: Code
@@ -62,6 +62,7 @@ class CodeSettings:
     value_bits: int | None = None
     paired: bool = False
     headroom: float | None = None
+    spare_bits: bool = True
     layer_bits: Mapping[str, int] = field(default_factory=dict, hash=False)
     sources: Mapping[str, Source] = field(default_factory=dict, hash=False)
 

@@ -18,7 +18,7 @@ from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_given, check_given
 from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
-from converters.coding import CodeSettings, PathKept
+from converters.coding import CodeSettings
 from converters.convertible import OF_VALUES, check_convertible, computes_with_values
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import Weights, finetune
@@ -27,23 +27,22 @@ from converters.frontend import sample_pair, trace
 from converters.lifting import lift_pools
 from converters.onnx_files import read_onnx
 from converters.options import Options, settings_of
-from converters.samples import Samples, by_input
+from converters.samples import Samples
 from converters.trinary import trinary_graph
-from converters.valuediagnosis import diagnose_values, widths_of
+from converters.valuediagnosis import diagnose_values
+from converters.valuenetwork import Made, network_of_values
 from converters.values.changes import choose_dead_zones, to_changes
-from converters.values.converting import value_network
 from converters.values.decompose import with_short_pools
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
-from neuro.codes import CODES, Code
+from neuro.codes import Code
 from neuro.errors import AccuracyWarning, ConversionError
 from neuro.graph import Graph
 from neuro.network import Network
 from neuro.notebook import Table, TableRepr
 from neuro.specification import renamed
 
-LEAST_DIGITS = 4  # of values, sign apart
 MOST_TAPS = 49  # of a max pool: beyond, values in turn would take longer than synapses can delay, and digits too many bits
 MOST_FOLDED = 2**20  # synapses of layers behind a mean of an image with which it is folded into them
 HARD_RESET = (
@@ -199,9 +198,6 @@ def convert(
     return Conversions(model, calibration, chosen.frames, state).convert(chosen)
 
 
-_Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...]]  # the last are notes
-
-
 class Conversions:
     """Conversions of one network with one calibration set: each is the one that `convert` gives, to the last bit, and those after
     the first find the graph, its ranges and its outputs ready.
@@ -233,7 +229,7 @@ class Conversions:
         *_, built, notes = self._made(chosen)
         return replace(built.network, notes=notes)
 
-    def _made(self, chosen: Options) -> _Made:
+    def _made(self, chosen: Options) -> Made:
         graph, _, given = self._read
         check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
         framed = graph.has_frames or chosen.frames
@@ -241,13 +237,13 @@ class Conversions:
         of_values = computes_with_values(graph, chosen.code)
         chosen.check_for(of_values, framed)
         if of_values or framed:
-            return _of_values(graph, samples, chosen, framed)
+            return network_of_values(graph, samples, chosen, framed)
         assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
         if chosen.code == "auto":
             return _automatic(_of_rectifiers(graph, samples, chosen), samples, chosen)
         return self._of_sums(samples, chosen)
 
-    def _of_sums(self, samples: NDArray[np.float32], chosen: Options) -> _Made:
+    def _of_sums(self, samples: NDArray[np.float32], chosen: Options) -> Made:
         """The network of rectified sums in the code that was named."""
         if chosen.goal is not None:
             fact = f"it is for code='auto', the code is {chosen.code!r}"
@@ -283,35 +279,6 @@ def _of_rectifiers(graph: Graph, samples: NDArray[np.float32], chosen: Options) 
     """The graph as networks of rectified sums have it."""
     graph = with_short_pools(lift_pools(graph, samples), MOST_TAPS)
     return rectify_means(graph, None if chosen.weights == "trinary" else MOST_FOLDED)
-
-
-def _of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> _Made:
-    """The network of value neurons."""
-    digits = chosen.code == "radix"
-    why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
-    graph = replace(graph, notes=(*graph.notes, *why))
-    calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
-    made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
-    sources = {name: one.source for name, one in made_for.items()}
-    settings = replace(
-        made_for[graph.inputs[0].name],
-        value_bits=_digits(chosen) if digits else chosen.value_bits,
-        sources=sources,
-        paired=chosen.paired,
-        headroom=chosen.headroom,
-    )
-    made = value_network(graph, samples, sources, widths_of(settings), chosen.correct_bias, framed, chosen.changes, digits)
-    settings = replace(settings, code="radix") if digits else settings
-    built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
-    return graph, calibrated, settings, built, (*graph.notes, *made.notes)
-
-
-def _digits(chosen: Options) -> int:
-    """The bits of values that are sent as digits."""
-    if chosen.timesteps < LEAST_DIGITS and not chosen.value_bits:
-        fact = f"{chosen.timesteps} digits, and the network computes with values"
-        raise ConversionError("timesteps", fact, f"Use {LEAST_DIGITS} to {CODES['radix'].most_timesteps}, as values have bits")
-    return int(chosen.value_bits or min(chosen.timesteps, CODES["radix"].most_timesteps))
 
 
 def _of_changes(made: Conversion, goal: Goal | None, refresh: int | None) -> Conversion:
@@ -353,7 +320,7 @@ def _checked(
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 
-def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options) -> _Made:
+def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options) -> Made:
     """The network that meets the goal with the least work."""
     calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
     if chosen.refine:

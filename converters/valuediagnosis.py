@@ -51,7 +51,12 @@ def widths_of(settings: CodeSettings) -> Widths:
     """The bits that settings give to weights, potentials and values."""
     fixed = settings.value_bits
     widths = Widths(
-        settings.weight_bits, settings.potential_bits, fixed or VALUE_BITS, widen=fixed is None, paired=settings.paired
+        settings.weight_bits,
+        settings.potential_bits,
+        fixed or VALUE_BITS,
+        widen=fixed is None,
+        paired=settings.paired,
+        spare_bits=settings.spare_bits,
     )
     return widths if settings.headroom is None else replace(widths, headroom=settings.headroom)
 

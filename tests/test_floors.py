@@ -77,6 +77,7 @@ CONVERTER_FLOORS = [
     {"ablations", "choosing"},
     {"diagnosis", "options"},
     {"agreement", "valuediagnosis"},
+    {"valuenetwork"},
     {"pipeline"},
 ]
 TORCH = ("neuro/threads.py", "neuro/engine/torch_engine.py", "neuro/keywords/model.py", "neuro/digits/model.py", "converters/")

@@ -47,7 +47,8 @@ class Cell:
     `before` names the layer with the value of a sum; uniform: all its neurons must share one unit; channels: axis along which
     units may differ else, None for none; argument_bits: of the argument of its table, 0 for as many as usual; fused: the part of
     the graph that the table computes, where it is more than the layer; shares: the state whose unit it has, so that it joins it
-    without rounding; weight_bits: of the weights into it, two synapses each, 0 for those of one synapse."""
+    without rounding; weight_bits: of the weights into it, two synapses each, 0 for those of one synapse; headroom: so many
+    of its bits are for values beyond those that calibration saw."""
 
     name: str
     kind: str
@@ -61,6 +62,7 @@ class Cell:
     shares: str = ""
     channels: int | None = None
     weight_bits: int = 0
+    headroom: int = 0
 
     @property
     def sources(self) -> tuple[str, ...]:

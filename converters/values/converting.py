@@ -16,6 +16,7 @@ from converters.values.correcting import Corrector
 from converters.values.decompose import decompose
 from converters.values.digits import to_digits
 from converters.values.encoding import Around, encode, forecast
+from converters.values.headroom import left
 from converters.values.populations import cells
 from converters.values.precision import effects, widened
 from converters.values.ranges import extents, flat_frames
@@ -28,14 +29,17 @@ from neuro.neurons import Source
 
 Floats = NDArray[np.float64]
 VALUE_BITS = 8
+CLIPPED = 0.05  # error of the outputs, relative to their spread, by values beyond a range, from which on a note says so
+MORE_SAMPLES = "Calibrate on more samples, and test on others"
 TOO_LARGE = "the network is too large to find which populations need more bits: compare its outputs with the float network's"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
-    rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); and the
-    populations that are sums from frame to frame."""
+    rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); the
+    populations that are sums from frame to frame; what of the outputs' spread new samples are expected to lose by values beyond
+    the calibrated ranges; and whether some populations have bits for these."""
 
     network: Network
     units: Mapping[str, Floats]
@@ -43,6 +47,8 @@ class ValueNetwork:
     notes: tuple[str, ...]
     expected: float | None = None
     states: frozenset[str] = frozenset()
+    clipped: float = 0.0
+    headroom: bool = False
 
 
 def value_network(
@@ -62,10 +68,13 @@ def value_network(
     widths = replace(widths, framed=framed)
     ranges = extents(simple, found, samples, framed)
     noise = effects(simple, found, flat_frames(simple, samples, framed))
-    expected, told = None, (TOO_LARGE,) if noise is None and widths.widen else ()
+    clipped, expected = 0.0, None
+    told: tuple[str, ...] = (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(found, ranges, noise, widths, scales)
+        clipping = left(found, ranges, noise.anywhere)
+        told, clipped = _short_of(clipping, noise.spread), float(np.sqrt(sum(clipping.values()) / noise.spread))
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
@@ -86,7 +95,8 @@ def value_network(
     network = to_digits(network) if digits else network
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
-    return ValueNetwork(network, units, paths, (*_notes(found, network, steps.period), *told), expected, states)
+    notes, spared = (*_notes(found, network, steps.period), *told), any(cell.headroom for cell in found)
+    return ValueNetwork(network, units, paths, notes, expected, states, clipped, spared)
 
 
 def _shares(found: tuple[Cell, ...]) -> dict[str, str]:
@@ -96,6 +106,16 @@ def _shares(found: tuple[Cell, ...]) -> dict[str, str]:
         if cell.kind in ("previous", "hold") and cell.sources[0] in shares:
             shares[cell.name] = shares[cell.sources[0]]
     return shares
+
+
+def _short_of(clipping: Mapping[str, float], spread: float) -> tuple[str, ...]:
+    """What new samples are likely to lose by values beyond the calibrated ranges, as far as samples left out in turn tell."""
+    worst = max(clipping, key=lambda name: clipping[name], default="")
+    error = np.sqrt(clipping.get(worst, 0.0) / spread)
+    if error <= CLIPPED:
+        return ()
+    fact = f"calibration samples, left out in turn, exceed the range of the others in {worst!r}"
+    return (f"{fact}: new ones may differ from the float network by {error:.2f} of the outputs' spread more. {MORE_SAMPLES}",)
 
 
 def _notes(found: tuple[Cell, ...], network: Network, period: int | None) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, sources: Map
         return encode(cell, around, sources)
     if cell.kind == "sum":
         extent = result_extent(cell, around.found)
-        how = lookup(cell.layer, cell.fused, around.found[cell.before], extent, cell.bits, 0.0, cell.argument_bits)
+        how = lookup(cell.layer, cell.fused, around.found[cell.before], extent, cell.bits, 0.0, cell.argument_bits, cell.headroom)
         neuron, unit = Value(**how.parameters, start_step=sends_at), _spread(how.unit_out, shape)
     else:
         low, high, unit = _result(cell, around.found)
@@ -105,6 +105,7 @@ def _encode_sum(cell: Cell, around: Around) -> Encoded:
         cell.bits,
         float(weights.step.max()) / _FINER,
         cell.argument_bits,
+        cell.headroom,
     )
     multiplier, shift = _ratio(weights.step / how.unit_in)
     bias = narrow(np.rint(port.bias / weights.step).astype(np.int64))
@@ -193,7 +194,7 @@ def _encode_dot(cell: Cell, around: Around) -> Encoded:
     taps = a.places.shape[1]
     product = _units(a, made, shape) * _units(b, made, shape)
     bound = taps * prod(max(map(abs, s.range)) for s in senders)
-    seen = float((around.found[cell.layer.name].size / product).max()) * MARGIN
+    seen = float((around.found[cell.layer.name].size / product).max()) * max(MARGIN, 2.0**cell.headroom)
     neuron, unit = _multiplied(cell, product, min(bound, int(seen) + 1), around, ("fresh", "fresh"), "dot")
     links = [
         _plain(made[pick.source], cell, pick.places[:, tap], timing.delay(made[pick.source].sends_at) + tap, port)
@@ -205,10 +206,11 @@ def _encode_dot(cell: Cell, around: Around) -> Encoded:
 
 def _result(cell: Cell, found: Mapping[str, Extent]) -> tuple[int, int, Floats]:
     """The smallest and largest value of a product, and its unit."""
-    low, high = value_bounds(cell.bits, bool(found[cell.layer.name].lowest.min() < 0))
+    signed = bool(found[cell.layer.name].lowest.min() < 0)
+    low, high = value_bounds(cell.bits, signed)
     extent = result_extent(cell, found)
     least = float(extent[extent > 0].min(initial=np.inf))
-    unit = np.where(extent > 0, extent, least if np.isfinite(least) else 1.0) / high
+    unit = np.where(extent > 0, extent, least if np.isfinite(least) else 1.0) / value_bounds(cell.bits - cell.headroom, signed)[1]
     return low, high, np.asarray(unit)
 
 

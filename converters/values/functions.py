@@ -19,8 +19,9 @@ Floats = NDArray[np.float64]
 SCALED_ALIKE = frozenset({"abs", "leaky_relu"})  # f(c x) = c f(x) for c > 0: a unit for each channel
 _ARGUMENT_BITS = {"log": 14, "log1p": 14, "sqrt": 14, "power": 14, "reciprocal": 14, "rsqrt": 14, "exp": 12}
 _OTHER_BITS, _MOST_BITS = 10, 12  # of the argument of other functions: as many as the result has, within these
+INVERSES = ("reciprocal", "rsqrt")
 _LEVELS_OFF = frozenset({"sigmoid", "tanh"})  # both are within 2^-bits of an end at +-bits
-_BEYOND = 0.1  # share of its range by which an argument may leave what calibration saw
+TABLE_ROOM = 0.1  # share of its range by which an argument may leave what calibration saw
 _WIDEST = 64  # times the positive range of a table that the negative one may be
 _RESTORED_BITS, _ENTRIES = 20, 1024  # of the argument of a reciprocal, of its table
 
@@ -51,31 +52,38 @@ def is_tabulated(layer: Layer, part: Fused | None, argument: Extent) -> bool:
 
 
 def _is_restored(name: str, argument: Extent) -> bool:
-    return float(argument.lowest.min()) > 0 and name in ("reciprocal", "rsqrt")
+    return float(argument.lowest.min()) > 0 and name in INVERSES
 
 
 def lookup(
-    layer: Layer, part: Fused | None, argument: Extent, result: Floats, bits: int, finest: float, table_bits: int = 0
+    layer: Layer,
+    part: Fused | None,
+    argument: Extent,
+    result: Floats,
+    bits: int,
+    finest: float,
+    table_bits: int = 0,
+    beyond: int = 0,
 ) -> Lookup:
     """How to compute a layer of one input, or the part of the graph that ends with it, from a sum. `result`: the largest |value|
     of it, broadcast to the shape; finest: no step of the argument of a table needs to be smaller; table_bits: of that argument,
-    0 for as many as usual."""
+    0 for as many as usual; beyond: so many of the bits are for values beyond those of calibration."""
     if part is not None:
-        return _tabulated(layer, part, argument, bits, finest, table_bits or argument_bits(layer, part, bits))
+        return _tabulated(layer, part, argument, bits, finest, table_bits or argument_bits(layer, part, bits - beyond), beyond)
     if layer.op == "quantise":
         return _quantised(layer, len(result.shape))
     if layer.op == "relu":
-        return _rectified(layer, result, bits)
+        return _rectified(result, bits, beyond)
     if layer.op != "function":
         low, high = value_bounds(bits)
-        unit = _unit(result, high)
+        unit = _unit(result, value_bounds(bits - beyond)[1])
         return Lookup(unit, unit, {"lowest": low, "highest": high, "value_bits": bits})
     name, values = str(layer.options["name"]), tuple(layer.options["values"])
     if name in SCALED_ALIKE:
-        return _scaled_alike(name, values, argument, result, bits)
+        return _scaled_alike(name, values, argument, result, bits, beyond)
     if _is_restored(name, argument):
-        return _restored(name, argument, bits, finest)
-    return _tabulated(layer, None, argument, bits, finest, table_bits or argument_bits(layer, None, bits))
+        return _restored(name, argument, bits, finest, beyond)
+    return _tabulated(layer, None, argument, bits, finest, table_bits or argument_bits(layer, None, bits - beyond), beyond)
 
 
 def _unit(result: Floats, levels: int) -> Floats:
@@ -85,9 +93,9 @@ def _unit(result: Floats, levels: int) -> Floats:
     return np.asarray(np.where(result > 0, result, least) / levels)
 
 
-def _rectified(layer: Layer, result: Floats, bits: int) -> Lookup:
+def _rectified(result: Floats, bits: int, beyond: int) -> Lookup:
     highest = (1 << bits) - 1
-    unit = _unit(result, highest)
+    unit = _unit(result, (1 << (bits - beyond)) - 1)
     return Lookup(unit, unit, {"lowest": 0, "highest": highest, "value_bits": bits})
 
 
@@ -109,12 +117,12 @@ def _plain(values: Any, axes: int) -> Any:
     return int(values.flat[0]) if values.size == 1 else values.reshape((1,) * (axes - values.ndim) + values.shape)
 
 
-def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result: Floats, bits: int) -> Lookup:
+def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result: Floats, bits: int, beyond: int) -> Lookup:
     """The same table whatever the unit, so each channel has its own; the argument is as fine as the result."""
     signed = FUNCTIONS[name].lowest < 0
     low, high = value_bounds(bits, signed)
-    unit = _unit(result, high)
-    needed = float((argument.lowest / unit).min()) * (1 + _BEYOND)  # a slope makes negative values smaller
+    unit = _unit(result, value_bounds(bits - beyond, signed)[1])
+    needed = float((argument.lowest / unit).min()) * 2**beyond * (1 + TABLE_ROOM)  # a slope makes negative values smaller
     least = -high if name == "abs" else int(np.clip(np.floor(needed), -_WIDEST * high, -high))
     table = value_table(
         lambda x: compute(name, x, values), lowest=least, highest=high, unit_in=1, unit_out=1, bits=bits, signed=signed
@@ -122,41 +130,56 @@ def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result
     return Lookup(unit, unit, {"lowest": least, "highest": high, "table": table, "value_bits": bits})
 
 
-def _restored(name: str, argument: Extent, bits: int, finest: float) -> Lookup:
+def _restored(name: str, argument: Extent, bits: int, finest: float, beyond: int) -> Lookup:
     made = reciprocal_table if name == "reciprocal" else inverse_root_table
-    least, most = float(argument.lowest.min()), float(argument.highest.max()) * (1 + _BEYOND)
+    least, most = float(argument.lowest.min()), float(argument.highest.max()) * (1 + TABLE_ROOM)
     unit_in = max(most / (1 << _RESTORED_BITS), finest)
-    unit_out = float(compute(name, np.array(least / (1 + _BEYOND)))) / ((1 << bits) - 1)
+    unit_out = float(compute(name, np.array(least / (1 + TABLE_ROOM)))) / ((1 << (bits - beyond)) - 1)
     table, point = made(unit_in=unit_in, unit_out=unit_out, entries=_ENTRIES)
     how = "reciprocal" if name == "reciprocal" else "inverse root"
     parameters = {"lowest": 1, "highest": 1 << (_RESTORED_BITS + 1), "table": table, "lookup": how, "point": point}
     return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
 
 
-def _tabulated(layer: Layer, part: Fused | None, argument: Extent, bits: int, finest: float, table_bits: int) -> Lookup:
+def _tabulated(
+    layer: Layer, part: Fused | None, argument: Extent, bits: int, finest: float, table_bits: int, beyond: int
+) -> Lookup:
     of = function_of(layer, part)
     name = " of ".join(part.names[::-1]) if part else str(layer.options["name"])
     low, high = float(argument.lowest.min()), float(argument.highest.max())
     seen = of(low + (high - low) / 4096 * np.arange(4097))
-    pole = name in ("reciprocal", "rsqrt") and low <= 0 <= high and not np.isfinite(of(np.zeros(1))).all()
+    pole = name in INVERSES and low <= 0 <= high and not np.isfinite(of(np.zeros(1))).all()
     if pole or not np.isfinite(seen[1:-1]).all():
         fact = f"{name} is not finite everywhere between {low:.3g} and {high:.3g}, the range of its argument in calibration"
         raise ConversionError(layer.place, fact, "Keep its argument above 0, by a clip or an addition before it")
-    if part is None and name in _LEVELS_OFF and bits > _OTHER_BITS:  # beyond, the result is the same to half a step
-        low, high = max(low, -bits), min(high, float(bits))
-    room = _BEYOND * (high - low)
+    if part is None and name in _LEVELS_OFF and bits - beyond > _OTHER_BITS:  # beyond, the result is the same to half a step
+        low, high = max(low, beyond - bits), min(high, float(bits - beyond))
+    room = TABLE_ROOM * (high - low)
     unit_in = max((high - low + 2 * room) / ((1 << table_bits) - 2), finest)
-    lowest, highest = int(np.floor((low - room) / unit_in)), int(np.ceil((high + room) / unit_in))
-    entries = of(np.arange(lowest, highest + 1) * unit_in)
-    finite = np.flatnonzero(np.isfinite(entries))
-    lowest, highest = lowest + int(finite[0]), lowest + int(finite[-1])
+    least, most = outward(low, high, beyond)
+    lowest, highest = int(np.floor((least - room) / unit_in)), int(np.ceil((most + room) / unit_in))
+    lowest, highest = _finite(of, lowest, highest, unit_in, (low + high) / 2)
     ends = seen[np.isfinite(seen)]
     signed = bool(ends.min() < 0)
     largest = float(np.abs(ends).max()) or 1.0
-    unit_out = largest / value_bounds(bits, signed)[1]
+    unit_out = largest / value_bounds(bits - beyond, signed)[1]
     table = value_table(
         of,
         lowest=lowest, highest=highest, unit_in=unit_in, unit_out=unit_out, bits=bits, signed=signed,
     )  # fmt: skip
     parameters = {"lowest": lowest, "highest": highest, "table": table, "value_bits": bits}
     return Lookup(np.array(unit_in), np.array(unit_out), parameters)
+
+
+def outward(low: float, high: float, bits: int) -> tuple[float, float]:
+    """The ends of a range with so many bits of headroom: each 2^bits times as far out, from 0 or towards it."""
+    return low * 2.0 ** (bits if low < 0 else -bits), high * 2.0 ** (bits if high > 0 else -bits)
+
+
+def _finite(of: Any, lowest: int, highest: int, unit: float, middle: float) -> tuple[int, int]:
+    """The part of a range of integers around a real value in which a function of them is finite."""
+    with np.errstate(all="ignore"):
+        broken = np.flatnonzero(~np.isfinite(of(np.arange(lowest, highest + 1) * unit))) + lowest
+    at = middle / unit
+    below, above = broken[broken < at], broken[broken >= at]
+    return int(below.max(initial=lowest - 1)) + 1, int(above.min(initial=highest + 1)) - 1

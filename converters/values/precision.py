@@ -27,6 +27,7 @@ from converters.stages import Path
 from converters.values.cells import Cell, Sum
 from converters.values.encoding import result_extent
 from converters.values.functions import argument_bits, is_tabulated
+from converters.values.headroom import clippings, finer_divisors, lifted
 from converters.values.moments import moments, squares
 from converters.values.ranges import Extent
 from converters.values.scaling import exponents_of, largest_into, reach_of, together
@@ -44,6 +45,8 @@ _WORK = 2**25  # values of all samples together that are worth computing, beyond
 _HELD = 2**25  # values of all layers, whose gradients may be held at once
 _TOGETHER = 2**22  # such values of several samples
 _SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
+_CLIPPED = 0.04  # share of the noise aimed at, that values of one population beyond their range may cost
+_UNSEEN = 0.25  # share of what clipping costs that may be left when a range is doubled, though calibration samples show less
 _ROUNDING = 1 / 12  # variance of a rounding error, in squared steps
 
 
@@ -165,13 +168,29 @@ def widened(
     scales: Mapping[str, float],
     target: float = TARGET,
 ) -> tuple[tuple[Cell, ...], float]:
-    """The cells with as many bits as they need, and the outputs' error that rounding is then expected to cause.
-    scales: the real value of one step of each input.
+    """The cells with as many bits as rounding and values beyond calibration need, and the outputs' error that rounding is then
+    expected to cause. scales: the real value of one step of each input."""
+    cells, noise, readers = _rounded_less(cells, found, of, widths, scales, target)
+    if widths.widen and widths.spare_bits:
+        cells, more = with_headroom(cells, found, of, readers, target)
+        noise += more
+    return cells, float(np.sqrt((noise + sum(readers.noise.values())) / of.spread))
+
+
+def _rounded_less(
+    cells: Sequence[Cell],
+    found: Mapping[str, Extent],
+    of: Effects,
+    widths: Widths,
+    scales: Mapping[str, float],
+    target: float,
+) -> tuple[tuple[Cell, ...], float, Readers]:
+    """The cells with as many bits as they need, the noise that rounding of values then brings, and that of weights.
 
     Wider values leave weights fewer bits where a potential is full, so a population is widened only where that helps.
     """
     made = {cell.name: cell for cell in cells}
-    readers = _Readers(cells, found, of, widths, scales)
+    readers = Readers(cells, found, of, widths, scales)
     waiting = [(-noise, name, part) for cell in cells for name, part, noise in _parts(cell, found, of)]
     heapq.heapify(waiting)
     values, weights = -sum(noise for noise, _, _ in waiting), sum(readers.noise.values())
@@ -197,7 +216,35 @@ def widened(
         for name in readers.paired(goal - values):
             made[name] = replace(made[name], weight_bits=PAIRED_BITS)
         weights = sum(readers.noise.values())
-    return tuple(made.values()), float(np.sqrt((values + weights) / of.spread))
+    return tuple(made.values()), values, readers
+
+
+def with_headroom(
+    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, readers: Readers, target: float = TARGET
+) -> tuple[tuple[Cell, ...], float]:
+    """The cells with bits for values beyond those of calibration, where calibration samples exceed the range of the others by so
+    much that the outputs lose more than rounding may cost them; and the noise that this adds.
+
+    Weights lose what a potential must hold more, and steps grow where a value has all its bits already, so a cell gets as many as
+    cost the outputs least. A new sample may exceed a range by more than calibration samples do: further bits are worth something.
+    """
+    made, added = {cell.name: cell for cell in cells}, 0.0
+    clipped = clippings(cells, found, of.anywhere)
+    if sum(one.noise[0] for one in clipped) <= target**2 * of.spread:
+        return tuple(cells), added
+    for one in clipped:
+        if one.noise[0] <= target**2 * of.spread * _CLIPPED:
+            continue
+        before = sum(noise for _, _, noise in _parts(one.cell, found, of))
+        risks, costs = [one.noise[0]], [0.0]
+        for more in range(1, len(one.noise)):
+            rounding = sum(noise for _, _, noise in _parts(lifted(one.cell, more), found, of))
+            risks.append(one.noise[more] + (risks[-1] - one.noise[more]) * _UNSEEN)
+            costs.append(readers.lifted(one.cell.name, more) + rounding - before)
+        more = int(np.argmin(np.add(risks, costs)))
+        made[one.cell.name] = lifted(one.cell, more) if more else one.cell
+        added += costs[more]
+    return finer_divisors(made), added
 
 
 def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[str, str, float]]:
@@ -209,7 +256,9 @@ def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[s
     if cell.kind == "sum" and is_tabulated(cell.layer, cell.fused, found[cell.before]):
         argument = found[cell.before]
         step = (
-            float(argument.highest.max() - argument.lowest.min()) * 1.2 / (1 << argument_bits(cell.layer, cell.fused, cell.bits))
+            float(argument.highest.max() - argument.lowest.min())
+            * 1.2
+            / (1 << argument_bits(cell.layer, cell.fused, cell.bits - cell.headroom))
         )
         parts.append((cell.name, "argument", _ROUNDING * step**2 * float(of.anywhere[cell.before].sum())))
     return parts
@@ -218,7 +267,7 @@ def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[s
 def _unit(cell: Cell, found: Mapping[str, Extent]) -> Floats:
     """The real value of a step, before any widening."""
     extent = found[cell.layer.name]
-    levels = value_bounds(cell.bits, bool(extent.lowest.min() < 0))[1]
+    levels = value_bounds(cell.bits - cell.headroom, bool(extent.lowest.min() < 0))[1]
     one = cell.kind == "sum" and is_tabulated(cell.layer, cell.fused, found[cell.before])
     size = extent.size.max() if one else result_extent(cell, found)
     return np.asarray(np.where(size > 0, size, 1.0) / levels)
@@ -236,7 +285,7 @@ class _Path:
     levels: int
 
 
-class _Readers:
+class Readers:
     """What rounding of weights brings to the outputs, by weighted sum, for the bits that its sources have been given."""
 
     def __init__(
@@ -288,7 +337,11 @@ class _Readers:
             self.noise[name] = self._noise(name, self._extra)
         return self._paired
 
-    def _noise(self, name: str, extra: Mapping[str, int]) -> float:
+    def lifted(self, name: str, more: int) -> float:
+        """By how much so many bits of headroom raise the noise of the weights into a cell."""
+        return self._noise(name, self._extra, more) - self.noise[name] if name in self._sums else 0.0
+
+    def _noise(self, name: str, extra: Mapping[str, int], beyond: int = 0) -> float:
         cell, port, paths, shared = self._sums[name]
         if not paths:
             return 0.0
@@ -298,7 +351,7 @@ class _Readers:
         levels = [path.levels << more for path, more in zip(paths, bits, strict=True)]
         exponents = exponents_of([float(each.max()) for each in largest], levels)
         scale = together([each / 2.0**e for each, e in zip(largest, exponents, strict=True)], shape, shared)
-        room = self._widths.room(cell.kind == "sum")
+        room = self._widths.room(cell.kind == "sum", beyond)
         limit = self._widths.limit_of(PAIRED_BITS if name in self._paired else 0)
         step = np.maximum(scale / limit, reach_of(port, self._found[value], scale.shape) / room)
         matters = float((self._of.anywhere[value] * np.square(step)).sum())

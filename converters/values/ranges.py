@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from converters.evaluation import Tensors, evaluation_of
@@ -21,10 +22,12 @@ _BATCH_VALUES = 2**24  # values of the largest layer in one batch
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The smallest and largest value of every neuron of a layer, (*shape) each."""
+    """The smallest and largest value of every neuron of a layer, (*shape) each; and those of each of its channels, or of all its
+    neurons, in every sample, (2, samples, channels or 1), where they are known."""
 
     lowest: Floats
     highest: Floats
+    by_sample: Floats | None = None
 
     @property
     def size(self) -> Floats:
@@ -52,11 +55,15 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     size = int(np.clip(_BATCH_VALUES // (largest * frame_count(graph, some)), 1, 32))
     found: dict[str, Any] = {}
     tensors: Tensors = {}
+    axes = {cell.before: None for cell in cells} | {cell.layer.name: _apart(cell) for cell in cells}
+    ends_of: dict[str, list[Floats]] = {name: [] for name in wanted}
     for start in range(0, len(some), size):
         values = evaluation_of(graph, some[start : start + size], wanted, tensors)
         for name in wanted:
-            value = values.value(name).numpy()
-            ends = value.min(axis=0).astype(np.float64), value.max(axis=0).astype(np.float64)
+            value = values.value(name)
+            plain = value.numpy()
+            ends = plain.min(axis=0).astype(np.float64), plain.max(axis=0).astype(np.float64)
+            ends_of[name].append(_ends(value, len(some[start : start + size]), axes[name]))
             before = found.get(name, ends)
             found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
     for cell in cells:
@@ -64,4 +71,16 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
             parts = [found[cell.layer.name], found[cell.shares]]
             found[cell.shares] = np.minimum(*(p[0] for p in parts)), np.maximum(*(p[1] for p in parts))
     found |= {cell.layer.name: found[cell.shares] for cell in cells if cell.shares}
-    return {name: Extent(*ends) for name, ends in found.items()}
+    return {name: Extent(low, high, np.concatenate(ends_of[name], axis=1)) for name, (low, high) in found.items()}
+
+
+def _apart(cell: Cell) -> int | None:
+    """The axis along which the units of a cell's values may differ."""
+    return None if cell.uniform else cell.channels
+
+
+def _ends(value: torch.Tensor, samples: int, axis: int | None) -> Floats:
+    """The smallest and largest value of each sample, along an axis, (2, samples, channels or 1); frames of a sample are one."""
+    kept = value.reshape(samples, -1, 1) if axis is None else value.movedim(1 + axis, -1)
+    each = kept.reshape(samples, -1, kept.shape[-1])
+    return np.stack((each.amin(1).double().numpy(), each.amax(1).double().numpy()))

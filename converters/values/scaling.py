@@ -79,9 +79,11 @@ def scaled(
     largest = together(each, shape, any(isinstance(op, Window) for op in real))
     room = reach_of(port, extent, largest.shape)
     limit = widths.limit_of(cell.weight_bits)
-    whole = np.clip(np.floor(largest * widths.room(clipped) / np.where(room > 0, room, 1e-300)), 1, limit)
+    whole = np.clip(np.floor(largest * widths.room(clipped, cell.headroom) / np.where(room > 0, room, 1e-300)), 1, limit)
     step = np.where(largest > 0, largest / whole, 1.0)
-    step = np.maximum(step, room / widths.room(clipped))  # small weights beside a large bias lose digits, not the sum its range
+    step = np.maximum(
+        step, room / widths.room(clipped, cell.headroom)
+    )  # small weights beside a large bias lose digits, not the sum its range
     for path, sender, e in zip(port.paths, senders, exponents, strict=True):
         if path.source in alike:  # a whole number of steps, the same for all of them
             unit = np.broadcast_to(sender.unit, shape) / 2.0**e

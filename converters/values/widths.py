@@ -14,7 +14,7 @@ class Widths:
     """Bits of weights, of potentials, and of values that need no more than others; whether to widen those that need more;
     framed: of a network with frames, where a charge that saturates may be a sum of changes, and would lose them for good;
     headroom: how far beyond the calibrated range such a charge may go where its value is clipped behind; paired: weights are two
-    synapses each where one would cost the outputs much."""
+    synapses each where one would cost the outputs much; spare_bits: whether values beyond the calibrated range may have bits."""
 
     weight_bits: int = 8
     potential_bits: int = 24
@@ -23,6 +23,7 @@ class Widths:
     framed: bool = False
     headroom: float = MARGIN
     paired: bool = False
+    spare_bits: bool = True
 
     @property
     def limit(self) -> int:
@@ -33,7 +34,8 @@ class Widths:
         """Largest absolute weight of so many bits in two synapses; of 0 bits in one."""
         return int((1 << (bits - 1)) - 1) if bits else self.limit
 
-    def room(self, clipped: bool = False) -> float:
-        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind."""
+    def room(self, clipped: bool = False, beyond: int = 0) -> float:
+        """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind. beyond:
+        bits of headroom, of values beyond that range."""
         margin = MARGIN if not clipped else self.headroom if self.framed else _CLIPPED_MARGIN
-        return float((1 << (self.potential_bits - 1)) - 1) / margin
+        return float((1 << (self.potential_bits - 1)) - 1) / max(margin, _CLIPPED_MARGIN * 2.0**beyond)

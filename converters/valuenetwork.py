@@ -1,0 +1,67 @@
+"""The network of values of a graph: units and bits by calibration samples, and bits beyond their ranges where that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from converters.agreement import agreement
+from converters.building import Built, CalibratedGraph
+from converters.coding import CodeSettings, PathKept
+from converters.convertible import OF_VALUES
+from converters.options import Options
+from converters.samples import by_input
+from converters.valuediagnosis import widths_of
+from converters.values.converting import ValueNetwork, value_network
+from neuro.codes import CODES
+from neuro.errors import ConversionError
+from neuro.graph import Graph
+from neuro.neurons import Source
+
+LEAST_DIGITS = 4  # of values, sign apart
+Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...]]  # the last are notes
+
+
+def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> Made:
+    """The network of value neurons of a folded graph, not yet compared with it.
+
+    Bits for values beyond the calibrated ranges leave weights fewer. Where samples left out in turn ask for them, the network is
+    made with and without: the one is taken whose error on the samples, with what new ones are expected to lose beyond the
+    ranges, is less.
+    """
+    digits = chosen.code == "radix"
+    why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
+    graph = replace(graph, notes=(*graph.notes, *why))
+    calibrated = CalibratedGraph(graph, samples, chosen.threshold, chosen.correct_bias)
+    made_for = {name: chosen.settings(one, OF_VALUES, 1)[0] for name, one in by_input(graph, samples).items()}
+    sources: Mapping[str, Source] = {name: one.source for name, one in made_for.items()}
+    settings = replace(
+        made_for[graph.inputs[0].name],
+        value_bits=_digits(chosen) if digits else chosen.value_bits,
+        sources=sources,
+        paired=chosen.paired,
+        headroom=chosen.headroom,
+    )
+
+    def made_with(how: CodeSettings) -> tuple[ValueNetwork, CodeSettings, Built]:
+        made = value_network(graph, samples, sources, widths_of(how), chosen.correct_bias, framed, chosen.changes, digits)
+        built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
+        return made, replace(how, code="radix") if digits else how, built
+
+    found = made_with(settings)
+    if found[0].headroom:
+        other = made_with(replace(settings, spare_bits=False))
+        errors = [agreement(graph, calibrated, how, built).error for _, how, built in (found, other)]
+        losses = [errors[0] ** 2 + found[0].clipped ** 2, errors[1] ** 2 + other[0].clipped ** 2]
+        found = found if losses[0] < losses[1] else other
+    made, settings, built = found
+    return graph, calibrated, settings, built, (*graph.notes, *made.notes)
+
+
+def _digits(chosen: Options) -> int:
+    """The bits of values that are sent as digits."""
+    if chosen.timesteps < LEAST_DIGITS and not chosen.value_bits:
+        fact = f"{chosen.timesteps} digits, and the network computes with values"
+        raise ConversionError("timesteps", fact, f"Use {LEAST_DIGITS} to {CODES['radix'].most_timesteps}, as values have bits")
+    return int(chosen.value_bits or min(chosen.timesteps, CODES["radix"].most_timesteps))
