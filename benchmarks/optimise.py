@@ -208,7 +208,7 @@ def run(name: str, out: Path, steps: int | None) -> dict[str, Any]:
         print(_line(found, number, m, tested[0]), flush=True)
     others: dict[int, Measures] = {}
     if case.other is not None:
-        for number in dict.fromkeys((0, found.best.number)):
+        for number in chosen:
             again = {"code": case.other[0], "timesteps": case.other[1]}
             network = converted(found.points[number].graph, case.learn[0][:512], load_chip("loihi2"), again)
             told = measures(run_on(network, load_chip("loihi2"), case.test[0]), case.test[1])
