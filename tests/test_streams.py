@@ -217,8 +217,8 @@ def test_sessions_count_what_they_clip() -> None:
 
 
 def test_sessions_take_no_more_memory_as_they_go_on() -> None:
-    """20,000 frames after 20,000 others, some beyond the calibrated range, and changes that ports add up all the while. Counted is
-    what the package holds: what else runs in the tests' process, its messages to other workers for one, is not the session's.
+    """20,000 frames after 20,000 others, some beyond the calibrated range, and changes that ports add up all the while. Counted
+    is what the package holds: what else runs in the tests' process, its messages to other workers for one, is not the session's.
     Small objects that Python and numpy keep for the next use take 40 calls and more to be as many as they will be."""
     own = tracemalloc.Filter(True, str(Path(neuro.__file__).parent / "*"))
     made = converters.convert(network("lstm"), stream(1, 6, 8), code="delta", refresh=100)
