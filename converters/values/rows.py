@@ -107,10 +107,6 @@ class Responder:
             found = respond(self.populations, p, tuple(projections), sent)
         self.heard.put(p, found)
 
-    def forget_links(self) -> None:
-        """No population that was computed is to be computed again."""
-        self._links.clear()
-
     def mean(self, p: Population, q: Projection) -> NDArray[np.float64]:
         """What a projection brings on average over the samples, (*shape)."""
         low, high = self.populations[q.source].neuron.messages
