@@ -18,6 +18,7 @@ from neuro.optimising.measure import measures, run_on
 from neuro.optimising.optimise import split, steps_for
 from neuro.optimising.plan import OptimisePlan
 from neuro.optimising.rounds import Rounds
+from neuro.optimising.search import search
 from tests.optimising import CHIP, Residual, data, learned
 
 X, Y = data(200)
@@ -76,6 +77,49 @@ def test_the_same_seed_gives_the_same_front_after_a_kill_too(found, tmp_path):
 def test_another_seed_learns_in_another_order(found, tmp_path):
     other = optimised(tmp_path / "other", settings=replace(SETTINGS, seed=1))
     assert other.points[1].measured != found.points[1].measured
+
+
+def begun_early(folder: Path, **more):
+    """An optimisation of a network that has hardly learned, which is trained on itself first."""
+    early = learned(Residual(), X, Y, steps=15)
+    settings = replace(SETTINGS, float_steps=60, rate=0.02, channels=1.0)
+    return neuro.optimise(early, X, **{"labels": Y, "goal": GOAL, "settings": settings, "folder": folder, **more})
+
+
+def test_rounds_begin_with_the_float_network_trained_on_after_a_kill_too(tmp_path):
+    found = begun_early(tmp_path / "once")
+    start, float_one, first = found.points[:3]
+    assert "trained on for 60 steps" in float_one.recipe["how"]
+    assert first.recipe["how"].startswith("round 1")
+    assert float_one.kept == start.kept
+    assert first.kept != start.kept
+    assert float_one.measured.accuracy > start.measured.accuracy + 0.1
+    assert first.measured.accuracy > start.measured.accuracy + 0.1
+    for at in ("training the float network", "round 1: training"):
+
+        def kill(what: str, done: int, of: int, at: str = at) -> None:
+            if what == at and done == 10:
+                raise Killed
+
+        with pytest.raises(Killed):
+            begun_early(tmp_path / at, report=kill)
+        begun_early(tmp_path / at, resume=True)
+        assert written(tmp_path / at) == written(found.folder)
+
+
+def test_a_float_network_trained_on_has_no_thresholds_for_other_levels(tmp_path):
+    settings = neuro.OptimiseSettings(code="rate", timesteps=8, steps=2, float_steps=2)
+    found = optimised(tmp_path, settings=settings, goal=neuro.OptimiseGoal(energy=(1.0,)))
+    assert len(found.points) == 3
+    assert {layer.options.get("levels", 8) for layer in found.points[1].graph.layers if layer.op == "relu"} == {8}
+
+
+def test_training_the_float_network_needs_labels_and_is_not_done_in_every_trial(tmp_path):
+    settings = replace(SETTINGS, float_steps=5)
+    with pytest.raises(UsageError, match="float_steps: there are no labels"):
+        optimised(tmp_path / "a", labels=None, settings=settings)
+    with pytest.raises(UsageError, match="each trial would train the float network anew"):
+        search(GRAPH, X, labels=Y, settings=settings, trials=1, folder=tmp_path / "b")
 
 
 def test_a_finished_optimisation_is_read_and_not_made_again(found):

@@ -75,6 +75,8 @@ _RATE = "Of learning, relative to the size of what is changed; three times as mu
 Pace = Annotated[float, typer.Option("--rate", metavar="R", help=_RATE)]
 _DECAY = "Of weights, relative to --rate: 0.003 for trainings of many steps with --norms."
 Decay = Annotated[float, typer.Option(metavar="D", help=_DECAY)]
+_FLOAT = "Of training of the float network itself first, by its labels; rounds begin with it and learn its answers."
+FloatSteps = Annotated[int, typer.Option(metavar="N", min=0, help=_FLOAT)]
 _SEARCH = "Try N optimisations of one round in place of the rounds, widths, depth and kernels varied as NSGA-II proposes."
 Trials = Annotated[int | None, typer.Option("--search", metavar="N", min=1, help=_SEARCH)]
 _CLUSTER = "A Dask scheduler on whose workers the trials of --search run; they must see the folder --out."
@@ -111,6 +113,7 @@ def optimise(
     norms: Norms = False,
     rate: Pace = 5e-3,
     decay: Decay = 0.0,
+    float_steps: FloatSteps = 0,
     search: Trials = None,
     cluster: Cluster = None,
     seed: Seed = 0,
@@ -123,11 +126,7 @@ def optimise(
     Every finished point is on disk at once: --resume goes on from there, after a kill too.
     """
     request = Request(model, data, chip, None, None, weights, None, machines=tuple(against or ()))
-    if request.saved:
-        fact, remedy = "a spiking network has its weights already rounded", "Name the float network it came from"
-        raise UsageError(f"model {request.model!r}", fact, remedy)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}", "it is no folder", "Name a folder")
+    _check_asked(request, out)
     inputs = {**request.inputs(), "--validation": validation}
     check_files({"--json": json})
     check_apart({"--json": json, **{f"--out {name}": out / name for name in _FILES}}, inputs, code=request.code_files())
@@ -135,7 +134,8 @@ def optimise(
         {"accuracy_loss": loss / 100, "cores": cores, "chips": chips, **({} if less is None else {"energy": _times(less)})},
         {"code": code, "timesteps": timesteps, "steps": steps, "score": score, "channels": channels, "seed": seed}
         | {"sparsity": sparsity, "pattern": pattern, "average_bits": average_bits, "value_bits": value_bits}
-        | {"codes": tuple(also or ()), "norms": norms, "rate": rate, "decay": decay, "depth": 0 if search else depth},
+        | {"codes": tuple(also or ()), "norms": norms, "rate": rate, "decay": decay}
+        | {"float_steps": float_steps, "depth": 0 if search else depth},
     )
     _check_search(search, also, cluster)
     with working("loading", quiet=quiet) as work:
@@ -164,6 +164,14 @@ def optimise(
         machines, _ = rivals(parts.graph, tuple(against or ()))
         rows = elsewhere(found, machines)
     _show(found, rows, out, json, quiet=quiet)
+
+
+def _check_asked(request: Request, out: Path) -> None:
+    if request.saved:
+        fact, remedy = "a spiking network has its weights already rounded", "Name the float network it came from"
+        raise UsageError(f"model {request.model!r}", fact, remedy)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}", "it is no folder", "Name a folder")
 
 
 def _check_search(search: int | None, also: list[str] | None, cluster: str | None) -> None:

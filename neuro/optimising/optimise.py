@@ -162,29 +162,29 @@ def optimise_parts(
     say = report or (lambda what, done, of: None)
     _check_codes(chip, plan.settings)
     _check_values(parts.graph, plan.settings)
+    _check_labels(parts, plan.settings)
     rounds = Rounds(parts.graph, parts.lesson, chip, plan.settings)
     plan = _opened(folder, parts, chip, plan, rounds, minutes, resume)
     rounds = replace_settings(rounds, plan.settings)
     points: list[OptimisedPoint] = []
-    stand = rounds.start
-    for number in range(len(plan.goal.energy) + 1):
+    stand, before = rounds.start, 1 if plan.settings.float_steps else 0  # points between the start and the first round
+    for number in range(-before, len(plan.goal.energy) + 1):
         first = len(points)
         place = folder / "points" / f"{first:02d}"
         if (place / POINT).exists():
             point = OptimisedPoint.load(place)
             stand = Stand(point.graph, point.kept, point.recipe.get("weight_bits", {}))
         else:
-            recipe: dict[str, Any] = {"how": "start: converted as it is"}
-            if number:
-                target = points[0].measured.dynamic_pj / plan.goal.energy[number - 1]
-                stand, recipe = rounds.round(stand, target, (number, len(plan.goal.energy)), _of_all(say, number, plan))
-            say(f"round {number}: measuring", 0, len(parts.x))
+            stand, recipe = _made(number, stand, points, rounds, plan, say)
+            say(f"round {max(number, 0)}: measuring", 0, len(parts.x))
             point = _kept_point(first, recipe, stand, rounds, parts, place)
+        if points and number == 0:
+            rounds = Rounds(stand.graph, parts.lesson, chip, plan.settings)  # it is what rounds learn from
         points.append(point)
         points += [
             _in_code(code, first, len(points) + i, stand, rounds, parts, folder) for i, code in enumerate(plan.settings.codes)
         ]
-        say(f"round {number}: done", number + 1, len(plan.goal.energy) + 1)
+        say(f"round {max(number, 0)}: done", max(number, 0) + 1, len(plan.goal.energy) + 1)
     found = Optimised(parts.graph.name, chip.name, plan, tuple(points), parts.accuracy_ann, parts.labelled, folder)
     found.save()
     return found
@@ -212,6 +212,25 @@ def _check_values(graph: Graph, settings: OptimiseSettings) -> None:
         if value:
             fact = "the network computes with values: channels, heads and weights of it can be removed, and no more"
             raise UsageError(f"optimise, {name}", fact, "Leave it out")
+
+
+def _made(
+    number: int, stand: Stand, points: list[OptimisedPoint], rounds: Rounds, plan: OptimisePlan, say: Report
+) -> tuple[Stand, dict[str, Any]]:
+    """The stand of a round, 0 being the start and the float network trained on behind it, and how it is made."""
+    if not points:
+        return stand, {"how": "start: converted as it is"}
+    if number == 0:
+        stand = rounds.trained_on(lambda done, of: say("training the float network", done, of))
+        return stand, {"how": f"nothing removed, trained on for {plan.settings.float_steps:,} steps"}
+    target = points[0].measured.dynamic_pj / plan.goal.energy[number - 1]
+    return rounds.round(stand, target, (number, len(plan.goal.energy)), _of_all(say, number, plan))
+
+
+def _check_labels(parts: Parts, settings: OptimiseSettings) -> None:
+    if settings.float_steps and parts.lesson.y is None:
+        fact = "there are no labels, and its own answers teach the float network nothing"
+        raise UsageError("optimise, float_steps", fact, "Pass labels, or leave it out")
 
 
 def _in_code(code: str, of: int, number: int, stand: Stand, rounds: Rounds, parts: Parts, folder: Path) -> OptimisedPoint:
@@ -287,7 +306,7 @@ def steps_for(minutes: float, rounds: Rounds, plan: OptimisePlan, clock: Callabl
     began = now()
     trial.trained(trial.start, priced, priced.dynamic_pj, 0)
     each = max((now() - began) / tried, 1e-6)
-    return max(1, int(60 * minutes / len(plan.goal.energy) / each))
+    return max(1, int((60 * minutes / each - plan.settings.float_steps) / len(plan.goal.energy)))
 
 
 def _fingerprint(parts: Parts) -> list[str]:

@@ -63,7 +63,8 @@ class OptimiseSettings:
     convolutions and the size to which it cuts their kernels; steps: of training in each round, `batch` samples each; rate: of
     learning; decay: of weights, relative to the rate, for trainings of many steps. labels, answers, features: weights of the
     labels, of the float network's answers, and of its features in training.
-    norms: whether batch norms stand behind the layers while they are trained. seed: of the order of samples.
+    norms: whether batch norms stand behind the layers while they are trained. float_steps: of training of the float network
+    itself, by its labels, before the first round: rounds then begin with it and learn its answers. seed: of the order of samples.
     """
 
     code: str = "graded"
@@ -87,6 +88,7 @@ class OptimiseSettings:
     answers: float = 1.0
     features: float = 0.3
     norms: bool = False
+    float_steps: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -98,6 +100,7 @@ class OptimiseSettings:
             "timesteps": (1, LONGEST),
             "weight_bits": (2, 8),
             "steps": (0, 10_000_000),
+            "float_steps": (0, 10_000_000),
             "depth": (0, 10_000),
             "batch": (1, 65_536),
         }

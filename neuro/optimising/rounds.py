@@ -221,13 +221,23 @@ class Rounds:
         self, stand: Stand, priced: Priced, allowed: float, number: int, progress: Callable[[int, int], None] | None = None
     ) -> Stand:
         """The stand after training, its messages within `allowed` pJ."""
-        graph = retrained(stand.graph, self._retraining(stand, priced, allowed, number), progress)
+        s = self.settings
+        asked = (s.steps, s.batch, s.rate, s.decay, s.labels, s.answers, s.features)
+        how = self._retraining(stand, TrainingPlan(*asked, allowed, 1000 * s.seed + number))
+        graph = retrained(stand.graph, replace(how, prices=priced.prices.by_neuron), progress)
         return replace(stand, graph=graph)
 
-    def _retraining(self, stand: Stand, priced: Priced, allowed: float, number: int) -> Retraining:
+    def trained_on(self, progress: Callable[[int, int], None] | None = None) -> Stand:
+        """The float network, of which nothing is removed, after `float_steps` of training by its labels, which cost it no
+        messages."""
+        s, start = self.settings, self.start
+        training = TrainingPlan(s.float_steps, s.batch, s.rate, s.decay, 1.0, 0.0, 0.0, None, 1000 * s.seed)
+        how = replace(self._retraining(start, training), code="graded", timesteps=1)  # whose rounding is next to none
+        graph = retrained(start.graph, how, progress)
+        return replace(start, graph=untuned(graph, Coding(cast(Code, s.code), s.timesteps).levels))
+
+    def _retraining(self, stand: Stand, training: TrainingPlan) -> Retraining:
         s, lesson = self.settings, self.lesson
-        asked = (s.steps, s.batch, s.rate, s.decay, s.labels, s.answers, s.features)
-        training = TrainingPlan(*asked, allowed, 1000 * s.seed + number)
         return Retraining(
             teacher=lesson.teacher or self.teacher,
             kept={} if lesson.teacher else stand.kept,  # features of another network are no target for these
@@ -237,7 +247,7 @@ class Rounds:
             calibration=lesson.calibration,
             code=s.code,
             timesteps=s.timesteps,
-            prices=priced.prices.by_neuron,
+            prices={},
             training=training,
             masks=zeros_of(stand.graph),
             weight_bits=stand.bits,

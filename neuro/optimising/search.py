@@ -145,6 +145,9 @@ def search_parts(
     """The same for parts that are ready."""
     from converters.optimising.shapes import without_blocks
 
+    if base.float_steps:
+        remedy = "Train it once with optimise, and search from the float graph of the point that it keeps"
+        raise UsageError("search, float_steps", "each trial would train the float network anew", remedy)
     known: dict[Trial, Optimised | None] = {}
 
     def measure(asked: Sequence[Trial]) -> Mapping[Trial, tuple[float, float, float] | None]:
