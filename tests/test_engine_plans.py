@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import neuro
 from neuro.engine import listing, plan
 from neuro.engine import tables as T
-from neuro.engine.estimate import estimate
+from neuro.engine.estimate import BLOCK_BYTES, BLOCK_SAMPLES, block_samples, estimate
 from neuro.engine.live import live_kernel
 from neuro.engine.plan import kept_of, make_plan, plan_of, sums_of
 from tests.laws import law
@@ -144,3 +144,15 @@ def test_every_kernel_of_a_neuron_model_has_a_name_of_its_own() -> None:
     kernels = [live_kernel(*one) for one in each]
     names = {getattr(kernel, "py_func", kernel).__qualname__ for kernel in kernels}
     assert len(names) == len(kernels)
+
+
+@law(100)
+@given(st.integers(1, 1 << 30), st.integers(0, 300), st.integers(1, 9))
+def test_threads_get_as_many_samples_as_each_other(each, samples, threads):
+    """Blocks have room, no fewer would do, and a thread with the most of them has less than a block beyond its share."""
+    block, most = block_samples(each, samples, threads), max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // each))
+    assert 1 <= block <= most
+    blocks = -(-samples // block)
+    turns = -(-blocks // threads)
+    assert turns == -(-samples // (threads * most))
+    assert turns * block * threads < samples + threads * max(turns, 1)

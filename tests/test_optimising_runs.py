@@ -81,9 +81,9 @@ def test_another_seed_learns_in_another_order(found, tmp_path):
 
 def begun_early(folder: Path, **more):
     """An optimisation of a network that has hardly learned, which is trained on itself first."""
-    early = learned(Residual(), X, Y, steps=15)
+    early, goal = learned(Residual(), X, Y, steps=15), neuro.OptimiseGoal(0.02, (1.4,))
     settings = replace(SETTINGS, float_steps=60, rate=0.02, channels=1.0)
-    return neuro.optimise(early, X, **{"labels": Y, "goal": GOAL, "settings": settings, "folder": folder, **more})
+    return neuro.optimise(early, X, labels=Y, goal=goal, settings=settings, folder=folder, **more)
 
 
 def test_rounds_begin_with_the_float_network_trained_on_after_a_kill_too(tmp_path):

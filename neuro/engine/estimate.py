@@ -126,8 +126,11 @@ def check_placeable(network: Network, listed: Collection[str]) -> None:
 
 
 def block_samples(each: int, samples: int, threads: int) -> int:
-    """Samples that the event engine works on together, given the bytes of each."""
-    return max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1), -(-samples // threads)))
+    """Samples that the event engine works on together, given the bytes of each: as many as there is room for, and blocks such
+    that all threads get as many."""
+    most = max(1, min(BLOCK_SAMPLES, BLOCK_BYTES // max(each, 1)))
+    turns = -(-samples // (threads * most))
+    return max(1, -(-samples // (threads * max(turns, 1))))
 
 
 def _block_bytes(p: Population, window: int, steps: int, kept: bool) -> int:

@@ -96,14 +96,13 @@ class Workspace:
 
 def bytes_per_sample(plan: Plan, steps: int, timesteps: int, *, traces: frozenset[int] = frozenset()) -> int:
     """The most memory that one sample of a block can need: every neuron firing at every step."""
-    total = 0
-    for index, p in enumerate(plan.populations):
-        spikes = p["count_at"] >= 0
-        population = plan.members[index]
-        places = int(p["rows"]) * (int(p["lanes"]) * _places(population.neuron, steps, timesteps) + SLACK) if spikes else 0
-        total += places * (8 if p["payload"] else 4) + int(p["rows"]) * steps * 16
-        total += int(p["size"]) * (4 * plan.variables[index] + 2 * spikes + (4 * steps if index in traces else 0))
-    return total
+    all_of = plan.populations
+    spikes, rows, size = all_of["count_at"] >= 0, all_of["rows"].astype(np.int64), all_of["size"].astype(np.int64)
+    most = np.array([_places(population.neuron, steps, timesteps) for population in plan.members], np.int64)
+    traced = np.array([index in traces for index in range(len(plan.members))])
+    places = np.where(spikes, rows * (all_of["lanes"] * most + SLACK), 0) * np.where(all_of["payload"] != 0, 8, 4)
+    neurons = size * (4 * np.array(plan.variables, np.int64) + 2 * spikes + 4 * steps * traced)
+    return int((places + rows * steps * 16 + neurons).sum())
 
 
 def _places(neuron: Neuron, steps: int, timesteps: int) -> int:
