@@ -28,14 +28,15 @@ SHAPES = [  # source channels, target channels, side, kernel, stride
     (20, 32, 16, 5, 1), (32, 32, 32, 3, 1), (32, 64, 32, 4, 2), (64, 64, 16, 3, 1), (64, 128, 16, 4, 2), (128, 128, 8, 3, 1),
     (256, 256, 8, 3, 1), (128, 256, 8, 1, 1),
 ]  # fmt: skip
-SENT = {"spikes": (1, 1), "signed": (-1, 1), "payloads": (-9, 200)}
+# Least and largest message, and the largest weight.
+SENT = {"spikes": (1, 1, 127), "signed": (-1, 1, 127), "payloads": (-9, 200, 127), "spikes with long weights": (1, 1, 2000)}
 
 
-def measured(shape: tuple[int, ...], sent: tuple[int, int]) -> tuple[float, float, float, int]:
+def measured(shape: tuple[int, ...], sent: tuple[int, int, int]) -> tuple[float, float, float, int]:
     """Nanoseconds of a multiplied row and of an added message, messages of a row, and the threshold."""
     channels, out, side, kernel, stride = shape
     rng, pad = np.random.default_rng(0), (kernel - 1) // 2
-    weights = np.clip(np.rint(rng.normal(0, 20, (out, channels, kernel, kernel))), -127, 127).astype(int)
+    weights = np.clip(np.rint(rng.normal(0, sent[2] / 6, (out, channels, kernel, kernel))), -sent[2], sent[2]).astype(int)
     after = (side + 2 * pad - kernel) // stride + 1
     network = neuro.Network(
         (

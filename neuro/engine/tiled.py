@@ -18,22 +18,21 @@ from neuro.compiled import inner
 from neuro.engine.lanes import HALF, PAIRS, QUADS
 from neuro.engine.layout import Layout
 from neuro.engine.tables import COLUMN, U
-from neuro.engine.tiles import GROUP, OUTPUTS, PIXELS, bytes1, bytes4, bytes_most, words1, words4
+from neuro.engine.tiles import GROUP, OUTPUTS, PIXELS, bytes1, bytes4, bytes_most, words1, words4, words_most
 from neuro.projections import Conv2d
 
 NEVER = 1 << 40  # messages of a row from which on it is multiplied
 NO_TILES, OCTETS, WORDS = range(3)  # what a kernel multiplies
 SOME = 4  # pixels of a tile
 
-# Nanoseconds, measured by benchmarks/crossover.py on an AMD EPYC with AVX2, bytes also on one with AVX-512 VNNI (`QUADS`): only
-# their ratios matter.
-TILE_NS = {OCTETS: 4.0 if QUADS else 8.0, WORDS: 12.0}  # of a tile, and of each of its steps
-STEP_NS = {OCTETS: 1.1 if QUADS else 2.3, WORDS: 5.4}
+# Nanoseconds, measured by benchmarks/crossover.py on an AMD EPYC with AVX2 and on one with AVX-512 VNNI (`QUADS`): only their
+# ratios matter.
+TILE_NS = {OCTETS: 4.0, WORDS: 8.0} if QUADS else {OCTETS: 8.0, WORDS: 12.0}  # of a tile, and of each of its steps
+STEP_NS = {OCTETS: 1.1, WORDS: 2.05} if QUADS else {OCTETS: 2.3, WORDS: 5.4}
 SPREAD_NS, VALUE_NS = 1.2, 0.02  # of a message, and of a place, that is spread
-PLAIN_NS, SIGNED_NS = (0.35, 0.5) if QUADS else (1.6, 2.0)  # of a message that is added as bytes
-ADD_NS = {(OCTETS, False): PLAIN_NS, (OCTETS, True): SIGNED_NS, (WORDS, False): 1.6, (WORDS, True): 2.5}  # .., with a factor
-PLAIN_HALF_NS, SIGNED_HALF_NS = (0.17, 0.21) if QUADS else (0.28, 0.5)  # of each HALF of its run
-HALF_NS = {(OCTETS, False): PLAIN_HALF_NS, (OCTETS, True): SIGNED_HALF_NS, (WORDS, False): 0.5, (WORDS, True): 0.6}
+KINDS = tuple((how, factor) for how in (OCTETS, WORDS) for factor in (False, True))  # of messages: of bytes with a sign or none
+ADD_NS = dict(zip(KINDS, (0.35, 0.5, 0.5, 1.5) if QUADS else (1.6, 2.0, 1.6, 2.5), strict=True))  # of a message that is added
+HALF_NS = dict(zip(KINDS, (0.17, 0.21, 0.36, 0.33) if QUADS else (0.28, 0.5, 0.5, 0.6), strict=True))  # of a HALF of its run
 
 
 def has_tiles(conv: Conv2d) -> bool:
@@ -157,6 +156,9 @@ def multiply_words(acc: Any, weights: Any, tables: Any, p: Any, q: Any, values: 
             w, s = U(q.tiles_at) + (U(reach[r, 0]) * runs + run) * blocks * steps * lanes, U(q.starts_at)
             for block in range(blocks):
                 at, v, x = U(reach[r, 1] + p.halo) + block * U(OUTPUTS), run * U(q.tile_dilation), U(0)
+                while x + U(PIXELS) <= width:
+                    words_most(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
+                    x += U(PIXELS)
                 while x + U(SOME) <= width:
                     words4(acc, at + x * apart, apart, weights, w, lanes, values, v + x * stride, stride, steps, tables, s)
                     x += U(SOME)

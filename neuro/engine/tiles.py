@@ -2,8 +2,8 @@
 
 `bytes4(acc, at, apart, weights, w, jump, values, v, stride, steps, starts, s)` and `bytes1` add, to `OUTPUTS` channels of 4
 pixels or of 1, the products of bytes: values of 0 to 2 and weights of 8 bits, four source channels a step, in sums of 16 bits
-that may wrap around, or of 32 where the processor adds four products to each (`QUADS`, AVX-512 VNNI), `PIXELS` pixels at a
-time (`bytes_most`). `words4` and `words1` do the same for values of 16 bits and weights of 8 or 16, in sums of 32 bits.
+that may wrap around, or of 32 where the processor adds four products to each (`QUADS`, AVX-512 VNNI). `words4` and `words1` do the
+same for values of 16 bits and weights of 8 or 16, in sums of 32 bits. `bytes_most` and `words_most`: `PIXELS` pixels at a time.
 Pixels lie `apart` lanes apart in `acc` and `stride` values apart in `values`; the weights of a step, OUTPUTS x GROUP, `jump`
 apart. What is in starts[s:] is added to each pixel. Only where the processor multiplies pairs (`PAIRS`); knows nothing of
 projections.
@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from neuro.engine.lanes import QUADS
 
 OUTPUTS, GROUP = 16, 4  # target channels of a tile; source channels of a step
-PIXELS = 8 if QUADS else 4  # of the largest tile of bytes
+PIXELS = 8 if QUADS else 4  # of the largest tile
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 
@@ -48,18 +48,19 @@ def pairs_of_words(builder: Any, a: Any, b: Any) -> Any:
 
 def _held(octets: bool) -> tuple[int, Any, int]:
     """In how many vectors the sums of a pixel are held, of which kind, and their channels in a vector once they are added up."""
-    if octets and QUADS:
-        return 1, ir.VectorType(_I32, 16), 16
+    if QUADS:
+        return (1 if octets else 2), ir.VectorType(_I32, 16), 16
     return (2, ir.VectorType(_I16, 16), 8) if octets else (4, ir.VectorType(_I32, 8), 8)
 
 
 def _added(builder: Any, octets: bool, sums: Any, values: Any, weights: Any) -> Any:
     """Sums, and to each of them two products of 16 bits or of bytes without sign and with one, or four of these."""
+    if QUADS:
+        name, kind = f"llvm.x86.avx512.{'vpdpbusd' if octets else 'vpdpwssd'}.512", sums.type
+        given = (sums, builder.bitcast(values, kind), builder.bitcast(weights, kind))
+        return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, (kind,) * 3), name), given)
     if not octets:
         return builder.add(sums, pairs_of_words(builder, builder.bitcast(values, ir.VectorType(_I16, 16)), weights))
-    if QUADS:
-        name, kind, given = "llvm.x86.avx512.vpdpbusd.512", sums.type, (sums, values, builder.bitcast(weights, sums.type))
-        return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, (kind,) * 3), name), given)
     bytes_ = ir.VectorType(_I8, 32)
     kind = ir.FunctionType(sums.type, (bytes_, bytes_))
     product = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.ub.sw")
@@ -67,10 +68,10 @@ def _added(builder: Any, octets: bool, sums: Any, values: Any, weights: Any) -> 
 
 
 def _halves_joined(builder: Any, one: Any, other: Any) -> Any:
-    """Neighbouring lanes of 8 + 8 numbers added: 8."""
-    both = [
-        builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, 8), list(range(first, 16, 2)))) for first in (0, 1)
-    ]
+    """Neighbouring lanes of two vectors added: one as long."""
+    lanes = one.type.count
+    kind = ir.VectorType(_I32, lanes)
+    both = [builder.shuffle_vector(one, other, ir.Constant(kind, list(range(first, 2 * lanes, 2)))) for first in (0, 1)]
     return builder.add(*both)
 
 
@@ -88,7 +89,7 @@ def _sums(builder: Any, found: list[Any], octets: bool) -> list[Any]:
     if octets:
         ones = ir.Constant(ir.VectorType(_I16, 16), [1] * 16)
         return [pairs_of_words(builder, one, ones) for one in found]
-    return [_halves_joined(builder, *found[i : i + 2]) for i in (0, 2)]
+    return [_halves_joined(builder, *found[i : i + 2]) for i in range(0, len(found), 2)]
 
 
 def _tile(count: int, octets: bool) -> Callable[..., Any]:
@@ -171,4 +172,4 @@ def _intrinsic(count: int, octets: bool) -> Callable[..., Any]:
 
 
 bytes4, bytes1, words4, words1 = (_intrinsic(count, octets) for octets in (True, False) for count in (4, 1))
-bytes_most = _intrinsic(PIXELS, True)
+bytes_most, words_most = (_intrinsic(PIXELS, octets) for octets in (True, False))
