@@ -2,8 +2,8 @@
 
 `bytes4(acc, at, apart, weights, w, jump, values, v, stride, steps, starts, s)` and `bytes1` add, to `OUTPUTS` channels of 4
 pixels or of 1, the products of bytes: values of 0 to 2 and weights of 8 bits, four source channels a step, in sums of 16 bits
-that may wrap around, or of 32 where the processor adds four products to each (`QUADS`, AVX-512 VNNI). `words4` and `words1` do the
-same for values of 16 bits and weights of 8 or 16, in sums of 32 bits. `bytes_most` and `words_most`: `PIXELS` pixels at a time.
+that may wrap around, or of 32 where the processor adds four products to each (`QUADS`, AVX-512 VNNI). `words4` and `words1` do
+the same for values of 16 bits and weights of 8 or 16, in sums of 32 bits. `bytes_most`, `words_most`: `PIXELS` pixels at a time.
 Pixels lie `apart` lanes apart in `acc` and `stride` values apart in `values`; the weights of a step, OUTPUTS x GROUP, `jump`
 apart. What is in starts[s:] is added to each pixel. Only where the processor multiplies pairs (`PAIRS`); knows nothing of
 projections.
