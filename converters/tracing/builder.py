@@ -56,10 +56,19 @@ class Builder:
         self.layers = [replace(one, inputs=(source,)) if one.name == previous else one for one in self.layers]
 
     def layer(self, value: Any) -> str:
-        """Name of the layer that computes a node. Raises ConversionError for a node that yields several values, or no layer."""
+        """Name of the layer that computes a node, or of one that holds the same constant for every sample. Raises ConversionError
+        for a node that yields several values, or no layer."""
+        if value not in self.names and self._for_each_sample(value):
+            self.names[value] = self.value(value, value, value.meta["value"].ndim - 1)
         if value not in self.names:
             raise self.refuse(value, "its result is used as one tensor of activations", "Pick one of the tensors that it returns")
         return self.names[value]
+
+    def _for_each_sample(self, value: Any) -> bool:
+        """Whether a value is a constant tensor with an axis of samples, as learned queries are that were expanded."""
+        held = value.meta.get("value") if isinstance(value, fx.Node) and value.meta.get("constant") else None
+        counts = {len(node.meta["value"]) for node in self.names if node.op == "placeholder"}
+        return isinstance(held, torch.Tensor) and held.is_floating_point() and held.ndim > 1 and {len(held)} == counts
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a layer, without samples."""

@@ -80,7 +80,7 @@ def scaled(
     room = reach_of(port, extent, largest.shape)
     limit = widths.limit_of(cell.weight_bits)
     whole = np.clip(np.floor(largest * widths.room(clipped, cell.headroom) / np.where(room > 0, room, 1e-300)), 1, limit)
-    step = np.where(largest > 0, largest / whole, 1.0)
+    step = np.where(largest > 0, largest / whole, np.where(room > 0, 0.0, 1.0))  # without weights: what its bias needs
     step = np.maximum(
         step, room / widths.room(clipped, cell.headroom)
     )  # small weights beside a large bias lose digits, not the sum its range
