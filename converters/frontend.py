@@ -20,6 +20,7 @@ from converters.states import close_loops
 from converters.tracing.arguments import Handler
 from converters.tracing.builder import Builder
 from converters.tracing.holding import held, unwrapped
+from converters.tracing.merged import taken_apart
 from converters.tracing.operations import FUNCTIONS, METHODS, MODULES
 from converters.tracing.recording import record
 from converters.tracing.recurrent import Alone
@@ -51,6 +52,7 @@ def trace(model: nn.Module, example: Any, *, frames: bool = False, state: Mappin
     given = tuple(x[:, :1] for x in samples) if frames else samples
     with held(model):
         graph = record(model, given, names)
+        taken_apart(graph, model)
         builder = Builder(model)
         builder.frames = frames
         for node in _needed(graph):

@@ -229,17 +229,17 @@ def multihead(b: Builder, node: fx.Node) -> None:
         biases = np.split(np.asarray(b.constant(node, m.in_proj_bias, "bias")), 3)
     split = []
     for name, weight, bias in zip(layers, weights, biases, strict=True):
-        rows = b.shape(name)[0]
-        made = b.add(node, "linear", (name,), (rows, width), {"weight": weight, "bias": bias})
-        made = b.add(node, "reshape", (made,), (rows, heads, width // heads))
-        split.append(moved(b, node, made, (1, 0, 2)))
+        rows, outer = b.shape(name)[:-1], len(b.shape(name)) - 2
+        made = b.add(node, "linear", (name,), (*rows, width), {"weight": weight, "bias": bias})
+        made = b.add(node, "reshape", (made,), (*rows, heads, width // heads))
+        split.append(moved(b, node, made, (*range(outer), outer + 1, outer, outer + 2)))
     if mask is not None and not b.computed(mask):
         held = np.asarray(b.constant(node, mask, "mask"))
         mask = ~held if held.dtype == bool else held  # here True says what is left out
     query, key, value = split
     left_out = [part for part in (padded, mask) if part is not None and b.computed(part)]
     made = attended(b, node, query, key, value, None if mask in left_out else mask, left_out=left_out)
-    made = moved(b, node, made, (1, 0, 2))
-    made = b.add(node, "reshape", (made,), (b.shape(made)[0], width))
+    made = moved(b, node, made, (*range(outer), outer + 1, outer, outer + 2))
+    made = b.add(node, "reshape", (made,), (*b.shape(made)[:-2], width))
     arrays = {"weight": b.constant(node, m.out_proj.weight, "weight"), "bias": b.constant(node, m.out_proj.bias, "bias")}
     b.parts[node] = [b.add(node, "linear", (made,), b.shape(made), arrays)]
