@@ -29,8 +29,9 @@ def main() -> None:
     parser.add_argument("--answers", action="store_true")
     asked = parser.parse_args()
     case = cifar("graded", 1)
-    learned = {"answers": 0.3, "features": 0.03} if asked.answers else {}
-    settings = replace(case.settings, depth=asked.depth, channels=asked.channels, steps=asked.steps, decay=0.0, **learned)
+    answers, features = (0.3, 0.03) if asked.answers else (0.0, 0.0)
+    chosen = {"depth": asked.depth, "channels": asked.channels, "steps": asked.steps, "decay": 0.0, "float_steps": 0}
+    settings = replace(case.settings, **chosen, labels=1.0, answers=answers, features=features)
     parts = split(case.model, *case.learn, case.choose, settings.seed, case.augment)
     rounds = Rounds(parts.graph, parts.lesson, load_chip("loihi2"), settings)
     target = rounds.priced(rounds.start).dynamic_pj / TIMES
