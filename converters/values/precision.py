@@ -160,32 +160,32 @@ def _valued(layer: Layer, now: _Tensors, before: _Tensors, samples: int) -> torc
     return given[0] + (value - given[0]).detach() if layer.op == "quantise" else value
 
 
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """Cells with as many bits as rounding needs, the noise that rounding of values then brings, and that of weights."""
+
+    cells: tuple[Cell, ...]
+    noise: float
+    readers: Readers
+
+
 def widened(
-    cells: Sequence[Cell],
-    found: Mapping[str, Extent],
-    of: Effects,
-    widths: Widths,
-    scales: Mapping[str, float],
-    target: float = TARGET,
+    known: Rounded, found: Mapping[str, Extent], of: Effects, widths: Widths, target: float = TARGET
 ) -> tuple[tuple[Cell, ...], float]:
     """The cells with as many bits as rounding and values beyond calibration need, and the outputs' error that rounding is then
-    expected to cause. scales: the real value of one step of each input."""
-    cells, noise, readers = _rounded_less(cells, found, of, widths, scales, target)
+    expected to cause."""
+    cells, noise = known.cells, known.noise
     if widths.widen and widths.spare_bits:
-        cells, more = with_headroom(cells, found, of, readers, target)
+        cells, more = with_headroom(cells, found, of, known.readers, target)
         noise += more
-    return cells, float(np.sqrt((noise + sum(readers.noise.values())) / of.spread))
+    return cells, float(np.sqrt((noise + sum(known.readers.noise.values())) / of.spread))
 
 
-def _rounded_less(
-    cells: Sequence[Cell],
-    found: Mapping[str, Extent],
-    of: Effects,
-    widths: Widths,
-    scales: Mapping[str, float],
-    target: float,
-) -> tuple[tuple[Cell, ...], float, Readers]:
-    """The cells with as many bits as they need, the noise that rounding of values then brings, and that of weights.
+def rounded_less(
+    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scales: Mapping[str, float],
+    target: float = TARGET,
+) -> Rounded:  # fmt: skip
+    """The cells with as many bits as rounding needs. scales: the real value of one step of each input.
 
     Wider values leave weights fewer bits where a potential is full, so a population is widened only where that helps.
     """
@@ -216,7 +216,7 @@ def _rounded_less(
         for name in readers.paired(goal - values):
             made[name] = replace(made[name], weight_bits=PAIRED_BITS)
         weights = sum(readers.noise.values())
-    return tuple(made.values()), values, readers
+    return Rounded(tuple(made.values()), values, readers)
 
 
 def with_headroom(
