@@ -88,6 +88,8 @@ def value_network(
         tuple(p for one in kept.values() for p in one.projections),
         timesteps=steps.period or 1,
     )
+    if corrector:
+        network._plans["links"] = corrector.links
     network = to_digits(network) if digits else network
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))

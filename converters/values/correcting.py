@@ -21,7 +21,7 @@ from converters.values.encoding import narrow
 from converters.values.functions import INVERSES
 from converters.values.ranges import flat_frames, frame_count
 from converters.values.responding import Integers, Sent, charge, lag_of, respond
-from converters.values.rows import Responder
+from converters.values.rows import Links, Responder
 from converters.values.scaling import Encoded
 from neuro.graph import Graph
 from neuro.network import Population
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 Means = dict[Any, tuple[dict[str, Floats], dict[str, Floats]]]
 SAMPLES = 64
 _HELD = 2**25  # values of all populations that may be held at once
+_LINKED = 2**20  # weights of projections of which what they bring is kept
 _LARGEST_BIAS = 2**30
 _RESCALED = 1.25  # at most, of a sum that others are divided by
 
@@ -39,7 +40,8 @@ _RESCALED = 1.25  # at most, of a sum that others are divided by
 class Corrector:
     """Visits cells in order and corrects each; drops what no later cell reads. framed: samples have an axis of frames; what
     comes back from the frame before is taken from the float network, as it is corrected on the way. means: where the float means
-    are kept for the next network of the same graph and samples."""
+    are kept for the next network of the same graph and samples. links: what projections bring, of as many as memory has room for.
+    """
 
     def __init__(
         self, graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False, means: Means | None = None
@@ -54,8 +56,9 @@ class Corrector:
         self._last = {source: cell.name for cell in cells for source in cell.sources}
         self._divisors = _divisors(cells) if any(cell.headroom for cell in cells) else set()
         self._populations: dict[str, Population] = {}
+        self.links: Links = {}
         self._heard: _Framed | Responder = (
-            _Framed(self._populations) if framed else Responder(self._populations, self._count, size)
+            _Framed(self._populations) if framed else Responder(self._populations, self._count, size, self.links, _LINKED)
         )
 
     def _float_means(self, cells: Sequence[Cell], some: Given, known: Means) -> tuple[dict[str, Floats], dict[str, Floats]]:

@@ -160,14 +160,15 @@ def _weighted(
 ) -> tuple[Projection, ...]:
     """The projections of a sum: two of each path with weights beyond the limit, one 2^n times as coarse as the other."""
     return tuple(
-        replace(_projection(made[path.source], cell.name, part, timing), exponent=e + more)  # type: ignore[type-var]  # dataclasses all
+        _projection(made[path.source], cell.name, part, timing, e + more)
         for path, op, e in zip(port.paths, scaled.operators, scaled.exponents, strict=True)
         for part, more in integers.paired(op, limit)
     )
 
 
-def _projection(sender: Encoded, target: str, op: Operator, timing: Timing) -> Projection:
-    return integers.projection(sender.population.name, target, op, timing.delay(sender.sends_at))
+def _projection(sender: Encoded, target: str, op: Operator, timing: Timing, exponent: int) -> Projection:
+    made = integers.projection(sender.population.name, target, op, timing.delay(sender.sends_at))
+    return replace(made, exponent=exponent) if exponent else made  # type: ignore[type-var]  # dataclasses all
 
 
 # Products, dot products and maxima of values as they are

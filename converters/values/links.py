@@ -67,18 +67,19 @@ def _picks(pre: Int32s, weight: NDArray[np.int64]) -> Link:
 
 
 def _listed(q: Projection, source: Shape, target: Shape) -> Link:
+    size = prod(target)
     if q.storage == "sparse":
-        pre, post, weight = (np.array(part) for part in q.weights)
+        pre, post, weight = q.weights
         weight = weight.astype(np.int64) << q.exponent
     else:
         listed = q.synapses(source, target)
         pre, post, weight = listed.pre.astype(np.int32), listed.post.astype(np.int32), np.asarray(listed.weight, np.int64)
-    size = prod(target)
     if pre.size == size:
         at = np.full(size, -1, np.int32)
         at[post] = np.arange(size)
         if (at >= 0).all():
             return _picks(pre[at], weight[at])
+    pre, post = np.array(pre), np.array(post)  # which can be written to, as kernels have them
 
     def add(total: Floats, rows: Floats) -> None:
         add_listed(total, rows, pre, post, weight.astype(total.dtype))
