@@ -125,5 +125,9 @@ def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -
         weight = operator.weight.toarray() if sparse.issparse(operator.weight) else operator.weight
         whole = weight.astype(np.int32)
         return Dense(source, target, whole if operator.rows is None else whole[operator.rows], delay)
-    matrix = sparse.coo_array(operator.whole)
+    whole = operator.whole
+    if sparse.issparse(whole) and whole.format == "csr":
+        rows = np.repeat(np.arange(whole.shape[0], dtype=np.int32), np.diff(whole.indptr))
+        return Sparse(source, target, (rows, whole.indices, whole.data.astype(np.int64)), delay)
+    matrix = sparse.coo_array(whole)
     return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

@@ -6,6 +6,7 @@ Knows the linear layers of a Graph and how to compose them; knows no thresholds 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -144,9 +145,8 @@ def as_window(layer: Layer, source: Shape) -> Window:
 
 def times(operator: Operator, before: Any, after: Any) -> Operator:
     """The operator with factors on its inputs and outputs; each broadcasts to the shape there."""
-    pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
     if isinstance(operator, Window):
-        channels = [_per_channel(values) for values in (pre, post)]
+        channels = [_per_channel(*given) for given in ((before, operator.source), (after, operator.target))]
         if channels[0] is not None and channels[1] is not None:
             out, per_group = operator.weight.shape[:2]
             group = np.arange(out) // (out // operator.groups)
@@ -154,6 +154,7 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             tail = (1,) * (operator.weight.ndim - 2)
             return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
     matrix = to_matrix(operator)
+    pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
     if matrix.rows is not None:
         first = np.unique(matrix.rows, return_index=True)[1]
         if (pre.ravel() == pre.ravel()[first][matrix.rows]).all():
@@ -165,10 +166,26 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
         for factor in (pre.reshape(-1, 1), post.reshape(1, -1)):
             weight = weight if (factor == 1).all() else weight * factor
         return replace(matrix, weight=weight)
-    scaled = matrix.weight.tocsr().astype(np.float64)
-    scaled.data *= np.repeat(pre.ravel(), np.diff(scaled.indptr))
-    scaled.data *= post.ravel()[scaled.indices]
-    return Matrix(matrix.source, matrix.target, scaled)
+    weight = matrix.weight.tocsr()
+    data = weight.data
+    if not _is_one(before):
+        data = data * np.repeat(pre.ravel(), np.diff(weight.indptr))
+    if not _is_one(after):
+        data = data * post.ravel()[weight.indices]
+    return Matrix(matrix.source, matrix.target, _with_data(weight, data.astype(np.float64)))
+
+
+def _with_data(weight: Any, data: Floats) -> Any:
+    """A sparse array with other values, of its own, at the same places. Places that nobody needs to sort are shared."""
+    if not weight.has_canonical_format:
+        return sparse.csr_array((data, weight.indices.copy(), weight.indptr.copy()), shape=weight.shape)
+    made = copy(weight)
+    made.data = data
+    return made
+
+
+def _is_one(factor: Any) -> bool:
+    return isinstance(factor, float) and factor == 1.0
 
 
 def added(first: Operator, second: Operator) -> Operator:
@@ -252,9 +269,14 @@ def _factors(value: Any, shape: Shape) -> Floats:
     return np.broadcast_to(np.asarray(value, np.float64), shape)
 
 
-def _per_channel(values: Floats) -> Floats | None:
+def _per_channel(value: Any, shape: Shape) -> Floats | None:
     """One factor per channel, or None where they differ within a channel."""
-    flat = values.reshape(len(values), -1)
+    given = np.asarray(value, np.float64)
+    if given.size == 1:
+        return np.full(shape[0], given.reshape(-1)[0])
+    if given.shape == (shape[0],) + (1,) * (len(shape) - 1):
+        return given.reshape(-1).copy()
+    flat = _factors(given, shape).reshape(shape[0], -1)
     return flat[:, 0].copy() if (flat == flat[:, :1]).all() else None
 
 

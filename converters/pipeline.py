@@ -227,7 +227,7 @@ class Conversions:
         if chosen.changes:
             return self.convert(chosen).network
         _, _, _, built, notes, _ = self._made(chosen)
-        return replace(built.network, notes=notes)
+        return built.network.with_notes(notes)
 
     def _made(self, chosen: Options) -> Made:
         graph, _, given = self._read
@@ -315,7 +315,7 @@ def _checked(made: Made, tail: Graph | None) -> Conversion:
     if found.warning:
         notes = (*notes, found.warning)
         warnings.warn(found.warning, AccuracyWarning, stacklevel=4)
-    built = replace(built, network=replace(built.network, notes=notes))
+    built = replace(built, network=built.network.with_notes(notes))
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 

@@ -266,7 +266,9 @@ def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int) -> P
     same = places.size == sender.population.size and np.array_equal(places, np.arange(places.size))
     if same:
         return OneToOne(source, cell.name, delay=delay, port=port)
-    return Sparse(source, cell.name, (places, np.arange(places.size), np.ones(places.size, np.int64)), delay, port)
+    near = sender.population.size <= 1 << 16  # numpy sorts 16 bits by counting
+    order = np.argsort(places.astype(np.uint16) if near else places, kind="stable").astype(np.int32)
+    return Sparse(source, cell.name, (places[order].astype(np.int32), order, np.ones(places.size, np.int32)), delay, port)
 
 
 def _encode_relay(cell: Cell, around: Around) -> Encoded:
