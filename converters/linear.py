@@ -172,10 +172,10 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
         data = data * np.repeat(pre.ravel(), np.diff(weight.indptr))
     if not _is_one(after):
         data = data * post.ravel()[weight.indices]
-    return Matrix(matrix.source, matrix.target, _with_data(weight, data.astype(np.float64)))
+    return Matrix(matrix.source, matrix.target, with_data(weight, data.astype(np.float64)))
 
 
-def _with_data(weight: Any, data: Floats) -> Any:
+def with_data(weight: Any, data: Floats) -> Any:
     """A sparse array with other values, of its own, at the same places. Places that nobody needs to sort are shared."""
     if not weight.has_canonical_format:
         return sparse.csr_array((data, weight.indices.copy(), weight.indptr.copy()), shape=weight.shape)
@@ -232,9 +232,7 @@ def to_matrix(operator: Operator) -> Matrix:
     placed = (_kept if small else _listed)(
         two.source, two.target, two.weight.shape, two.stride, two.padding, two.dilation, two.groups
     )  # fmt: skip
-    weight = sparse.csr_array((two.weight.ravel()[placed.data], placed.indices.copy(), placed.indptr.copy()), shape=placed.shape)
-    weight.has_canonical_format = True
-    return Matrix(operator.source, operator.target, weight)
+    return Matrix(operator.source, operator.target, with_data(placed, two.weight.ravel()[placed.data]))
 
 
 def _listed(source: Shape, target: Shape, shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
