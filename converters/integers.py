@@ -15,6 +15,7 @@ from scipy import sparse
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
+from converters.operators import with_data
 from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 from neuro.projections.forms import most_special
 
@@ -91,7 +92,7 @@ def rounded_with_share(operator: Operator, limit: int) -> tuple[Operator, float]
     share = 1 - _energy(error[error != 0], None) / energy if energy else 1.0
     there = data != 0
     if there.all():
-        return Matrix(operator.source, operator.target, linear.with_data(weight, data)), share
+        return Matrix(operator.source, operator.target, with_data(weight, data)), share
     starts = np.concatenate(([0], np.cumsum(there)))[weight.indptr].astype(weight.indptr.dtype)
     fewer = sparse.csr_array((data[there], weight.indices[there], starts), shape=weight.shape)
     fewer.has_canonical_format = True

@@ -6,8 +6,7 @@ Knows the linear layers of a Graph and how to compose them; knows no thresholds 
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from converters.operators import Matrix as Matrix
+from converters.operators import Operator as Operator
+from converters.operators import Window as Window
+from converters.operators import with_data
 from neuro.graph import Layer
 from neuro.ops import OPS
 from neuro.projections import Conv2d
@@ -25,50 +28,15 @@ _KEPT = 1 << 17  # synapses of a window whose places are kept for others like it
 _SHARED = 4  # neurons that have a row in common, on average, for it to be kept once
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A convolution over (channels, *image): weight (out, in / groups, *kernel), as in torch."""
-
-    source: Shape
-    target: Shape
-    weight: Floats
-    stride: tuple[int, ...]
-    padding: Sides
-    dilation: tuple[int, ...]
-    groups: int
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Any linear map: weight (source neurons, target neurons), a sparse array, or a plain one behind a fully connected layer.
-
-    rows: where neurons share their weights, as those of an average over an image do, which row of a plain weight each source
-    neuron has; None: its own.
-    """
-
-    source: Shape
-    target: Shape
-    weight: Any
-    rows: NDArray[np.intp] | None = None
-
-    @property
-    def whole(self) -> Any:
-        """A row for each source neuron."""
-        return self.weight if self.rows is None else self.weight[self.rows]
-
-    @property
-    def sharing(self) -> NDArray[np.intp] | None:
-        """How many source neurons have each row; None where each has its own."""
-        return None if self.rows is None else np.bincount(self.rows)
-
-
-Operator = Window | Matrix
-
-
 def identity(shape: Shape) -> Operator:
     """The operator that changes nothing."""
     if len(shape) not in (2, 3):
         return Matrix(shape, shape, sparse.eye_array(int(np.prod(shape)), format="csr"))
+    return _same(shape)
+
+
+@lru_cache(maxsize=64)
+def _same(shape: Shape) -> Window:
     ones = (1,) * (len(shape) - 1)
     return Window(shape, shape, np.ones((shape[0], 1, *ones)), ones, ((0, 0),) * len(ones), ones, shape[0])
 
@@ -80,7 +48,28 @@ def follow(operator: Operator, layer: Layer, part: int = 0, before: tuple[Shape,
 
 
 def _after_listed(operator: Operator, layer: Layer) -> Operator:
-    """By the entries that define the layer's op."""
+    """By the entries that define the layer's op; layers of a network that read values as they are, are alike."""
+    options = tuple(layer.options.items())
+    if (
+        layer.arrays
+        or not _hashable(options)
+        or int(np.prod(operator.target)) > _KEPT
+        or operator is not identity(operator.target)
+    ):
+        return _listed_after(operator, layer)
+    return _first_listed(layer.op, operator.target, layer.shape, options)
+
+
+@lru_cache(maxsize=16)
+def _first_listed(op: str, source: Shape, target: Shape, options: tuple[tuple[str, Any], ...]) -> Operator:
+    return _listed_after(identity(source), Layer(op, op, ("x",), target, {}, dict(options)))
+
+
+def _hashable(value: Any) -> bool:
+    return all(map(_hashable, value)) if isinstance(value, tuple) else isinstance(value, str | int | float | None)
+
+
+def _listed_after(operator: Operator, layer: Layer) -> Operator:
     listed = OPS[layer.op].listed
     assert listed is not None, f"no linear path leads through {layer.op}"
     matrix, (pre, post, weight) = _unshared(operator), listed(layer, operator.target)
@@ -173,15 +162,6 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
     if not _is_one(after):
         data = data * post.ravel()[weight.indices]
     return Matrix(matrix.source, matrix.target, with_data(weight, data.astype(np.float64)))
-
-
-def with_data(weight: Any, data: Floats) -> Any:
-    """A sparse array with other values, of its own, at the same places. Places that nobody needs to sort are shared."""
-    if not weight.has_canonical_format:
-        return sparse.csr_array((data, weight.indices.copy(), weight.indptr.copy()), shape=weight.shape)
-    made = copy(weight)
-    made.data = data
-    return made
 
 
 def _is_one(factor: Any) -> bool:
