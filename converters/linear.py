@@ -141,7 +141,10 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
             group = np.arange(out) // (out // operator.groups)
             inputs = channels[0][group[:, None] * per_group + np.arange(per_group)]
             tail = (1,) * (operator.weight.ndim - 2)
-            return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
+            weight = operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail)
+            return Window(
+                operator.source, operator.target, weight, operator.stride, operator.padding, operator.dilation, operator.groups
+            )  # fmt: skip
     matrix = to_matrix(operator)
     pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
     if matrix.rows is not None:

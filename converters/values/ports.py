@@ -104,12 +104,12 @@ def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
     if layer.op == "conv" and graph[layer.inputs[0]].op == "concat" and layer.inputs[0] not in names:
         for source, piece in split_concat(graph, layer):
             for path in _paths(graph, source, names):
-                found.append(replace(path, operator=linear.follow(path.operator, piece)))
+                found.append(Path(path.source, linear.follow(path.operator, piece)))
         if found:
             return found
     for part, source in enumerate(layer.inputs):
         for path in _paths(graph, source, names):
-            found.append(replace(path, operator=_followed(path.operator, layer, part, shapes)))
+            found.append(Path(path.source, _followed(path.operator, layer, part, shapes)))
     return found
 
 

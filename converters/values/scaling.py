@@ -114,7 +114,9 @@ def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
 
 def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
     """The largest of all paths' weights, for neurons with one scale; shared: a window is among them, so channels have one."""
-    largest = np.asarray(np.broadcast_arrays(np.zeros((1,) * len(shape)), *each)).max(axis=0)
+    largest = np.zeros((1,) * len(shape))
+    for one in each:
+        largest = np.maximum(largest, one)
     if shared:
         return np.asarray(largest.max(axis=tuple(range(1, len(shape))), keepdims=True))
     return compressed(largest, _ALIKE)
