@@ -32,9 +32,12 @@ class Evaluation:
         self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False,
         tensors: Tensors | None = None,
     ) -> None:  # fmt: skip
-        self._uses = Counter(wanted)
-        needed = _needed(graph, set(inputs), tuple(self._uses))
-        self._uses.update(name for layer in needed for name in set(layer.inputs))
+        uses = dict(Counter(wanted))
+        needed = _needed(graph, set(inputs), tuple(uses))
+        for layer in needed:
+            for name in set(layer.inputs) if len(layer.inputs) > 1 else layer.inputs:
+                uses[name] = uses.get(name, 0) + 1
+        self._uses = uses
         self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
         self._samples = len(next(iter(inputs.values()), ()))
         self._learning = any(value.requires_grad for value in inputs.values())

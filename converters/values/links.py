@@ -43,7 +43,7 @@ def link(q: Projection, source: Shape, target: Shape) -> Link:
     if q.offset == 0 and prod(source) == prod(target):
         weight = q.expanded().unshared_weights(source).astype(np.int64).ravel()
         return _picks(np.arange(prod(target), dtype=np.int32), np.repeat(weight, prod(source) // weight.size))
-    if (conv := as_convolution(q, source, target)) is not None:
+    if q.storage == "conv" and (conv := as_convolution(q, source, target)) is not None:
         return _window(conv, source, target)
     return _listed(q, source, target)
 

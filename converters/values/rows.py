@@ -299,4 +299,6 @@ def _suits(neuron: Any) -> bool:
 
 
 def _most(value: Any) -> int:
+    if type(value) is int:
+        return abs(value)
     return int(np.abs(np.asarray(value, np.int64)).max())

@@ -331,7 +331,10 @@ class Value(Neuron):
 
     def _restored(self, x: Array, xp: Any) -> Array:
         """An entry for the bits behind the leading one, moved back by its place."""
-        leading = sum((x >= 1 << place) * 1 for place in range(1, 31))
+        if xp is np:
+            leading = np.minimum(np.frexp(x)[1].astype(np.int64) - 1, 30)
+        else:
+            leading = sum((x >= 1 << place) * 1 for place in range(1, 31))
         bits = len(self.table).bit_length() - 1  # type: ignore[arg-type]  # it has one
         if self.lookup == "reciprocal":
             index, place = ((x << bits) >> leading) - (1 << bits), leading
