@@ -32,17 +32,24 @@ class Evaluation:
         self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False,
         tensors: Tensors | None = None,
     ) -> None:  # fmt: skip
-        self._uses = Counter(wanted)
-        needed = _needed(graph, set(inputs), tuple(self._uses))
-        self._uses.update(name for layer in needed for name in set(layer.inputs))
+        uses = dict(Counter(wanted))
+        needed = _needed(graph, set(inputs), tuple(uses))
+        for layer in needed:
+            for name in set(layer.inputs) if len(layer.inputs) > 1 else layer.inputs:
+                uses[name] = uses.get(name, 0) + 1
+        self._uses = uses
         self._values, self._needed, self._quantised = dict(inputs), iter(needed), quantised
         self._samples = len(next(iter(inputs.values()), ()))
+        self._learning = any(value.requires_grad for value in inputs.values())
         self._tensors: Tensors = {} if tensors is None else tensors
 
     def value(self, name: str) -> Tensor:
         """The value (samples, *shape) of a wanted layer, which can be asked for as often as it was wanted."""
         if name not in self._values:
-            with torch.no_grad():
+            if self._learning:
+                with torch.no_grad():
+                    self._reach(name)
+            else:
                 self._reach(name)
         value = self._values[name]
         self._used(name)
@@ -62,7 +69,7 @@ class Evaluation:
                 if layer.name not in self._tensors:
                     self._tensors[layer.name] = arrays_of(layer)
                 self._values[layer.name] = apply(layer, before, self._tensors[layer.name])
-            for source in set(layer.inputs):
+            for source in set(layer.inputs) if len(layer.inputs) > 1 else layer.inputs:
                 self._used(source)
 
     def _used(self, name: str) -> None:

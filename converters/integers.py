@@ -15,6 +15,7 @@ from scipy import sparse
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
+from converters.operators import with_data
 from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 from neuro.projections.forms import most_special
 
@@ -80,6 +81,24 @@ def shifted(operator: Operator, factor: float) -> Operator:
     return operator if factor == 1 else replace(operator, weight=operator.weight * factor)
 
 
+def rounded_with_share(operator: Operator, limit: int) -> tuple[Operator, float]:
+    """What `rounded` and `kept` return, of an operator and its rounded form."""
+    weight = operator.weight if isinstance(operator, Matrix) and sparse.issparse(operator.weight) else None
+    if weight is None or weight.format != "csr" or not weight.has_canonical_format:
+        made = rounded(operator, limit)
+        return made, kept(operator, made)
+    data = np.clip(np.rint(weight.data), -limit, limit)
+    error, energy = weight.data - data, _energy(weight, None)
+    share = 1 - _energy(error[error != 0], None) / energy if energy else 1.0
+    there = data != 0
+    if there.all():
+        return Matrix(operator.source, operator.target, with_data(weight, data)), share
+    starts = np.concatenate(([0], np.cumsum(there)))[weight.indptr].astype(weight.indptr.dtype)
+    fewer = sparse.csr_array((data[there], weight.indices[there], starts), shape=weight.shape)
+    fewer.has_canonical_format = True
+    return Matrix(operator.source, operator.target, fewer), share
+
+
 def kept(operator: Operator, rounded: Operator) -> float:
     """The share of an operator's energy (the sum of its squared weights) that rounding keeps: 1 less that of the error."""
     sharing = operator.sharing if isinstance(operator, Matrix) else None
@@ -125,5 +144,9 @@ def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -
         weight = operator.weight.toarray() if sparse.issparse(operator.weight) else operator.weight
         whole = weight.astype(np.int32)
         return Dense(source, target, whole if operator.rows is None else whole[operator.rows], delay)
-    matrix = sparse.coo_array(operator.whole)
+    whole = operator.whole
+    if sparse.issparse(whole) and whole.format == "csr":
+        rows = np.repeat(np.arange(whole.shape[0], dtype=np.int32), np.diff(whole.indptr))
+        return Sparse(source, target, (rows, whole.indices, whole.data.astype(np.int64)), delay)
+    matrix = sparse.coo_array(whole)
     return Sparse(source, target, (matrix.row, matrix.col, matrix.data.astype(np.int64)), delay)

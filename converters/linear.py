@@ -6,7 +6,7 @@ Knows the linear layers of a Graph and how to compose them; knows no thresholds 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from converters.operators import Matrix as Matrix
+from converters.operators import Operator as Operator
+from converters.operators import Window as Window
+from converters.operators import with_data
 from neuro.graph import Layer
 from neuro.ops import OPS
 from neuro.projections import Conv2d
@@ -24,50 +28,15 @@ _KEPT = 1 << 17  # synapses of a window whose places are kept for others like it
 _SHARED = 4  # neurons that have a row in common, on average, for it to be kept once
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A convolution over (channels, *image): weight (out, in / groups, *kernel), as in torch."""
-
-    source: Shape
-    target: Shape
-    weight: Floats
-    stride: tuple[int, ...]
-    padding: Sides
-    dilation: tuple[int, ...]
-    groups: int
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Any linear map: weight (source neurons, target neurons), a sparse array, or a plain one behind a fully connected layer.
-
-    rows: where neurons share their weights, as those of an average over an image do, which row of a plain weight each source
-    neuron has; None: its own.
-    """
-
-    source: Shape
-    target: Shape
-    weight: Any
-    rows: NDArray[np.intp] | None = None
-
-    @property
-    def whole(self) -> Any:
-        """A row for each source neuron."""
-        return self.weight if self.rows is None else self.weight[self.rows]
-
-    @property
-    def sharing(self) -> NDArray[np.intp] | None:
-        """How many source neurons have each row; None where each has its own."""
-        return None if self.rows is None else np.bincount(self.rows)
-
-
-Operator = Window | Matrix
-
-
 def identity(shape: Shape) -> Operator:
     """The operator that changes nothing."""
     if len(shape) not in (2, 3):
         return Matrix(shape, shape, sparse.eye_array(int(np.prod(shape)), format="csr"))
+    return _same(shape)
+
+
+@lru_cache(maxsize=64)
+def _same(shape: Shape) -> Window:
     ones = (1,) * (len(shape) - 1)
     return Window(shape, shape, np.ones((shape[0], 1, *ones)), ones, ((0, 0),) * len(ones), ones, shape[0])
 
@@ -79,7 +48,28 @@ def follow(operator: Operator, layer: Layer, part: int = 0, before: tuple[Shape,
 
 
 def _after_listed(operator: Operator, layer: Layer) -> Operator:
-    """By the entries that define the layer's op."""
+    """By the entries that define the layer's op; layers of a network that read values as they are, are alike."""
+    options = tuple(layer.options.items())
+    if (
+        layer.arrays
+        or not _hashable(options)
+        or int(np.prod(operator.target)) > _KEPT
+        or operator is not identity(operator.target)
+    ):
+        return _listed_after(operator, layer)
+    return _first_listed(layer.op, operator.target, layer.shape, options)
+
+
+@lru_cache(maxsize=16)
+def _first_listed(op: str, source: Shape, target: Shape, options: tuple[tuple[str, Any], ...]) -> Operator:
+    return _listed_after(identity(source), Layer(op, op, ("x",), target, {}, dict(options)))
+
+
+def _hashable(value: Any) -> bool:
+    return all(map(_hashable, value)) if isinstance(value, tuple) else isinstance(value, str | int | float | None)
+
+
+def _listed_after(operator: Operator, layer: Layer) -> Operator:
     listed = OPS[layer.op].listed
     assert listed is not None, f"no linear path leads through {layer.op}"
     matrix, (pre, post, weight) = _unshared(operator), listed(layer, operator.target)
@@ -144,16 +134,19 @@ def as_window(layer: Layer, source: Shape) -> Window:
 
 def times(operator: Operator, before: Any, after: Any) -> Operator:
     """The operator with factors on its inputs and outputs; each broadcasts to the shape there."""
-    pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
     if isinstance(operator, Window):
-        channels = [_per_channel(values) for values in (pre, post)]
+        channels = [_per_channel(*given) for given in ((before, operator.source), (after, operator.target))]
         if channels[0] is not None and channels[1] is not None:
             out, per_group = operator.weight.shape[:2]
             group = np.arange(out) // (out // operator.groups)
             inputs = channels[0][group[:, None] * per_group + np.arange(per_group)]
             tail = (1,) * (operator.weight.ndim - 2)
-            return replace(operator, weight=operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail))
+            weight = operator.weight * (inputs * channels[1][:, None]).reshape(out, per_group, *tail)
+            return Window(
+                operator.source, operator.target, weight, operator.stride, operator.padding, operator.dilation, operator.groups
+            )  # fmt: skip
     matrix = to_matrix(operator)
+    pre, post = (_factors(value, shape) for value, shape in ((before, operator.source), (after, operator.target)))
     if matrix.rows is not None:
         first = np.unique(matrix.rows, return_index=True)[1]
         if (pre.ravel() == pre.ravel()[first][matrix.rows]).all():
@@ -165,10 +158,17 @@ def times(operator: Operator, before: Any, after: Any) -> Operator:
         for factor in (pre.reshape(-1, 1), post.reshape(1, -1)):
             weight = weight if (factor == 1).all() else weight * factor
         return replace(matrix, weight=weight)
-    scaled = matrix.weight.tocsr().astype(np.float64)
-    scaled.data *= np.repeat(pre.ravel(), np.diff(scaled.indptr))
-    scaled.data *= post.ravel()[scaled.indices]
-    return Matrix(matrix.source, matrix.target, scaled)
+    weight = matrix.weight.tocsr()
+    data = weight.data
+    if not _is_one(before):
+        data = data * np.repeat(pre.ravel(), np.diff(weight.indptr))
+    if not _is_one(after):
+        data = data * post.ravel()[weight.indices]
+    return Matrix(matrix.source, matrix.target, with_data(weight, data.astype(np.float64)))
+
+
+def _is_one(factor: Any) -> bool:
+    return isinstance(factor, float) and factor == 1.0
 
 
 def added(first: Operator, second: Operator) -> Operator:
@@ -215,9 +215,7 @@ def to_matrix(operator: Operator) -> Matrix:
     placed = (_kept if small else _listed)(
         two.source, two.target, two.weight.shape, two.stride, two.padding, two.dilation, two.groups
     )  # fmt: skip
-    weight = sparse.csr_array((two.weight.ravel()[placed.data], placed.indices.copy(), placed.indptr.copy()), shape=placed.shape)
-    weight.has_canonical_format = True
-    return Matrix(operator.source, operator.target, weight)
+    return Matrix(operator.source, operator.target, with_data(placed, two.weight.ravel()[placed.data]))
 
 
 def _listed(source: Shape, target: Shape, shape: Shape, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
@@ -252,9 +250,14 @@ def _factors(value: Any, shape: Shape) -> Floats:
     return np.broadcast_to(np.asarray(value, np.float64), shape)
 
 
-def _per_channel(values: Floats) -> Floats | None:
+def _per_channel(value: Any, shape: Shape) -> Floats | None:
     """One factor per channel, or None where they differ within a channel."""
-    flat = values.reshape(len(values), -1)
+    given = np.asarray(value, np.float64)
+    if given.size == 1:
+        return np.full(shape[0], given.reshape(-1)[0])
+    if given.shape == (shape[0],) + (1,) * (len(shape) - 1):
+        return given.reshape(-1).copy()
+    flat = _factors(given, shape).reshape(shape[0], -1)
     return flat[:, 0].copy() if (flat == flat[:, :1]).all() else None
 
 

@@ -219,15 +219,15 @@ class Conversions:
 
     def convert(self, chosen: Options) -> Conversion:
         """The conversion with these options, compared with the float network."""
-        conversion = _checked(*self._made(chosen), self._read[1])
+        conversion = _checked(self._made(chosen), self._read[1])
         return _of_changes(conversion, chosen.goal, chosen.refresh) if chosen.changes else conversion
 
     def network(self, chosen: Options) -> Network:
         """Its network alone, which is sooner: whoever measures it needs no comparison on calibration samples."""
         if chosen.changes:
             return self.convert(chosen).network
-        *_, built, notes = self._made(chosen)
-        return replace(built.network, notes=notes)
+        _, _, _, built, notes, _ = self._made(chosen)
+        return built.network.with_notes(notes)
 
     def _made(self, chosen: Options) -> Made:
         graph, _, given = self._read
@@ -258,7 +258,7 @@ class Conversions:
         if unknown:
             known = ", ".join(stage.name for stage in calibrated.stages[1:])
             raise ConversionError("weight_bits", f"there is no population {unknown[0]!r}", f"Use names of {known}")
-        return graph, calibrated, settings, build(calibrated, settings), (*graph.notes, *notes, *calibrated.remarks)
+        return graph, calibrated, settings, build(calibrated, settings), (*graph.notes, *notes, *calibrated.remarks), None
 
     def _calibrated(self, samples: NDArray[np.float32], chosen: Options, settings: CodeSettings) -> tuple[Graph, CalibratedGraph]:
         """The float graph, and what is known of it: kept for other codes where nothing was tuned for one."""
@@ -308,15 +308,14 @@ def _counted(network: Network, samples: Any) -> tuple[NDArray[np.floating[Any]],
     return found.logits, found.synops
 
 
-def _checked(
-    graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings, built: Built, notes: tuple[str, ...], tail: Graph | None
-) -> Conversion:
+def _checked(made: Made, tail: Graph | None) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
-    found = agreement(graph, calibrated, settings, built)
+    graph, calibrated, settings, built, notes, known = made
+    found = known or agreement(graph, calibrated, settings, built)
     if found.warning:
         notes = (*notes, found.warning)
         warnings.warn(found.warning, AccuracyWarning, stacklevel=4)
-    built = replace(built, network=replace(built.network, notes=notes))
+    built = replace(built, network=built.network.with_notes(notes))
     return Conversion(built.network, graph, settings.code, settings.timesteps, notes, found, built, calibrated, settings, tail)
 
 
@@ -330,7 +329,7 @@ def _automatic(graph: Graph, samples: NDArray[np.float32], chosen: Options) -> M
         goal = replace(goal, codes=tuple(code for code in goal.codes if row_of(code).source))
     choice = choose(calibrated, goal, lambda code, timesteps: chosen.settings(samples, code, timesteps)[0])
     notes = (*graph.notes, *calibrated.remarks, choice.why)
-    return graph, calibrated, choice.best.settings, choice.best.built, notes
+    return graph, calibrated, choice.best.settings, choice.best.built, notes, None
 
 
 def float_graph(model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> Graph:

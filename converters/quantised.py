@@ -72,10 +72,10 @@ def _in_batches(network: Network, inputs: Any, of: Callable[[Network, Arrays], _
 
 
 def logits_of(network: Network, inputs: Any) -> NDArray[np.floating[Any]]:
-    """The logits of `evaluate` alone; nothing is kept with the network."""
+    """The logits of `evaluate` alone; nothing more is kept with the network."""
     if not of_values(network) or period_of(network):
         return evaluate(replace(network), inputs).logits
-    links: Links = {}
+    links: Links = dict(network._plans.get("links", {}))
     return _joined([_read_all(network, responder(network, part, links).heard) for part in _batches(network, inputs)])
 
 

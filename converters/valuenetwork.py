@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from converters.agreement import agreement
+from converters.agreement import Agreement, agreement
 from converters.building import Built, CalibratedGraph
 from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES
@@ -14,13 +14,14 @@ from converters.options import Options
 from converters.samples import by_input
 from converters.valuediagnosis import widths_of
 from converters.values.converting import ValueNetwork, value_network
+from converters.values.measuring import measure
 from neuro.codes import CODES
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.neurons import Source
 
 LEAST_DIGITS = 4  # of values, sign apart
-Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...]]  # the last are notes
+Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...], Agreement | None]  # notes; how it agrees, if known
 
 
 def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> Made:
@@ -44,19 +45,22 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
         headroom=chosen.headroom,
     )
 
+    known = measure(graph, samples, widths_of(settings).value_bits, framed)
+
     def made_with(how: CodeSettings) -> tuple[ValueNetwork, CodeSettings, Built]:
-        made = value_network(graph, samples, sources, widths_of(how), chosen.correct_bias, framed, chosen.changes, digits)
+        made = value_network(graph, samples, sources, widths_of(how), chosen.correct_bias, framed, chosen.changes, digits, known)
         built = Built(made.network, made.units, tuple(PathKept(*path) for path in made.paths), made.expected, made.states)
         return made, replace(how, code="radix") if digits else how, built
 
     found = made_with(settings)
+    reached: Agreement | None = None
     if found[0].headroom:
         other = made_with(replace(settings, spare_bits=False))
-        errors = [agreement(graph, calibrated, how, built).error for _, how, built in (found, other)]
-        losses = [errors[0] ** 2 + found[0].clipped ** 2, errors[1] ** 2 + other[0].clipped ** 2]
-        found = found if losses[0] < losses[1] else other
+        both = [agreement(graph, calibrated, how, built) for _, how, built in (found, other)]
+        losses = [one.error**2 + made.clipped**2 for one, (made, _, _) in zip(both, (found, other), strict=True)]
+        found, reached = (found, both[0]) if losses[0] < losses[1] else (other, both[1])
     made, settings, built = found
-    return graph, calibrated, settings, built, (*graph.notes, *made.notes)
+    return graph, calibrated, settings, built, (*graph.notes, *made.notes), reached
 
 
 def _digits(chosen: Options) -> int:

@@ -79,6 +79,8 @@ def _names(where: str, inputs: Any) -> tuple[str, ...]:
 def _sizes(where: str, shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, tuple | list):
         raise GraphError(where, f"its shape is {shape!r}, not a tuple", "Write shape=(channels, height, width), say")
+    if all(type(n) is int and n >= 1 for n in shape):
+        return tuple(shape)
     return tuple(whole(where, f"its shape is {tuple(shape)}: a size", n, 1, error=GraphError) for n in shape)
 
 

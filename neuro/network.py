@@ -6,6 +6,7 @@ Knows populations and projections; knows nothing of engines, chips or where the 
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,18 +46,20 @@ class Population(Specification):
         if not isinstance(self.neuron, Neuron) or MODELS.get(type(self.neuron).__name__) is not type(self.neuron):
             raise NetworkError(where, f"{self.neuron!r} is not a neuron model", "Use neuro.IntegrateAndFire(...), say")
         for name, value in self.neuron._values():
-            try:
-                if isinstance(value, np.ndarray) and name not in self.neuron.shared:
-                    np.broadcast_to(value, shape)
-            except ValueError:
+            if isinstance(value, np.ndarray) and name not in self.neuron.shared and not _spreads(value.shape, shape):
                 raise NetworkError(
                     where, f"{name} of shape {np.shape(value)} does not broadcast to {shape}", "Use (channels, 1, 1)"
-                ) from None
+                )
 
     @property
     def size(self) -> int:
         """Number of neurons."""
         return math.prod(self.shape)
+
+
+def _spreads(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of one shape broadcasts to another."""
+    return len(given) <= len(shape) and all(n in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -87,6 +90,15 @@ class Network(TableRepr, Specification):
             settle(self, NetworkError, "network", timesteps=(1, INT32.max))
         for projection in self.projections:
             self._check(projection)
+
+    def with_notes(self, notes: tuple[str, ...]) -> Network:
+        """The same network, which has been checked, with other notes."""
+        made = copy(self)
+        for name, value in (("notes", notes), ("_plans", {})):
+            object.__setattr__(made, name, value)
+        if not all(isinstance(note, str) for note in notes):
+            raise NetworkError("network", "notes is not a tuple of notes", "Pass a tuple of str values")
+        return made
 
     def _check(self, projection: Projection) -> None:
         for name in (projection.source, projection.target):

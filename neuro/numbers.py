@@ -82,6 +82,8 @@ def settle(part: Any, error: Failure, where: str = "", **ranges: Range) -> None:
     """Replace the named fields of a frozen dataclass by the whole numbers they must be."""
     for name, (least, most) in ranges.items():
         value = getattr(part, name)
+        if type(value) is int and (least is None or value >= least) and (most is None or value <= most):
+            continue
         object.__setattr__(part, name, whole(where or type(part).__name__, name, value, least, most, error=error))
 
 

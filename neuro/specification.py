@@ -51,6 +51,8 @@ def renamed(old: str, new: str) -> Any:
 
 def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
     """`value` as an int, or as a frozen int32 array; refuses fractions, NaN and values beyond 32 bits."""
+    if type(value) is int and INT32.min <= value <= INT32.max:
+        return value
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError):
@@ -59,7 +61,8 @@ def integer_or_array(where: str, name: str, value: Any) -> int | IntArray:
         ) from None
     if array.dtype.kind not in "iu":
         raise NeuroError(where, f"{name} must be integers, got {array.dtype}", "Round to chip integers first")
-    if array.size and (array.min() < INT32.min or array.max() > INT32.max):
+    narrow = array.dtype.itemsize < 4 or array.dtype == np.int32
+    if array.size and not narrow and (array.min() < INT32.min or array.max() > INT32.max):
         raise NeuroError(where, f"{name} exceeds 32 bits", "Scale it down")
     return int(array) if array.ndim == 0 else frozen_array(array, np.int32)
 

@@ -29,6 +29,8 @@ def window_output(size: Shape, kernel: Any, stride: Any, padding: Sides, dilatio
 
 def pair(value: Any, where: str, name: str) -> Pair:
     """One whole number for height and width, or one of each; NetworkError for fractions and for other numbers of axes."""
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
+        return value
     entries = tuple(value) if isinstance(value, tuple | list | np.ndarray) and np.ndim(value) == 1 else (value, value)
     if len(entries) != 2:
         raise NetworkError(where, f"{name} = {value!r}", "Use one whole number, or one for each of two axes")

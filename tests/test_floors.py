@@ -62,6 +62,7 @@ CONVERTER_FLOORS = [
         "linear",
         "modules",
         "naming",
+        "operators",
         "opmath",
         "samples",
         "states",

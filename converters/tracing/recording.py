@@ -12,7 +12,7 @@ import operator
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from neuro.errors import ConversionError
 
 _FACTS = ("shape", "ndim", "dtype", "device", "requires_grad", "is_cuda", "is_nested", "layout")
 _LIKE = ("to", "type_as")  # of their arguments only the first is read; of the other, its type
-_PLAIN = {"__call__": nn.Module.__call__, "__getattr__": nn.Module.__getattr__}
 _HERE = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, torch.__file__))
 _OPEN: tuple[type[nn.Module], ...] = (  # modules of torch that are recorded from the inside
     *(nn.Sequential, nn.ModuleList, nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.TransformerDecoder),
@@ -108,6 +107,7 @@ class ConcreteTracer(fx.Tracer):
         super().__init__()
         self.samples = samples
         self.count = 0
+        self._computing = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         hooks = [*m._forward_hooks.values(), *m._forward_pre_hooks.values()]
@@ -115,6 +115,14 @@ class ConcreteTracer(fx.Tracer):
             return False  # recorded from the inside, so that what its hooks do is recorded too
         leaf = super().is_leaf_module(m, module_qualified_name) or is_parametrized(m)
         return leaf and not isinstance(m, _OPEN)
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """As in torch.fx; a module that is called while a node is computed behaves as usual."""
+        return forward(*args, **kwargs) if self._computing else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
+        """As in torch.fx, where no node is being computed."""
+        return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return ConcreteProxy(node, self)
@@ -148,24 +156,14 @@ class ConcreteTracer(fx.Tracer):
         copies = {n: _copy(n.meta["value"]) for n in node.all_input_nodes}
         before = {n: [t._version for t in _tensors(copy)] for n, copy in copies.items()}
         args, kwargs = fx.map_arg((node.args, node.kwargs), copies.__getitem__)
-        with _untraced():
+        before_it, self._computing = self._computing, True
+        try:
             node.meta["value"] = _call(self.root, node, args, kwargs)
+        finally:
+            self._computing = before_it
         shared = {n: _shared(node.meta["value"], copy) for n, copy in copies.items()}
         node.meta["shares"] = {n: whole for n, whole in shared.items() if whole is not None}
         node.meta["changes"] = tuple(n for n, copy in copies.items() if [t._version for t in _tensors(copy)] != before[n])
-
-
-@contextlib.contextmanager
-def _untraced() -> Iterator[None]:
-    """Modules behave as usual inside, although torch.fx has patched them for tracing."""
-    patched = {name: getattr(nn.Module, name) for name in _PLAIN}
-    try:
-        for name, plain in _PLAIN.items():
-            setattr(nn.Module, name, plain)
-        yield
-    finally:
-        for name, function in patched.items():
-            setattr(nn.Module, name, function)
 
 
 def _copy(value: Any) -> Any:

@@ -13,13 +13,11 @@ from converters.samples import Given
 from converters.values.cells import Cell
 from converters.values.changes import states_of, with_relays
 from converters.values.correcting import Corrector
-from converters.values.decompose import decompose
 from converters.values.digits import to_digits
 from converters.values.encoding import Around, encode, forecast
 from converters.values.headroom import left
-from converters.values.populations import cells
-from converters.values.precision import effects, widened
-from converters.values.ranges import extents, flat_frames
+from converters.values.measuring import Measured, measure
+from converters.values.precision import widened
 from converters.values.scaling import Encoded
 from converters.values.timing import schedule, with_holds
 from converters.values.widths import Widths
@@ -53,26 +51,24 @@ class ValueNetwork:
 
 def value_network(
     graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Widths, correct_bias: bool = True, framed: bool = False,
-    relayed: bool = False, digits: bool = False,
+    relayed: bool = False, digits: bool = False, known: Measured | None = None,
 ) -> ValueNetwork:  # fmt: skip
     """The network of value neurons for a folded graph. samples (samples, *input shape) of its input or inputs: what units are
     chosen by; sources: how samples enter, by input; correct_bias: biases make the mean of every sum on them that of the float
     network. framed: it takes frames, one every period, and samples
-    are (samples, frames, *input shape). relayed: with what `to_changes` needs. digits: as signed binary digits.
+    are (samples, frames, *input shape). relayed: with what `to_changes` needs. digits: as signed binary digits. known: what was
+    measured for another network of the same graph, samples, sources and `widths.value_bits`.
 
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
-    simple, bits = decompose(graph)
-    found = cells(simple, bits, widths.value_bits)
-    framed = framed or graph.has_frames
+    known = known or measure(graph, samples, widths.value_bits, framed)
+    simple, found, ranges, noise, framed = known.graph, known.cells, known.ranges, known.noise, known.framed
     widths = replace(widths, framed=framed)
-    ranges = extents(simple, found, samples, framed)
-    noise = effects(simple, found, flat_frames(simple, samples, framed))
     clipped, expected = 0.0, None
     told: tuple[str, ...] = (TOO_LARGE,) if noise is None and widths.widen else ()
     if noise is not None:
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
-        found, expected = widened(found, ranges, noise, widths, scales)
+        found, expected = widened(known.with_bits(widths, scales), ranges, noise, widths)
         clipping = left(found, ranges, noise.anywhere)
         told, clipped = _short_of(clipping, noise.spread), float(np.sqrt(sum(clipping.values()) / noise.spread))
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
@@ -81,7 +77,7 @@ def value_network(
     sources = {name: one.changed(period=steps.period) if framed else one for name, one in sources.items()}
     made: dict[str, Encoded] = {}
     around = Around(made, ranges, widths, steps, _shares(found))
-    corrector = Corrector(simple, found, samples, framed) if correct_bias else None
+    corrector = Corrector(simple, found, samples, framed, known.means) if correct_bias else None
     by_name = {cell.name: cell for cell in found}
     for cell in found:
         one = forecast(cell, by_name, around, sources) if cell.kind == "previous" else encode(cell, around, sources)
@@ -92,6 +88,8 @@ def value_network(
         tuple(p for one in kept.values() for p in one.projections),
         timesteps=steps.period or 1,
     )
+    if corrector:
+        network._plans["links"] = corrector.links
     network = to_digits(network) if digits else network
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))

@@ -21,7 +21,7 @@ from converters.values.encoding import narrow
 from converters.values.functions import INVERSES
 from converters.values.ranges import flat_frames, frame_count
 from converters.values.responding import Integers, Sent, charge, lag_of, respond
-from converters.values.rows import Responder
+from converters.values.rows import Links, Responder
 from converters.values.scaling import Encoded
 from neuro.graph import Graph
 from neuro.network import Population
@@ -29,35 +29,49 @@ from neuro.neurons.tables import fixed_ratio
 from neuro.projections import Projection
 
 Floats = NDArray[np.float64]
+Means = dict[Any, tuple[dict[str, Floats], dict[str, Floats]]]
 SAMPLES = 64
 _HELD = 2**25  # values of all populations that may be held at once
+_LINKED = 2**20  # weights of projections of which what they bring is kept
 _LARGEST_BIAS = 2**30
 _RESCALED = 1.25  # at most, of a sum that others are divided by
 
 
 class Corrector:
     """Visits cells in order and corrects each; drops what no later cell reads. framed: samples have an axis of frames; what
-    comes back from the frame before is taken from the float network, as it is corrected on the way."""
+    comes back from the frame before is taken from the float network, as it is corrected on the way. means: where the float means
+    are kept for the next network of the same graph and samples. links: what projections bring, of as many as memory has room for.
+    """
 
-    def __init__(self, graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False) -> None:
+    def __init__(
+        self, graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False, means: Means | None = None
+    ) -> None:
         given, size = flat_frames(graph, samples, framed), sum(int(np.prod(cell.layer.shape)) for cell in cells)
         frames = frame_count(graph, given)
         count = int(np.clip(_HELD // (size * frames), 8 if frames == 1 else 1, SAMPLES))
         some, self._graph = spread(given, count), graph
         flat = each(some, lambda x: x.reshape(-1, *x.shape[2:])) if graph.has_frames else some
         self._given, self._count = by_input(graph, flat), len(flat)
-        self._means, self._before = self._float_means(cells, some)
+        self._means, self._before = self._float_means(cells, some, {} if means is None else means)
         self._last = {source: cell.name for cell in cells for source in cell.sources}
         self._divisors = _divisors(cells) if any(cell.headroom for cell in cells) else set()
         self._populations: dict[str, Population] = {}
+        self.links: Links = {}
         self._heard: _Framed | Responder = (
-            _Framed(self._populations) if framed else Responder(self._populations, self._count, size)
+            _Framed(self._populations) if framed else Responder(self._populations, self._count, size, self.links, _LINKED)
         )
 
-    def _float_means(self, cells: Sequence[Cell], some: Given) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    def _float_means(self, cells: Sequence[Cell], some: Given, known: Means) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The mean of every sum, and the values of what comes back."""
         names = list(dict.fromkeys(cell.before or cell.layer.name for cell in cells if cell.kind in ("sum", "readout")))
         back = [cell.name for cell in cells if cell.kind == "previous"]
+        key = (len(some), *names, *back)
+        if key not in known:
+            known[key] = self._measured(names, back, some)
+        means, before = known[key]
+        return means, dict(before)
+
+    def _measured(self, names: Sequence[str], back: Sequence[str], some: Given) -> tuple[dict[str, Floats], dict[str, Floats]]:
         found: dict[str, Floats] = {}
         parts: dict[str, list[Floats]] = {name: [] for name in back}
         tensors: Tensors = {}

@@ -160,14 +160,15 @@ def _weighted(
 ) -> tuple[Projection, ...]:
     """The projections of a sum: two of each path with weights beyond the limit, one 2^n times as coarse as the other."""
     return tuple(
-        replace(_projection(made[path.source], cell.name, part, timing), exponent=e + more)  # type: ignore[type-var]  # dataclasses all
+        _projection(made[path.source], cell.name, part, timing, e + more)
         for path, op, e in zip(port.paths, scaled.operators, scaled.exponents, strict=True)
         for part, more in integers.paired(op, limit)
     )
 
 
-def _projection(sender: Encoded, target: str, op: Operator, timing: Timing) -> Projection:
-    return integers.projection(sender.population.name, target, op, timing.delay(sender.sends_at))
+def _projection(sender: Encoded, target: str, op: Operator, timing: Timing, exponent: int) -> Projection:
+    made = integers.projection(sender.population.name, target, op, timing.delay(sender.sends_at))
+    return replace(made, exponent=exponent) if exponent else made  # type: ignore[type-var]  # dataclasses all
 
 
 # Products, dot products and maxima of values as they are
@@ -265,7 +266,9 @@ def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int) -> P
     same = places.size == sender.population.size and np.array_equal(places, np.arange(places.size))
     if same:
         return OneToOne(source, cell.name, delay=delay, port=port)
-    return Sparse(source, cell.name, (places, np.arange(places.size), np.ones(places.size, np.int64)), delay, port)
+    near = sender.population.size <= 1 << 16  # numpy sorts 16 bits by counting
+    order = np.argsort(places.astype(np.uint16) if near else places, kind="stable").astype(np.int32)
+    return Sparse(source, cell.name, (places[order].astype(np.int32), order, np.ones(places.size, np.int32)), delay, port)
 
 
 def _encode_relay(cell: Cell, around: Around) -> Encoded:

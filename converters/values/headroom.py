@@ -39,14 +39,12 @@ def clippings(cells: Sequence[Cell], found: Mapping[str, Extent], anywhere: Mapp
     """Of every cell whose unit comes from calibration samples. anywhere: by layer, how much the outputs' summed squared error
     grows with the variance of each of its values."""
     counted = [cell for cell in cells if _counted(cell, found)]
-    return tuple(
-        Clipping(cell, tuple(_noise(cell, found, anywhere, more) for more in range(_most(cell, found) + 1))) for cell in counted
-    )
+    return tuple(Clipping(cell, _noise(cell, found, anywhere, range(_most(cell, found) + 1))) for cell in counted)
 
 
 def left(cells: Sequence[Cell], found: Mapping[str, Extent], anywhere: Mapping[str, Floats]) -> dict[str, float]:
     """The same with the headroom that cells have, by name."""
-    return {cell.name: _noise(cell, found, anywhere, cell.headroom) for cell in cells if _counted(cell, found)}
+    return {cell.name: _noise(cell, found, anywhere, (cell.headroom,))[0] for cell in cells if _counted(cell, found)}
 
 
 def lifted(cell: Cell, more: int) -> Cell:
@@ -87,32 +85,37 @@ def _most(cell: Cell, found: Mapping[str, Extent]) -> int:
     return max(most, 0)
 
 
-def _noise(cell: Cell, found: Mapping[str, Extent], anywhere: Mapping[str, Floats], more: int) -> float:
-    return (_of_table if _tabulated(cell, found) else _of_values)(cell, found, anywhere[cell.layer.name], more)
+def _noise(cell: Cell, found: Mapping[str, Extent], anywhere: Mapping[str, Floats], bits: Sequence[int]) -> tuple[float, ...]:
+    """With each number of bits of headroom."""
+    return (_of_table if _tabulated(cell, found) else _of_values)(cell, found, anywhere[cell.layer.name], bits)
 
 
-def _of_values(cell: Cell, found: Mapping[str, Extent], matters: Floats, more: int) -> float:
+def _of_values(cell: Cell, found: Mapping[str, Extent], matters: Floats, bits: Sequence[int]) -> tuple[float, ...]:
     """Of each channel the largest value but one, 2^more times, is as far as the others reach."""
     sizes = np.abs(_ends(found[cell.layer.name])).max(axis=0)
     sizes = sizes.max(axis=1, keepdims=True) if cell.uniform else sizes
     largest, second = _top_two(sizes)
-    excess = np.square(np.maximum(largest - 2.0**more * second, 0)) / len(sizes)
-    each = matters.reshape(-1, 1) if len(excess) == 1 else np.moveaxis(matters, cell.channels or 0, -1).reshape(-1, len(excess))
-    return float((excess * each.mean(axis=0)).sum())
+    channels = len(largest)
+    each = matters.reshape(-1, 1) if channels == 1 else np.moveaxis(matters, cell.channels or 0, -1).reshape(-1, channels)
+    weight = each.mean(axis=0)
+    excess = (np.square(np.maximum(largest - 2.0**more * second, 0)) / len(sizes) for more in bits)
+    return tuple(float((one * weight).sum()) for one in excess)
 
 
-def _of_table(cell: Cell, found: Mapping[str, Extent], matters: Floats, more: int) -> float:
+def _of_table(cell: Cell, found: Mapping[str, Extent], matters: Floats, bits: Sequence[int]) -> tuple[float, ...]:
     """The function of the smallest and largest argument, by a table and results that reach as far as the others."""
     lowest, highest = _ends(found[cell.before])
     (high, next_high), (low, next_low) = _top_two(highest.max(axis=1)), _top_two(-lowest.min(axis=1))
-    least, most = outward(-float(next_low), float(next_high), more)
-    room = TABLE_ROOM * float(next_high + next_low)
-    given = np.array([-low, high])
-    of = function_of(cell.layer, cell.fused)
-    reach = 2.0**more * float(_top_two(np.abs(_ends(found[cell.layer.name])).max(axis=(0, 2)))[1])
-    with np.errstate(all="ignore"):
-        lost = of(given) - np.clip(of(np.clip(given, least - room, most + room)), -reach, reach)
-    return float(np.square(lost[np.isfinite(lost)]).sum() / len(lowest) * matters.mean())
+    room, given = TABLE_ROOM * float(next_high + next_low), np.array([-low, high])
+    of, weight, noise = function_of(cell.layer, cell.fused), matters.mean(), list[float]()
+    second = float(_top_two(np.abs(_ends(found[cell.layer.name])).max(axis=(0, 2)))[1])
+    for more in bits:
+        least, most = outward(-float(next_low), float(next_high), more)
+        reach = 2.0**more * second
+        with np.errstate(all="ignore"):
+            lost = of(given) - np.clip(of(np.clip(given, least - room, most + room)), -reach, reach)
+        noise.append(float(np.square(lost[np.isfinite(lost)]).sum() / len(lowest) * weight))
+    return tuple(noise)
 
 
 def _ends(extent: Extent) -> Floats:

@@ -43,7 +43,7 @@ def link(q: Projection, source: Shape, target: Shape) -> Link:
     if q.offset == 0 and prod(source) == prod(target):
         weight = q.expanded().unshared_weights(source).astype(np.int64).ravel()
         return _picks(np.arange(prod(target), dtype=np.int32), np.repeat(weight, prod(source) // weight.size))
-    if (conv := as_convolution(q, source, target)) is not None:
+    if q.storage == "conv" and (conv := as_convolution(q, source, target)) is not None:
         return _window(conv, source, target)
     return _listed(q, source, target)
 
@@ -67,18 +67,19 @@ def _picks(pre: Int32s, weight: NDArray[np.int64]) -> Link:
 
 
 def _listed(q: Projection, source: Shape, target: Shape) -> Link:
+    size = prod(target)
     if q.storage == "sparse":
-        pre, post, weight = (np.array(part) for part in q.weights)
+        pre, post, weight = q.weights
         weight = weight.astype(np.int64) << q.exponent
     else:
         listed = q.synapses(source, target)
         pre, post, weight = listed.pre.astype(np.int32), listed.post.astype(np.int32), np.asarray(listed.weight, np.int64)
-    size = prod(target)
     if pre.size == size:
         at = np.full(size, -1, np.int32)
         at[post] = np.arange(size)
         if (at >= 0).all():
             return _picks(pre[at], weight[at])
+    pre, post = np.array(pre), np.array(post)  # which can be written to, as kernels have them
 
     def add(total: Floats, rows: Floats) -> None:
         add_listed(total, rows, pre, post, weight.astype(total.dtype))

@@ -19,25 +19,26 @@ _BLOCK = 1024  # values whose sums stay near the processor
 _OFF = bool(numba.config.DISABLE_JIT)
 
 
-def squares(slope: NDArray[np.float32], value: NDArray[np.float32], share: float) -> tuple[Floats, Floats]:
-    """The sum over samples of slope^2 x share, and that where the value is not 0, (*shape) each; both (samples, *shape)."""
+def add_squares(slope: NDArray[np.float32], value: NDArray[np.float32], share: float, every: Floats, active: Floats) -> None:
+    """Add to `every` the sum over samples of slope^2 x share, and to `active` that where the value is not 0, (*shape) each; slope
+    and value (samples, *shape)."""
     if _suits(slope) and value.flags.c_contiguous:
-        found = np.zeros((2, *slope.shape[1:]))
-        sum_squares(slope.reshape(len(slope), -1), value.reshape(len(slope), -1), share, found.reshape(2, -1))
-        return found[0], found[1]
+        sum_squares(slope.reshape(len(slope), -1), value.reshape(len(value), -1), share, every.reshape(-1), active.reshape(-1))
+        return
     power = np.square(slope.astype(np.float64)) * share
-    return power.sum(axis=0), (power * (value != 0)).sum(axis=0)
+    every += power.sum(axis=0)
+    active += (power * (value != 0)).sum(axis=0)
 
 
-def moments(values: list[NDArray[np.float32]]) -> Floats:
-    """The sum of values, and of their squares, over frames and their samples (samples, *shape): (2, *shape)."""
+def add_moments(values: list[NDArray[np.float32]], share: float, found: Floats) -> None:
+    """Add to found (2, *shape) the sum of values, and of their squares, over frames and their samples (samples, *shape), times
+    the share."""
     if all(map(_suits, values)):
-        found = np.zeros((2, *values[0].shape[1:]))
-        for value in values:
-            sum_moments(value.reshape(len(value), -1), found.reshape(2, -1))
-        return found
+        whole = values[0] if len(values) == 1 else np.concatenate(values)
+        sum_moments(whole.reshape(len(whole), -1), share, found.reshape(2, -1))
+        return
     value = np.stack([one.astype(np.float64) for one in values])
-    return np.asarray(np.stack((value, np.square(value))).sum(axis=(1, 2)))
+    found += np.stack((value, np.square(value))).sum(axis=(1, 2)) * share
 
 
 def _suits(values: NDArray[np.float32]) -> bool:
@@ -47,28 +48,38 @@ def _suits(values: NDArray[np.float32]) -> bool:
 
 
 @compiled
-def sum_squares(slope: Any, value: Any, share: float, found: Any) -> None:
-    """Add to found (2, values) for slopes and values (samples, values)."""
-    every, active = found
+def sum_squares(slope: Any, value: Any, share: float, every: Any, active: Any) -> None:
+    """Add to every and active (values) for slopes and values (samples, values)."""
+    more, sent_more = np.empty(_BLOCK), np.empty(_BLOCK)
     for first in range(0, len(every), _BLOCK):
         size = min(_BLOCK, len(every) - first)
-        total, sent_total = every[first : first + size], active[first : first + size]
+        more[:], sent_more[:] = 0, 0
         for k in range(len(slope)):
             row, sent = slope[k, first : first + size], value[k, first : first + size]
             for i in range(size):
                 x = np.float64(row[i])
                 power = x * x * share
-                total[i] += power
-                sent_total[i] += power if sent[i] != 0 else 0.0
+                more[i] += power
+                sent_more[i] += power if sent[i] != 0 else 0.0
+        for i in range(size):
+            every[first + i] += more[i]
+            active[first + i] += sent_more[i]
 
 
 @compiled
-def sum_moments(values: Any, found: Any) -> None:
-    """Add values (samples, values) and their squares to found (2, values)."""
+def sum_moments(values: Any, share: float, found: Any) -> None:
+    """Add values (samples, values) and their squares, times the share, to found (2, values)."""
     total, squared = found
-    for k in range(len(values)):
-        row = values[k]
-        for i in range(len(row)):
-            x = np.float64(row[i])
-            total[i] += x
-            squared[i] += x * x
+    more, squared_more = np.empty(_BLOCK), np.empty(_BLOCK)
+    for first in range(0, len(total), _BLOCK):
+        size = min(_BLOCK, len(total) - first)
+        more[:], squared_more[:] = 0, 0
+        for k in range(len(values)):
+            row = values[k, first : first + size]
+            for i in range(size):
+                x = np.float64(row[i])
+                more[i] += x
+                squared_more[i] += x * x
+        for i in range(size):
+            total[first + i] += more[i] * share
+            squared[first + i] += squared_more[i] * share

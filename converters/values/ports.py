@@ -14,7 +14,6 @@ import torch
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import Evaluation
 from converters.linear import Matrix, Operator
 from converters.opmath import apply
 from converters.stages import Path, split_concat
@@ -77,10 +76,22 @@ def weighted_sum(graph: Graph, name: str, names: set[str]) -> Sum:
         if key in merged:
             path = Path(path.source, replace(op, weight=merged[key].operator.weight + op.weight))
         merged[key] = path
-    read = {path.source for path in paths} or {next(iter(names))}  # one says how many samples there are
-    zeros = {n: torch.zeros(1).expand(1, *graph[n].shape) for n in read}
-    bias = Evaluation(graph, zeros, (name,)).value(name)[0].numpy().astype(np.float64)
+    with torch.no_grad():
+        bias = _at_zero(graph, name, names, {})[0].numpy().astype(np.float64)
     return Sum(tuple(merged.values()), bias)
+
+
+def _at_zero(graph: Graph, name: str, names: set[str], known: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The value (1, *shape) of a layer where all populations are zero; known: filled with those of layers on the way."""
+    if name not in known:
+        layer = graph[name]
+        if name in names:
+            known[name] = torch.zeros(1).expand(1, *layer.shape)
+        elif layer.op == "constant":
+            known[name] = torch.tensor(layer.arrays["value"]).expand(1, *layer.shape)
+        else:
+            known[name] = apply(layer, [_at_zero(graph, source, names, known) for source in layer.inputs])
+    return known[name]
 
 
 def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
@@ -93,12 +104,12 @@ def _paths(graph: Graph, name: str, names: set[str]) -> list[Path]:
     if layer.op == "conv" and graph[layer.inputs[0]].op == "concat" and layer.inputs[0] not in names:
         for source, piece in split_concat(graph, layer):
             for path in _paths(graph, source, names):
-                found.append(replace(path, operator=linear.follow(path.operator, piece)))
+                found.append(Path(path.source, linear.follow(path.operator, piece)))
         if found:
             return found
     for part, source in enumerate(layer.inputs):
         for path in _paths(graph, source, names):
-            found.append(replace(path, operator=_followed(path.operator, layer, part, shapes)))
+            found.append(Path(path.source, _followed(path.operator, layer, part, shapes)))
     return found
 
 

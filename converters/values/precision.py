@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from converters import linear
-from converters.evaluation import evaluate
+from converters.evaluation import Tensors, evaluate
 from converters.linear import Matrix, Operator, Window
-from converters.opmath import apply
+from converters.opmath import apply, arrays_of
 from converters.samples import Given, by_input, spread
 from converters.stages import Path
 from converters.values.cells import Cell, Sum
 from converters.values.encoding import result_extent
 from converters.values.functions import argument_bits, is_tabulated
 from converters.values.headroom import clippings, finer_divisors, lifted
-from converters.values.moments import moments, squares
+from converters.values.moments import add_moments, add_squares
 from converters.values.ranges import Extent
 from converters.values.scaling import exponents_of, largest_into, reach_of, together
 from converters.values.widths import Widths
@@ -81,26 +81,26 @@ def effects(graph: Graph, cells: Sequence[Cell], samples: Given) -> Effects | No
     some = spread(samples, int(np.clip(_WORK // size, _FEWEST, _MOST_SAMPLES)))
     given = {name: torch.as_tensor(array) for name, array in by_input(graph, some).items()}
     sizes = _sizes(graph, given)
+    tensors: Tensors = {}
     outputs, together, share = [], max(1, _TOGETHER // size), 1 / (len(some) * frames)
     for start in range(0, len(some), together):
         part = slice(start, start + together)
         given_now = {name: array[part, :frames] if graph.has_frames else array[part, None] for name, array in given.items()}
-        values, noise = _followed(graph, given_now, wanted)
+        values, places_of = _followed(graph, given_now, wanted, tensors)
         output = torch.stack([_joined(now, sizes) for now in values], dim=1)
         outputs.append(output.detach().double().flatten(0, 1).numpy())
+        plain = [{name: now[name].detach().numpy() for name in wanted} for now in values]
         for name in wanted:
-            sums[name] += moments([now[name].detach().numpy() for now in values]) * share
-        places = [(name, frame) for frame, added in enumerate(noise) for name in added]
-        at = [noise[frame][name] for name, frame in places]
+            add_moments([now[name] for now in plain], share, sums[name])
+        places = [(name, frame) for frame, followed in enumerate(places_of) for name in followed]
+        at = [places_of[frame][name] for name, frame in places]
         drawn = torch.randint(0, 2, (len(output), _PROBES, *output.shape[1:]), generator=generator) * 2.0 - 1.0
         for probe in range(_PROBES):
             kept = probe + 1 < _PROBES
             slopes = torch.autograd.grad((output * drawn[:, probe]).sum(), at, retain_graph=kept, allow_unused=True)
             for (name, frame), slope in zip(places, slopes, strict=True):
                 if slope is not None:
-                    powers = squares(slope.numpy(), values[frame][name].detach().numpy(), share / _PROBES)
-                    anywhere[name] += powers[0]
-                    active[name] += powers[1]
+                    add_squares(slope.numpy(), plain[frame][name], share / _PROBES, anywhere[name], active[name])
     spread_ = float(np.concatenate(outputs).var(axis=0).sum())
     variance = {name: np.maximum(squares - np.square(mean), 0) for name, (mean, squares) in sums.items()}
     return Effects(anywhere, active, variance, spread_ or float(np.square(np.concatenate(outputs)).mean(axis=0).sum()) or 1.0)
@@ -126,29 +126,30 @@ def _joined(values: Mapping[str, torch.Tensor], sizes: Mapping[str, float]) -> t
 _Tensors = dict[str, torch.Tensor]
 
 
-def _followed(graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str]) -> tuple[list[_Tensors], list[_Tensors]]:
-    """In each of some frames (samples, frames, *shape) every layer's value, and what may be added to those that are wanted: zeros
-    that know their gradient."""
+def _followed(
+    graph: Graph, given: Mapping[str, torch.Tensor], wanted: set[str], tensors: Tensors
+) -> tuple[list[_Tensors], list[_Tensors]]:
+    """In each of some frames (samples, frames, *shape) every layer's value, and those of the wanted layers as they know their
+    gradients. tensors: where the arrays of layers are kept."""
     values: list[_Tensors] = []
-    noise: list[_Tensors] = []
+    asked: list[_Tensors] = []
     samples, frames = next(iter(given.values())).shape[:2]
     for frame in range(frames):
         sample = {name: array[:, frame] for name, array in given.items()}
         before = values[-1] if values else {}
         now: _Tensors = {}
-        added: _Tensors = {}
         for layer in graph.layers:
-            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before, samples)
+            value = sample[layer.name] if layer.op == "input" else _valued(layer, now, before, samples, tensors)
             if layer.name in wanted:
-                added[layer.name] = torch.zeros_like(value, requires_grad=True)
-                value = value + added[layer.name]
+                followed = value.requires_grad and value.is_contiguous()
+                value = value.view_as(value) if followed else value + torch.zeros_like(value, requires_grad=True)
             now[layer.name] = value
         values.append(now)
-        noise.append(added)
-    return values, noise
+        asked.append({name: now[name] for name in now if name in wanted})
+    return values, asked
 
 
-def _valued(layer: Layer, now: _Tensors, before: _Tensors, samples: int) -> torch.Tensor:
+def _valued(layer: Layer, now: _Tensors, before: _Tensors, samples: int, tensors: Tensors) -> torch.Tensor:
     """A layer's value in a frame of some samples; rounding passes gradients straight through."""
     if layer.op == "constant":
         return torch.tensor(layer.arrays["value"]).expand(samples, *layer.shape)
@@ -156,36 +157,38 @@ def _valued(layer: Layer, now: _Tensors, before: _Tensors, samples: int) -> torc
         start = torch.tensor(layer.arrays.get("start", np.zeros(1, np.float32))).expand(samples, *layer.shape)
         return before.get(layer.inputs[0], start)
     given = [now[name] for name in layer.inputs]
-    value = apply(layer, given)
+    if layer.name not in tensors:
+        tensors[layer.name] = arrays_of(layer)
+    value = apply(layer, given, tensors[layer.name])
     return given[0] + (value - given[0]).detach() if layer.op == "quantise" else value
 
 
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """Cells with as many bits as rounding needs, the noise that rounding of values then brings, and that of weights."""
+
+    cells: tuple[Cell, ...]
+    noise: float
+    readers: Readers
+
+
 def widened(
-    cells: Sequence[Cell],
-    found: Mapping[str, Extent],
-    of: Effects,
-    widths: Widths,
-    scales: Mapping[str, float],
-    target: float = TARGET,
+    known: Rounded, found: Mapping[str, Extent], of: Effects, widths: Widths, target: float = TARGET
 ) -> tuple[tuple[Cell, ...], float]:
     """The cells with as many bits as rounding and values beyond calibration need, and the outputs' error that rounding is then
-    expected to cause. scales: the real value of one step of each input."""
-    cells, noise, readers = _rounded_less(cells, found, of, widths, scales, target)
+    expected to cause."""
+    cells, noise = known.cells, known.noise
     if widths.widen and widths.spare_bits:
-        cells, more = with_headroom(cells, found, of, readers, target)
+        cells, more = with_headroom(cells, found, of, known.readers, target)
         noise += more
-    return cells, float(np.sqrt((noise + sum(readers.noise.values())) / of.spread))
+    return cells, float(np.sqrt((noise + sum(known.readers.noise.values())) / of.spread))
 
 
-def _rounded_less(
-    cells: Sequence[Cell],
-    found: Mapping[str, Extent],
-    of: Effects,
-    widths: Widths,
-    scales: Mapping[str, float],
-    target: float,
-) -> tuple[tuple[Cell, ...], float, Readers]:
-    """The cells with as many bits as they need, the noise that rounding of values then brings, and that of weights.
+def rounded_less(
+    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scales: Mapping[str, float],
+    target: float = TARGET,
+) -> Rounded:  # fmt: skip
+    """The cells with as many bits as rounding needs. scales: the real value of one step of each input.
 
     Wider values leave weights fewer bits where a potential is full, so a population is widened only where that helps.
     """
@@ -216,7 +219,7 @@ def _rounded_less(
         for name in readers.paired(goal - values):
             made[name] = replace(made[name], weight_bits=PAIRED_BITS)
         weights = sum(readers.noise.values())
-    return tuple(made.values()), values, readers
+    return Rounded(tuple(made.values()), values, readers)
 
 
 def with_headroom(

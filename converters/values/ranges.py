@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from converters.evaluation import Tensors, evaluation_of
 from converters.samples import Given, Samples, each, spread
 from converters.values.cells import Cell
+from converters.values.ends import Ends
 from neuro.graph import Graph
 
 Floats = NDArray[np.float64]
@@ -52,35 +51,25 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     wanted = list(dict.fromkeys(name for cell in cells for name in (cell.before or cell.layer.name, cell.layer.name)))
     largest = max(int(np.prod(layer.shape)) for layer in graph.layers)
     some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
-    size = int(np.clip(_BATCH_VALUES // (largest * frame_count(graph, some)), 1, 32))
-    found: dict[str, Any] = {}
+    frames = frame_count(graph, some)
+    size = int(np.clip(_BATCH_VALUES // (largest * frames), 1, 32))
     tensors: Tensors = {}
     axes = {cell.before: None for cell in cells} | {cell.layer.name: _apart(cell) for cell in cells}
-    ends_of: dict[str, list[Floats]] = {name: [] for name in wanted}
+    kept = {name: Ends(graph[name].shape, axes[name], len(some) * frames) for name in wanted}
     for start in range(0, len(some), size):
         values = evaluation_of(graph, some[start : start + size], wanted, tensors)
         for name in wanted:
-            value = values.value(name)
-            plain = value.numpy()
-            ends = plain.min(axis=0).astype(np.float64), plain.max(axis=0).astype(np.float64)
-            ends_of[name].append(_ends(value, len(some[start : start + size]), axes[name]))
-            before = found.get(name, ends)
-            found[name] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
+            kept[name].add(values.value(name))
+    found = {name: one.by_neuron() for name, one in kept.items()}
+    samples_of = {name: one.by_sample(len(some)) for name, one in kept.items()}
     for cell in cells:
         if cell.shares:
             parts = [found[cell.layer.name], found[cell.shares]]
             found[cell.shares] = np.minimum(*(p[0] for p in parts)), np.maximum(*(p[1] for p in parts))
     found |= {cell.layer.name: found[cell.shares] for cell in cells if cell.shares}
-    return {name: Extent(low, high, np.concatenate(ends_of[name], axis=1)) for name, (low, high) in found.items()}
+    return {name: Extent(low, high, samples_of[name]) for name, (low, high) in found.items()}
 
 
 def _apart(cell: Cell) -> int | None:
     """The axis along which the units of a cell's values may differ."""
     return None if cell.uniform else cell.channels
-
-
-def _ends(value: torch.Tensor, samples: int, axis: int | None) -> Floats:
-    """The smallest and largest value of each sample, along an axis, (2, samples, channels or 1); frames of a sample are one."""
-    kept = value.reshape(samples, -1, 1) if axis is None else value.movedim(1 + axis, -1)
-    each = kept.reshape(samples, -1, kept.shape[-1])
-    return np.stack((each.amin(1).double().numpy(), each.amax(1).double().numpy()))

@@ -83,20 +83,25 @@ class Heard:
 class Responder:
     """Computes what populations send, one after the other, from what those before them did; without frames."""
 
-    def __init__(self, populations: Populations, samples: int, neurons: int, links: Links | None = None) -> None:
-        """neurons: how many there are in all; links: where what projections bring is kept for the next time."""
+    def __init__(
+        self, populations: Populations, samples: int, neurons: int, links: Links | None = None, most: int | None = None
+    ) -> None:
+        """neurons: how many there are in all; links: where what projections bring is kept for the next time; most: of so many
+        weights, the others until something is dropped."""
         self.populations, self.heard = populations, Heard(samples)
         self._plainly = _OFF or goes_without(finish, samples * neurons * _PLAIN_S, _COMPILING_S)
         self._links: Links = {} if links is None else links
+        self._passing: Links = {}
+        self._room = most
 
     def put(self, p: Population, sent: Integers) -> None:
         """Keep what a source sends, integers (samples, *shape)."""
         self.heard.put(p, sent)
 
     def drop(self, name: str, cell: str) -> None:
-        """Forget what a population sent, and what brought it something."""
+        """Forget what a population sent, and what brought something unless there is room for it."""
         self.heard.drop(name)
-        self._links.clear()
+        self._passing.clear()
 
     def respond(self, p: Population, projections: Sequence[Projection]) -> None:
         """Keep what a population sends, of a readout its potential."""
@@ -119,9 +124,15 @@ class Responder:
         return total.reshape(p.shape) / self.heard.samples
 
     def _link(self, p: Population, q: Projection) -> Link:
-        if id(q) not in self._links:
-            self._links[id(q)] = q, link(q, self.populations[q.source].shape, p.shape)
-        return self._links[id(q)][1]
+        known = self._links.get(id(q)) or self._passing.get(id(q))
+        if known is None:
+            known, size = (q, link(q, self.populations[q.source].shape, p.shape)), q.stored_weights.size
+            if self._room is None or self._room >= size:
+                self._links[id(q)] = known
+                self._room = None if self._room is None else self._room - size
+            else:
+                self._passing[id(q)] = known
+        return known[1]
 
     def _beside(self, p: Population, projections: Sequence[Projection]) -> Rows | None:
         """What a population sends as rows; None where that does not suit it, or where numbers would not be exact."""
@@ -288,4 +299,6 @@ def _suits(neuron: Any) -> bool:
 
 
 def _most(value: Any) -> int:
+    if type(value) is int:
+        return abs(value)
     return int(np.abs(np.asarray(value, np.int64)).max())

@@ -89,9 +89,9 @@ def scaled(
             unit = np.broadcast_to(sender.unit, shape) / 2.0**e
             step = unit / np.maximum(np.floor(unit / step * (1 + 1e-9)), 1)
     fine = [linear.times(op, 1.0, 1 / np.broadcast_to(step, shape) / 2.0**e) for op, e in zip(real, exponents, strict=True)]
-    rounded = tuple(integers.rounded(op, limit) for op in fine)
-    kept = tuple((path.source, integers.kept(op, done)) for path, op, done in zip(port.paths, fine, rounded, strict=True))
-    return Scaled(rounded, tuple(exponents), np.asarray(step), kept)
+    done = [integers.rounded_with_share(op, limit) for op in fine]
+    kept = tuple((path.source, share) for path, (_, share) in zip(port.paths, done, strict=True))
+    return Scaled(tuple(op for op, _ in done), tuple(exponents), np.asarray(step), kept)
 
 
 def exponents_of(largest: Sequence[float], levels: Sequence[int]) -> list[int]:
@@ -114,7 +114,9 @@ def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
 
 def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
     """The largest of all paths' weights, for neurons with one scale; shared: a window is among them, so channels have one."""
-    largest = np.asarray(np.broadcast_arrays(np.zeros((1,) * len(shape)), *each)).max(axis=0)
+    largest = np.zeros((1,) * len(shape))
+    for one in each:
+        largest = np.maximum(largest, one)
     if shared:
         return np.asarray(largest.max(axis=tuple(range(1, len(shape))), keepdims=True))
     return compressed(largest, _ALIKE)

@@ -33,7 +33,8 @@ class Writer:
             name += "_"
         made = Layer(name, op, tuple(inputs), shape or (1,), arrays or {}, options, self.layer.where)
         found = shape or output_shape(made, [self._shapes[source] for source in inputs])
-        self.layers.append(Layer(name, op, tuple(inputs), found, arrays or {}, options, self.layer.where))
+        made = made if found == made.shape else Layer(name, op, tuple(inputs), found, made.arrays, options, self.layer.where)
+        self.layers.append(made)
         self._shapes[name] = found
         if bits:
             self.bits[name] = bits

@@ -118,9 +118,9 @@ class Value(Neuron):
             object.__setattr__(self, name, None if value is None else integer_or_array("Value", name, value))
         for name, (low, high) in {"multiplier": _MULTIPLIER, "shift": _SHIFT}.items():
             object.__setattr__(self, name, integer_or_array("Value", name, getattr(self, name)))
-            if np.min(getattr(self, name)) < low or np.max(getattr(self, name)) > high:
+            if not _within(getattr(self, name), low, high):
                 raise NetworkError("Value", f"{name} leaves {low}..{high}", "Split the scale otherwise: see fixed_ratio")
-        if (np.asarray(self.lowest) > np.asarray(self.highest)).any():
+        if np.any(np.greater(self.lowest, self.highest)):  # type: ignore[arg-type]  # both have been settled
             raise NetworkError("Value", f"lowest {self.lowest} exceeds highest {self.highest}", "Swap them")
 
     def _settle_table(self) -> None:
@@ -181,6 +181,8 @@ class Value(Neuron):
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest value that it can send."""
         if self.table is None:
+            if type(self.lowest) is int and type(self.highest) is int:
+                return self.lowest, self.highest
             return int(np.min(_int64(self.lowest))), int(np.max(_int64(self.highest)))
         if not self.restores:
             return int(self.table.min()), int(self.table.max())
@@ -329,7 +331,10 @@ class Value(Neuron):
 
     def _restored(self, x: Array, xp: Any) -> Array:
         """An entry for the bits behind the leading one, moved back by its place."""
-        leading = sum((x >= 1 << place) * 1 for place in range(1, 31))
+        if xp is np:
+            leading = np.minimum(np.frexp(x)[1].astype(np.int64) - 1, 30)
+        else:
+            leading = sum((x >= 1 << place) * 1 for place in range(1, 31))
         bits = len(self.table).bit_length() - 1  # type: ignore[arg-type]  # it has one
         if self.lookup == "reciprocal":
             index, place = ((x << bits) >> leading) - (1 << bits), leading
@@ -341,6 +346,10 @@ class Value(Neuron):
         moved = xp.where(by >= 0, entry << xp.clip(by, 0, 24), (entry + ((x * 0 + 1) << down >> 1)) >> down)
         low, high = self.value_range
         return xp.clip(moved, low, high)
+
+
+def _within(value: Integers, low: int, high: int) -> bool:
+    return bool(low <= value <= high if isinstance(value, int) else low <= value.min() and value.max() <= high)
 
 
 def _int64(value: Any) -> Any:

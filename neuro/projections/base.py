@@ -163,6 +163,8 @@ def refuse_rule(projection: Any) -> None:
 
 def check_exponent(projection: Any) -> None:
     """Refuse an exponent with which a weight would exceed 32 bits."""
+    if not projection.exponent:
+        return  # they have 32 bits
     stored = projection.stored_weights
     largest = max(int(stored.max(initial=0)), -int(stored.min(initial=0)))
     if largest << projection.exponent > INT32.max:

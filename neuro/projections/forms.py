@@ -30,10 +30,11 @@ def as_convolution(projection: Projection, source: Shape, target: Shape) -> Conv
 
 def most_special(conv: Conv2d | Conv1d) -> Projection:
     """The same synapses in the kind that stores the fewest weights: OneToOne, SumPool2d, or the convolution itself."""
-    general = replace(conv, exponent=0).convolution((), ())
-    channels, per_group, *kernel = general.weights.shape
-    if per_group != 1 or general.groups != channels:
+    channels, per_group = conv.weights.shape[:2]
+    if per_group != 1 or conv.groups != channels:
         return conv
+    general = replace(conv, exponent=0).convolution((), ())
+    kernel = general.weights.shape[2:]
     dilation = tuple(d if k > 1 else 1 for d, k in zip(general.dilation, kernel, strict=True))  # type: ignore[arg-type]  # a pair, settled
     general = replace(general, dilation=dilation)  # type: ignore[arg-type]  # a kernel of one place has none
     for special in _candidates(general, two=conv.weights.ndim == 4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -47,8 +48,9 @@ class Sparse(Projection):
 
     def check(self, source: Shape, target: Shape) -> None:
         for what, indices, shape in (("source", self.weights[0], source), ("target", self.weights[1], target)):
-            size = int(np.prod(shape))
-            if indices.size and not 0 <= indices.min() <= indices.max() < size:
+            size = prod(shape)
+            ends = indices[[0, -1]] if what == "source" and indices.size else indices  # sources ascend
+            if indices.size and not 0 <= ends.min() <= ends.max() < size:
                 raise NetworkError(
                     self.name,
                     f"{what} indices {indices.min()}..{indices.max()} leave its {size} neurons",
