@@ -56,6 +56,9 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
         losses = [errors[0] ** 2 + found[0].clipped ** 2, errors[1] ** 2 + other[0].clipped ** 2]
         found = found if losses[0] < losses[1] else other
     made, settings, built = found
+    beyond = made.left_out()
+    if beyond is not None:
+        built = replace(built, beyond=beyond.error, exceeded=beyond.most)
     return graph, calibrated, settings, built, (*graph.notes, *made.notes)
 
 
