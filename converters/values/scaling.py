@@ -123,7 +123,8 @@ def _values_read(op: Operator) -> float:
     """How many values a neuron reads, on average."""
     if isinstance(op, Window):
         return float(prod(op.weight.shape[1:]))
-    return (op.weight.nnz if sparse.issparse(op.weight) else op.weight.size) / prod(op.target)
+    stored = op.weight.nnz if sparse.issparse(op.weight) else op.weight.size
+    return float(stored / prod(op.target))
 
 
 def _weights_of(op: Operator, group: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
