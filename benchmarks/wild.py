@@ -86,20 +86,24 @@ def pages(count: int, height: int, width: int, seed: int = 1) -> Any:
     return np.stack(made).astype(np.float32)
 
 
-def files(count: int, length: int) -> Any:
-    """The first and last bytes of files of Python's installation, kinds in turn, (count, length)."""
+def files(count: int, length: int, draw: int = 0) -> Any:
+    """The first and last bytes of files of Python's installation, kinds in turn, (count, length). draw: 0 for those of each kind
+    in the order of their paths, else drawn with that seed."""
     kinds: dict[str, list[Path]] = {}
     for path in sorted(Path(sysconfig.get_path("stdlib")).rglob("*.*")):
         if path.is_file() and path.stat().st_size >= length:
             kinds.setdefault(path.suffix, []).append(path)
+    rng = np.random.default_rng(draw)
+    if draw:
+        kinds = {kind: [paths[i] for i in rng.permutation(len(paths))] for kind, paths in kinds.items()}
     turns = [path for row in zip_longest(*kinds.values()) for path in row if path is not None]
     held = [np.frombuffer(path.read_bytes(), np.uint8) for path in turns[:count]]
     return np.stack([np.concatenate((one[: length // 2], one[-length // 2 :])) for one in held]).astype(np.float32)
 
 
-def chords(count: int, length: int, rate: int) -> Any:
+def chords(count: int, length: int, rate: int, seed: int = 0) -> Any:
     """Notes of several overtones that begin at different times and die away, with a little noise, (count, length)."""
-    rng, t, made = np.random.default_rng(0), np.arange(length) / rate, []
+    rng, t, made = np.random.default_rng(seed), np.arange(length) / rate, []
     for _ in range(count):
         sound = np.zeros(length)
         for _ in range(rng.integers(1, 7)):
@@ -112,16 +116,16 @@ def chords(count: int, length: int, rate: int) -> Any:
     return np.stack(made).astype(np.float32)
 
 
-def like(name: str, shape: tuple[int, ...]) -> Any:
-    """Inputs (samples, *shape) as a file's users have them, as far as they can be made here."""
+def like(name: str, shape: tuple[int, ...], draw: int = 0) -> Any:
+    """Inputs (samples, *shape) as a file's users have them, as far as they can be made here; other ones for each draw."""
     count = FEWER.get(name, SAMPLES)
     if name in READ_TEXT:
-        return pages(count, *shape[1:])
+        return pages(count, *shape[1:], seed=1 + draw)
     if name in READ_BYTES:
-        return files(count, shape[0])
+        return files(count, shape[0], draw)
     if name in HEARD:
-        return chords(count, max(shape), HEARD[name]).reshape(count, *shape)
-    return np.random.default_rng(0).normal(size=(count, *shape)).astype(np.float32)
+        return chords(count, max(shape), HEARD[name], draw).reshape(count, *shape)
+    return np.random.default_rng(draw).normal(size=(count, *shape)).astype(np.float32)
 
 
 def from_onnxruntime(path: Path, graph: Any, x: Any) -> str:

@@ -23,6 +23,7 @@ from converters.diagnosis import LayerDiagnosis, layers_of
 from converters.evaluation import evaluate
 from converters.samples import Given, Samples, by_input, each, plain
 from converters.values.evaluating import of_values, period_of
+from converters.values.ranges import MOST_SAMPLES
 from neuro.encoding import quantise, source_of
 from neuro.engine.run import run
 from neuro.graph import Graph
@@ -37,6 +38,10 @@ LARGE = 0.5  # error beyond which outputs say little, whatever the decisions
 VISIBLE = 0.1  # error of the outputs, relative to their spread
 _SLACK, _FACTOR = 0.05, 2.0  # a code promises an error of at most slack + factor x the expected one
 _VALUES_EXPECTED = 0.05  # error of a network of values that is too large to derive it
+_BEYOND, _MUCH = (
+    0.05,
+    1.5,
+)  # error beyond calibrated ranges, and times the error on samples, from which on new inputs are a warning
 _LOST = 0.99  # share of a path's energy below which rounding has damaged it
 
 
@@ -49,7 +54,8 @@ class Agreement(TableRepr):
     correlation: of all outputs with the float ones, each output less its mean. error: root mean square difference of the
     outputs, relative to the root mean square spread of the float ones over samples; expected: what rounding to the code's
     levels and weights (and, for rate and signed, uneven timing) explains. paths: what rounding kept of each path's energy.
-    warning: None, or the layer, the cause and the remedy.
+    warning: None, or the layer, the cause and the remedy. estimate_on_new: an estimate, not a measurement, of the error on new
+    inputs of the same kind, which may go beyond calibrated ranges; of networks of values without frames, else None.
     """
 
     samples: int
@@ -59,6 +65,7 @@ class Agreement(TableRepr):
     expected: float
     paths: tuple[PathKept, ...]
     warning: str | None = None
+    estimate_on_new: float | None = None
 
     @property
     def promised(self) -> float:
@@ -67,7 +74,8 @@ class Agreement(TableRepr):
 
     def __str__(self) -> str:
         same = "" if self.decisions is None else f"{100 * self.decisions:.1f} % of decisions, "
-        return f"{same}correlation {self.correlation:.4f}, error {self.error:.3f} of the outputs' spread"
+        new = "" if self.estimate_on_new is None else f" (on new inputs an estimated {self.estimate_on_new:.3f})"
+        return f"{same}correlation {self.correlation:.4f}, error {self.error:.3f} of the outputs' spread{new}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -99,20 +107,17 @@ def agreement(graph: Graph, calibrated: CalibratedGraph, settings: CodeSettings,
     )
     result = Agreement(len(samples), decisions, correlation, error, expected, paths)
     fact = _fact(result, settings)
-    if fact is None:
-        return result
-    layers = (
-        () if values or isinstance(samples, Samples) else layers_of(graph, samples[:affordable], settings, built, traffic=False)
-    )
-    return Agreement(
-        result.samples,
-        decisions,
-        result.correlation,
-        error,
-        expected,
-        paths,
-        f"{fact}. {_cause(result, layers, calibrated, settings)}",
-    )
+    if fact is not None:
+        plain_ones = not (values or isinstance(samples, Samples))
+        layers = layers_of(graph, samples[:affordable], settings, built, traffic=False) if plain_ones else ()
+        result = replace(result, warning=f"{fact}. {_cause(result, layers, calibrated, settings)}")
+    return on_new(result, built, len(calibrated.samples), settings)
+
+
+def on_new(result: Agreement, built: Built, samples: int, settings: CodeSettings) -> Agreement:
+    """The agreement with what the network that was built is known to lose beyond calibrated ranges."""
+    result = replace(result, estimate_on_new=None if built.beyond is None else float(np.hypot(result.error, built.beyond)))
+    return result if result.warning else replace(result, warning=_on_new(result, built, samples, settings))
 
 
 def _compared(graph: Graph, found: Floats, truth: Floats) -> tuple[float, float, float | None, float]:
@@ -225,6 +230,23 @@ def _fact(found: Agreement, settings: CodeSettings) -> str | None:
     same = "" if found.decisions is None else f" and takes {100 * found.decisions:.1f} % of its decisions"
     start = f"on {found.samples} calibration samples the network differs from the float one by {found.error:.2f} of the outputs'"
     return f"{start} spread{same}: {told}"
+
+
+def _on_new(found: Agreement, built: Built, samples: int, settings: CodeSettings) -> str | None:
+    """What is to be expected on new inputs, where that is much more than on calibration samples."""
+    new = found.estimate_on_new or 0.0
+    if (built.beyond or 0.0) <= _BEYOND or new <= max(VISIBLE, _MUCH * found.error):
+        return None
+    names = ", ".join(map(repr, built.exceeded))
+    fact = f"new inputs may differ from the float network by an estimated {new:.2f} of the outputs' spread"
+    why = f"calibration samples do by {found.error:.2f} and, left out in turn, go beyond the ranges of the others in {names}"
+    return f"{fact}: {why}. {_remedy_on_new(samples, settings)}"
+
+
+def _remedy_on_new(samples: int, settings: CodeSettings) -> str:
+    more = f"Calibrate on more samples (ranges are those of {MOST_SAMPLES})" if samples < MOST_SAMPLES else ""
+    wider = "Convert with code='graded' and value_bits='auto', which has bits for such values" if settings.value_bits else ""
+    return "; ".join(filter(None, (more, wider))) or "Test it on others before use"
 
 
 def _cause(found: Agreement, layers: tuple[LayerDiagnosis, ...], calibrated: CalibratedGraph, settings: CodeSettings) -> str:

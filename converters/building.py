@@ -90,13 +90,16 @@ class CalibratedGraph:
 class Built:
     """A network; for each population what one unit of its total is worth (a spike count, a number or a payload of 1); for each
     path into a population what rounding its weights kept; the populations that are sums from
-    frame to frame; and the outputs' error that rounding explains, if known (expected)."""
+    frame to frame; the outputs' error that rounding explains, if known (expected); and the one that calibration samples have by
+    the ranges of the others, if known, with the populations that make most of it (beyond, exceeded)."""
 
     network: Network
     units: Mapping[str, Floats]
     paths: tuple[PathKept, ...] = ()
     expected: float | None = None
     states: frozenset[str] = frozenset()
+    beyond: float | None = None
+    exceeded: tuple[str, ...] = ()
 
 
 def build(calibrated: CalibratedGraph, settings: CodeSettings) -> Built:

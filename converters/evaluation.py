@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
 
 Tensors = dict[str, dict[str, Tensor]]  # the arrays of layers, by name
+Change = Callable[[str, Tensor], Tensor]
 _TOGETHER = 2**22  # values of a layer
 
 
@@ -25,13 +26,14 @@ class Evaluation:
 
     inputs: values (samples, *shape) of enough layers before the wanted ones; a layer whose value is given is not computed.
     `quantised`: rectifiers that were tuned for a number of levels take only those. tensors: where the arrays of layers are kept
-    for the next evaluation of the same graph.
+    for the next evaluation of the same graph. change: what becomes of the value of a layer, by its name, that was computed.
     """
 
     def __init__(
         self, graph: Graph, inputs: Mapping[str, Tensor], wanted: Iterable[str], *, quantised: bool = False,
-        tensors: Tensors | None = None,
+        tensors: Tensors | None = None, change: Change | None = None,
     ) -> None:  # fmt: skip
+        self._change = change
         uses = dict(Counter(wanted))
         needed = _needed(graph, set(inputs), tuple(uses))
         for layer in needed:
@@ -69,6 +71,8 @@ class Evaluation:
                 if layer.name not in self._tensors:
                     self._tensors[layer.name] = arrays_of(layer)
                 self._values[layer.name] = apply(layer, before, self._tensors[layer.name])
+            if self._change is not None:
+                self._values[layer.name] = self._change(layer.name, self._values[layer.name])
             for source in set(layer.inputs) if len(layer.inputs) > 1 else layer.inputs:
                 self._used(source)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from converters.agreement import Agreement, agreement
+from converters.agreement import Agreement, agreement, on_new
 from converters.building import Built, CalibratedGraph
 from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES
@@ -60,6 +60,10 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
         losses = [one.error**2 + made.clipped**2 for one, (made, _, _) in zip(both, (found, other), strict=True)]
         found, reached = (found, both[0]) if losses[0] < losses[1] else (other, both[1])
     made, settings, built = found
+    beyond = made.left_out()
+    if beyond is not None:
+        built = replace(built, beyond=beyond.error, exceeded=beyond.most)
+        reached = None if reached is None else on_new(reached, built, len(calibrated.samples), settings)
     return graph, calibrated, settings, built, (*graph.notes, *made.notes), reached
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from converters.values.correcting import Corrector
 from converters.values.digits import to_digits
 from converters.values.encoding import Around, encode, forecast
 from converters.values.headroom import left
+from converters.values.leaving import LeftOut, left_out
 from converters.values.measuring import Measured, measure
 from converters.values.precision import widened
 from converters.values.scaling import Encoded
@@ -37,7 +38,8 @@ class ValueNetwork:
     """A network; the real value of a step of each population; of each path (source, target, share of the weights' energy that
     rounding keeps); notes; the error of the outputs, relative to their spread, that rounding explains (None: not known); the
     populations that are sums from frame to frame; what of the outputs' spread new samples are expected to lose by values beyond
-    the calibrated ranges; and whether some populations have bits for these."""
+    the calibrated ranges; whether some populations have bits for these; and what finds out what calibration samples lose by the
+    ranges of the others, with one more pass of the float network."""
 
     network: Network
     units: Mapping[str, Floats]
@@ -47,6 +49,7 @@ class ValueNetwork:
     states: frozenset[str] = frozenset()
     clipped: float = 0.0
     headroom: bool = False
+    left_out: Callable[[], LeftOut | None] = field(default=lambda: None, compare=False)
 
 
 def value_network(
@@ -70,7 +73,9 @@ def value_network(
         scales = {name: source.scale or 1.0 for name, source in sources.items()}
         found, expected = widened(known.with_bits(widths, scales), ranges, noise, widths)
         clipping = left(found, ranges, noise.anywhere)
-        told, clipped = _short_of(clipping, noise.spread), float(np.sqrt(sum(clipping.values()) / noise.spread))
+        clipped = float(np.sqrt(sum(clipping.values()) / noise.spread))
+        told = _short_of(clipping, noise.spread) if framed else ()
+    sums, matters = found, {} if noise is None else noise.anywhere
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
@@ -94,7 +99,11 @@ def value_network(
     paths = tuple((origin, name, share) for name, one in kept.items() for origin, share in one.kept)
     units, states = {name: one.unit for name, one in kept.items()}, frozenset(states_of(found))
     notes, spared = (*_notes(found, network, steps.period), *told), any(cell.headroom for cell in found)
-    return ValueNetwork(network, units, paths, notes, expected, states, clipped, spared)
+
+    def beyond() -> LeftOut | None:
+        return None if framed else left_out(simple, sums, ranges, samples, matters)
+
+    return ValueNetwork(network, units, paths, notes, expected, states, clipped, spared, beyond)
 
 
 def _shares(found: tuple[Cell, ...]) -> dict[str, str]:

@@ -25,7 +25,6 @@ from converters.values.rows import Links, Responder
 from converters.values.scaling import Encoded
 from neuro.graph import Graph
 from neuro.network import Population
-from neuro.neurons.tables import fixed_ratio
 from neuro.projections import Projection
 
 Floats = NDArray[np.float64]
@@ -34,7 +33,6 @@ SAMPLES = 64
 _HELD = 2**25  # values of all populations that may be held at once
 _LINKED = 2**20  # weights of projections of which what they bring is kept
 _LARGEST_BIAS = 2**30
-_RESCALED = 1.25  # at most, of a sum that others are divided by
 
 
 class Corrector:
@@ -54,7 +52,7 @@ class Corrector:
         self._given, self._count = by_input(graph, flat), len(flat)
         self._means, self._before = self._float_means(cells, some, {} if means is None else means)
         self._last = {source: cell.name for cell in cells for source in cell.sources}
-        self._divisors = _divisors(cells) if any(cell.headroom for cell in cells) else set()
+        self._divisors = _divisors(cells)
         self._populations: dict[str, Population] = {}
         self.links: Links = {}
         self._heard: _Framed | Responder = (
@@ -97,12 +95,8 @@ class Corrector:
             sent = np.clip(np.rint(self._before.pop(cell.name) / one.unit), low, high).astype(np.int64)
             heard.put_before(cell.name, p.name, cell.sources[0], sent)
             return one
-        if one.step is not None and cell.sources:
-            missing = self._missing(cell, one)
-            if cell.name in self._divisors:
-                one = _scaled(one, missing, self._means[cell.before or cell.layer.name], cell.channels)
-            else:
-                one = _shifted(one, missing)
+        if one.step is not None and cell.sources and cell.name not in self._divisors:
+            one = _shifted(one, self._missing(cell, one))
             self._populations[p.name] = one.population
         if cell.kind != "readout":
             heard.respond(one.population, one.projections)
@@ -165,7 +159,7 @@ def _shifted(one: Encoded, more: Floats) -> Encoded:
 
 
 def _divisors(cells: Sequence[Cell]) -> set[str]:
-    """Sums by which, or by whose root, others are divided."""
+    """Sums by which, or by whose root, others are divided: a constant would be most of a small one, and all of its inverse."""
     found: set[str] = set()
     reading: dict[str, set[str]] = {}
     for cell in cells:
@@ -178,15 +172,3 @@ def _divisors(cells: Sequence[Cell]) -> set[str]:
         if cell.kind == "sum" and (inverse or passed):
             found.add(cell.name)
     return found
-
-
-def _scaled(one: Encoded, missing: Floats, means: Floats, channels: int | None) -> Encoded:
-    """The population with the scale of its sum corrected: a constant would be most of a small sum, and all of its inverse.
-    missing: by how much each channel's mean falls short of `means`."""
-    neuron: Any = one.population.neuron
-    mean = means.mean(axis=tuple(a for a in range(means.ndim) if a != channels), keepdims=True)
-    sent = mean - missing
-    ratio = np.clip(np.where(sent > 0, mean / np.where(sent > 0, sent, 1.0), 1.0), 1 / _RESCALED, _RESCALED)
-    multiplier, shift = fixed_ratio(narrow(np.asarray(ratio * neuron.multiplier / 2.0 ** np.asarray(neuron.shift))))
-    changed = neuron.changed(multiplier=multiplier, shift=shift)
-    return replace(one, population=Population(one.population.name, one.population.shape, changed))

@@ -6,7 +6,7 @@ graph computes what the given one did, so the float network proves it. Knows ops
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -52,7 +52,12 @@ def decompose(graph: Graph) -> tuple[Graph, dict[str, int]]:
             masks = True
             waiting[:0] = writer.finished()
             continue
-        if (rule is not None and rule(writer, layer)) or _long_sum(writer, layer, before):
+        kept = (
+            layer.op == "reduce"
+            and prod(shapes[layer.inputs[0]]) <= _MOST_SUMMED * prod(layer.shape)
+            and _looked_up(layer, waiting)
+        )
+        if (rule is not None and not kept and rule(writer, layer)) or _long_sum(writer, layer, before):
             waiting[:0] = writer.finished()
             continue
         layers.append(layer)
@@ -291,6 +296,14 @@ def _reduce(w: Writer, layer: Layer) -> bool:
     else:
         w.add("reduce", (x,), kind=o["kind"], axes=axes, bits=STREAM_BITS)
     return True
+
+
+def _looked_up(layer: Layer, waiting: Sequence[Layer]) -> bool:
+    """Whether functions alone read a sum that their population can add up: in one of its own a small sum would lose digits."""
+    readers = [one for one in waiting if layer.name in one.inputs]
+    return bool(readers) and all(
+        one.op == "function" or (one.op == "scale" and one.shape == layer.shape and _looked_up(one, waiting)) for one in readers
+    )
 
 
 def _in_parts(w: Writer, x: str, axes: tuple[int, ...], kind: str) -> str:

@@ -14,6 +14,7 @@ from neuro.errors import ConversionError
 from neuro.functions import FUNCTIONS, compute
 from neuro.graph import Layer
 from neuro.neurons.tables import inverse_root_table, reciprocal_table, value_bounds, value_table
+from neuro.neurons.value import MOST_ENTRIES
 
 Floats = NDArray[np.float64]
 SCALED_ALIKE = frozenset({"abs", "leaky_relu"})  # f(c x) = c f(x) for c > 0: a unit for each channel
@@ -123,11 +124,17 @@ def _scaled_alike(name: str, values: tuple[float, ...], argument: Extent, result
     low, high = value_bounds(bits, signed)
     unit = _unit(result, value_bounds(bits - beyond, signed)[1])
     needed = float((argument.lowest / unit).min()) * 2**beyond * (1 + TABLE_ROOM)  # a slope makes negative values smaller
-    least = -high if name == "abs" else int(np.clip(np.floor(needed), -_WIDEST * high, -high))
+    least = -high if name == "abs" else int(np.clip(np.floor(needed), -min(_WIDEST * high, MOST_ENTRIES - 1 - high), -high))
     table = value_table(
         lambda x: compute(name, x, values), lowest=least, highest=high, unit_in=1, unit_out=1, bits=bits, signed=signed
     )
     return Lookup(unit, unit, {"lowest": least, "highest": high, "table": table, "value_bits": bits})
+
+
+def most_alike(layer: Layer, argument: Extent, result: Floats) -> int:
+    """The bits with which the table of a function that has a unit for each channel has as many entries as one may have."""
+    ratio = max(-float((argument.lowest / np.where(result > 0, result, np.inf)).min()) * (1 + TABLE_ROOM), 1.0)
+    return int(np.log2(MOST_ENTRIES / (1 + min(ratio, _WIDEST)))) + (FUNCTIONS[str(layer.options["name"])].lowest < 0)
 
 
 def _restored(name: str, argument: Extent, bits: int, finest: float, beyond: int) -> Lookup:

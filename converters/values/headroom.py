@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.values.cells import Cell
-from converters.values.functions import INVERSES, SCALED_ALIKE, TABLE_ROOM, argument_bits, is_tabulated, outward
+from converters.values.encoding import result_extent
+from converters.values.functions import INVERSES, SCALED_ALIKE, TABLE_ROOM, argument_bits, is_tabulated, most_alike, outward
 from converters.values.fusing import function_of
 from converters.values.ranges import Extent
 
@@ -50,6 +51,17 @@ def left(cells: Sequence[Cell], found: Mapping[str, Extent], anywhere: Mapping[s
 def lifted(cell: Cell, more: int) -> Cell:
     """The cell with so many bits of headroom, in place of its own bits where there are no more."""
     return replace(cell, bits=min(cell.bits + more, MOST_BITS), headroom=more)
+
+
+def table_limit(cell: Cell, found: Mapping[str, Extent]) -> int:
+    """The bits that values of a cell may have: of some functions as many as a table has entries for."""
+    alike = cell.layer.op == "function" and cell.fused is None and cell.layer.options["name"] in SCALED_ALIKE
+    return min(MOST_BITS, most_alike(cell.layer, found[cell.before], result_extent(cell, found))) if alike else MOST_BITS
+
+
+def within_tables(cells: Sequence[Cell], found: Mapping[str, Extent]) -> tuple[Cell, ...]:
+    """The cells with no more bits than their tables have entries for."""
+    return tuple(replace(cell, bits=min(cell.bits, table_limit(cell, found))) for cell in cells)
 
 
 def finer_divisors(cells: Mapping[str, Cell]) -> tuple[Cell, ...]:

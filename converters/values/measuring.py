@@ -9,6 +9,7 @@ from converters.samples import Given
 from converters.values.cells import Cell
 from converters.values.correcting import Means
 from converters.values.decompose import decompose
+from converters.values.headroom import within_tables
 from converters.values.populations import cells
 from converters.values.precision import Effects, Rounded, effects, rounded_less
 from converters.values.ranges import Extent, extents, flat_frames
@@ -47,4 +48,5 @@ def measure(graph: Graph, samples: Given, value_bits: int, framed: bool) -> Meas
     simple, bits = decompose(graph)
     found, framed = cells(simple, bits, value_bits), framed or graph.has_frames
     ranges = extents(simple, found, samples, framed)
+    found = within_tables(found, ranges)
     return Measured(simple, samples, framed, found, ranges, effects(simple, found, flat_frames(simple, samples, framed)))

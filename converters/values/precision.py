@@ -27,7 +27,7 @@ from converters.stages import Path
 from converters.values.cells import Cell, Sum
 from converters.values.encoding import result_extent
 from converters.values.functions import argument_bits, is_tabulated
-from converters.values.headroom import clippings, finer_divisors, lifted
+from converters.values.headroom import clippings, finer_divisors, lifted, table_limit
 from converters.values.moments import add_moments, add_squares
 from converters.values.ranges import Extent
 from converters.values.scaling import exponents_of, largest_into, reach_of, together
@@ -203,7 +203,9 @@ def rounded_less(
         cell = made[name]
         argument = part == "argument"
         bits = (cell.argument_bits or argument_bits(cell.layer, cell.fused, cell.bits)) if argument else cell.bits
-        if bits >= (MOST_ARGUMENT_BITS if argument else MOST_BITS) or (cell.shares and not argument):
+        if bits >= (MOST_ARGUMENT_BITS if argument else min(MOST_BITS, table_limit(cell, found))) or (
+            cell.shares and not argument
+        ):
             continue  # what shares the unit of a state has its bits
         more = 0.0 if argument else readers.more(name)
         if more + noise * 0.75 >= 0:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from converters import integers, linear
 from converters.linear import Operator, Window
@@ -22,6 +24,8 @@ from neuro.projections import Projection
 Floats = NDArray[np.float64]
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
+_SEVERAL, _FEW = 1.5, 4  # values that a neuron reads, of which all weights can be near whole numbers
+_SHARES = 2**24  # of a neuron's largest weight, in which others are compared
 _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
 
@@ -80,7 +84,8 @@ def scaled(
     room = reach_of(port, extent, largest.shape)
     limit = widths.limit_of(cell.weight_bits)
     whole = np.clip(np.floor(largest * widths.room(clipped, cell.headroom) / np.where(room > 0, room, 1e-300)), 1, limit)
-    step = np.where(largest > 0, largest / whole, np.where(room > 0, 0.0, 1.0))  # without weights: what its bias needs
+    alone = np.where(room > 0, 0.0, 1.0)  # without weights: what its bias needs
+    step = np.where(largest > 0, largest / _fitting(real, exponents, largest, whole), alone)
     step = np.maximum(
         step, room / widths.room(clipped, cell.headroom)
     )  # small weights beside a large bias lose digits, not the sum its range
@@ -92,6 +97,44 @@ def scaled(
     done = [integers.rounded_with_share(op, limit) for op in fine]
     kept = tuple((path.source, share) for path, (_, share) in zip(port.paths, done, strict=True))
     return Scaled(tuple(op for op, _ in done), tuple(exponents), np.asarray(step), kept)
+
+
+def _fitting(real: Sequence[Operator], exponents: Sequence[int], largest: Floats, whole: Floats) -> Floats:
+    """How many steps the largest weight into each neuron has, half of `whole` at least: where neurons read few values, as many as
+    bring all weights near whole numbers. A sum of values that nearly cancel is small beside what rounding of weights changes."""
+    if not real or not _SEVERAL <= sum(map(_values_read, real)) <= _FEW:
+        return whole
+    group = np.broadcast_to(np.arange(largest.size).reshape(largest.shape), real[0].target)
+    parts = [_weights_of(op, group) for op in real]
+    of = np.concatenate([places for places, _ in parts])
+    share = np.concatenate([np.abs(weights) / 2.0**e for (_, weights), e in zip(parts, exponents, strict=True)])
+    share = np.rint(share / np.maximum(largest.ravel(), 1e-300)[of] * _SHARES).astype(np.int64)
+    of, share = np.divmod(np.unique(of * (2 * _SHARES) + share), 2 * _SHARES)
+    best, least = whole.ravel().copy(), np.full(whole.size, np.inf)
+    for less in range(int(whole.max()) // 2 + 1):
+        tried = np.maximum(whole.ravel() - less, 1)
+        apart = share / _SHARES - np.rint(share / _SHARES * tried[of]) / tried[of]
+        error = np.bincount(of, np.square(apart), whole.size)
+        better = (error < least) & (2 * tried >= whole.ravel())
+        best, least = np.where(better, tried, best), np.where(better, error, least)
+    return np.asarray(best.reshape(whole.shape))
+
+
+def _values_read(op: Operator) -> float:
+    """How many values a neuron reads, on average."""
+    if isinstance(op, Window):
+        return float(prod(op.weight.shape[1:]))
+    stored = op.weight.nnz if sparse.issparse(op.weight) else op.weight.size
+    return float(stored / prod(op.target))
+
+
+def _weights_of(op: Operator, group: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """The weights into neurons, and of each the group of its neuron; group: those of all neurons, (*target shape)."""
+    if isinstance(op, Window):
+        first = group.reshape(len(op.weight), -1)[:, 0]
+        return np.repeat(first, prod(op.weight.shape[1:])), op.weight.ravel()
+    found = sparse.coo_array(op.weight)
+    return group.ravel()[found.coords[1]], found.data
 
 
 def exponents_of(largest: Sequence[float], levels: Sequence[int]) -> list[int]:

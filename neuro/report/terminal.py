@@ -123,7 +123,9 @@ def agreements(result: Result) -> Iterator[tuple[str, str]]:
 def agreement(found: Result) -> str:
     """How a network agrees with the float one, in a few words."""
     decisions = "" if found["decisions"] is None else f"{units.percent(found['decisions'])} of decisions, "
-    return f"{decisions}correlation {found['correlation']:.4f}, error {found['error']:.3f}"
+    new = found.get("estimate_on_new")  # results of earlier versions have none
+    told = "" if new is None else f" (on new inputs an estimated {new:.3f})"
+    return f"{decisions}correlation {found['correlation']:.4f}, error {found['error']:.3f}{told}"
 
 
 def _losses(losses: Result) -> Group:
