@@ -24,7 +24,7 @@ from converters.tracing.merged import taken_apart
 from converters.tracing.operations import FUNCTIONS, METHODS, MODULES
 from converters.tracing.recording import record
 from converters.tracing.recurrent import Alone
-from converters.tracing.remedies import remedy
+from converters.tracing.remedies import unknown
 from converters.tracing.streams import same_frames, stream_pairs
 from neuro.errors import ConversionError
 from neuro.graph import Graph
@@ -150,7 +150,7 @@ def _handler(builder: Builder, node: fx.Node) -> Handler:
         key, table = node.target, METHODS if node.op == "call_method" else FUNCTIONS
     if key not in table:
         called = key if isinstance(key, str) else getattr(key, "__name__", str(key))
-        raise builder.refuse(node, "it has no spiking form", remedy(called))
+        raise builder.refuse(node, "it has no spiking form", unknown(called))
     return table[key]
 
 

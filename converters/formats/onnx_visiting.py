@@ -13,7 +13,7 @@ from converters.formats.onnx_building import UNKNOWN_BATCH, WIDE, Array, Builder
 from converters.formats.onnx_constants import FOLDED
 from converters.formats.onnx_inside import branch, expand_function, has_function
 from converters.formats.onnx_operators import ATTRIBUTES, IMAGES, MOVES_INTEGERS, OPERATORS, READS_INTEGERS, WIDE_ARITHMETIC
-from converters.tracing.remedies import remedy
+from converters.tracing.remedies import unknown
 from neuro.errors import ConversionError
 
 _QUANTISER_DOMAINS = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
@@ -39,7 +39,7 @@ def check_operator(b: Builder, node: Any) -> None:
 
 
 def _unknown(b: Builder, node: Any) -> ConversionError:
-    return b.refuse(node, "it has no spiking form", _REMEDIES.get(node.op_type) or remedy(node.op_type))
+    return b.refuse(node, "it has no spiking form", _REMEDIES.get(node.op_type) or unknown(node.op_type))
 
 
 def visit(b: Builder, node: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from converters.tracing import products, recurrent, values, weighted
+from converters.tracing import measures, products, recurrent, values, weighted
 from converters.tracing import rearranging as forms
 from converters.tracing.arguments import Handler, bound, module_of, operand, same
 from converters.tracing.arithmetic import add, divide, multiply, negate, scaled, subtract
@@ -108,7 +108,7 @@ def _attribute(b: Builder, node: fx.Node) -> None:
     elif x not in b.parts and name == "mT":
         forms.add_transpose(b, node, x, -1, -2)
     else:
-        raise b.refuse(node, f"it reads {name!r} of a value", "Write it with ReLU, convolutions, linear layers and pooling")
+        raise b.refuse(node, f"it reads {name!r} of a value", "Write it with layers, sums, products and functions of values")
 
 
 MOST_SHIFT = 1e4  # of a bound: max(x - a, 0) + a keeps the digits of x only where a is not much larger than x
@@ -137,6 +137,9 @@ MODULES: dict[type[nn.Module], Handler] = {
     nn.LogSigmoid: values.function("log_sigmoid"),
     nn.GLU: values.glu,
     nn.Softmax: values.softmax("softmax"),
+    nn.Softmin: measures.softmin,
+    nn.CosineSimilarity: measures.likeness,
+    nn.Bilinear: measures.bilinear,
     nn.LogSoftmax: values.softmax("log_softmax"),
     nn.LayerNorm: values.layer_norm("layer_norm"),
     nn.RMSNorm: values.layer_norm("rms_norm"),
@@ -239,6 +242,14 @@ FUNCTIONS: dict[Any, Handler] = {
     torch.stack: forms.stack,
     **dict.fromkeys((torch.chunk, torch.split, torch.tensor_split, torch.unbind), forms.split),
     **dict.fromkeys((torch.select, torch.narrow, torch.index_select), forms.select),
+    **dict.fromkeys((torch.norm, torch.linalg.norm, torch.linalg.vector_norm), measures.length),
+    torch.var: measures.variance(root=False),
+    torch.std: measures.variance(root=True),
+    torch.logsumexp: measures.log_sum,
+    torch.cumsum: measures.running_sum,
+    **dict.fromkeys((F.cosine_similarity, torch.cosine_similarity), measures.likeness),
+    F.softmin: measures.softmin,
+    **dict.fromkeys((F.bilinear, torch.bilinear), measures.bilinear),
     torch.flip: forms.flip,
     torch.roll: forms.roll,
     torch.tile: forms.repeat,
@@ -286,6 +297,12 @@ METHODS: dict[str, Handler] = {
     **dict.fromkeys(("movedim", "moveaxis"), forms.moveaxis),
     **dict.fromkeys(("chunk", "split", "tensor_split", "unbind"), forms.split),
     **dict.fromkeys(("select", "narrow", "index_select"), forms.select),
+    "norm": measures.length,
+    "var": measures.variance(root=False),
+    "std": measures.variance(root=True),
+    "logsumexp": measures.log_sum,
+    "cumsum": measures.running_sum,
+    "unfold": measures.line_windows,
     "flip": forms.flip,
     "roll": forms.roll,
     **dict.fromkeys(("repeat", "tile"), forms.repeat),

@@ -193,20 +193,26 @@ def _extreme(b: Builder, node: fx.Node, op: str, sign: float) -> None:
         return
     axes, name = _axes(b, node, a), b.layer(a["input"])
     name = name if sign > 0 else scaled(b, node, name, factor=sign)
-    shape, value = b.shape(name), node.meta["value"]
-    kernel = shape[1:]
-    if axes != list(range(1, len(shape))) or len(shape) not in (2, 3):
-        name, count = _last(b, node, name, axes)
-        outer = math.prod(b.shape(name)[:-1])
-        name, kernel = b.add(node, "reshape", (name,), (outer, count)), (count,)
-    none, ones = ((0, 0),) * len(kernel), (1,) * len(kernel)
-    name = b.add(
-        node, "max_pool", (name,), (b.shape(name)[0], *ones), kernel=kernel, stride=kernel, padding=none, dilation=ones
-    )  # fmt: skip
+    name = largest_over(b, node, name, axes)
     name = name if sign > 0 else scaled(b, node, name, factor=sign)
+    value = node.meta["value"]
     result = value[0] if isinstance(value, tuple) else value
     name = b.add(node, "reshape", (name,), tuple(result.shape[1:]))
     if isinstance(value, tuple):
         b.parts[node] = [name]
     else:
         b.names[node] = name
+
+
+def largest_over(b: Builder, node: fx.Node, name: str, axes: list[int]) -> str:
+    """A layer with the maximum over some axes, in the order of the others."""
+    shape = b.shape(name)
+    kernel = shape[1:]
+    if axes != list(range(1, len(shape))) or len(shape) not in (2, 3):
+        name, count = _last(b, node, name, axes)
+        outer = math.prod(b.shape(name)[:-1])
+        name, kernel = b.add(node, "reshape", (name,), (outer, count)), (count,)
+    none, ones = ((0, 0),) * len(kernel), (1,) * len(kernel)
+    return b.add(
+        node, "max_pool", (name,), (b.shape(name)[0], *ones), kernel=kernel, stride=kernel, padding=none, dilation=ones
+    )  # fmt: skip
