@@ -25,6 +25,7 @@ from neuro.reading import read_bytes
 _LARGEST_FILE = 2**31 - 1  # bytes; what protobuf can hold
 _TYPED = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _REMEDY = "Export the model again"
+_TRIED, _ALIKE = 3, 1e-4  # times that two samples are compared with each alone, on drawn numbers; how far apart they may be
 
 
 def read_onnx(
@@ -42,7 +43,9 @@ def read_onnx(
     `shape`: of one sample, where the file leaves sizes of its input open; of several inputs by their names. `sizes`: the size of
     an open axis by its name in the file ("frames") or by its place ("x[2]"). `fixed`: inputs that become constants, by name.
     `samples`: whether the first axis of every input holds samples; False: an input is one sample as a whole. None: they do,
-    unless the file has recurrent operators or `state`; then it is read for one sample, whose axis of size 1 is left out.
+    unless the file has recurrent operators or `state`, or moves samples to another axis or makes them share one, as exported
+    attention does; then it is read for one sample, whose axis of size 1 is left out. Where the file leaves open how many samples
+    there are, two at once must give what each gives alone.
     `frames`: the file is that of one frame of a stream; recurrent operators keep their states from frame to frame.
     `state`: inputs that are outputs of the frame before, {"h": "hn"}; True finds them by name and shape.
     Inputs, and outputs where there are several, keep their names. int8 models with QuantizeLinear and DequantizeLinear pairs
@@ -56,7 +59,13 @@ def read_onnx(
     lead = int(not alone if samples is None else bool(samples))
     given = (dict(sizes or {}), dict(fixed or {}))
     if not alone:
-        read = _read(Path(path), model, lead, frames, shape, *given)
+        try:
+            read = _read(Path(path), model, lead, frames, shape, *given)
+        except ConversionError:
+            alone_too = None if samples is not None else _one_at_a_time(Path(path), model, shape, given)
+            if alone_too is None:
+                raise
+            read = alone_too
     else:
         one, guessed = _of_samples(graph, shape, 1)
         read = _read(Path(path), model, lead, frames, one, guessed | given[0], given[1])
@@ -95,6 +104,51 @@ def _read(path: Path, model: Any, lead: int, frames: bool, shape: Any, sizes: di
             fact = f"its inputs or attributes do not fit it ({type(error).__name__}: {error})"
             raise FormatError(builder.where(node), fact, _REMEDY) from None
     return _finish(builder, str(path), graph)
+
+
+def _one_at_a_time(path: Path, model: Any, shape: Any, given: tuple[dict[str, int], dict[str, Any]]) -> Graph | None:
+    """The file's graph, read for one sample; None where that cannot be, or where two samples at once give something else."""
+    try:
+        one, guessed = _of_samples(model.graph, shape, 1)
+        if shape is not None and not isinstance(shape, Mapping) and len(input_names(path)) > 1:
+            return None
+        read = _read(path, model, 0, False, one, guessed | given[0], given[1])
+        if any(layer.shape[:1] != (1,) for layer in (*read.inputs, *(read[name] for name in read.outputs))):
+            return None
+        if guessed:
+            two, guessed = _of_samples(model.graph, shape, 2)
+            both = _read(path, model, 0, False, two, guessed | given[0], given[1])
+            if not _apart(read, both):
+                return None
+        return one_sample(read, 1, ())
+    except NeuroError:
+        return None
+
+
+def _apart(one: Graph, two: Graph) -> bool:
+    """Whether a graph of two samples, which are first in its outputs, gives each what a graph of one sample does."""
+    from torch import Tensor, as_tensor
+
+    from converters.evaluation import evaluate
+
+    if any(graph[name].shape[:1] != (count,) for graph, count in ((one, 1), (two, 2)) for name in graph.outputs):
+        return False
+    rng = np.random.default_rng(0)
+
+    def answers(graph: Graph, given: dict[str, NDArray[np.float32]]) -> list[Tensor]:
+        found = evaluate(graph, {name: as_tensor(x) for name, x in given.items()}, graph.outputs)
+        return [found[name].double() for name in graph.outputs]
+
+    for draw in (lambda shape: rng.normal(size=shape), lambda shape: rng.integers(0, 2, shape)) * _TRIED:
+        if any(layer.op == "embedding" for layer in one.layers):  # whose inputs are whole numbers
+            draw = lambda shape: rng.integers(0, 2, shape)  # noqa: E731  # in place of either
+        drawn = {layer.name: np.asarray(draw(layer.shape), np.float32) for layer in two.inputs}
+        each = answers(one, {name: x[:, None] for name, x in drawn.items()})
+        whole = answers(two, {name: x[None] for name, x in drawn.items()})
+        for a, b in zip(each, whole, strict=True):
+            if a.numel() != b.numel() or not bool((a.reshape(b.shape) - b).abs().max() <= _ALIKE * (1 + b.abs().max())):
+                return False
+    return True
 
 
 def _check_samples(path: Path, model: Any, frames: bool, shape: Any, given: tuple[dict[str, int], dict[str, Any]]) -> None:

@@ -52,6 +52,7 @@ CONVERTER_FLOORS = [
     {
         "cells",
         "codes",
+        "contracting",
         "delivery",
         "drawing",
         "evaluation",

@@ -18,6 +18,7 @@ from converters.formats import onnx_selecting as selecting
 from converters.formats import onnx_shapes as shapes
 from converters.formats.onnx_building import Builder
 from converters.formats.onnx_constants import FOLDED
+from converters.formats.onnx_einsum import einsum
 from converters.formats.onnx_recurrent import RECURRENT, recurrent
 from converters.formats.onnx_reductions import reduce
 from converters.formats.onnx_windows import conv, global_pool, pool, pool_lengths
@@ -158,6 +159,7 @@ OPERATORS: dict[str, Handler] = {
     "GlobalAveragePool": global_pool("avg_pool"),
     "GlobalMaxPool": global_pool("max_pool"),
     "HardSigmoid": arithmetic.hard_sigmoid,
+    "Einsum": einsum,
     "Identity": _same,
     "MatMul": arithmetic.matmul,
     "Max": arithmetic.extremum(True),
@@ -198,6 +200,7 @@ ATTRIBUTES: dict[str, str] = {  # those that a handler reads, or that change not
     **dict.fromkeys(("Celu", "Elu", "LeakyRelu", "Swish", "ThresholdedRelu"), "alpha"),
     "CenterCropPad": "axes",
     "ConvTranspose": f"{_WINDOW} group output_padding output_shape",
+    "Einsum": "equation",
     **dict.fromkeys(("GatherElements", "Hardmax", "LogSoftmax", "OneHot", "Softmax"), "axis"),
     "Gelu": "approximate",
     "GlobalLpPool": "p",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.formats import onnx_shapes as shapes
+from converters.formats.onnx_broadcasting import picked
 from converters.formats.onnx_building import UNKNOWN_BATCH, WIDE, Array, Builder, Code
 from converters.formats.onnx_constants import FOLDED
 from converters.formats.onnx_inside import branch, expand_function, has_function
@@ -17,6 +18,8 @@ from converters.tracing.remedies import unknown
 from neuro.errors import ConversionError
 
 _QUANTISER_DOMAINS = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
+_MOST_FOLDED = 1 << 22  # values that constants are computed from, without a compiled operator
+MOST_IMAGES = 64  # of one sample that an operator of images is applied to one by one
 _REMEDIES = {
     **dict.fromkeys(
         ("ConvInteger", "MatMulInteger", "QLinearAdd", "DynamicQuantizeLinear"),
@@ -61,6 +64,8 @@ def visit(b: Builder, node: Any) -> None:
         _fold(b, node, [np.array([*lead, *b.layer(node).shape], np.int64)[_part(a)] for lead in leads])
     elif all(b.is_constant(node, i) for i, name in enumerate(node.input) if name) and node.op_type in FOLDED:
         _fold_node(b, node, a)
+    elif node.op_type in OPERATORS and _of_constants(b, node):
+        _fold(b, node, [_computed(b, node)])
     elif node.op_type in OPERATORS:
         code = _code(b, node)
         made = (_as_image if not b.lead and node.op_type in IMAGES else OPERATORS[node.op_type])(b, node, a)
@@ -72,15 +77,20 @@ def visit(b: Builder, node: Any) -> None:
 
 
 def _as_image(b: Builder, node: Any, a: dict[str, Any]) -> str:
-    """An operator of images whose first axis, that of samples, has size 1, where the values around it have no such axis."""
+    """An operator of the images of one sample, one after the other, where values have no axis of samples."""
     x = b.layer(node)
-    if len(x.shape) < 2 or x.shape[0] != 1:
-        fact = f"it slides over {x.shape[0] if x.shape else 0} images of one sample"
-        raise b.refuse(node, fact, "Read the file with samples=True: the first axis of images holds samples")
-    part = b.reading(node, shapes.reshaped(b, node, x, x.shape[1:]))
-    part.lead = part.batch = 1
-    made = b.layers[str(OPERATORS[node.op_type](part, node, a))]
-    return shapes.reshaped(b, node, made, (1, *made.shape)).name
+    if len(x.shape) < 2 or x.shape[0] > MOST_IMAGES:
+        fact = f"it slides over {x.shape[0] if x.shape else 0} images of one sample, at most {MOST_IMAGES} are taken"
+        raise b.refuse(node, fact, "Read the file with samples=True if the first axis of images holds samples")
+    found = []
+    for i in range(x.shape[0]):
+        one = x if x.shape[0] == 1 else b.layers[picked(b, node, x, 0, [i])]
+        part = b.reading(node, shapes.reshaped(b, node, one, x.shape[1:]))
+        part.lead = part.batch = 1
+        made = b.layers[str(OPERATORS[node.op_type](part, node, a))]
+        found.append(shapes.reshaped(b, node, made, (1, *made.shape)))
+    shape = (len(found), *found[0].shape[1:])
+    return found[0].name if len(found) == 1 else b.add(node, "concat", tuple(one.name for one in found), shape, axis=0)
 
 
 def _fold_node(b: Builder, node: Any, a: dict[str, Any]) -> None:
@@ -93,6 +103,32 @@ def _fold_node(b: Builder, node: Any, a: dict[str, Any]) -> None:
         return
     values: list[Mapping[str, Any]] = [b.values, *[{**b.values, **b.others}] * depends]
     _fold(b, node, [FOLDED[node.op_type](a, *(v[name] if name else None for name in node.input)) for v in values])
+
+
+def _of_constants(b: Builder, node: Any) -> bool:
+    """Whether a node computes with constants alone, which do not depend on the number of samples and are not many."""
+    names = [name for name in node.input if name]
+    whole = all(b.is_constant(node, i) for i, name in enumerate(node.input) if name) and not any(
+        name in b.others for name in names
+    )
+    return bool(names) and whole and sum(np.size(b.values[name]) for name in names) <= _MOST_FOLDED
+
+
+def _computed(b: Builder, node: Any) -> tuple[Array, ...]:
+    """What a node of constants yields, by the definition of its operator that ONNX comes with."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    given = {name: np.asarray(b.values[name]) for name in node.input if name}
+    ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    kinds = {name: helper.np_dtype_to_tensor_dtype(x.dtype) for name, x in given.items()}
+    begins = [helper.make_tensor_value_info(name, kinds[name], x.shape) for name, x in given.items()]
+    graph = helper.make_graph([node], "constants", begins, ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", b.opset)])
+    try:
+        return tuple(map(np.asarray, ReferenceEvaluator(model).run(None, given)))
+    except Exception as error:  # noqa: BLE001  # whatever the definition raises of what a file holds
+        raise b.refuse(node, f"it cannot be computed ({type(error).__name__})", "Fold constants when exporting") from error
 
 
 def _one_for_all(b: Builder, node: Any) -> bool:

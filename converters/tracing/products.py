@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import fx
 
+from converters.contracting import contracted
 from converters.tracing.arguments import bound, module_of
 from converters.tracing.arithmetic import scaled
 from converters.tracing.axes import along, spread
@@ -102,44 +104,12 @@ def einsum(b: Builder, node: fx.Node) -> None:
         held = b.layer(value) if b.computed(value) else _constant(b, node, value)
         names.append(held)
         letters.append(own)
-    b.names[node] = _contracted(b, node, names, letters, [letter for letter in out if letter != batch])
+    b.names[node] = contracted(partial(b.add, node), b.shape, names, letters, [letter for letter in out if letter != batch])
 
 
 def _constant(b: Builder, node: fx.Node, value: Any) -> str:
     array = np.asarray(b.constant(node, value, "operand"), np.float32)
     return b.add(node, "constant", (), tuple(array.shape), {"value": array})
-
-
-def _contracted(b: Builder, node: fx.Node, names: list[str], letters: list[list[str]], out: list[str]) -> str:
-    """Sums over what only one has, then (shared, rows, inner) by (shared, inner, columns), then the order asked for."""
-    sizes: dict[str, int] = {}
-    for i in (0, 1):
-        other = letters[1 - i]
-        gone = tuple(k for k, letter in enumerate(letters[i]) if letter not in other and letter not in out)
-        if gone:
-            shape = b.shape(names[i])
-            ones = tuple(1 if k in gone else n for k, n in enumerate(shape))
-            names[i] = b.add(node, "reduce", (names[i],), ones, kind="sum", axes=gone)
-            kept = tuple(n for k, n in enumerate(shape) if k not in gone)
-            names[i] = b.add(node, "reshape", (names[i],), kept)
-            letters[i] = [letter for k, letter in enumerate(letters[i]) if k not in gone]
-        sizes |= dict(zip(letters[i], b.shape(names[i]), strict=True))
-    first, second = letters
-    shared = [letter for letter in first if letter in second and letter in out]
-    inner = [letter for letter in first if letter in second and letter not in out]
-    rows, columns = [x for x in first if x not in second], [x for x in second if x not in first]
-    count = [math.prod(sizes[x] for x in part) for part in (rows, inner, columns)]
-    lead = tuple(sizes[x] for x in shared)
-    parts = []
-    for name, own, order, shape in (
-        (names[0], first, [*shared, *rows, *inner], (*lead, count[0], count[1])),
-        (names[1], second, [*shared, *inner, *columns], (*lead, count[1], count[2])),
-    ):
-        parts.append(b.add(node, "reshape", (moved(b, node, name, tuple(own.index(x) for x in order)),), shape))
-    made = b.add(node, "matmul", tuple(parts), (*lead, count[0], count[2]))
-    full = [*shared, *rows, *columns]
-    made = b.add(node, "reshape", (made,), tuple(sizes[x] for x in full))
-    return moved(b, node, made, tuple(full.index(x) for x in out))
 
 
 # Attention
