@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from converters.optimising.devices import moved
 from neuro.graph import Layer
 
 Tensor = torch.Tensor
@@ -40,6 +41,11 @@ class Norms:
             self.mean[name] = mean if bias is None else mean - torch.tensor(bias, dtype=mean.dtype)
             self.variance[name] = variance
         self.share: float = _FADING
+
+    def to(self, device: torch.device) -> None:
+        """Compute there from now on."""
+        self.factor, self.shift = moved(self.factor, device), moved(self.shift, device)
+        self.mean, self.variance = moved(self.mean, device), moved(self.variance, device)
 
     def parameters(self, name: str, rate: float, unit: float) -> list[dict[str, Any]]:
         """Parameter groups for Adam of one layer's norm; unit: the size of the layer's values."""

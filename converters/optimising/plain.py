@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from converters.opmath import apply, arrays_of
+from converters.optimising.devices import moved
 from converters.optimising.student import WEIGHTED, Masks, Passed
 from neuro.graph import Graph
 
@@ -31,6 +32,11 @@ class PlainStudent:
             for name in _LEARNED.get(layer.op, ()):
                 if name in self.arrays[layer.name]:
                     self.arrays[layer.name][name].requires_grad_(True)
+
+    def to(self, device: torch.device) -> None:
+        """Train there from now on, and read `graph` from there."""
+        self.masks = moved(self.masks, device)
+        self.arrays = {name: moved(held, device) for name, held in self.arrays.items()}
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -69,7 +75,7 @@ class PlainStudent:
     def graph(self) -> Graph:
         """The network with the trained arrays."""
         trained = {
-            layer.name: {name: value.detach().numpy() for name, value in self._effective(layer.name).items()}
+            layer.name: {name: value.detach().cpu().numpy() for name, value in self._effective(layer.name).items()}
             for layer in self.origin.layers
         }
         return self.origin.relayered(replace(one, arrays=trained[one.name]) if one.arrays else one for one in self.origin.layers)

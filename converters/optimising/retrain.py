@@ -3,7 +3,8 @@ out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.convertible import computes_with_values
+from converters.optimising.devices import fastest
 from converters.optimising.messages import layer_prices
 from converters.optimising.plain import PlainStudent
 from converters.optimising.student import Coding, Masks, Student
@@ -50,9 +52,23 @@ def retrained(graph: Graph, how: Retraining, progress: Callable[[int, int], None
     with one_thread():
         if computes_with_values(graph):  # almost all of its values are sent, whatever they are
             plain = PlainStudent(graph, how.masks)
-            train(plain, lessons, replace(how.training, target_pj=None), {}, progress)
+            with _on(plain):
+                train(plain, lessons, replace(how.training, target_pj=None), {}, progress)
             return plain.graph()
         student = Student(graph, how.calibration, coding, how.masks, how.norms)
         shapes = {layer.name: layer.shape for layer in graph.layers if layer.op in ("relu", "max_pool")}
-        train(student, lessons, how.training, layer_prices(how.prices, shapes), progress)
+        with _on(student):
+            train(student, lessons, how.training, layer_prices(how.prices, shapes), progress)
         return student.graph()
+
+
+@contextmanager
+def _on(student: Student | PlainStudent) -> Iterator[None]:
+    """The student, and tensors that are made meanwhile, on the fastest device; nothing is moved where that is the CPU."""
+    device = fastest()
+    if device.type == "cpu":
+        yield
+        return
+    student.to(device)
+    with device:
+        yield

@@ -20,6 +20,7 @@ from converters.calibration import calibrate, thresholds
 from converters.codes import row_of
 from converters.evaluation import evaluate, rounded
 from converters.opmath import apply, arrays_of
+from converters.optimising.devices import moved
 from converters.optimising.messages import Trains, messages, straight
 from converters.optimising.norms import Norms
 from converters.optimising.sending import sent as priced
@@ -97,6 +98,12 @@ class Student:
             found = evaluate(graph, {self.input: torch.as_tensor(samples)}, names) if names else {}
         self.norms = Norms(inner, found)
 
+    def to(self, device: torch.device) -> None:
+        """Train there from now on, and read `graph` from there."""
+        self.theta, self.masks = moved(self.theta, device), moved(self.masks, device)
+        self.arrays = {name: moved(held, device) for name, held in self.arrays.items()}
+        self.norms.to(device)
+
     @property
     def weighted(self) -> tuple[str, ...]:
         """Names of the layers with weights."""
@@ -145,7 +152,7 @@ class Student:
             inputs = [values[name] for name in layer.inputs]
             if layer.op == "relu":
                 theta = self.theta[layer.name].exp()
-                if layer.name in known and row.lossless and not row.counts:
+                if layer.name in known and row.lossless and not row.counts and inputs[0].device.type == "cpu":
                     cost = known[layer.name]
                     values[layer.name], costs[layer.name] = priced(inputs[0], theta, self.coding.levels, cost, row.digits)
                     continue
@@ -191,7 +198,7 @@ class Student:
         layers = []
         for layer in self.origin.layers:
             if layer.op == "relu":
-                theta = np.broadcast_to(self.theta[layer.name].detach().exp().numpy().astype(np.float64), layer.shape[:1])
+                theta = np.broadcast_to(self.theta[layer.name].detach().exp().cpu().numpy().astype(np.float64), layer.shape[:1])
                 ceiling = layer.options["ceiling"]
                 theta = theta if ceiling is None else np.minimum(theta, ceiling)
                 options = {**layer.options, "threshold": theta, "levels": self.coding.levels}
@@ -200,7 +207,7 @@ class Student:
                 found = self.effective(layer)
                 if layer.name in self.norms.shift:
                     found = self.norms.folded(layer.name, found["weight"])
-                layer = replace(layer, arrays={name: values.detach().numpy() for name, values in found.items()})
+                layer = replace(layer, arrays={name: values.detach().cpu().numpy() for name, values in found.items()})
             layers.append(layer)
         return self.origin.relayered(layers)
 
