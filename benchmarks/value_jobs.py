@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # as a script's neighbour it does not find `benchmarks` and `tests`
+sys.path.append(str(Path(__file__).parent.parent))  # as a script's neighbour it does not find `benchmarks` and `tests`
 
 SAMPLES, ROUNDS = 128, 7
 NAMES = ("mobilenet", "conformer", "ViT", "ConvNeXt")
