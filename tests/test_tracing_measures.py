@@ -23,7 +23,6 @@ FORMS = {
     "var": lambda x: torch.var(x, dim=1, correction=0, keepdim=True),
     "logsumexp": lambda x: torch.logsumexp(3 * x, dim=2),
     "logsumexp of two": lambda x: x.logsumexp((1, 2), keepdim=True),
-    "cumsum": lambda x: torch.cumsum(x, 1),
     "softmin": lambda x: F.softmin(x, dim=-1),
     "likeness": lambda x: F.cosine_similarity(x[:, :1], x[:, 1:], dim=-1),
     "windows": lambda x: x.unfold(2, 3, 2).sum(-1),

@@ -1,5 +1,4 @@
-"""Handlers of what is measured over axes: lengths, variances, log-sum-exp, likeness, running sums, bilinear forms, windows of a
-line."""
+"""Handlers of what is measured over axes: lengths, variances, log-sum-exp, likeness, bilinear forms, windows of a line."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from torch import fx
 
 from converters.tracing.arguments import Handler, bound, module_of, pair, sample_free_axis
 from converters.tracing.arithmetic import scaled
-from converters.tracing.axes import along, spread, taken
+from converters.tracing.axes import spread, taken
 from converters.tracing.builder import Builder
 from converters.tracing.pools import largest_over
 from converters.tracing.values import apply
@@ -104,13 +103,6 @@ def likeness(b: Builder, node: fx.Node) -> None:
         safe = b.add(node, "maximum", (size, held), b.shape(size))
         made = b.add(node, "multiply", (made, apply(b, node, safe, "reciprocal")), b.shape(size))
     b.names[node] = _shaped(b, node, made)
-
-
-def running_sum(b: Builder, node: fx.Node) -> None:
-    a = bound(node, "input dim")
-    name = b.layer(a["input"])
-    axis = sample_free_axis(b, node, a["dim"], len(b.shape(name)))
-    b.names[node] = along(b, node, name, axis, np.tril(np.ones((b.shape(name)[axis],) * 2)))
 
 
 def softmin(b: Builder, node: fx.Node) -> None:
