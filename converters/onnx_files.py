@@ -139,10 +139,13 @@ def _apart(one: Graph, two: Graph) -> bool:
         found = evaluate(graph, {name: as_tensor(x) for name, x in given.items()}, graph.outputs)
         return [found[name].double() for name in graph.outputs]
 
-    for draw in (lambda shape: rng.normal(size=shape), lambda shape: rng.integers(0, 2, shape)) * _TRIED:
-        if any(layer.op == "embedding" for layer in one.layers):  # whose inputs are whole numbers
-            draw = lambda shape: rng.integers(0, 2, shape)  # noqa: E731  # in place of either
-        drawn = {layer.name: np.asarray(draw(layer.shape), np.float32) for layer in two.inputs}
+    whole_ones = any(layer.op == "embedding" for layer in one.layers)  # its inputs are whole numbers
+    for whole_numbers in (whole_ones, True) * _TRIED:
+        shapes = {layer.name: layer.shape for layer in two.inputs}
+        drawn = {
+            name: (rng.integers(0, 2, shape) if whole_numbers else rng.normal(size=shape)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
         each = answers(one, {name: x[:, None] for name, x in drawn.items()})
         whole = answers(two, {name: x[None] for name, x in drawn.items()})
         for a, b in zip(each, whole, strict=True):

@@ -13,8 +13,6 @@ from converters.evaluation import logits
 from neuro.errors import ConversionError
 from tests.merged import MODELS, Parts
 
-pytest.importorskip("onnx")
-
 
 class Encoder(nn.Module):
     """What torch exports with samples on the second axis."""
