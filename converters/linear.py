@@ -268,8 +268,17 @@ def _product(first: Matrix, second: Matrix) -> Matrix:
 def _after_linear(operator: Operator, layer: Layer, part: int, before: tuple[Shape, ...]) -> Operator:
     matrix, weight = _unshared(operator), np.asarray(layer.arrays["weight"], np.float64).T
     outer = int(np.prod(layer.shape[:-1]))
-    second = weight if outer == 1 else sparse.kron(sparse.eye_array(outer), weight, format="csr")
+    if outer > 1:
+        second = sparse.kron(sparse.eye_array(outer), weight, format="csr")
+    else:
+        second = sparse.csr_array(weight) if _mostly_unread(matrix) else weight
     return Matrix(matrix.source, layer.shape, matrix.weight @ second)
+
+
+def _mostly_unread(matrix: Matrix) -> bool:
+    """Whether most source neurons lead nowhere, as those of all tokens but one: then zeros are not worth keeping."""
+    weight = matrix.weight
+    return bool(sparse.issparse(weight) and 2 * np.count_nonzero(np.diff(weight.tocsr().indptr)) <= weight.shape[0])
 
 
 def after_shared(operator: Operator, layer: Layer) -> Matrix | None:

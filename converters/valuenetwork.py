@@ -13,7 +13,7 @@ from converters.convertible import OF_VALUES
 from converters.options import Options
 from converters.samples import by_input
 from converters.valuediagnosis import widths_of
-from converters.values.converting import ValueNetwork, value_network
+from converters.values.converting import ValueNetwork, allotted, value_network
 from converters.values.measuring import measure
 from neuro.codes import CODES
 from neuro.errors import ConversionError
@@ -55,14 +55,19 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
     found = made_with(settings)
     reached: Agreement | None = None
     if found[0].headroom:
-        other = made_with(replace(settings, spare_bits=False))
-        both = [agreement(graph, calibrated, how, built) for _, how, built in (found, other)]
-        losses = [one.error**2 + made.clipped**2 for one, (made, _, _) in zip(both, (found, other), strict=True)]
-        found, reached = (found, both[0]) if losses[0] < losses[1] else (other, both[1])
+        plain = replace(settings, spare_bits=False)
+        beyond = allotted(known, replace(widths_of(plain), framed=known.framed), sources).clipped
+        reached = agreement(graph, calibrated, *found[1:])
+        loss = reached.error**2 + found[0].clipped ** 2
+        if loss >= beyond**2:  # else no error on the samples could make up for what it loses beyond their ranges
+            other = made_with(plain)
+            without = agreement(graph, calibrated, *other[1:])
+            if loss >= without.error**2 + other[0].clipped ** 2:
+                found, reached = other, without
     made, settings, built = found
-    beyond = made.left_out()
-    if beyond is not None:
-        built = replace(built, beyond=beyond.error, exceeded=beyond.most)
+    lost = made.left_out()
+    if lost is not None:
+        built = replace(built, beyond=lost.error, exceeded=lost.most)
         reached = None if reached is None else on_new(reached, built, len(calibrated.samples), settings)
     return graph, calibrated, settings, built, (*graph.notes, *made.notes), reached
 

@@ -52,6 +52,27 @@ class ValueNetwork:
     left_out: Callable[[], LeftOut | None] = field(default=lambda: None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Allotted:
+    """Cells with the bits that they get; the error of the outputs, relative to their spread, that rounding explains, or None; by
+    how much values beyond each population's range raise their squared error; and their error by all of these, relative too."""
+
+    cells: tuple[Cell, ...]
+    expected: float | None
+    clipping: Mapping[str, float]
+    clipped: float
+
+
+def allotted(known: Measured, widths: Widths, sources: Mapping[str, Source]) -> Allotted:
+    """The cells of a network with the bits that rounding, and samples left out in turn, ask for."""
+    if known.noise is None:
+        return Allotted(known.cells, None, {}, 0.0)
+    scales = {name: source.scale or 1.0 for name, source in sources.items()}
+    found, expected = widened(known.with_bits(widths, scales), known.ranges, known.noise, widths)
+    clipping = left(found, known.ranges, known.noise.anywhere)
+    return Allotted(found, expected, clipping, float(np.sqrt(sum(clipping.values()) / known.noise.spread)))
+
+
 def value_network(
     graph: Graph, samples: Given, sources: Mapping[str, Source], widths: Widths, correct_bias: bool = True, framed: bool = False,
     relayed: bool = False, digits: bool = False, known: Measured | None = None,
@@ -65,17 +86,14 @@ def value_network(
     Raises ConversionError that names the layer for an op or range without a form of values.
     """
     known = known or measure(graph, samples, widths.value_bits, framed)
-    simple, found, ranges, noise, framed = known.graph, known.cells, known.ranges, known.noise, known.framed
+    simple, ranges, noise, framed = known.graph, known.ranges, known.noise, known.framed
     widths = replace(widths, framed=framed)
-    clipped, expected = 0.0, None
+    bits = allotted(known, widths, sources)
+    found, clipped = bits.cells, bits.clipped
     told: tuple[str, ...] = (TOO_LARGE,) if noise is None and widths.widen else ()
-    if noise is not None:
-        scales = {name: source.scale or 1.0 for name, source in sources.items()}
-        found, expected = widened(known.with_bits(widths, scales), ranges, noise, widths)
-        clipping = left(found, ranges, noise.anywhere)
-        clipped = float(np.sqrt(sum(clipping.values()) / noise.spread))
-        told = _short_of(clipping, noise.spread) if framed else ()
-    sums, matters = found, {} if noise is None else noise.anywhere
+    if noise is not None and framed:
+        told = _short_of(bits.clipping, noise.spread)
+    sums = found
     found = with_relays(found) if relayed else found  # which have the bits of what they relay, so that changes are these values
     found = found if digits else with_holds(found, framed)
     steps = schedule(found, framed)
@@ -101,9 +119,9 @@ def value_network(
     notes, spared = (*_notes(found, network, steps.period), *told), any(cell.headroom for cell in found)
 
     def beyond() -> LeftOut | None:
-        return None if framed else left_out(simple, sums, ranges, samples, matters)
+        return None if framed else left_out(known, sums)
 
-    return ValueNetwork(network, units, paths, notes, expected, states, clipped, spared, beyond)
+    return ValueNetwork(network, units, paths, notes, bits.expected, states, clipped, spared, beyond)
 
 
 def _shares(found: tuple[Cell, ...]) -> dict[str, str]:

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.evaluation import Evaluation
-from converters.samples import Given, by_input, spread
+from converters.evaluation import Evaluation, Tensors
+from converters.samples import by_input, spread
 from converters.values.cells import Cell
 from converters.values.functions import SCALED_ALIKE, TABLE_ROOM, is_tabulated, outward
+from converters.values.measuring import Measured
 from converters.values.ranges import MOST_SAMPLES, Extent
 from neuro.graph import Graph
 
@@ -44,32 +45,24 @@ class LeftOut:
         return tuple(name for name in ranked[:_NAMED] if self.shares[name] >= total / 10) or tuple(ranked[:1])
 
 
-def left_out(
-    graph: Graph, cells: Sequence[Cell], found: Mapping[str, Extent], samples: Given, anywhere: Mapping[str, Floats]
-) -> LeftOut | None:
-    """The loss of samples (samples, *shape) by the ranges of the others; None where there are too few, or with frames.
-
-    found: the ranges of all samples; anywhere: by layer, how much the outputs' squared error grows with the variance of each
-    value.
-    """
-    some = spread(samples, MOST_SAMPLES)
+def left_out(known: Measured, cells: Sequence[Cell]) -> LeftOut | None:
+    """The loss of samples by the ranges of the others, in a network of cells; None where there are too few, or with frames."""
+    graph, some = known.graph, spread(known.samples, MOST_SAMPLES)
     if graph.has_frames or len(some) < _FEWEST:
         return None
     size = sum(int(np.prod(layer.shape)) for layer in graph.layers)
     count = min(len(some), max(2 * _FEWEST, min(SAMPLES, _WORK // size)))
-    clip = _Clip(_ends(graph, cells, found), anywhere)
-    apart: dict[str, list[Floats]] = {name: [] for name in graph.outputs}
-    plain: dict[str, list[Floats]] = {name: [] for name in graph.outputs}
-    together = max(1, _TOGETHER // size)
-    for at in np.split(np.linspace(0, len(some) - 1, count).astype(int), range(together, count, together)):
-        given = {name: torch.as_tensor(x) for name, x in by_input(graph, some[at]).items()}
-        whole = Evaluation(graph, given, graph.outputs)
+    clip = _Clip(_ends(graph, cells, known.ranges), {} if known.noise is None else known.noise.anywhere)
+    found: dict[str, list[Floats]] = {name: [] for name in graph.outputs}
+    tensors: Tensors = {}
+    chosen, together = np.linspace(0, len(some) - 1, count).astype(int), max(1, _TOGETHER // size)
+    for at in np.split(chosen, range(together, count, together)):
         clip.at = at
-        less = Evaluation(graph, {name: clip(name, x) for name, x in given.items()}, graph.outputs, change=clip)
+        given = {name: clip(name, torch.as_tensor(x)) for name, x in by_input(graph, some[at]).items()}
+        less = Evaluation(graph, given, graph.outputs, tensors=tensors, change=clip)
         for name in graph.outputs:
-            plain[name].append(whole.value(name).double().numpy())
-            apart[name].append(less.value(name).double().numpy() - plain[name][-1])
-    errors = [_relative(np.concatenate(apart[name]), np.concatenate(plain[name])) for name in graph.outputs]
+            found[name].append(less.value(name).double().numpy())
+    errors = [_relative(np.concatenate(found[name]), known.outputs[name][chosen].astype(np.float64)) for name in graph.outputs]
     own = {cell.name for cell in cells}
     owners = {cell.before: cell.name for cell in cells if cell.before not in own}
     shares: dict[str, float] = {}
@@ -82,25 +75,26 @@ class _Clip:
     """Clips the values of the samples `at` to the ends of the others, and adds up what it cuts off."""
 
     def __init__(self, ends: Mapping[str, tuple[Floats, Floats]], anywhere: Mapping[str, Floats]) -> None:
-        self._ends, self._anywhere = ends, anywhere
+        self._ends = {name: tuple(torch.as_tensor(end).float() for end in pair) for name, pair in ends.items()}
+        self._anywhere = anywhere
         self.at = np.arange(0)
         self.shares: dict[str, float] = {}
 
     def __call__(self, name: str, value: torch.Tensor) -> torch.Tensor:
         if name not in self._ends:
             return value
-        low, high = (torch.as_tensor(end[self.at]).to(value.dtype) for end in self._ends[name])
+        low, high = (end[self.at].to(value.dtype) for end in self._ends[name])
         kept = value.clamp(low, high)
-        lost = value - kept
-        if lost.any():
-            cost = lost.square().double().sum(0).numpy() * self._anywhere.get(name, 1.0)
-            self.shares[name] = self.shares.get(name, 0.0) + float(cost.sum())
+        if torch.equal(kept, value):
+            return value
+        cost = (value - kept).square().double().sum(0).numpy() * self._anywhere.get(name, 1.0)
+        self.shares[name] = self.shares.get(name, 0.0) + float(cost.sum())
         return kept
 
 
-def _relative(apart: Floats, truth: Floats) -> float:
+def _relative(found: Floats, truth: Floats) -> float:
     spread = float(truth.var(axis=0).mean()) or float(np.square(truth).mean()) or 1.0
-    return float(np.sqrt(np.square(apart).mean() / spread))
+    return float(np.sqrt(np.square(found - truth).mean() / spread))
 
 
 def _ends(graph: Graph, cells: Sequence[Cell], found: Mapping[str, Extent]) -> dict[str, tuple[Floats, Floats]]:

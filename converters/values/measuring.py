@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.samples import Given
 from converters.values.cells import Cell
 from converters.values.correcting import Means
@@ -19,14 +22,16 @@ from neuro.graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A graph in primitive ops, its cells with the bits that they need by construction, the ranges of layers, and the effects of
-    noise (None: the graph is too large to tell). means, rounded: filled with what networks of it have asked for."""
+    """A graph in primitive ops, its cells with the bits that they need by construction, the ranges of layers, the outputs of the
+    samples that these are of, and the effects of noise (None: the graph is too large to tell). means, rounded: filled with what
+    networks of it have asked for."""
 
     graph: Graph
     samples: Given
     framed: bool
     cells: tuple[Cell, ...]
     ranges: Mapping[str, Extent]
+    outputs: Mapping[str, NDArray[np.float32]]
     noise: Effects | None
     means: Means = field(default_factory=dict)
     rounded: dict[Widths, Rounded] = field(default_factory=dict)
@@ -47,6 +52,7 @@ def measure(graph: Graph, samples: Given, value_bits: int, framed: bool) -> Meas
     values."""
     simple, bits = decompose(graph)
     found, framed = cells(simple, bits, value_bits), framed or graph.has_frames
-    ranges = extents(simple, found, samples, framed)
+    ranges, outputs = extents(simple, found, samples, framed)
     found = within_tables(found, ranges)
-    return Measured(simple, samples, framed, found, ranges, effects(simple, found, flat_frames(simple, samples, framed)))
+    noise = effects(simple, found, flat_frames(simple, samples, framed))
+    return Measured(simple, samples, framed, found, ranges, outputs, noise)

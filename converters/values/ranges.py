@@ -46,8 +46,11 @@ def frame_count(graph: Graph, samples: Given) -> int:
     return samples.frames(graph) if isinstance(samples, Samples) else int(samples.shape[1])
 
 
-def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False) -> dict[str, Extent]:
-    """Of every layer that a cell computes or sums up, by name. framed: samples have an axis of frames."""
+def extents(
+    graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = False
+) -> tuple[dict[str, Extent], dict[str, NDArray[np.float32]]]:
+    """Of every layer that a cell computes or sums up, by name; and the outputs of the same samples, `MOST_SAMPLES` or all.
+    framed: samples have an axis of frames."""
     wanted = list(dict.fromkeys(name for cell in cells for name in (cell.before or cell.layer.name, cell.layer.name)))
     largest = max(int(np.prod(layer.shape)) for layer in graph.layers)
     some = spread(flat_frames(graph, samples, framed), MOST_SAMPLES)
@@ -56,10 +59,13 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
     tensors: Tensors = {}
     axes = {cell.before: None for cell in cells} | {cell.layer.name: _apart(cell) for cell in cells}
     kept = {name: Ends(graph[name].shape, axes[name], len(some) * frames) for name in wanted}
+    outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in graph.outputs}
     for start in range(0, len(some), size):
-        values = evaluation_of(graph, some[start : start + size], wanted, tensors)
+        values = evaluation_of(graph, some[start : start + size], (*wanted, *graph.outputs), tensors)
         for name in wanted:
             kept[name].add(values.value(name))
+        for name in graph.outputs:
+            outputs[name].append(values.value(name).numpy())
     found = {name: one.by_neuron() for name, one in kept.items()}
     samples_of = {name: one.by_sample(len(some)) for name, one in kept.items()}
     for cell in cells:
@@ -67,7 +73,8 @@ def extents(graph: Graph, cells: Sequence[Cell], samples: Given, framed: bool = 
             parts = [found[cell.layer.name], found[cell.shares]]
             found[cell.shares] = np.minimum(*(p[0] for p in parts)), np.maximum(*(p[1] for p in parts))
     found |= {cell.layer.name: found[cell.shares] for cell in cells if cell.shares}
-    return {name: Extent(low, high, samples_of[name]) for name, (low, high) in found.items()}
+    made = {name: Extent(low, high, samples_of[name]) for name, (low, high) in found.items()}
+    return made, {name: np.concatenate(parts) for name, parts in outputs.items()}
 
 
 def _apart(cell: Cell) -> int | None:
