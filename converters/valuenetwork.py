@@ -27,9 +27,9 @@ Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...], Agree
 def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> Made:
     """The network of value neurons of a folded graph, not yet compared with it.
 
-    Bits for values beyond the calibrated ranges leave weights fewer. Where samples left out in turn ask for them, the network is
-    made with and without: the one is taken whose error on the samples, with what new ones are expected to lose beyond the
-    ranges, is less.
+    Bits for values beyond calibrated ranges leave weights fewer. Where the error on the samples is more than rounding explains,
+    and new ones are not expected to lose more by the ranges, the network is made without such bits too: that one is taken whose
+    error on the samples, with what new ones are expected to lose, is less.
     """
     digits = chosen.code == "radix"
     why = (f"code={OF_VALUES!r}: the network computes with values",) if chosen.code == "auto" else ()
@@ -59,7 +59,8 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
         beyond = allotted(known, replace(widths_of(plain), framed=known.framed), sources).clipped
         reached = agreement(graph, calibrated, *found[1:])
         loss = reached.error**2 + found[0].clipped ** 2
-        if loss >= beyond**2:  # else no error on the samples could make up for what it loses beyond their ranges
+        surprising = reached.error > (found[0].expected or 0.0)  # else what the bits were given for holds
+        if surprising and loss >= beyond**2:  # else no error on the samples makes up for what is lost beyond their ranges
             other = made_with(plain)
             without = agreement(graph, calibrated, *other[1:])
             if loss >= without.error**2 + other[0].clipped ** 2:

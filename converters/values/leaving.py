@@ -26,7 +26,7 @@ SAMPLES = 64
 _NAMED = 3  # populations
 _FEWEST = 4  # samples, of which leaving one out says anything
 _WORK = 2**27  # values of all samples together that are worth computing, beyond the fewest samples
-_TOGETHER = 2**22  # such values of several samples
+_TOGETHER = 2**24  # such values of several samples
 
 
 @dataclass(frozen=True, slots=True)
