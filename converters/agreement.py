@@ -55,7 +55,8 @@ class Agreement(TableRepr):
     outputs, relative to the root mean square spread of the float ones over samples; expected: what rounding to the code's
     levels and weights (and, for rate and signed, uneven timing) explains. paths: what rounding kept of each path's energy.
     warning: None, or the layer, the cause and the remedy. estimate_on_new: an estimate, not a measurement, of the error on new
-    inputs of the same kind, which may go beyond calibrated ranges; of networks of values without frames, else None.
+    inputs of the same kind: of networks of values without frames, which new inputs may take beyond calibrated ranges; and of
+    networks of rectified layers where an error that rounding explains does not show on the samples that weights are fitted to.
     """
 
     samples: int
@@ -118,6 +119,13 @@ def on_new(result: Agreement, built: Built, samples: int, settings: CodeSettings
     """The agreement with what the network that was built is known to lose beyond calibrated ranges."""
     result = replace(result, estimate_on_new=None if built.beyond is None else float(np.hypot(result.error, built.beyond)))
     return result if result.warning else replace(result, warning=_on_new(result, built, samples, settings))
+
+
+def error_of(built: Built, graph: Graph, samples: Given, settings: CodeSettings) -> float:
+    """The error of a built network's outputs on samples (samples, *shape), relative to their spread."""
+    affordable = _affordable(settings, built)
+    found = _emulated(built, samples, settings, threads=1 if affordable < len(samples) else None)
+    return _compared(graph, found, _outputs(graph, samples))[1]
 
 
 def _compared(graph: Graph, found: Floats, truth: Floats) -> tuple[float, float, float | None, float]:

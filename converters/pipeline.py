@@ -20,6 +20,7 @@ from converters.choosing import Goal, choose, raise_timesteps
 from converters.codes import row_of
 from converters.coding import CodeSettings
 from converters.convertible import OF_VALUES, check_convertible, computes_with_values
+from converters.crosschecking import crosschecked
 from converters.diagnosis import Diagnosis, diagnose
 from converters.finetuning import Weights, finetune
 from converters.folding import fold, rectify_means
@@ -33,6 +34,7 @@ from converters.valuediagnosis import diagnose_values
 from converters.valuenetwork import Made, network_of_values
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.decompose import with_short_pools
+from converters.values.evaluating import of_values
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
@@ -234,9 +236,9 @@ class Conversions:
         check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
         framed = graph.has_frames or chosen.frames
         samples = check_given(graph, given, framed)
-        of_values = computes_with_values(graph, chosen.code)
-        chosen.check_for(of_values, framed)
-        if of_values or framed:
+        valued = computes_with_values(graph, chosen.code)
+        chosen.check_for(valued, framed)
+        if valued or framed:
             return network_of_values(graph, samples, chosen, framed)
         assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
         if chosen.code == "auto":
@@ -312,6 +314,8 @@ def _checked(made: Made, tail: Graph | None) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
     graph, calibrated, settings, built, notes, known = made
     found = known or agreement(graph, calibrated, settings, built)
+    if isinstance(calibrated.samples, np.ndarray) and not of_values(built.network):
+        found = crosschecked(found, graph, calibrated, settings)
     if found.warning:
         notes = (*notes, found.warning)
         warnings.warn(found.warning, AccuracyWarning, stacklevel=4)

@@ -79,6 +79,7 @@ CONVERTER_FLOORS = [
     {"ablations", "choosing"},
     {"diagnosis", "options"},
     {"agreement", "valuediagnosis"},
+    {"crosschecking"},
     {"valuenetwork"},
     {"pipeline"},
 ]
