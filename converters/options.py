@@ -13,18 +13,21 @@ from converters.advice import MOST_WEIGHT_BITS
 from converters.choosing import Goal
 from converters.codes import row_of
 from converters.coding import CodeSettings
-from converters.convertible import OF_VALUES
+from converters.convertible import CARRYING, OF_VALUES
 from converters.finetuning import Weights, check_weights
 from converters.inputs import input_source
 from converters.values.precision import MOST_BITS
 from neuro.codes import CODES, LONGEST, Code
 from neuro.errors import ConversionError
+from neuro.graph import Graph
 from neuro.numbers import settle, whole
 
 MOST_WEIGHT_BITS_OF_VALUES = 16
 METHODS = ("mse", "percentile", "max")
 INPUTS = ("auto", "spikes", "graded", "ideal")
+BOTTLENECKS = ("auto", "folded")
 DEFAULT_BITS = 8  # of weights
+LEAST_DIGITS = 4  # of values, sign apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Options:
     frames: bool = False
     refresh: int | None = None
     headroom: float | None = None
+    bottlenecks: str = "auto"
     changes: bool = False
     paired: bool = False
     layer_bits: Mapping[str, int] = field(default_factory=dict)
@@ -65,7 +69,8 @@ class Options:
                 fact = f"it is for code='delta', the code is {self.code!r}"
                 raise ConversionError("refresh", fact, "Leave it out, or use code='delta'")
         resets = ("subtract",) if self.code == "auto" else row_of(self.code).resets
-        for name, allowed in (("threshold", METHODS), ("input", INPUTS), ("reset", resets)):
+        choices = (("threshold", METHODS), ("input", INPUTS), ("reset", resets), ("bottlenecks", BOTTLENECKS))
+        for name, allowed in choices:
             check_choice(name, getattr(self, name), allowed)
         check_weights(self.weights)
         if self.weights == "trinary":
@@ -115,6 +120,14 @@ class Options:
             raise ConversionError("refine", "it tunes rectifiers, the network computes with values", "Leave refine out")
         if not of_values:
             check_choice("code of frames", self.code, (OF_VALUES, "auto"))
+
+    def splits(self, graph: Graph) -> bool:
+        """Whether linear layers may be populations of their own: in codes that carry values, where nothing is asked for that only
+        rectifiers have."""
+        tuned = self.refine or self.layer_bits or self.threshold != "mse" or self.weights == "trinary" or self.reset != "subtract"
+        tuned = tuned or self.input not in ("auto", "graded") or any("threshold" in layer.options for layer in graph.layers)
+        short = self.code == "radix" and self.timesteps < LEAST_DIGITS
+        return self.code in CARRYING and self.bottlenecks == "auto" and not (tuned or short)
 
     def _check_headroom(self, framed: bool) -> None:
         if self.headroom is None:

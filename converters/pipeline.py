@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from converters import evaluation, quantised
 from converters.agreement import Agreement, agreement
+from converters.bottlenecks import folding_multiplies
 from converters.building import Built, CalibratedGraph, build
 from converters.calibration import as_given, check_given
 from converters.choosing import Goal, choose, raise_timesteps
@@ -34,7 +35,7 @@ from converters.valuediagnosis import diagnose_values
 from converters.valuenetwork import Made, network_of_values
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.decompose import with_short_pools
-from converters.values.evaluating import of_values
+from converters.values.evaluating import of_values, period_of
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
@@ -74,7 +75,7 @@ class Conversion(TableRepr):
     @cached_property
     def diagnosis(self) -> Diagnosis:
         """What each layer loses on calibration samples, why, and which one change would recover most; made when first read."""
-        how = diagnose_values if computes_with_values(self.graph, self.code) else diagnose
+        how = diagnose_values if self._of_values else diagnose
         return how(self.graph, self.calibrated, self.settings, self.built)
 
     def answer(self, logits: Any) -> Any:
@@ -111,10 +112,16 @@ class Conversion(TableRepr):
     def timesteps_for(self, agreement: float) -> int | None:
         """The smallest T of 2, 4, 8, ... 64 (radix: digits) with which this code takes the float network's decision for that
         share of up to 128 calibration samples; None where none does. Of a network that computes with values T is 1."""
-        if computes_with_values(self.graph, self.code):
+        if self._of_values:
             return 1 if (self.agreement.decisions or 0.0) >= agreement else None
         tried = list(raise_timesteps(self.calibrated, Goal(agreement), self.code, self._with))
         return tried[-1].settings.timesteps if tried[-1].agreement >= agreement else None
+
+    @property
+    def _of_values(self) -> bool:
+        """Whether values are what its populations send, and not only where it takes frames."""
+        framed = period_of(self.network) is not None
+        return computes_with_values(self.graph, self.code) or (not framed and of_values(self.network))
 
     def _with(self, code: str, timesteps: int) -> CodeSettings:
         """This conversion's settings with another window."""
@@ -158,6 +165,7 @@ def convert(
     state: Mapping[str, str] | bool | None = None,
     refresh: int | None = None,
     headroom: float | None = None,
+    bottlenecks: Literal["auto", "folded"] = "auto",
 ) -> Conversion:
     """Convert a trained network into a spiking network in chip integers.
 
@@ -191,11 +199,13 @@ def convert(
     8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
     headroom: of networks with frames, code="graded": how far beyond its calibrated range a sum may go before it saturates, 1.25
     or more; None for 4, which changes need. Values are clipped to that range anyhow, and less room leaves weights more bits.
+    bottlenecks: linear layers behind linear layers, as the projections of MobileNetV2, in "graded" and "radix": "auto" makes them
+    populations of values where folding them into the layers behind would take over 1.5 times the synapses; "folded" always folds.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     chosen = Options(
         code, timesteps, threshold, weight_bits, potential_bits, weights, correct_bias, input, reset, refine, goal, value_bits,
-        frames, refresh, headroom,
+        frames, refresh, headroom, bottlenecks,
     )  # fmt: skip
     return Conversions(model, calibration, chosen.frames, state).convert(chosen)
 
@@ -236,7 +246,7 @@ class Conversions:
         check_convertible(graph, OF_VALUES if chosen.code == "auto" else chosen.code)
         framed = graph.has_frames or chosen.frames
         samples = check_given(graph, given, framed)
-        valued = computes_with_values(graph, chosen.code)
+        valued = computes_with_values(graph, chosen.code) or (not framed and chosen.splits(graph) and folding_multiplies(graph))
         chosen.check_for(valued, framed)
         if valued or framed:
             return network_of_values(graph, samples, chosen, framed)

@@ -10,7 +10,7 @@ from converters.agreement import Agreement, agreement, on_new
 from converters.building import Built, CalibratedGraph
 from converters.coding import CodeSettings, PathKept
 from converters.convertible import OF_VALUES
-from converters.options import Options
+from converters.options import LEAST_DIGITS, Options
 from converters.samples import by_input
 from converters.valuediagnosis import widths_of
 from converters.values.converting import ValueNetwork, allotted, value_network
@@ -20,7 +20,6 @@ from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.neurons import Source
 
-LEAST_DIGITS = 4  # of values, sign apart
 Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...], Agreement | None]  # notes; how it agrees, if known
 
 

@@ -74,7 +74,7 @@ CONVERTER_FLOORS = [
     {"calibration", "inputs", "integers", "observations", "reconstruction", "stages", "stepping"},
     {"balance", "convertible", "formats", "frontend", "importance", "lifting", "quantised", "values"},
     {"coding", "finetuning", "optimising", "lava_files", "nir_files", "onnx_files"},
-    {"advice", "convertible", "correction", "pooling"},
+    {"advice", "bottlenecks", "convertible", "correction", "pooling"},
     {"building"},
     {"ablations", "choosing"},
     {"diagnosis", "options"},

@@ -13,7 +13,7 @@ from neuro.graph import Graph, Layer
 
 MOVES = frozenset({"reshape", "permute", "gather", "identity"})
 WEIGHTED = frozenset({"conv", "linear", "conv_transpose"})
-_MEANS = frozenset({"reduce", "avg_pool"})
+MEANS = frozenset({"reduce", "avg_pool"})
 _JOINING = frozenset({"concat", "add", "scale"})
 _NEURON = 8  # synapses that a neuron and its message cost as much as
 
@@ -38,7 +38,7 @@ def _means(graph: Graph, names: Set[str], name: str) -> list[str]:
     layer = graph[name]
     if name in names:
         return []
-    if layer.op in _MEANS:
+    if layer.op in MEANS:
         return [name]
     if layer.op in MOVES | _JOINING:
         alike = [source for source in layer.inputs if layer.op != "add" or graph[source].shape == layer.shape]
@@ -52,7 +52,7 @@ def _fewer(graph: Graph, names: Set[str], name: str, share: float) -> bool:
     Folded, each of those becomes one for every value that the mean is of, less those that windows share.
     """
     taps, alone, before = 1, 1, name
-    while before not in names and graph[before].op in MOVES | _MEANS:
+    while before not in names and graph[before].op in MOVES | MEANS:
         layer = graph[before]
         if layer.op == "avg_pool":
             kernel, stride = layer.options["kernel"], layer.options["stride"]

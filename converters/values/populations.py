@@ -17,7 +17,7 @@ from converters.stages import split_concat
 from converters.values.cells import Cell, Pick
 from converters.values.decompose import OPERAND_BITS, STREAM_BITS
 from converters.values.fusing import Fused, fused
-from converters.values.means import MOVES, WEIGHTED, means_apart
+from converters.values.means import MEANS, MOVES, WEIGHTED, means_apart
 from converters.values.ports import dotted, pick, taps_of, weighted_sum
 from neuro.errors import ConversionError
 from neuro.graph import Graph, Layer
@@ -104,7 +104,7 @@ def _keep_inputs(plan: Plan, layer: Layer) -> None:
                 _make_uniform(plan, source)
     elif layer.op in WEIGHTED and _weighted_before(plan, layer.inputs[0]):
         _keep(plan, layer.inputs[0], LINEAR_BITS)
-    elif layer.op in MOVES and _explicit(plan, layer) > _LISTED:
+    elif _listed(plan, layer) > _LISTED:
         _keep(plan, layer.inputs[0], STREAM_BITS)
     elif layer.op == "concat":
         _keep_joined(plan, layer)
@@ -225,10 +225,12 @@ def _moved_before(plan: Plan, layer: Layer) -> list[str]:
     return [name for name, part in hidden if _synapses(part) > _LISTED]
 
 
-def _explicit(plan: Plan, layer: Layer) -> int:
-    """The synapses that a convolution takes when it is listed because of what rearranges its values."""
-    source = plan.graph[layer.inputs[0]]
-    return _synapses(source) if source.name not in plan.names and source.op == "conv" else 0
+def _listed(plan: Plan, layer: Layer) -> int:
+    """The synapses that a weighted layer takes when it is listed because of what rearranges its values, or is a mean of them."""
+    if layer.op in MEANS:
+        return _dense_before(plan, layer.inputs[0])
+    source = plan.graph[layer.inputs[0]] if layer.op in MOVES else layer
+    return _synapses(source) if layer.op in MOVES and source.name not in plan.names else 0
 
 
 def _dense(plan: Plan, name: str) -> int:
@@ -236,6 +238,14 @@ def _dense(plan: Plan, name: str) -> int:
     layer = plan.graph[name]
     positions = {"conv": layer.shape[1:], "linear": layer.shape[:-1]}.get(layer.op)
     return 0 if name in plan.names or positions is None else int(layer.arrays["weight"].size * prod(positions))
+
+
+def _dense_before(plan: Plan, name: str) -> int:
+    """The most synapses of a weighted layer between the last populations and a layer's value."""
+    if name in plan.names:
+        return 0
+    before = (_dense_before(plan, source) for source in plan.graph[name].inputs)
+    return max(_dense(plan, name), max(before, default=0))
 
 
 def _repeated(plan: Plan, name: str, layer: Layer) -> int:

@@ -96,7 +96,9 @@ def _conversion(graph: Graph, calibration: NDArray[Any], chip: Chip, how: Mappin
 
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)  # every point's accuracy is measured
-        return convert(graph, calibration, **cast(Any, {**conversion_for(chip, str(how["code"])), **how}))
+        return convert(
+            graph, calibration, **cast(Any, {"bottlenecks": "folded", **conversion_for(chip, str(how["code"])), **how})
+        )
 
 
 def run_on(network: Network, chip: Chip, x: NDArray[Any]) -> ChipRun:

@@ -1,0 +1,98 @@
+"""Linear layers behind linear layers: what they cost folded into one operator, and with populations in between.
+
+The projection of an inverted residual (MobileNetV2, Sandler et al. 2018) has few channels and no rectifier, so that the expansion
+behind it would read all that the projection does. Knows layers and operators; knows no units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import prod
+
+from converters.linear import Window, entries
+from converters.stages import SPIKING, Stage, stages
+from neuro.graph import Graph, Layer
+
+_WORTH = 1.5  # times the synapses from which on populations in between, which send and are updated, are the cheaper ones
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What a value reads of a population: so many channels (0: its own), and places along each axis that are `stride` apart."""
+
+    source: Layer
+    channels: int = 0
+    extent: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many values that are, at most."""
+        extent = (min(*pair) for pair in zip(self.extent, self.source.shape[1:], strict=False))
+        return min((self.channels or 1) * prod(extent), prod(self.source.shape))
+
+
+def folding_multiplies(graph: Graph) -> bool:
+    """Whether a folded graph of rectifiers has many more synapses with its linear layers folded into those behind them."""
+    apart, folded = _synapses(graph)
+    return folded > _WORTH * apart and sum(map(_stored, stages(graph))) > _WORTH * apart
+
+
+def _stored(stage: Stage) -> int:
+    """The synapses into a population, padding too."""
+    return sum(
+        prod(op.target) * prod(op.weight.shape[1:]) if isinstance(op, Window) else len(entries(op).ravel())
+        for op in (path.operator for path in stage.paths)
+    )
+
+
+def _synapses(graph: Graph) -> tuple[int, int]:
+    """Of a graph layer by layer; and with linear layers folded, at most: every path counts for all values that it leads to."""
+    reached: dict[str, tuple[_Reach, ...]] = {}
+    apart = folded = 0
+    for layer in graph.layers:
+        size = prod(layer.shape)
+        if layer.op in ("conv", "linear"):
+            apart += size * prod(layer.arrays["weight"].shape[1:])
+        if layer.op == "avg_pool":
+            apart += size * prod(layer.options["kernel"])
+        if layer.op in SPIKING:
+            folded += size * _read(_before(layer, reached)) if layer.op == "relu" else 0
+            reached[layer.name] = (_Reach(layer, 0, (1,) * (len(layer.shape) - 1), (1,) * (len(layer.shape) - 1)),)
+        else:
+            reached[layer.name] = tuple({_through(layer, one): None for one in _before(layer, reached)})
+    output = graph.output
+    if output.op not in SPIKING:
+        folded += prod(output.shape) * _read(reached[output.name])
+    return apart, folded
+
+
+def _before(layer: Layer, reached: dict[str, tuple[_Reach, ...]]) -> tuple[_Reach, ...]:
+    return tuple({one: None for name in layer.inputs for one in reached.get(name, ())})
+
+
+def _read(reached: Iterable[_Reach]) -> int:
+    return sum(one.count for one in reached)
+
+
+def _through(layer: Layer, one: _Reach) -> _Reach:
+    """What a value of a linear layer reads, of which each value before it reads `one`."""
+    if layer.op == "conv":
+        kernel, groups = layer.arrays["weight"].shape[2:], layer.options["groups"]
+        one = replace(one, channels=one.channels or (0 if groups == one.source.shape[0] else one.source.shape[0] // groups))
+        return _wider(one, kernel, layer.options["stride"], layer.options["dilation"])
+    if layer.op == "avg_pool":
+        return _wider(one, layer.options["kernel"], layer.options["stride"], (1,) * len(one.extent))
+    if layer.op == "linear" and len(layer.shape) == 1:
+        return replace(one, channels=one.source.shape[0], extent=one.source.shape[1:])
+    if layer.op == "linear":
+        return replace(one, channels=one.source.shape[0])
+    return one
+
+
+def _wider(one: _Reach, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> _Reach:
+    if len(kernel) != len(one.extent):  # behind another shape: taken as all of it
+        return replace(one, extent=one.source.shape[1:])
+    extent = tuple(e + (k - 1) * d * s for e, k, d, s in zip(one.extent, kernel, dilation, one.stride, strict=True))
+    return replace(one, extent=extent, stride=tuple(s * t for s, t in zip(one.stride, stride, strict=True)))
