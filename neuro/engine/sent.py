@@ -15,7 +15,8 @@ from neuro.engine.lanes import HALF, LONG, PLACED, lowest_bit, mask_of, ones, pl
 from neuro.engine.tables import U
 from neuro.specification import IntArray
 
-FEW = 8  # of 64 neurons that fired, above which they are listed PLACED at a time
+FEW = 8  # places that are written together, one after the other
+MANY = 0 if LONG else FEW  # of 64 neurons that fired, above which they are listed PLACED at a time
 SLACK = HALF  # places behind the end of a list that listing may overwrite
 SPARSE = 16  # neurons for each message, from which on payloads are taken one by one
 
@@ -28,23 +29,37 @@ def fired_bits(fired: IntArray, f: int, n: int, base: int) -> Any:
 
 
 @inner
+def list_word(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
+    """Write base + the places of the bits of a word, ascending, to lists[found:]; returns where they end."""
+    end = found + ones(bits)
+    if end - found > U(MANY):
+        for part in range(U(0), U(64), U(PLACED)):
+            some = (bits >> part) & U((1 << PLACED) - 1)
+            place_bits(lists, found, base + part, some)
+            found += ones(some)
+    while found < end:
+        for k in range(U(FEW)):
+            lists[found + k] = base + lowest_bit(bits)
+            bits &= bits - U(1)
+        found += U(FEW)
+    return end
+
+
+@inner
 def gather_fired(fired: IntArray, f: int, n: int, lists: IntArray, at: int) -> Any:
     """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many."""
     found = U(at)
     for base in range(U(0), n, U(64)):
-        bits = fired_bits(fired, f, n, base)
-        end = found + ones(bits)
-        if end - found > U(FEW):
-            for part in range(U(0), U(64), U(PLACED)):
-                some = (bits >> part) & U((1 << PLACED) - 1)
-                place_bits(lists, found, base + part, some)
-                found += ones(some)
-        while found < end:
-            for k in range(U(FEW)):
-                lists[found + k] = base + lowest_bit(bits)
-                bits &= bits - U(1)
-            found += U(FEW)
-        found = end
+        found = list_word(fired_bits(fired, f, n, base), base, lists, found)
+    return np.int64(found) - at
+
+
+@inner
+def list_bits(masks: IntArray, first: int, words: int, lists: IntArray, at: int) -> Any:
+    """Write the places of the bits of words masks[first:first + words], ascending from 0, to lists[at:]; returns how many."""
+    found = U(at)
+    for word in range(U(words)):
+        found = list_word(masks[first + word], word * U(64), lists, found)
     return np.int64(found) - at
 
 
