@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
-from neuro.compiled import compiled, inner, recompiled
+from neuro.compiled import compiled, inlined, inner, recompiled
 from neuro.engine.invoke import as_pointer, invoke, reader_of
 from neuro.engine.sent import gather_fired, gather_payloads
 from neuro.engine.steady import WORTH, quiet_from
@@ -53,7 +53,7 @@ def deliver(
     return synops
 
 
-@inner
+@inlined
 def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int) -> Any:
     """An empty segment for one row and step, behind that of the step before; returns its number."""
     segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
@@ -63,7 +63,7 @@ def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int)
     return segment
 
 
-@inner
+@inlined
 def list_fired(
     p: Any, fired: Any, f: Any, sent: Any, n: Any, lists: Any, payloads: Any, begins: Any, ends: Any, segment: int
 ) -> Any:
@@ -76,7 +76,7 @@ def list_fired(
     return found
 
 
-@inner
+@inlined
 def list_block(
     p: Any, on: bool, slot: int, sample: int, first: int, last: int, totals: Any, traces: Any, wide: Any, spikes: Any, masks: Any
 ) -> Any:
@@ -97,7 +97,7 @@ def list_block(
     return found
 
 
-@inner
+@inlined
 def advance_block(
     p: Any, index: int, live: Any, projections: Any, populations: Any, kernels: Any, narrow: Any, wide: Any, other: Any,
     delivering: Any, living: Any, traces: Any, totals: Any, spikes: Any, masks: Any, sample: int, first: int, last: int, t: int,

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import inner
-from neuro.engine.lanes import HALF, LONG, PLACED, lowest_bit, mask_of, ones, place_bits, place_values
+from neuro.compiled import inlined, inner
+from neuro.engine.lanes import HALF, LONG, OCTETS, PLACED, lowest_bit, mask_of, ones, place_bits, place_values, place_word
 from neuro.engine.tables import U
 from neuro.specification import IntArray
 
-FEW = 8  # places that are written together, one after the other
-MANY = 0 if LONG else FEW  # of 64 neurons that fired, above which they are listed PLACED at a time
+FEW = 8  # of 64 neurons that fired, above which they are listed PLACED at a time
 SLACK = HALF  # places behind the end of a list that listing may overwrite
 SPARSE = 16  # neurons for each message, from which on payloads are taken one by one
 
@@ -29,10 +28,10 @@ def fired_bits(fired: IntArray, f: int, n: int, base: int) -> Any:
 
 
 @inner
-def list_word(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
+def _list_bits(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
     """Write base + the places of the bits of a word, ascending, to lists[found:]; returns where they end."""
     end = found + ones(bits)
-    if end - found > U(MANY):
+    if end - found > U(FEW):
         for part in range(U(0), U(64), U(PLACED)):
             some = (bits >> part) & U((1 << PLACED) - 1)
             place_bits(lists, found, base + part, some)
@@ -46,6 +45,16 @@ def list_word(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
 
 
 @inner
+def _list_octets(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
+    """The same where a processor picks bytes of a vector."""
+    place_word(lists, found, base, bits)  # up to SLACK places behind them too
+    return found + ones(bits)
+
+
+list_word = _list_octets if OCTETS else _list_bits
+
+
+@inlined
 def gather_fired(fired: IntArray, f: int, n: int, lists: IntArray, at: int) -> Any:
     """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many."""
     found = U(at)
