@@ -17,7 +17,7 @@ from neuro.engine.lanes import HALF
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.sent import SLACK
-from neuro.engine.tables import HELD_LONG
+from neuro.engine.tables import HELD_LONG, U
 from neuro.neurons import Neuron
 from neuro.specification import IntArray
 
@@ -187,25 +187,30 @@ def list_messages(
     """Enter a source's messages (samples, steps, neurons in memory order), sent from step `first` on, into its lists."""
     for sample in range(messages.shape[0]):
         for y in range(p.rows):
-            n = min(p.lanes, p.size - y * p.lanes)
-            lane = y * p.lanes
+            n, lane = U(min(p.lanes, p.size - y * p.lanes)), U(y * p.lanes)
+            count = U(p.count_at + sample * p.size) + lane
             for s in range(messages.shape[1]):
                 slot = first + s - base
                 segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
-                at = p.list_at + sample * p.list_sample + y * p.list_row
+                begin = p.list_at + sample * p.list_sample + y * p.list_row
                 if slot > 0:
-                    at = max(at, ends[segment - 1])
-                begins[segment] = at
-                for j in range(n):
-                    value = messages[sample, s, lane + j]
-                    if value != 0:
+                    begin = max(begin, ends[segment - 1])
+                at, apart = U(begin), U(p.payload_at) - U(p.list_at)  # may wrap around
+                if p.payload:
+                    for j in range(n):  # what is not sent is overwritten by what is sent next: lists have some SLACK
+                        value = messages[sample, s, lane + j]
                         lists[at] = j
-                        if p.payload:
-                            payloads[at - p.list_at + p.payload_at] = value
-                        counts[p.count_at + sample * p.size + lane + j] += 1
-                        at += 1
-                ends[segment] = at
-                totals[1, slot] += at - begins[segment]
+                        payloads[at + apart] = value
+                        at += U(value != 0)
+                else:
+                    for j in range(n):
+                        lists[at] = j
+                        at += U(messages[sample, s, lane + j] != 0)
+                for j in range(n):
+                    counts[count + j] += np.uint16(messages[sample, s, lane + j] != 0)
+                begins[segment] = begin
+                ends[segment] = np.int64(at)
+                totals[1, slot] += np.int64(at) - begin
 
 
 @compiled
