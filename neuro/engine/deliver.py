@@ -17,7 +17,7 @@ from numba import types
 
 from neuro.compiled import addressed
 from neuro.engine import kernels as K
-from neuro.engine import listed, tiled
+from neuro.engine import listed, masked, tiled
 from neuro.engine import tables as T
 from neuro.engine.invoke import address_of
 from neuro.engine.tiled import NEVER, NO_TILES, OCTETS, WORDS
@@ -86,6 +86,14 @@ def deliver_depthwise(
     acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     where = (top, first, last, row_from, row_to)
     return K.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, payloads, begins, ends, where, reach, spread)
+
+
+@addressed
+def deliver_masked(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """The same for plain messages, spread as bits."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
+    where = (top, first, last, row_from, row_to)
+    return masked.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, begins, ends, where, reach, spread)
 
 
 @addressed
@@ -218,6 +226,8 @@ def kernel_of(q: Any, wide: bool, weights: Any) -> Callable[..., Any]:
     if q["kind"] == T.DENSE:
         return deliver_dense_scaled if q["scaled"] else deliver_dense
     if q["kind"] == T.DEPTHWISE:
+        if q["runs"] and not wide and masked.has_bits(q):
+            return deliver_masked
         return deliver_depthwise if q["runs"] else deliver_apart
     return _KERNELS[int(q["kind"])]
 

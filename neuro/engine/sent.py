@@ -28,7 +28,7 @@ def fired_bits(fired: IntArray, f: int, n: int, base: int) -> Any:
 
 
 @inner
-def _list_bits(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
+def _list_bits(bits: int, base: int, lists: IntArray, found: int) -> Any:
     """Write base + the places of the bits of a word, ascending, to lists[found:]; returns where they end."""
     end = found + ones(bits)
     if end - found > U(FEW):
@@ -45,7 +45,7 @@ def _list_bits(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
 
 
 @inner
-def _list_octets(bits: Any, base: Any, lists: IntArray, found: Any) -> Any:
+def _list_octets(bits: int, base: int, lists: IntArray, found: int) -> Any:
     """The same where a processor picks bytes of a vector."""
     place_word(lists, found, base, bits)  # up to SLACK places behind them too
     return found + ones(bits)
