@@ -23,6 +23,7 @@ from neuro.engine.invoke import address_of
 from neuro.engine.tiled import NEVER, NO_TILES, OCTETS, WORDS
 
 FLUSHED = T.FLUSHED
+EACH = 1  # messages for each column of a row, up to which they are added one by one
 
 
 PLAIN, SIGNS, SCALED, ONE_BY_ONE = range(4)  # through shared kernels: spikes; of two signs; with factors of 16 bits; any
@@ -54,6 +55,8 @@ def convolving(form: int, way: int) -> Callable[..., Any]:
                             each = tiled.spread_values(q, arenas[1], lists, low, high, payloads, shift, words, 0)
                             tiled.multiply_words(acc, arenas[0], arenas[1], p, q, words, reach, reached)
                             synops += each * reached
+                    elif form == PLAIN and high - low < EACH * source.width:
+                        synops += K.convolve_each(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
                     elif form == PLAIN:
                         synops += K.convolve(
                             K.plain_column, acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached

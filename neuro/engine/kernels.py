@@ -99,6 +99,33 @@ def convolve(
     return synops
 
 
+@inner
+def convolve_each(
+    acc: IntArray,
+    weights: IntArray,
+    tables: IntArray,
+    projection: Any,
+    lists: IntArray,
+    low: int,
+    high: int,
+    reach: IntArray,
+    reached: int,
+) -> Any:
+    """Plain messages of one source row through shared kernels, one after the other: where columns have few, to find out how many
+    takes longer than to add them."""
+    synops, channels = np.int64(0), U(projection.channels)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
+    for i in range(U(low), U(high)):
+        x = (U(lists[i]) * reciprocal) >> U(40)
+        column, channel = U(projection.columns_at) + U(COLUMN) * x, U(lists[i]) - x * channels
+        run = U(tables[column + U(2)])
+        at, begin, row = U(tables[column]), U(tables[column + U(1)]) + channel * run, channels * run
+        synops += np.int64(tables[column + U(3)])
+        for r in range(reached):
+            add1(acc, at + U(reach[r, 1]), weights, run // U(HALF), begin + U(reach[r, 0]) * row)
+    return synops * reached
+
+
 @inlined
 def plain_column(
     acc: IntArray, lane: int, weights: IntArray, begin: int, run: int, projection: Any, lists: IntArray, i: int, j: int,
@@ -121,19 +148,9 @@ def signed_column(
 
 @inner
 def convolve_taps(
-    acc: Any,
-    weights: Any,
-    tables: Any,
-    projection: Any,
-    lists: Any,
-    low: Any,
-    high: Any,
-    payloads: Any,
-    shift: Any,
-    scaled: bool,
-    reach: Any,
-    reached: int,
-) -> Any:
+    acc: IntArray, weights: IntArray, tables: IntArray, projection: Any, lists: IntArray, low: Any, high: Any,
+    payloads: IntArray, shift: Any, scaled: bool, reach: IntArray, reached: int,
+) -> Any:  # fmt: skip
     """Messages of one source row through shared kernels, one by one: payloads, groups, taps that are not neighbours."""
     synops = np.int64(0)
     channels, taps, step = U(projection.channels), U(projection.taps), U(projection.tap_lanes)
