@@ -39,7 +39,7 @@ class Workspace:
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     state: NDArray[np.int32]
-    fresh: tuple[tuple[int, int, NDArray[np.int64]], ...]  # begin, length and initial values of each state variable
+    fresh: tuple[tuple[int, int, NDArray[np.int32]], ...]  # begin, length and initial values of each state variable
     counts: NDArray[np.uint16]  # right for at most MOST_COUNTED steps; see `sent`
     traces: NDArray[np.int32]
     base: list[int]  # the step of the first segments, which moves on in a stream
@@ -53,7 +53,10 @@ class Workspace:
     def reset(self) -> None:
         """Every neuron to its initial state, no messages, nothing counted."""
         for begin, length, values in self.fresh:
-            self.state[begin : begin + length].reshape(self.samples, -1)[:] = values
+            if values.size == 1:
+                self.state[begin : begin + length].fill(values[0])
+            else:
+                self.state[begin : begin + length].reshape(self.samples, -1)[:] = values
         self.begins[:] = 0
         self.ends[:] = 0
         self.counts[:] = 0
@@ -124,7 +127,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
     `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
     at = dict.fromkeys(("list", "payload", "segment", "state", "count", "trace"), 0)
-    fresh: list[tuple[int, int, NDArray[np.int64]]] = []
+    fresh: list[tuple[int, int, NDArray[np.int32]]] = []
     for index, p in enumerate(populations):
         spikes = p["count_at"] >= 0
         neuron = plan.members[index].neuron
@@ -149,7 +152,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
                 if field:
                     p[field] = at["state"]
                 constant = values[:1] if (values == values[0]).all() else values
-                fresh.append((at["state"], values.size * samples, constant))
+                fresh.append((at["state"], values.size * samples, constant.astype(np.int32)))
                 at["state"] += values.size * samples
     return Workspace(
         plan,
