@@ -147,6 +147,8 @@ def quantise(source: Source, values: NDArray[Any]) -> NDArray[np.int64]:
     low = -source.levels if source.messages[0] < 0 or source.neuron is not None else 0
     high = min(source.levels, (1 << source.digits) - 1) if source.code == "radix" else source.levels
     scaled = _scaled(source, values)
+    if scaled.size and low <= scaled.min() and scaled.max() <= high:  # never of NaN
+        return scaled.astype(np.int64)
     clipped = np.clip(scaled, low, high)
     if np.isnan(clipped).any():
         raise InputError("inputs", "they hold NaN", "Replace them by finite numbers")

@@ -12,9 +12,10 @@ import numba
 import numpy as np
 from numba import types
 
-from neuro.compiled import compiled, inner, recompiled
+from neuro.compiled import compiled, inlined, inner, recompiled
 from neuro.engine.invoke import as_pointer, invoke, reader_of
 from neuro.engine.sent import gather_fired, gather_payloads
+from neuro.engine.steady import WORTH, quiet_from
 from neuro.engine.tables import DEPTHWISE, NARROW, POPULATION, PROJECTION, RADIX, SIGNED, USER, WAIT, WIDE, U
 
 SYNOPS, MESSAGES, UPDATES, DRIVEN, RESTLESS = range(5)
@@ -52,7 +53,7 @@ def deliver(
     return synops
 
 
-@inner
+@inlined
 def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int) -> Any:
     """An empty segment for one row and step, behind that of the step before; returns its number."""
     segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
@@ -62,7 +63,7 @@ def open_segment(p: Any, begins: Any, ends: Any, sample: int, y: int, slot: int)
     return segment
 
 
-@inner
+@inlined
 def list_fired(
     p: Any, fired: Any, f: Any, sent: Any, n: Any, lists: Any, payloads: Any, begins: Any, ends: Any, segment: int
 ) -> Any:
@@ -75,7 +76,7 @@ def list_fired(
     return found
 
 
-@inner
+@inlined
 def list_block(
     p: Any, on: bool, slot: int, sample: int, first: int, last: int, totals: Any, traces: Any, wide: Any, spikes: Any, masks: Any
 ) -> Any:
@@ -96,7 +97,7 @@ def list_block(
     return found
 
 
-@inner
+@inlined
 def advance_block(
     p: Any, index: int, live: Any, projections: Any, populations: Any, kernels: Any, narrow: Any, wide: Any, other: Any,
     delivering: Any, living: Any, traces: Any, totals: Any, spikes: Any, masks: Any, sample: int, first: int, last: int, t: int,
@@ -134,7 +135,7 @@ def _work() -> Any:
     accumulators = (array(np.int16), array(np.int32), array(np.int32))
     spikes = types.Tuple((array(np.uint32), array(np.int32), array(np.int64), array(np.int64)))
     left = (spikes, array(np.uint16), array(np.int32), array(np.int64, 3), types.Tuple((array(np.uint8), array(np.int32))))
-    return types.Tuple((*plan, *accumulators, *left, *(types.int64,) * 4))
+    return types.Tuple((*plan, *accumulators, *left, *(types.int64,) * 5, array(np.uint64)))
 
 
 work_at = reader_of(_work)
@@ -158,6 +159,7 @@ def advance(
     ]
     delivering = as_pointer(held[14]), as_pointer(held[15])
     living = as_pointer(held[16]), as_pointer(held[17])
+    steadies = held[19]
     for g in range(group_from, group_to):
         for begin in range(begins, ends, groups[g, 2]):
             for i in range(groups[g, 0], groups[g, 1]):
@@ -167,11 +169,20 @@ def advance(
                     for first in range(row_from, min(row_to, p.rows), p.block_rows):
                         last = min(first + p.block_rows, min(row_to, p.rows))
                         until = min(begin + groups[g, 2], ends)
-                        for t in range(begin, until):
+                        t, quiet = begin, until
+                        if steadies[index] != 0 and p.trace_at < 0 and until - begin >= WORTH:
+                            quiet = quiet_from(p, projections, populations, spikes[2], spikes[3], sample, base, begin, until)
+                        while t < until:
+                            if quiet <= t < p.stop:
+                                some, context = min(until, p.stop) - t, as_pointer(held[18])
+                                invoke(steadies[index], (p, index, t - base, some, sample, first, last, context))
+                                t += some
+                                continue
                             advance_block(
                                 p, index, lives[index], projections, populations, kernels, narrow, wide, other, delivering,
                                 living, traces, totals, spikes, masks, sample, first, last, t, until, base,
                             )  # fmt: skip
+                            t += 1
     return np.int64(0)  # what is called by its address returns a number
 
 

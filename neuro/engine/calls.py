@@ -16,6 +16,7 @@ from neuro.engine.deliver import delivery_address
 from neuro.engine.invoke import table_of
 from neuro.engine.live import live_address
 from neuro.engine.plan import FOREVER, Plan
+from neuro.engine.steady import steady_address
 
 
 class Part(NamedTuple):
@@ -33,6 +34,7 @@ class Calls(NamedTuple):
     """
 
     live: Any
+    steady: Any
     deliver: Any
     groups: NDArray[np.int64]
     order: NDArray[np.int64]
@@ -45,11 +47,12 @@ def calls_of(plan: Plan) -> Calls:
     if not plan.calls:
         built_in = ~np.isin(plan.populations["model"], (T.SOURCE, T.USER))
         live = [live_address(p) if own else 0 for p, own in zip(plan.populations, built_in, strict=True)]
+        steady = [steady_address(p) for p in plan.populations]
         deliver = [0] * len(plan.projections)
         for p in plan.populations:
             for k in range(p["first_projection"], p["first_projection"] + p["projections"]):
                 deliver[k] = delivery_address(plan.projections[k], p["accumulator"] == T.WIDE, plan.arenas)
-        plan.calls.append(Calls(table_of(live), table_of(deliver), *_parts(plan)))
+        plan.calls.append(Calls(table_of(live), table_of(steady), table_of(deliver), *_parts(plan)))
     found: Calls = plan.calls[0]
     return found
 

@@ -17,12 +17,13 @@ from numba import types
 
 from neuro.compiled import addressed
 from neuro.engine import kernels as K
-from neuro.engine import listed, tiled
+from neuro.engine import listed, masked, tiled
 from neuro.engine import tables as T
 from neuro.engine.invoke import address_of
 from neuro.engine.tiled import NEVER, NO_TILES, OCTETS, WORDS
 
 FLUSHED = T.FLUSHED
+EACH = 1  # messages for each column of a row, up to which they are added one by one
 
 
 PLAIN, SIGNS, SCALED, ONE_BY_ONE = range(4)  # through shared kernels: spikes; of two signs; with factors of 16 bits; any
@@ -54,6 +55,8 @@ def convolving(form: int, way: int) -> Callable[..., Any]:
                             each = tiled.spread_values(q, arenas[1], lists, low, high, payloads, shift, words, 0)
                             tiled.multiply_words(acc, arenas[0], arenas[1], p, q, words, reach, reached)
                             synops += each * reached
+                    elif form == PLAIN and high - low < EACH * source.width:
+                        synops += K.convolve_each(acc, arenas[0], arenas[1], q, lists, low, high, reach, reached)
                     elif form == PLAIN:
                         synops += K.convolve(
                             K.plain_column, acc, arenas[0], arenas[1], q, lists, low, high, payloads, shift, reach, reached
@@ -86,6 +89,14 @@ def deliver_depthwise(
     acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
     where = (top, first, last, row_from, row_to)
     return K.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, payloads, begins, ends, where, reach, spread)
+
+
+@addressed
+def deliver_masked(p: Any, q: Any, source: Any, context: Any, top: int, first: int, last: int, row_from: int, row_to: int) -> Any:
+    """The same for plain messages, spread as bits."""
+    acc, wide, spread, arenas, (lists, payloads, begins, ends), reach, sources, octets, words = context[0]
+    where = (top, first, last, row_from, row_to)
+    return masked.depthwise(acc, wide, arenas[0], arenas[1], p, source, q, lists, begins, ends, where, reach, spread)
 
 
 @addressed
@@ -218,6 +229,8 @@ def kernel_of(q: Any, wide: bool, weights: Any) -> Callable[..., Any]:
     if q["kind"] == T.DENSE:
         return deliver_dense_scaled if q["scaled"] else deliver_dense
     if q["kind"] == T.DEPTHWISE:
+        if q["runs"] and not wide and masked.has_bits(q):
+            return deliver_masked
         return deliver_depthwise if q["runs"] else deliver_apart
     return _KERNELS[int(q["kind"])]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuro.encoding import encode, source_of
-from neuro.engine import compact
+from neuro.engine import compact, steady
 from neuro.engine import tables as T
 from neuro.engine.advance import advance, advance_user
 from neuro.engine.calls import calls_of
@@ -55,6 +55,8 @@ class Worker:
         self.scratch = (*accumulators, np.zeros((kernel_rows, 2), np.int64), *spread, sources, values, other)
         self.masks = (np.zeros(most, np.uint8), np.zeros(most, np.int32))
         self.kept = np.zeros(len(compact.KEPT), np.int64)
+        words = self.masks[1][: most // 2 * 2].view(np.uint64)  # of populations whose messages carry nothing, as in `_bind`
+        self.steady = (words, np.zeros(steady.STEPS, np.int64), np.zeros(steady.ROOM, np.int32))
         self.totals = np.zeros((len(plan.populations), 5, steps), np.int64)
         self._bound: tuple[Workspace, tuple[InPlace, ...]] | None = None
 
@@ -71,10 +73,11 @@ class Worker:
         delivering = (InPlace((narrow, wide, spread_narrow, *shared)), InPlace((wide, wide, spread_wide, *shared)))
         short = self.masks[1].view(np.int16)  # of populations whose messages carry nothing, `engine.compact` keeps states there
         kept = (other, plan.bias, workspace.state, workspace.counts, workspace.traces, self.totals, *self.masks, short, self.kept)
-        contexts = (*delivering, InPlace((narrow, *kept)), InPlace((wide, *kept)))
+        held = (plan.bias, workspace.state, workspace.counts, self.totals, workspace.spikes, *self.steady)
+        contexts = (*delivering, InPlace((narrow, *kept)), InPlace((wide, *kept)), InPlace(held))
         tables = (calls.groups, calls.order, calls.live, calls.deliver, plan.projections, workspace.populations)
         left = (workspace.spikes, workspace.counts, workspace.traces, self.totals, self.masks)
-        work = InPlace((*tables, narrow, wide, other, *left, *(context.address for context in contexts)))
+        work = InPlace((*tables, narrow, wide, other, *left, *(context.address for context in contexts), calls.steady))
         return (work, *contexts)
 
     def advance(

@@ -59,18 +59,17 @@ def flush_reached(narrow: Any, wide: Any, reach: Any, reached: int, lanes: int) 
 def rows_reached(projection: Any, source_row: int, first: int, last: int, acc_row: int, reach: Any) -> Any:
     """Kernel rows through which `source_row` reaches target rows [first, last): fills reach[:, 0] with kernel rows and
     reach[:, 1] with their accumulator offsets, and returns how many."""
-    found = 0
-    stride, top = projection.stride_y, source_row + projection.pad_y
+    found, top, stride = 0, source_row + projection.pad_y, projection.stride_y
+    y, beyond = (top, 0) if stride == 1 else (top // stride, top % stride)  # what is left of `top`, step by step
     for ky in range(projection.kernel_rows):
-        y = top - ky * projection.dilation_y
-        if stride > 1:
-            if y % stride != 0:
-                continue
-            y //= stride
-        if first <= y < last:
+        if beyond == 0 and first <= y < last:
             reach[found, 0] = ky
             reach[found, 1] = (y - first) * acc_row
             found += 1
+        beyond -= projection.dilation_y
+        while beyond < 0:
+            beyond += stride
+            y -= 1
     return found
 
 
@@ -100,6 +99,33 @@ def convolve(
     return synops
 
 
+@inner
+def convolve_each(
+    acc: IntArray,
+    weights: IntArray,
+    tables: IntArray,
+    projection: Any,
+    lists: IntArray,
+    low: int,
+    high: int,
+    reach: IntArray,
+    reached: int,
+) -> Any:
+    """Plain messages of one source row through shared kernels, one after the other: where columns have few, to find out how many
+    takes longer than to add them."""
+    synops, channels = np.int64(0), U(projection.channels)
+    reciprocal = (U(1) << U(40)) // channels + U(1)
+    for i in range(U(low), U(high)):
+        x = (U(lists[i]) * reciprocal) >> U(40)
+        column, channel = U(projection.columns_at) + U(COLUMN) * x, U(lists[i]) - x * channels
+        run = U(tables[column + U(2)])
+        at, begin, row = U(tables[column]), U(tables[column + U(1)]) + channel * run, channels * run
+        synops += np.int64(tables[column + U(3)])
+        for r in range(reached):
+            add1(acc, at + U(reach[r, 1]), weights, run // U(HALF), begin + U(reach[r, 0]) * row)
+    return synops * reached
+
+
 @inlined
 def plain_column(
     acc: IntArray, lane: int, weights: IntArray, begin: int, run: int, projection: Any, lists: IntArray, i: int, j: int,
@@ -122,19 +148,9 @@ def signed_column(
 
 @inner
 def convolve_taps(
-    acc: Any,
-    weights: Any,
-    tables: Any,
-    projection: Any,
-    lists: Any,
-    low: Any,
-    high: Any,
-    payloads: Any,
-    shift: Any,
-    scaled: bool,
-    reach: Any,
-    reached: int,
-) -> Any:
+    acc: IntArray, weights: IntArray, tables: IntArray, projection: Any, lists: IntArray, low: Any, high: Any,
+    payloads: IntArray, shift: Any, scaled: bool, reach: IntArray, reached: int,
+) -> Any:  # fmt: skip
     """Messages of one source row through shared kernels, one by one: payloads, groups, taps that are not neighbours."""
     synops = np.int64(0)
     channels, taps, step = U(projection.channels), U(projection.taps), U(projection.tap_lanes)
@@ -181,8 +197,13 @@ def scaled_column(
     halves, row = run // U(HALF), U(projection.channels) * run
     while i < j:
         c0, p0 = message_at(projection, lists, payloads, shift, i, j)
+        o0 = c0 * run
+        if j - i == U(1):
+            for r in range(reached):
+                scaled1(acc, lane + U(reach[r, 1]), weights, halves, begin + U(reach[r, 0]) * row + o0, p0)
+            return
         c1, p1 = message_at(projection, lists, payloads, shift, i + U(1), j)
-        o0, o1 = c0 * run, c1 * run
+        o1 = c1 * run
         if j - i <= U(2):
             for r in range(reached):
                 o = begin + U(reach[r, 0]) * row

@@ -3,9 +3,9 @@
 `add1 .. add8(acc, at, weights, halves, o0, ...)` add 1, 2, 4 or 8 rows of `16 * halves` weights that begin at o0, ... to
 acc[at:]; `scaled1` first multiplies the row by a payload; `products1` and `products3` multiply lane by lane. Weights are widened
 to the accumulator's type. `paired2 .. paired8` multiply rows by payloads of 16 bits, two rows at a time: where the processor
-multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of`, `lowest_bit` and
-`place_bits` find set bytes, 64 at a time, and `place_values` what belongs to them; `below` how many of 16 ascending numbers are
-less than another. Loops that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
+multiplies pairs of 16-bit numbers into 32 bits that takes a third of the instructions. `mask_of`, `lowest_bit`, `place_bits`
+and `place_word` find set bytes, 64 at a time, and `place_values` what belongs to them; `below` how many of 16 ascending numbers
+are less than another. Loops that LLVM vectorises by itself spend more time in remainders than in additions for rows this short.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def _has(feature: str) -> bool:
 PAIRS = _has("avx2")  # it multiplies pairs of 16-bit numbers into 32 bits
 LONG = PAIRS and _has("avx512bw")  # it has 32 registers of 512 bits
 PLACED = HALF if LONG else 8  # bits whose places are written together
+OCTETS = LONG and _has("avx512vbmi2")  # it picks bytes of a vector
 QUADS = LONG and _has("avx512vnni")  # it multiplies four bytes and adds them up
 
 
@@ -294,6 +295,34 @@ def _place_bits(typingctx: Any, lists: Any, at: Any, base: Any, some: Any) -> An
     return types.void(lists, u, u, u), long if LONG else codegen
 
 
+def _place_word(typingctx: Any, lists: Any, at: Any, base: Any, bits: Any) -> Any:
+    """Write base + the position of each of 64 bits that is set to lists[at:], ascending; up to HALF places more, anything. Only
+    where the processor picks OCTETS."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        octets, lanes = ir.VectorType(ir.IntType(8), 64), ir.VectorType(ir.IntType(32), HALF)
+        mask = builder.bitcast(args[3], ir.VectorType(ir.IntType(1), 64))
+        kind = ir.FunctionType(octets, (octets, octets, mask.type))
+        compress = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.mask.compress.v64i8")
+        places = builder.call(compress, (octets(list(range(64))), octets([0] * 64), mask))
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        target, first, found = builder.gep(data, [args[1]]), _splat(builder, lanes, args[2]), builder.ctpop(args[3])
+
+        def write(part: int) -> None:
+            some = builder.shuffle_vector(places, places, lanes(list(range(part, part + HALF))))
+            at_part = builder.bitcast(builder.gep(target, [_I64(part)]), lanes.as_pointer())
+            builder.store(builder.add(builder.zext(some, lanes), first), at_part, align=4)
+            if part + HALF < 64:
+                with builder.if_then(builder.icmp_unsigned(">", found, _I64(part + HALF)), likely=False):
+                    write(part + HALF)
+
+        write(0)
+        return context.get_dummy_value()
+
+    u = types.uint64
+    return types.void(lists, u, u, u), codegen
+
+
 def _below(typingctx: Any, lists: Any, at: Any, bound: Any) -> Any:
     """How many of lists[at:at + 16] come before the first that is not below the bound, which has 31 bits; all are read."""
 
@@ -333,6 +362,11 @@ def _plain_place_bits(lists: Any, at: int, base: int, some: int) -> None:
     lists[int(at) : int(at) + len(places)] = [base + bit for bit in places]
 
 
+def _plain_place_word(lists: Any, at: int, base: int, bits: int) -> None:
+    places = [base + bit for bit in range(64) if bits >> bit & 1]
+    lists[int(at) : int(at) + len(places)] = places
+
+
 def _plain_place_values(payloads: Any, at: int, sent: Any, place: int, some: int) -> None:
     values = [sent[int(place) + bit] for bit in range(PLACED) if some >> bit & 1]
     payloads[int(at) : int(at) + len(values)] = values
@@ -344,4 +378,5 @@ lowest_bit: Callable[..., Any] = _plain_lowest_bit if numba.config.DISABLE_JIT e
 ones: Callable[..., Any] = _plain_ones if numba.config.DISABLE_JIT else intrinsic(_ones)
 below: Callable[..., Any] = _plain_below if numba.config.DISABLE_JIT else intrinsic(_below)
 place_bits: Callable[..., Any] = _plain_place_bits if numba.config.DISABLE_JIT else intrinsic(_place_bits)
+place_word: Callable[..., Any] = _plain_place_word if numba.config.DISABLE_JIT else intrinsic(_place_word)
 place_values: Callable[..., Any] = _plain_place_values if numba.config.DISABLE_JIT else intrinsic(_place_values)

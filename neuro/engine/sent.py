@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from neuro.compiled import inner
-from neuro.engine.lanes import HALF, LONG, PLACED, lowest_bit, mask_of, ones, place_bits, place_values
+from neuro.compiled import inlined, inner
+from neuro.engine.lanes import HALF, LONG, OCTETS, PLACED, lowest_bit, mask_of, ones, place_bits, place_values, place_word
 from neuro.engine.tables import U
 from neuro.specification import IntArray
 
@@ -28,23 +28,47 @@ def fired_bits(fired: IntArray, f: int, n: int, base: int) -> Any:
 
 
 @inner
+def _list_bits(bits: int, base: int, lists: IntArray, found: int) -> Any:
+    """Write base + the places of the bits of a word, ascending, to lists[found:]; returns where they end."""
+    end = found + ones(bits)
+    if end - found > U(FEW):
+        for part in range(U(0), U(64), U(PLACED)):
+            some = (bits >> part) & U((1 << PLACED) - 1)
+            place_bits(lists, found, base + part, some)
+            found += ones(some)
+    while found < end:
+        for k in range(U(FEW)):
+            lists[found + k] = base + lowest_bit(bits)
+            bits &= bits - U(1)
+        found += U(FEW)
+    return end
+
+
+@inner
+def _list_octets(bits: int, base: int, lists: IntArray, found: int) -> Any:
+    """The same where a processor picks bytes of a vector."""
+    place_word(lists, found, base, bits)  # up to SLACK places behind them too
+    return found + ones(bits)
+
+
+list_word = _list_octets if OCTETS else _list_bits
+
+
+@inlined
 def gather_fired(fired: IntArray, f: int, n: int, lists: IntArray, at: int) -> Any:
     """Write which of the neurons fired[f:f + n] fired, ascending from 0, to lists[at:]; returns how many."""
     found = U(at)
     for base in range(U(0), n, U(64)):
-        bits = fired_bits(fired, f, n, base)
-        end = found + ones(bits)
-        if end - found > U(FEW):
-            for part in range(U(0), U(64), U(PLACED)):
-                some = (bits >> part) & U((1 << PLACED) - 1)
-                place_bits(lists, found, base + part, some)
-                found += ones(some)
-        while found < end:
-            for k in range(U(FEW)):
-                lists[found + k] = base + lowest_bit(bits)
-                bits &= bits - U(1)
-            found += U(FEW)
-        found = end
+        found = list_word(fired_bits(fired, f, n, base), base, lists, found)
+    return np.int64(found) - at
+
+
+@inner
+def list_bits(masks: IntArray, first: int, words: int, lists: IntArray, at: int) -> Any:
+    """Write the places of the bits of words masks[first:first + words], ascending from 0, to lists[at:]; returns how many."""
+    found = U(at)
+    for word in range(U(words)):
+        found = list_word(masks[first + word], word * U(64), lists, found)
     return np.int64(found) - at
 
 

@@ -17,7 +17,7 @@ from neuro.engine.lanes import HALF
 from neuro.engine.plan import Plan
 from neuro.engine.records import Messages
 from neuro.engine.sent import SLACK
-from neuro.engine.tables import HELD_LONG
+from neuro.engine.tables import HELD_LONG, U
 from neuro.neurons import Neuron
 from neuro.specification import IntArray
 
@@ -39,7 +39,7 @@ class Workspace:
     begins: NDArray[np.int64]
     ends: NDArray[np.int64]
     state: NDArray[np.int32]
-    fresh: tuple[tuple[int, int, NDArray[np.int64]], ...]  # begin, length and initial values of each state variable
+    fresh: tuple[tuple[int, int, NDArray[np.int32]], ...]  # begin, length and initial values of each state variable
     counts: NDArray[np.uint16]  # right for at most MOST_COUNTED steps; see `sent`
     traces: NDArray[np.int32]
     base: list[int]  # the step of the first segments, which moves on in a stream
@@ -53,7 +53,10 @@ class Workspace:
     def reset(self) -> None:
         """Every neuron to its initial state, no messages, nothing counted."""
         for begin, length, values in self.fresh:
-            self.state[begin : begin + length].reshape(self.samples, -1)[:] = values
+            if values.size == 1:
+                self.state[begin : begin + length].fill(values[0])
+            else:
+                self.state[begin : begin + length].reshape(self.samples, -1)[:] = values
         self.begins[:] = 0
         self.ends[:] = 0
         self.counts[:] = 0
@@ -124,7 +127,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
     `timesteps`; potentials of `traces` are kept at every step."""
     populations = plan.populations.copy()
     at = dict.fromkeys(("list", "payload", "segment", "state", "count", "trace"), 0)
-    fresh: list[tuple[int, int, NDArray[np.int64]]] = []
+    fresh: list[tuple[int, int, NDArray[np.int32]]] = []
     for index, p in enumerate(populations):
         spikes = p["count_at"] >= 0
         neuron = plan.members[index].neuron
@@ -149,7 +152,7 @@ def make_workspace(plan: Plan, samples: int, steps: int, timesteps: int, *, trac
                 if field:
                     p[field] = at["state"]
                 constant = values[:1] if (values == values[0]).all() else values
-                fresh.append((at["state"], values.size * samples, constant))
+                fresh.append((at["state"], values.size * samples, constant.astype(np.int32)))
                 at["state"] += values.size * samples
     return Workspace(
         plan,
@@ -187,25 +190,30 @@ def list_messages(
     """Enter a source's messages (samples, steps, neurons in memory order), sent from step `first` on, into its lists."""
     for sample in range(messages.shape[0]):
         for y in range(p.rows):
-            n = min(p.lanes, p.size - y * p.lanes)
-            lane = y * p.lanes
+            n, lane = U(min(p.lanes, p.size - y * p.lanes)), U(y * p.lanes)
+            count = U(p.count_at + sample * p.size) + lane
             for s in range(messages.shape[1]):
                 slot = first + s - base
                 segment = p.segment_at + sample * p.segment_sample + y * p.segment_row + slot
-                at = p.list_at + sample * p.list_sample + y * p.list_row
+                begin = p.list_at + sample * p.list_sample + y * p.list_row
                 if slot > 0:
-                    at = max(at, ends[segment - 1])
-                begins[segment] = at
-                for j in range(n):
-                    value = messages[sample, s, lane + j]
-                    if value != 0:
+                    begin = max(begin, ends[segment - 1])
+                at, apart = U(begin), U(p.payload_at) - U(p.list_at)  # may wrap around
+                if p.payload:
+                    for j in range(n):  # what is not sent is overwritten by what is sent next: lists have some SLACK
+                        value = messages[sample, s, lane + j]
                         lists[at] = j
-                        if p.payload:
-                            payloads[at - p.list_at + p.payload_at] = value
-                        counts[p.count_at + sample * p.size + lane + j] += 1
-                        at += 1
-                ends[segment] = at
-                totals[1, slot] += at - begins[segment]
+                        payloads[at + apart] = value
+                        at += U(value != 0)
+                else:
+                    for j in range(n):
+                        lists[at] = j
+                        at += U(messages[sample, s, lane + j] != 0)
+                for j in range(n):
+                    counts[count + j] += np.uint16(messages[sample, s, lane + j] != 0)
+                begins[segment] = begin
+                ends[segment] = np.int64(at)
+                totals[1, slot] += np.int64(at) - begin
 
 
 @compiled
