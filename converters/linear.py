@@ -206,6 +206,15 @@ def largest_into(matrix: Matrix) -> Floats:
     return np.asarray(abs(matrix.weight).max(axis=0).toarray(), np.float64).ravel()
 
 
+def sums_into(operator: Operator) -> Floats:
+    """The sum of absolute weights into each target neuron, (neurons,); of a window into each channel."""
+    if isinstance(operator, Window):
+        return np.asarray(np.abs(operator.weight).reshape(len(operator.weight), -1).sum(axis=1))
+    weight = abs(operator.weight)
+    shared = weight if operator.sharing is None else weight * operator.sharing[:, None]
+    return np.asarray(shared.sum(axis=0), np.float64).ravel()
+
+
 def to_matrix(operator: Operator) -> Matrix:
     """The operator as an explicit matrix."""
     if isinstance(operator, Matrix):

@@ -182,11 +182,11 @@ def convert(
     softmax, sigmoid or arg max stays with the host in every code: `Conversion.answer`.
     code="auto" takes the code and T with the fewest synaptic operations that meet `goal`, and says why in the notes.
     threshold: how each channel's threshold is chosen; weight_bits: 2 to 8 (of networks that compute with values to 16, where
-    the chip has them), or those of the weights into some populations by name, the others having 8; of networks that compute with
-    values also "auto": 8, and two synapses of 8 a weight into populations where rounding of one would cost the outputs more than
-    0.05 of their spread; potential_bits: 16 to 31, at
-    which potentials saturate (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit
-    each layer, in order, to what the ones before it really send: weights by least squares, then mean activations.
+    the chip has them), or those of the weights into some populations by name, the others having 8. Of networks that compute with
+    values 8 is two synapses a weight for up to a tenth of them, where rounding of one would cost the outputs much (not with
+    frames, or value_bits=8), and "auto" takes as many as it needs; potential_bits: 16 to 31, at which potentials
+    saturate (Loihi has 24; fewer mean smaller thresholds, for long windows coarser weights). correct_bias: fit each layer, in
+    order, to what the ones before it really send: weights by least squares, then mean activations.
     weights="trinary": those of a channel are -a, 0 and +a, 256 of them at most not zero, as crossbars hold them (rate only); with
     refine=1000 or more, or for a graph from `finetune(..., weights="trinary")`; inputs spike, and means are populations.
     input: how samples enter, see the documentation. reset="zero": what a chip without reset by subtraction does, rate only.
@@ -196,7 +196,7 @@ def convert(
     state: of an ONNX file, inputs that are outputs of the frame before, {"h": "hn"}; True finds them.
     refine: steps of `finetune` on the calibration data, without labels, for the levels of the code.
     value_bits: of a network that computes with values: 4 to 14 for all populations that need no more by construction, or "auto",
-    8 and more where rounding would cost the outputs more than 0.05 of their spread (which ones: in the notes).
+    8 and more where rounding would cost the outputs more than 0.035 of their spread, 0.05 with frames (which ones: in the notes).
     headroom: of networks with frames, code="graded": how far beyond its calibrated range a sum may go before it saturates, 1.25
     or more; None for 4, which changes need. Values are clipped to that range anyhow, and less room leaves weights more bits.
     bottlenecks: linear layers behind linear layers, as the projections of MobileNetV2, in "graded" and "radix": "auto" makes them

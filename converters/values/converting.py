@@ -18,8 +18,8 @@ from converters.values.encoding import Around, encode, forecast
 from converters.values.headroom import left
 from converters.values.leaving import LeftOut, left_out
 from converters.values.measuring import Measured, measure
-from converters.values.precision import widened
 from converters.values.scaling import Encoded
+from converters.values.sparing import widened
 from converters.values.timing import schedule, with_holds
 from converters.values.widths import Widths
 from neuro.graph import Graph

@@ -29,6 +29,7 @@ from neuro.neurons.tables import fixed_ratio, value_bounds
 from neuro.projections import OneToOne, Projection, Sparse
 
 Floats = NDArray[np.float64]
+_LEAST = 1 / 16  # of a population's range, that each channel has where some bits are for values beyond calibration
 _FINER = 16  # steps of an argument for each of the charge, at most
 
 
@@ -85,10 +86,12 @@ def forecast(cell: Cell, cells: Mapping[str, Cell], around: Around, sources: Map
 
 
 def result_extent(cell: Cell, found: Mapping[str, Extent]) -> Floats:
-    """The largest |value| that neurons with one unit share, (as many axes as the shape, each whole or 1)."""
+    """The largest |value| that neurons with one unit share, (as many axes as the shape, each whole or 1). With bits for values
+    beyond calibration, what hardly moved there may do in a new sample what other channels do."""
     size, keep = found[cell.layer.name].size, None if cell.uniform else cell.channels
     axes = tuple(axis for axis in range(size.ndim) if axis != keep)
-    return np.asarray(size.max(axis=axes, keepdims=True))
+    each = size.max(axis=axes, keepdims=True)
+    return np.asarray(np.maximum(each, _LEAST * each.max()) if cell.headroom else each)
 
 
 def _encode_sum(cell: Cell, around: Around) -> Encoded:

@@ -56,6 +56,13 @@ def _is_restored(name: str, argument: Extent) -> bool:
     return float(argument.lowest.min()) > 0 and name in INVERSES
 
 
+def sum_headroom(layer: Layer, part: Fused | None, argument: Extent, beyond: int) -> int:
+    """Bits by which a sum must be able to go beyond its calibrated range, where its function's result has so many: an inverse is
+    larger than before where the sum is smaller."""
+    inverse = part is None and layer.op == "function" and _is_restored(str(layer.options["name"]), argument)
+    return min(beyond, 1) if inverse else beyond
+
+
 def lookup(
     layer: Layer,
     part: Fused | None,
@@ -144,7 +151,7 @@ def _restored(name: str, argument: Extent, bits: int, finest: float, beyond: int
     unit_out = float(compute(name, np.array(least / (1 + TABLE_ROOM)))) / ((1 << (bits - beyond)) - 1)
     table, point = made(unit_in=unit_in, unit_out=unit_out, entries=_ENTRIES)
     how = "reciprocal" if name == "reciprocal" else "inverse root"
-    parameters = {"lowest": 1, "highest": 1 << (_RESTORED_BITS + 1), "table": table, "lookup": how, "point": point}
+    parameters = {"lowest": 1, "highest": 1 << (_RESTORED_BITS + 3 + beyond), "table": table, "lookup": how, "point": point}
     return Lookup(np.array(unit_in), np.array(unit_out), {**parameters, "value_bits": bits})
 
 

@@ -24,6 +24,7 @@ MOST = 6  # bits of headroom
 MOST_BITS = 16  # of a value
 _MOST_TABLE_BITS = 13  # of the argument of a table
 _ALIKE_BITS = 10  # of values whose table is as wide as they are, and up to 64 times as wide on one side
+_INVERSE_BITS = 12  # of an inverse, that its calibrated range keeps
 _FEWEST = 4  # samples, of which leaving one out says anything
 
 
@@ -94,6 +95,8 @@ def _most(cell: Cell, found: Mapping[str, Extent]) -> int:
         most = min(most, _MOST_TABLE_BITS - (cell.argument_bits or argument_bits(cell.layer, cell.fused, cell.bits)))
     elif cell.layer.op == "function" and cell.layer.options["name"] in SCALED_ALIKE:
         most = min(most, _ALIKE_BITS - cell.bits)
+    elif cell.layer.op == "function" and cell.layer.options["name"] in INVERSES:
+        most = min(most, MOST_BITS - _INVERSE_BITS)
     return max(most, 0)
 
 

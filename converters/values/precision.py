@@ -26,27 +26,27 @@ from converters.samples import Given, by_input, spread
 from converters.stages import Path
 from converters.values.cells import Cell, Sum
 from converters.values.encoding import result_extent
-from converters.values.functions import argument_bits, is_tabulated
-from converters.values.headroom import clippings, finer_divisors, lifted, table_limit
+from converters.values.functions import argument_bits, is_tabulated, sum_headroom
+from converters.values.headroom import table_limit
 from converters.values.moments import add_moments, add_squares
 from converters.values.ranges import Extent
-from converters.values.scaling import exponents_of, largest_into, reach_of, together
+from converters.values.scaling import FEW, exponents_of, largest_into, reach_of, together
 from converters.values.widths import Widths
 from neuro.graph import Graph, Layer
 from neuro.neurons.tables import value_bounds
 
 Floats = NDArray[np.float64]
-TARGET = 0.05  # error of the outputs that rounding of values may cause, relative to their spread
+TARGET = 0.05  # error of the outputs that rounding, or clipping, of values may cause, relative to their spread;
+_TARGET = 0.035  # of networks without frames, that rounding may
 MOST_BITS, MOST_ARGUMENT_BITS = 14, 13
-PAIRED_BITS = 15  # of weights in two synapses of 8 bits
+PAIRED_BITS, _SYNAPSE_BITS = 15, 8  # of weights in two synapses, each of so many bits
+_DOUBLED = 0.1  # share of all synapses that may be second ones without being asked for
 _FEWEST, _MOST_SAMPLES, _PROBES = 8, 48, 2
 _MOST_FRAMES = 32  # of a sample
 _WORK = 2**25  # values of all samples together that are worth computing, beyond the fewest samples
 _HELD = 2**25  # values of all layers, whose gradients may be held at once
 _TOGETHER = 2**22  # such values of several samples
 _SMALL = 0.25  # of the noise of weights: less noise of values is not worth more bits
-_CLIPPED = 0.04  # share of the noise aimed at, that values of one population beyond their range may cost
-_UNSEEN = 0.25  # share of what clipping costs that may be left when a range is doubled, though calibration samples show less
 _ROUNDING = 1 / 12  # variance of a rounding error, in squared steps
 
 
@@ -172,21 +172,8 @@ class Rounded:
     readers: Readers
 
 
-def widened(
-    known: Rounded, found: Mapping[str, Extent], of: Effects, widths: Widths, target: float = TARGET
-) -> tuple[tuple[Cell, ...], float]:
-    """The cells with as many bits as rounding and values beyond calibration need, and the outputs' error that rounding is then
-    expected to cause."""
-    cells, noise = known.cells, known.noise
-    if widths.widen and widths.spare_bits:
-        cells, more = with_headroom(cells, found, of, known.readers, target)
-        noise += more
-    return cells, float(np.sqrt((noise + sum(known.readers.noise.values())) / of.spread))
-
-
 def rounded_less(
-    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scales: Mapping[str, float],
-    target: float = TARGET,
+    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, widths: Widths, scales: Mapping[str, float]
 ) -> Rounded:  # fmt: skip
     """The cells with as many bits as rounding needs. scales: the real value of one step of each input.
 
@@ -194,11 +181,31 @@ def rounded_less(
     """
     made = {cell.name: cell for cell in cells}
     readers = Readers(cells, found, of, widths, scales)
-    waiting = [(-noise, name, part) for cell in cells for name, part, noise in _parts(cell, found, of)]
+    goal, doubled = (TARGET if widths.framed else _TARGET) ** 2 * of.spread, _doubled(widths)
+    values = _widen(made, readers, found, of, goal) if widths.widen else _noise_of(cells, found, of)
+    if doubled and sum(readers.noise.values()) > goal - values:
+        for name in readers.paired(goal - values, doubled):
+            made[name] = replace(made[name], weight_bits=PAIRED_BITS)
+        values = _widen(made, readers, found, of, goal) if widths.widen else values  # beside weights that now bring less
+    return Rounded(tuple(made.values()), values, readers)
+
+
+def _doubled(widths: Widths) -> float:
+    """What share of all synapses may be second ones of a weight: all where that is asked for."""
+    spared = widths.widen and not widths.framed and widths.weight_bits == _SYNAPSE_BITS
+    return np.inf if widths.paired else _DOUBLED * spared
+
+
+def _noise_of(cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects) -> float:
+    return sum(noise for cell in cells for _, _, noise in rounding_of(cell, found, of))
+
+
+def _widen(made: dict[str, Cell], readers: Readers, found: Mapping[str, Extent], of: Effects, goal: float) -> float:
+    """Give cells bits until rounding of values brings no more noise than the goal leaves, and return what it then brings."""
+    waiting = [(-noise, name, part) for cell in made.values() for name, part, noise in rounding_of(cell, found, of)]
     heapq.heapify(waiting)
     values, weights = -sum(noise for noise, _, _ in waiting), sum(readers.noise.values())
-    goal = target**2 * of.spread
-    while widths.widen and waiting and values > max(goal - weights, weights * _SMALL):
+    while waiting and values > max(goal - weights, weights * _SMALL):
         noise, name, part = heapq.heappop(waiting)
         cell = made[name]
         argument = part == "argument"
@@ -217,42 +224,10 @@ def rounded_less(
             readers.widen(name)
         values, weights = values + noise * 0.75, weights + more
         heapq.heappush(waiting, (noise / 4, name, part))
-    if widths.paired:
-        for name in readers.paired(goal - values):
-            made[name] = replace(made[name], weight_bits=PAIRED_BITS)
-        weights = sum(readers.noise.values())
-    return Rounded(tuple(made.values()), values, readers)
+    return values
 
 
-def with_headroom(
-    cells: Sequence[Cell], found: Mapping[str, Extent], of: Effects, readers: Readers, target: float = TARGET
-) -> tuple[tuple[Cell, ...], float]:
-    """The cells with bits for values beyond those of calibration, where calibration samples exceed the range of the others by so
-    much that the outputs lose more than rounding may cost them; and the noise that this adds.
-
-    Weights lose what a potential must hold more, and steps grow where a value has all its bits already, so a cell gets as many as
-    cost the outputs least. A new sample may exceed a range by more than calibration samples do: further bits are worth something.
-    """
-    made, added = {cell.name: cell for cell in cells}, 0.0
-    clipped = clippings(cells, found, of.anywhere)
-    if sum(one.noise[0] for one in clipped) <= target**2 * of.spread:
-        return tuple(cells), added
-    for one in clipped:
-        if one.noise[0] <= target**2 * of.spread * _CLIPPED:
-            continue
-        before = sum(noise for _, _, noise in _parts(one.cell, found, of))
-        risks, costs = [one.noise[0]], [0.0]
-        for more in range(1, len(one.noise)):
-            rounding = sum(noise for _, _, noise in _parts(lifted(one.cell, more), found, of))
-            risks.append(one.noise[more] + (risks[-1] - one.noise[more]) * _UNSEEN)
-            costs.append(readers.lifted(one.cell.name, more) + rounding - before)
-        more = int(np.argmin(np.add(risks, costs)))
-        made[one.cell.name] = lifted(one.cell, more) if more else one.cell
-        added += costs[more]
-    return finer_divisors(made), added
-
-
-def _parts(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[str, str, float]]:
+def rounding_of(cell: Cell, found: Mapping[str, Extent], of: Effects) -> list[tuple[str, str, float]]:
     """The noise that rounding of a cell's result, and of the argument of its table, brings to the outputs."""
     if cell.kind in ("input", "readout", "largest", "previous") or cell.layer.op == "quantise":
         return []
@@ -280,12 +255,13 @@ def _unit(cell: Cell, found: Mapping[str, Extent]) -> Floats:
 
 @dataclass
 class _Path:
-    """A path into a sum, before any widening: its largest weights for one step of the source, inputs of a neuron, variance of
-    the source's integers and the largest of them."""
+    """A path into a sum, before any widening: its largest weights for one step of the source, inputs of a neuron, weights that
+    are stored, variance of the source's integers and the largest of them."""
 
     source: str
     largest: Floats
     fan_in: float
+    stored: int
     variance: float
     levels: int
 
@@ -323,24 +299,34 @@ class Readers:
         for name in self._into.get(source, ()):
             self.noise[name] = self._noise(name, self._extra)
 
-    def paired(self, goal: float) -> set[str]:
-        """The sums to give two synapses a weight, first those that save most noise for a synapse, until no more than a goal is
-        left."""
+    def paired(self, goal: float, most: float) -> set[str]:
+        """The sums to give two synapses a weight, first those that save most noise for their share of what all synapses do, or of
+        the weights that are stored where that is more; until no more than a goal is left, or their shares come to `most`."""
+        costs = self._shares()
         saved: dict[str, float] = {}
         for name, before in self.noise.items():
             cell, _, paths, _ = self._sums[name]
-            if cell.shares:  # its weights are whole numbers of its unit as they are
-                continue
+            if cell.shares or (most <= 1 and sum(path.fan_in for path in paths) <= FEW):
+                continue  # its weights are near whole numbers as they are
             self._paired = {name}
-            synapses = sum(path.fan_in for path in paths) * prod(cell.layer.shape)
-            saved[name] = (before - self._noise(name, self._extra)) / max(synapses, 1.0)
+            saved[name] = (before - self._noise(name, self._extra)) / costs[name]
         self._paired = set()
         for name in sorted(saved, key=lambda name: -saved[name]):
             if sum(self.noise.values()) <= goal or saved[name] <= 0:
                 break
+            if costs[name] > most:
+                continue
+            most -= costs[name]
             self._paired.add(name)
             self.noise[name] = self._noise(name, self._extra)
         return self._paired
+
+    def _shares(self) -> dict[str, float]:
+        """Of each sum the share of what all synapses do, or of the weights that are stored where that is more."""
+        done = {name: sum(p.fan_in for p in paths) * prod(cell.layer.shape) for name, (cell, _, paths, _) in self._sums.items()}
+        stored = {name: sum(p.stored for p in paths) for name, (_, _, paths, _) in self._sums.items()}
+        all_done, all_stored = (max(sum(each.values()), 1) for each in (done, stored))
+        return {name: max(done[name] / all_done, stored[name] / all_stored) or 1.0 for name in self._sums}
 
     def lifted(self, name: str, more: int) -> float:
         """By how much so many bits of headroom raise the noise of the weights into a cell."""
@@ -356,7 +342,7 @@ class Readers:
         levels = [path.levels << more for path, more in zip(paths, bits, strict=True)]
         exponents = exponents_of([float(each.max()) for each in largest], levels)
         scale = together([each / 2.0**e for each, e in zip(largest, exponents, strict=True)], shape, shared)
-        room = self._widths.room(cell.kind == "sum", beyond)
+        room = self._widths.room(cell.kind == "sum", sum_headroom(cell.layer, cell.fused, self._found[value], beyond))
         limit = self._widths.limit_of(PAIRED_BITS if name in self._paired else 0)
         step = np.maximum(scale / limit, reach_of(port, self._found[value], scale.shape) / room)
         matters = float((self._of.anywhere[value] * np.square(step)).sum())
@@ -366,9 +352,10 @@ class Readers:
     def _path(self, path: Path) -> _Path:
         unit, levels, seen = self._sender(path.source)
         real = linear.times(path.operator, unit, 1.0)
-        entries = prod(real.weight.shape[1:]) if isinstance(real, Window) else np.count_nonzero(_stored(real)) / prod(real.target)
+        stored = real.weight.size if isinstance(real, Window) else int(np.count_nonzero(_stored(real)))
+        entries = prod(real.weight.shape[1:]) if isinstance(real, Window) else stored / prod(real.target)
         variance = float((seen / np.square(unit)).mean())
-        return _Path(path.source, largest_into(real, real.target), float(entries), variance, levels)
+        return _Path(path.source, largest_into(real, real.target), float(entries), stored, variance, levels)
 
     def _sender(self, name: str) -> tuple[Floats, int, Floats]:
         """Unit, largest integer and variance of what a cell sends, before any widening; biases make up for the mean."""

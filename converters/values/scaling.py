@@ -6,7 +6,7 @@ Knows the units and ranges of what is read; knows no neurons' parameters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy import sparse
 from converters import integers, linear
 from converters.linear import Operator, Window
 from converters.values.cells import Cell, Sum
+from converters.values.functions import sum_headroom
 from converters.values.ranges import Extent
 from converters.values.widths import Widths
 from neuro.network import Population
@@ -24,7 +25,8 @@ from neuro.projections import Projection
 Floats = NDArray[np.float64]
 _LARGEST_EXPONENT = 7
 _NEGLIGIBLE = 2.0**-12  # of a population's charge: paths that bring less need no resolution of their own
-_SEVERAL, _FEW = 1.5, 4  # values that a neuron reads, of which all weights can be near whole numbers
+_SEVERAL, FEW = 1.5, 4  # values that a neuron reads, of which all weights can be near whole numbers
+_ACCUMULATED = 0.8 * 2**31  # charge of one step of time; the rest for a bias, and for what rounding of weights adds
 _SHARES = 2**24  # of a neuron's largest weight, in which others are compared
 _ALIKE = 2.0  # scales of neurons that differ by less share the larger one
 
@@ -83,12 +85,14 @@ def scaled(
     largest = together(each, shape, any(isinstance(op, Window) for op in real))
     room = reach_of(port, extent, largest.shape)
     limit = widths.limit_of(cell.weight_bits)
-    whole = np.clip(np.floor(largest * widths.room(clipped, cell.headroom) / np.where(room > 0, room, 1e-300)), 1, limit)
+    most = widths.room(clipped, sum_headroom(cell.layer, cell.fused, extent, cell.headroom))
+    whole = np.clip(np.floor(largest * most / np.where(room > 0, room, 1e-300)), 1, limit)
     alone = np.where(room > 0, 0.0, 1.0)  # without weights: what its bias needs
     step = np.where(largest > 0, largest / _fitting(real, exponents, largest, whole), alone)
-    step = np.maximum(
-        step, room / widths.room(clipped, cell.headroom)
-    )  # small weights beside a large bias lose digits, not the sum its range
+    step = np.maximum(step, _least_step(largest, room, most, widths))
+    levels = [max(map(abs, s.range)) for s in senders]
+    if _may_overflow(real, levels, exponents, limit):
+        step = np.maximum(step, _held(real, levels, (limit, widths.limit), largest.shape))
     for path, sender, e in zip(port.paths, senders, exponents, strict=True):
         if path.source in alike:  # a whole number of steps, the same for all of them
             unit = np.broadcast_to(sender.unit, shape) / 2.0**e
@@ -99,10 +103,41 @@ def scaled(
     return Scaled(tuple(op for op, _ in done), tuple(exponents), np.asarray(step), kept)
 
 
+def _least_step(largest: Floats, room: Floats, most: float, widths: Widths) -> Floats:
+    """The step with which a sum has so much room: small weights beside a large bias lose digits, not the sum its range. Where the
+    largest weight would be most of a step, it is one, if a potential just holds the calibrated range: rounded up, a mean would
+    be larger than it is."""
+    least = room / most
+    near = (largest < least) & (2 * largest >= least) & (room < largest * widths.largest)
+    return np.asarray(np.where(near, largest, least))
+
+
+def _may_overflow(real: Sequence[Operator], levels: Sequence[int], exponents: Sequence[int], limit: int) -> bool:
+    """Whether weights could bring more in one step of time than an accumulator holds, were all of them the largest."""
+    read = [prod(op.weight.shape[1:] if isinstance(op, Window) else op.source) for op in real]
+    return bool(sum(n * m * 2**e for n, m, e in zip(read, levels, exponents, strict=True)) * limit >= _ACCUMULATED)
+
+
+def _held(real: Sequence[Operator], levels: Sequence[int], limits: tuple[int, int], scales: tuple[int, ...]) -> Floats:
+    """The step with which no messages bring more in one step of time than an accumulator holds, whatever the samples are. limits:
+    largest weights, and of one synapse."""
+    limit, single = limits
+    total = np.zeros(real[0].target)
+    for op, m in zip(real, levels, strict=True):
+        sums = linear.sums_into(op)
+        if limit > single:  # the two parts of a weight may have different signs
+            sums = sums + linear.sums_into(replace(op, weight=(op.weight != 0) * 1.0)) * integers.largest_weight([op]) / single
+        total += m * (sums.reshape(-1, *[1] * (total.ndim - 1)) if isinstance(op, Window) else sums.reshape(total.shape))
+    for axis, count in enumerate(scales):
+        if count == 1:
+            total = total.max(axis=axis, keepdims=True)
+    return np.asarray(total / _ACCUMULATED)
+
+
 def _fitting(real: Sequence[Operator], exponents: Sequence[int], largest: Floats, whole: Floats) -> Floats:
     """How many steps the largest weight into each neuron has, half of `whole` at least: where neurons read few values, as many as
     bring all weights near whole numbers. A sum of values that nearly cancel is small beside what rounding of weights changes."""
-    if not real or not _SEVERAL <= sum(map(_values_read, real)) <= _FEW:
+    if not real or not _SEVERAL <= sum(map(_values_read, real)) <= FEW:
         return whole
     group = np.broadcast_to(np.arange(largest.size).reshape(largest.shape), real[0].target)
     parts = [_weights_of(op, group) for op in real]

@@ -30,6 +30,11 @@ class Widths:
         """Largest absolute weight."""
         return int((1 << (self.weight_bits - 1)) - 1)
 
+    @property
+    def largest(self) -> float:
+        """Largest charge that a potential holds."""
+        return float((1 << (self.potential_bits - 1)) - 1)
+
     def limit_of(self, bits: int) -> int:
         """Largest absolute weight of so many bits in two synapses; of 0 bits in one."""
         return int((1 << (bits - 1)) - 1) if bits else self.limit
@@ -38,4 +43,4 @@ class Widths:
         """Largest charge, in integers, that the calibrated range may reach; clipped: in one step, and is clipped behind. beyond:
         bits of headroom, of values beyond that range."""
         margin = MARGIN if not clipped else self.headroom if self.framed else _CLIPPED_MARGIN
-        return float((1 << (self.potential_bits - 1)) - 1) / max(margin, _CLIPPED_MARGIN * 2.0**beyond)
+        return self.largest / max(margin, _CLIPPED_MARGIN * 2.0**beyond)
