@@ -32,10 +32,11 @@ from converters.options import Options, settings_of
 from converters.samples import Samples
 from converters.trinary import trinary_graph
 from converters.valuediagnosis import diagnose_values
-from converters.valuenetwork import Made, network_of_values
+from converters.valuenetwork import Made, Measurable, network_of_values
 from converters.values.changes import choose_dead_zones, to_changes
 from converters.values.decompose import with_short_pools
 from converters.values.evaluating import of_values, period_of
+from converters.values.measuring import Measured
 from converters.values.recognising import recognised
 from converters.values.refreshing import with_refresh
 from converters.values.tail import split_tail
@@ -220,6 +221,7 @@ class Conversions:
     def __init__(self, model: Any, calibration: Any, frames: bool = False, state: Mapping[str, str] | bool | None = None) -> None:
         self._asked = (model, calibration, frames, state)
         self._ready: dict[tuple[str, bool], CalibratedGraph] = {}
+        self._measured: dict[Measurable, Measured] = {}
 
     @cached_property
     def _read(self) -> tuple[Graph, Graph | None, Any]:
@@ -249,7 +251,7 @@ class Conversions:
         valued = computes_with_values(graph, chosen.code) or (not framed and chosen.splits(graph) and folding_multiplies(graph))
         chosen.check_for(valued, framed)
         if valued or framed:
-            return network_of_values(graph, samples, chosen, framed)
+            return network_of_values(graph, samples, chosen, framed, self._measured)
         assert not isinstance(samples, Samples)  # graphs with several inputs compute with values
         if chosen.code == "auto":
             return _automatic(_of_rectifiers(graph, samples, chosen), samples, chosen)

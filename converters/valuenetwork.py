@@ -14,17 +14,21 @@ from converters.options import LEAST_DIGITS, Options
 from converters.samples import by_input
 from converters.valuediagnosis import widths_of
 from converters.values.converting import ValueNetwork, allotted, value_network
-from converters.values.measuring import measure
+from converters.values.measuring import Measured, measure
 from neuro.codes import CODES
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 from neuro.neurons import Source
 
+Measurable = tuple[int, bool, str]  # what measurements depend on: bits of values, frames, how samples enter
 Made = tuple[Graph, CalibratedGraph, CodeSettings, Built, tuple[str, ...], Agreement | None]  # notes; how it agrees, if known
 
 
-def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool) -> Made:
-    """The network of value neurons of a folded graph, not yet compared with it.
+def network_of_values(
+    graph: Graph, samples: Any, chosen: Options, framed: bool, ready: dict[Measurable, Measured] | None = None
+) -> Made:
+    """The network of value neurons of a folded graph, not yet compared with it. ready: where what samples tell is kept for the
+    next network of the same graph and samples.
 
     Bits for values beyond calibrated ranges leave weights fewer. Where the error on the samples is more than rounding explains,
     and new ones are not expected to lose more by the ranges, the network is made without such bits too: that one is taken whose
@@ -44,7 +48,9 @@ def network_of_values(graph: Graph, samples: Any, chosen: Options, framed: bool)
         headroom=chosen.headroom,
     )
 
-    known = measure(graph, samples, widths_of(settings).value_bits, framed)
+    key, ready = (widths_of(settings).value_bits, framed, chosen.input), {} if ready is None else ready
+    known = ready[key] if key in ready else measure(graph, samples, key[0], framed)
+    ready[key] = known
 
     def made_with(how: CodeSettings) -> tuple[ValueNetwork, CodeSettings, Built]:
         made = value_network(graph, samples, sources, widths_of(how), chosen.correct_bias, framed, chosen.changes, digits, known)

@@ -67,3 +67,7 @@ def test_networks_with_values_and_frames_are_shared_too():
     shared = Conversions(converters.trace(model, x[:2]), x)
     assert shared.network(Options(code="graded")) == shared.convert(Options(code="graded")).network
     assert shared.network(Options(code="radix", timesteps=8)) == shared.convert(Options(code="radix", timesteps=8)).network
+    for how in ({"weight_bits": 6}, {"value_bits": 10}, {"code": "radix", "timesteps": 6}, {"weight_bits": "auto"}, {}):
+        chosen = {"code": "graded", **how}
+        assert shared.network(Options(**chosen)) == converters.convert(shared._read[0], x, **chosen).network
+    assert len(shared._measured) == 3  # of 8, 10 and 6 bits
