@@ -200,11 +200,7 @@ def _encode_dot(cell: Cell, around: Around) -> Encoded:
     bound = taps * prod(max(map(abs, s.range)) for s in senders)
     seen = float((around.found[cell.layer.name].size / product).max()) * max(MARGIN, 2.0**cell.headroom)
     neuron, unit = _multiplied(cell, product, min(bound, int(seen) + 1), around, ("fresh", "fresh"), "dot")
-    links = [
-        _plain(made[pick.source], cell, pick.places[:, tap], timing.delay(made[pick.source].sends_at) + tap, port)
-        for port, pick in enumerate((a, b))
-        for tap in range(taps)
-    ]
+    links = [one for port, pick in enumerate((a, b)) for one in _one_by_one(made[pick.source], cell, pick, timing, port)]
     return Encoded(Population(cell.name, shape, neuron), tuple(links), unit, timing.sends_at)
 
 
@@ -244,7 +240,7 @@ def _encode_largest(cell: Cell, around: Around) -> Encoded:
         ("fresh",), "maximum", taps, lowest=low, highest=high, value_bits=bits, start_step=timing.start,
         potential_bits=around.widths.potential_bits, period=around.schedule.period,
     )  # fmt: skip
-    links = [_plain(sender, cell, pick.places[:, tap], timing.delay(sender.sends_at) + tap, 0) for tap in range(taps)]
+    links = _one_by_one(sender, cell, pick, timing, 0)
     return Encoded(Population(cell.name, shape, neuron), tuple(links), _units(pick, made, shape), timing.sends_at)
 
 
@@ -263,14 +259,33 @@ def _units(pick: Pick, made: Mapping[str, Encoded], shape: tuple[int, ...]) -> F
     return compressed(each[:, 0].reshape(shape))
 
 
-def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int) -> Projection:
-    """Values as they are, each neuron from its place."""
+def _one_by_one(sender: Encoded, cell: Cell, pick: Pick, timing: Timing, port: int) -> list[Projection]:
+    """Values as they are, one of those that a port reads in each step."""
+    made: list[Projection] = []
+    first, order, delay = pick.places[:, 0], None, timing.delay(sender.sends_at)
+    for tap in range(pick.places.shape[1]):
+        places = pick.places[:, tap]
+        moved = order is not None and places.size > 0 and (places - first == places[0] - first[0]).all()  # in the same order
+        order = order if moved else _order(places, sender.population.size)
+        made.append(_plain(sender, cell, places, delay + tap, port, order))
+        first = places
+    return made
+
+
+def _order(places: Any, size: int) -> Any:
+    """The neurons by the places that they read; of those that read the same in order. size: how many places there are."""
+    return np.argsort(places.astype(np.uint16) if size <= 1 << 16 else places, kind="stable").astype(
+        np.int32
+    )  # 16 bits are counted
+
+
+def _plain(sender: Encoded, cell: Cell, places: Any, delay: int, port: int, order: Any = None) -> Projection:
+    """Values as they are, each neuron from its place. order: of the neurons by their places, if known."""
     source = sender.population.name
     same = places.size == sender.population.size and np.array_equal(places, np.arange(places.size))
     if same:
         return OneToOne(source, cell.name, delay=delay, port=port)
-    near = sender.population.size <= 1 << 16  # numpy sorts 16 bits by counting
-    order = np.argsort(places.astype(np.uint16) if near else places, kind="stable").astype(np.int32)
+    order = _order(places, sender.population.size) if order is None else order
     return Sparse(source, cell.name, (places[order].astype(np.int32), order, np.ones(places.size, np.int32)), delay, port)
 
 
