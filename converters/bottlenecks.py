@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 
-from converters.linear import Window, entries
+from converters.operators import Window, entries
 from converters.stages import SPIKING, Stage, stages
 from neuro.graph import Graph, Layer
 

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from converters import linear
 from converters.linear import Matrix, Operator, Window
-from converters.operators import with_data
+from converters.operators import entries, full, largest_into, with_data
 from neuro.projections import Conv1d, Conv2d, Dense, Projection, Sparse
 from neuro.projections.forms import most_special
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 def largest_weight(operators: Sequence[Operator]) -> float:
     """The largest absolute weight."""
-    parts = [linear.entries(op) if isinstance(op, Matrix) else op.weight for op in operators]
+    parts = [entries(op) if isinstance(op, Matrix) else op.weight for op in operators]
     return max((float(max(part.max(), -part.min())) for part in parts if part.size), default=0.0)
 
 
@@ -36,7 +36,7 @@ def largest_by_channel(operators: Sequence[Operator], limits: Sequence[int]) -> 
         if isinstance(op, Window):
             found.append(np.abs(op.weight).reshape(channels, -1).max(axis=1) / limit)
         else:
-            found.append(linear.largest_into(op).reshape(channels, -1).max(axis=1) / limit)
+            found.append(largest_into(op).reshape(channels, -1).max(axis=1) / limit)
     largest: Floats = np.max(found, axis=0)
     return largest
 
@@ -140,7 +140,7 @@ def projection(source: str, target: str, operator: Operator, delay: int) -> Proj
 
 
 def _matrix_projection(source: str, target: str, operator: Matrix, delay: int) -> Projection:
-    if linear.full(operator):
+    if full(operator):
         weight = operator.weight.toarray() if sparse.issparse(operator.weight) else operator.weight
         whole = weight.astype(np.int32)
         return Dense(source, target, whole if operator.rows is None else whole[operator.rows], delay)

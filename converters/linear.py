@@ -178,43 +178,6 @@ def added(first: Operator, second: Operator) -> Operator:
     return replace(second, weight=first.weight + second.weight)
 
 
-def entries(matrix: Matrix) -> Floats:
-    """The stored weights of a matrix, in some order, those that neurons share once."""
-    return np.asarray(matrix.weight.data if sparse.issparse(matrix.weight) else matrix.weight)
-
-
-def dense(matrix: Matrix) -> Floats:
-    """The weights of a matrix as a plain array."""
-    return np.asarray(matrix.weight.toarray() if sparse.issparse(matrix.weight) else matrix.whole, np.float64)
-
-
-def full(matrix: Matrix) -> bool:
-    """Whether most weights of a matrix are not zero."""
-    if matrix.rows is not None:
-        return bool(2 * np.count_nonzero(matrix.weight, axis=1) @ matrix.sharing > len(matrix.rows) * matrix.weight.shape[1])
-    return bool(2 * np.count_nonzero(entries(matrix)) > np.prod(matrix.weight.shape))
-
-
-def largest_into(matrix: Matrix) -> Floats:
-    """The largest absolute weight into each target neuron, (neurons,)."""
-    if not sparse.issparse(matrix.weight):
-        return np.asarray(np.maximum(matrix.weight.max(axis=0), -matrix.weight.min(axis=0)))
-    if matrix.weight.format == "csr" and matrix.weight.has_canonical_format:
-        found = np.zeros(matrix.weight.shape[1])
-        np.maximum.at(found, matrix.weight.indices, np.abs(matrix.weight.data))
-        return found
-    return np.asarray(abs(matrix.weight).max(axis=0).toarray(), np.float64).ravel()
-
-
-def sums_into(operator: Operator) -> Floats:
-    """The sum of absolute weights into each target neuron, (neurons,); of a window into each channel."""
-    if isinstance(operator, Window):
-        return np.asarray(np.abs(operator.weight).reshape(len(operator.weight), -1).sum(axis=1))
-    weight = abs(operator.weight)
-    shared = weight if operator.sharing is None else weight * operator.sharing[:, None]
-    return np.asarray(shared.sum(axis=0), np.float64).ravel()
-
-
 def to_matrix(operator: Operator) -> Matrix:
     """The operator as an explicit matrix."""
     if isinstance(operator, Matrix):

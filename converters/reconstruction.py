@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 
-from converters.linear import Matrix, Operator, dense, full
 from converters.observations import Array, Moments, Places, moments, observe, places_of
+from converters.operators import Matrix, Operator, dense, full
 
 Floats = NDArray[np.float64]
 Tensor = torch.Tensor

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from converters import integers, linear
+from converters import integers, linear, operators
 from converters.evaluation import logits
 from converters.reconstruction import apply
 from converters.stages import stages
@@ -65,7 +65,7 @@ def test_neurons_that_are_averaged_share_their_weights() -> None:
     assert np.array_equal(both[0].whole, both[1].weight)
     each = np.arange(168).reshape(shape) / 11.0  # differs among those that share
     assert np.array_equal(linear.times(shared, each, 1.0).whole, linear.times(plain, each, 1.0).weight)
-    assert linear.full(shared) == linear.full(plain)
+    assert operators.full(shared) == operators.full(plain)
     assert np.array_equal(linear.added(shared, shared).whole, 2 * plain.weight)
     rounded = [integers.rounded(linear.times(op, 1.0, 40.0), 127) for op in (shared, plain)]
     stored = [integers.projection("a", "b", op, 1).matrix for op in rounded]

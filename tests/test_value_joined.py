@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import converters
 import neuro
-from converters import linear
+from converters import linear, operators
 from converters.values import populations
 from neuro.graph import Layer
 
@@ -65,7 +65,7 @@ def test_joined_values_stand_where_the_join_puts_them(
     around = [np.zeros((rows, *s)) for s in shapes]
     around[int(before > 0)] = weight.reshape(rows, *shape)
     wanted = np.concatenate(around, axis + 1).reshape(rows, -1)
-    np.testing.assert_array_equal(linear.dense(found), wanted)
+    np.testing.assert_array_equal(operators.dense(found), wanted)
     assert sparse.issparse(found.weight) == (wanted.shape[1] > 2 * weight.shape[1])
 
 
@@ -92,5 +92,5 @@ def test_a_convolution_behind_moved_values_is_the_same_matrix(
     found = linear.follow(moved, layer)
     assert isinstance(found, linear.Matrix)
     wanted = linear.to_matrix(linear.as_window(layer, source)).weight.toarray()[before]
-    np.testing.assert_array_equal(linear.dense(found), wanted)
+    np.testing.assert_array_equal(operators.dense(found), wanted)
     assert sparse.issparse(found.weight) == (size > 1 or kernel > 1)

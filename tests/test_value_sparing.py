@@ -15,6 +15,7 @@ import converters
 import neuro
 from converters import integers
 from converters.linear import Matrix, Window
+from converters.operators import sums_into
 from converters.values import scaling
 from converters.values.widths import Widths
 from neuro.errors import AccuracyWarning
@@ -84,7 +85,7 @@ def test_no_messages_bring_more_than_an_accumulator_holds(seed: int, kind: str, 
     step = np.maximum(largest / limit, np.max(scaling._held([op], [65535], (limit, 127), scales)))
     made = integers.rounded(integers.shifted(op, 1 / float(np.max(step))), limit)
     parts = integers.paired(made, 127)
-    charge = sum(converters.linear.sums_into(part) * 2.0**more for part, more in parts).max() * 65535
+    charge = sum(sums_into(part) * 2.0**more for part, more in parts).max() * 65535
     assert charge + (1 << 24) < 2**31 - 1
     assert np.max(step) < 65535 * read * largest * 3 / 2**31 + largest / limit
 

@@ -17,6 +17,7 @@ from converters import integers, linear
 from converters.formats import nir_neurons
 from converters.formats.nir_layers import MOST_VALUES, NEURONS, Shape, linear_layer
 from converters.linear import Operator
+from converters.operators import entries
 from converters.opmath import apply
 from neuro.encoding import source_of
 from neuro.errors import ConversionError
@@ -362,7 +363,7 @@ def _reach(operator: Operator) -> float:
 
 def _flat(operator: Operator) -> Floats:
     """Every weight of an operator."""
-    return np.ravel(linear.entries(operator) if isinstance(operator, linear.Matrix) else operator.weight)
+    return np.ravel(entries(operator) if isinstance(operator, linear.Matrix) else operator.weight)
 
 
 def _fan_in(operator: Operator) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from converters import integers, linear
+from converters import integers, linear, operators
 from converters.linear import Operator, Window
+from converters.operators import sums_into
 from converters.values.cells import Cell, Sum
 from converters.values.functions import sum_headroom
 from converters.values.ranges import Extent
@@ -124,9 +125,9 @@ def _held(real: Sequence[Operator], levels: Sequence[int], limits: tuple[int, in
     limit, single = limits
     total = np.zeros(real[0].target)
     for op, m in zip(real, levels, strict=True):
-        sums = linear.sums_into(op)
+        sums = sums_into(op)
         if limit > single:  # the two parts of a weight may have different signs
-            sums = sums + linear.sums_into(replace(op, weight=(op.weight != 0) * 1.0)) * integers.largest_weight([op]) / single
+            sums = sums + sums_into(replace(op, weight=(op.weight != 0) * 1.0)) * integers.largest_weight([op]) / single
         total += m * (sums.reshape(-1, *[1] * (total.ndim - 1)) if isinstance(op, Window) else sums.reshape(total.shape))
     for axis, count in enumerate(scales):
         if count == 1:
@@ -187,7 +188,7 @@ def largest_into(op: Operator, shape: tuple[int, ...]) -> Floats:
     """The largest weight into each neuron; into each channel where a window shares its weights. As many axes as the shape."""
     if isinstance(op, Window):
         return np.asarray(np.abs(op.weight).reshape(len(op.weight), -1).max(axis=1).reshape(-1, *[1] * (len(shape) - 1)))
-    return linear.largest_into(op).reshape(shape)
+    return operators.largest_into(op).reshape(shape)
 
 
 def together(each: Sequence[Floats], shape: tuple[int, ...], shared: bool) -> Floats:
