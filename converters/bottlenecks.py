@@ -14,7 +14,8 @@ from converters.operators import Window, entries
 from converters.stages import SPIKING, Stage, stages
 from neuro.graph import Graph, Layer
 
-_WORTH = 1.5  # times the synapses from which on populations in between, which send and are updated, are the cheaper ones
+_WORTH = 1.5  # times the synapses from which on populations in between, which send and are updated, are the cheaper ones;
+_MANY = 2**20  # synapses more, from which on that matters
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,9 @@ class _Reach:
 
 def folding_multiplies(graph: Graph) -> bool:
     """Whether a folded graph of rectifiers has many more synapses with its linear layers folded into those behind them."""
-    apart, folded = _synapses(graph)
-    return folded > _WORTH * apart and sum(map(_stored, stages(graph))) > _WORTH * apart
+    apart, most = _synapses(graph)
+    enough = max(_WORTH * apart, apart + _MANY)
+    return most > enough and sum(map(_stored, stages(graph))) > enough
 
 
 def _stored(stage: Stage) -> int:

@@ -201,7 +201,8 @@ def convert(
     headroom: of networks with frames, code="graded": how far beyond its calibrated range a sum may go before it saturates, 1.25
     or more; None for 4, which changes need. Values are clipped to that range anyhow, and less room leaves weights more bits.
     bottlenecks: linear layers behind linear layers, as the projections of MobileNetV2, in "graded" and "radix": "auto" makes them
-    populations of values where folding them into the layers behind would take over 1.5 times the synapses; "folded" always folds.
+    populations of values where folding them into the layers behind would take over 1.5 times the synapses, and a million more;
+    "folded" always folds.
     Raises ConversionError that names the layer or the data, the fact and the remedy.
     """
     chosen = Options(

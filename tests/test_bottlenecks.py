@@ -25,7 +25,7 @@ class Inverted(nn.Module):
         return x + self.down(torch.relu(self.mix(torch.relu(self.up(x)))))
 
 
-def network(channels: int = 6, wide: int = 48) -> nn.Sequential:
+def network(channels: int = 6, wide: int = 96) -> nn.Sequential:
     torch.manual_seed(0)
     blocks = [Inverted(channels, wide) for _ in range(3)]
     return nn.Sequential(
