@@ -327,7 +327,7 @@ def _checked(made: Made, tail: Graph | None) -> Conversion:
     """The conversion, compared with the float network on calibration samples."""
     graph, calibrated, settings, built, notes, known = made
     found = known or agreement(graph, calibrated, settings, built)
-    if isinstance(calibrated.samples, np.ndarray) and not of_values(built.network):
+    if not (isinstance(calibrated.samples, Samples) or len(graph.outputs) > 1 or of_values(built.network)):
         found = crosschecked(found, graph, calibrated, settings)
     if found.warning:
         notes = (*notes, found.warning)

@@ -42,14 +42,15 @@ def test_few_samples_are_a_warning_with_the_error_on_others() -> None:
     assert new / 2 < found.estimate_on_new < 3 * new
 
 
-def test_the_estimate_is_what_a_user_would_measure_on_every_other_sample() -> None:
+def test_the_estimate_is_what_a_user_would_measure_on_a_quarter() -> None:
     model, x = network(2), inputs(60)
-    x[:2, 0] = 5  # both halves have the same scale of inputs
+    x[1, 0] = 5  # all have the scale of inputs that the others have
+    measured = np.arange(60) % 4 == 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)
         whole = converters.convert(model, x, code="graded", weight_bits=4)
-        half = converters.convert(model, x[::2], code="graded", weight_bits=4)
-    assert whole.agreement.estimate_on_new == pytest.approx(error(model, half, x[1::2]), rel=1e-3)
+        most = converters.convert(model, x[~measured], code="graded", weight_bits=4)
+    assert whole.agreement.estimate_on_new == pytest.approx(error(model, most, x[measured]), rel=1e-3)
 
 
 @pytest.mark.parametrize("how", [{"correct_bias": False}, {}])
@@ -61,7 +62,7 @@ def test_many_samples_and_small_errors_need_no_second_conversion(how) -> None:
 
 def test_no_error_is_silently_many_times_what_is_told() -> None:
     """Networks of several depths, widths and bits, on few samples and on more: a visible error that the agreement is far from
-    telling comes with a warning, nearly always (2 of 149 such networks went without when this was written)."""
+    telling comes with a warning, nearly always (1 of 100 such networks went without when this was written)."""
     rng, silent, tried = np.random.default_rng(0), 0, 24
     for seed in range(tried):
         model = network(int(rng.integers(1, 5)), int(rng.choice([8, 24, 48])), seed)
