@@ -3,9 +3,10 @@
 MobileNetV2 (Sandler et al. 2018), EfficientNet-B0 (Tan and Le 2019), ConvNeXt-T (Liu et al. 2022) and a ViT of DeiT-Ti's width
 (Touvron et al. 2021) with six blocks on small images. Batch norms are settled on 32 images of `benchmarks/large_networks.py`.
 
-    python -m benchmarks.value_shapes [NAME ...]
+    python -m benchmarks.value_shapes [NAME ...] [--folded]
 
-One thread, processor time; peak: of the process, and of the forward passes before it.
+One thread, processor time; peak: of the process, and of the forward passes before it. --folded: linear layers behind linear
+layers are folded, as `bottlenecks="folded"` does.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from torch import Tensor, nn
 
 import converters
 from benchmarks.large_networks import images
+from converters.quantised import evaluate
 
 Act = Callable[[], nn.Module]
-SETTLED, TOGETHER, CLASSES = 32, 8, 1000
+SETTLED, TOGETHER, RUN, CLASSES = 32, 8, 2, 1000
 
 
 class Gate(nn.Module):
@@ -197,7 +199,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def row(name: str) -> str:
+def row(name: str, bottlenecks: Any) -> str:
     """One network's line."""
     model, x = made(name)
 
@@ -213,22 +215,25 @@ def row(name: str) -> str:
     converters.convert(Vit(32, 8, 24, 1), small.numpy(), code="graded")  # loads and compiles what all need
     converters.convert(inverted_residuals(B0[1:2], nn.SiLU, True).eval(), small.numpy(), code="graded")
     began = time.process_time()
-    found = converters.convert(model, x.numpy(), code="graded")
-    took_s = time.process_time() - began
+    found = converters.convert(model, x.numpy(), code="graded", bottlenecks=bottlenecks)
+    took_s, peak = time.process_time() - began, peak_mb()
     neurons = sum(population.size for population in found.network.populations)
-    return f"| {name} | {len(x)} | {neurons:,} | {took_s:.1f} | {took_s / passes_s:.1f} | {peak_mb():,.0f} ({before:,.0f}) |"
+    synops = evaluate(found.network, x[:RUN].numpy()).synops / RUN / 1e6
+    costs = f"{took_s:.1f} | {took_s / passes_s:.1f} | {peak:,.0f} ({before:,.0f})"
+    return f"| {name} | {len(x)} | {neurons:,} | {synops:,.0f} | {costs} |"
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    names = sys.argv[1:]
+    names, folded = [name for name in sys.argv[1:] if name in CASES], [flag for flag in sys.argv[1:] if flag == "--folded"]
     if len(names) == 1:
-        print(row(names[0]), flush=True)
+        print(row(names[0], "folded" if folded else "auto"), flush=True)
         return
-    print("| network | images | neurons | conversion, s | forward passes | peak MB (before) |\n" + "|---" * 6 + "|", flush=True)
+    columns = ("network", "images", "neurons", "million synops an image", "conversion, s", "forward passes", "peak MB (before)")
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|", flush=True)
     for name in names or CASES:  # each in a process of its own, for its peak
-        os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "benchmarks.value_shapes", name])
+        os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "benchmarks.value_shapes", name, *folded])
 
 
 if __name__ == "__main__":

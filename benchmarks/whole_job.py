@@ -161,6 +161,23 @@ def second_point(name: str, code: str, timesteps: int, side: int) -> Found:
     return {"cpu_s": again, "first_cpu_s": seconds}
 
 
+def second_values(name: str) -> Found:
+    """A further point of a sweep over a network of `value_networks`: weights of 6 bits after those of 8, not checked again."""
+    import torch
+
+    from benchmarks.value_networks import case
+    from converters.options import Options
+    from converters.pipeline import Conversions, convert
+
+    torch.set_num_threads(1)
+    given = case(name)
+    convert(given.model, given.calibration[:16], code="graded")
+    shared = Conversions(given.model, given.calibration)
+    _, seconds = clocked(lambda: shared.network(Options(code="graded")))
+    _, again = clocked(lambda: shared.network(Options(code="graded", weight_bits=6)))
+    return {"cpu_s": again, "first_cpu_s": seconds}
+
+
 def command(*arguments: str, cold: bool = False) -> Found:
     """A command of `neuro`, with kernels on disk or, `cold`, without any."""
     with TemporaryDirectory() as folder:
@@ -224,6 +241,7 @@ CASES: dict[str, Case] = {
         for name, shown in (("mnist", "MNIST"), ("resnet18", "ResNet-18"))
         for told, code, timesteps in (("rate, T = 32,", "rate", 32), ("radix, 8 digits,", "radix", 8), ("graded", "graded", 1))
     },
+    "weights of 6 bits after 8, small Conformer": lambda side: second_values("conformer"),
     "neuro chips": lambda side: command("chips"),
     "neuro run, kernels on disk": lambda side: command(*RUN),
     "neuro run, first ever": lambda side: command(*RUN, cold=True),
