@@ -17,7 +17,8 @@ from converters.coding import CodeSettings
 from neuro.errors import ConversionError
 from neuro.graph import Graph
 
-_HIDDEN = 2.0  # times the error on calibration samples, from which on what rounding explains is not to be seen in it
+_HIDDEN = 2.0  # times the error on calibration samples, from which on what rounding explains is not to be seen in it;
+_STEPPED = 4.0  # of codes that are stepped through, of which timing is only roughly known
 _WARNED = 0.15  # error on new inputs, relative to the outputs' spread, from which on it is a warning,
 _MUCH = 1.5  # times that error, from which on the other one is a warning
 _OBSERVED = 128  # values of a channel, of all samples and places, by fewer of which its threshold says little of new inputs
@@ -32,7 +33,7 @@ def crosschecked(found: Agreement, graph: Graph, calibrated: CalibratedGraph, se
     if not calibrated.correct_bias or settings.trinary or len(calibrated.samples) < _FEWEST:
         return found
     seen = [len(calibrated.samples) * prod(stage.shape[1:]) for stage in calibrated.stages if stage.kind == "relu"]
-    hidden = found.expected > max(VISIBLE, _HIDDEN * found.error)
+    hidden = found.expected > max(VISIBLE, (_HIDDEN if settings.lossless else _STEPPED) * found.error)
     if not (hidden or (seen and np.median(seen) < _OBSERVED)):
         return found
     turn = np.arange(len(calibrated.samples)) % _TURNS
